@@ -1,0 +1,73 @@
+"""Operations: what an AWS API can be asked, each declared once beside the function that answers it.
+
+    api = Api("ecs")
+
+    @api.operation("CreateCluster", resource=cluster_arn_of)
+    async def create_cluster(call: Call, request: shapes.CreateClusterRequest) -> shapes.CreateClusterResponse: ...
+
+The declaration carries what authorisation needs before the function runs: the IAM action and the resources it acts on.
+An operation without a declared resource cannot be registered: it says ANY_RESOURCE where AWS's own policy reference says `*`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+#: (call, request) -> ARNs the action is checked against
+ResourceOf = Callable[[Any, Any], Iterable[str]]
+Handler = Callable[[Any, Any], Awaitable[Any]]
+
+
+def ANY_RESOURCE(call: Any, request: Any) -> Iterable[str]:
+    """For actions that IAM's policy reference lists without a resource type."""
+    return ("*",)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    api: str
+    name: str
+    #: IAM action, `prefix:Name`
+    action: str
+    resource: ResourceOf
+    handle: Handler
+    #: (call, request) -> condition keys and their values for IAM Condition blocks, beside the global ones
+    conditions: Callable[[Any, Any], dict[str, list[str]]] | None = None
+    #: further checks: (call, request) -> (action, resource ARN) pairs such as iam:PassRole
+    also: Callable[[Any, Any], Iterable[tuple[str, str]]] | None = None
+
+
+class Api:
+    """One AWS API as served: its name (the folder under services/ and the module under aws/shapes/) and its operations by wire name."""
+
+    def __init__(self, name: str, action_prefix: str | None = None) -> None:
+        self.name = name
+        self.action_prefix = action_prefix or name
+        self.operations: dict[str, Operation] = {}
+
+    def operation(
+        self,
+        name: str,
+        *,
+        resource: ResourceOf,
+        action: str | None = None,
+        conditions: Callable[[Any, Any], dict[str, list[str]]] | None = None,
+        also: Callable[[Any, Any], Iterable[tuple[str, str]]] | None = None,
+    ) -> Callable[[Handler], Handler]:
+        def declare(handle: Handler) -> Handler:
+            if name in self.operations:
+                raise ValueError(f"{self.name} declares {name} twice")
+            self.operations[name] = Operation(
+                api=self.name,
+                name=name,
+                action=action or f"{self.action_prefix}:{name}",
+                resource=resource,
+                handle=handle,
+                conditions=conditions,
+                also=also,
+            )
+            return handle
+
+        return declare

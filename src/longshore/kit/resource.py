@@ -1,0 +1,40 @@
+"""What the store keeps: kinds of resources, declared beside their models.
+
+A resource is a frozen `msgspec.Struct`. Its `Kind` tells how it is named, by which values it is looked up (indexes) and
+which sums over it are kept current in memory (totals). Totals are derived, never stored: they take the place of counters
+in parents (runningCount, remainingResources, …), and a transaction sees its own writes in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Total(Generic[T]):
+    """A vector of sums per group: `amounts(value)` is added to the group that `group(value)` names (None: to no group)."""
+
+    width: int
+    group: Callable[[T], str | None]
+    amounts: Callable[[T], tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kind(Generic[T]):
+    """One kind of resource. Compared by identity; `name` is what stands in the database and must never change."""
+
+    name: str
+    type: type[T]
+    key: Callable[[T], str]
+    #: index name -> the values under which a resource is found there (none, one or several)
+    indexes: Mapping[str, Callable[[T], Iterable[str]]] = field(default_factory=dict)
+    #: index names in which one value belongs to at most one resource
+    unique: frozenset[str] = frozenset()
+    totals: Mapping[str, Total[T]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Kind({self.name})"

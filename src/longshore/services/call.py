@@ -1,0 +1,72 @@
+"""What an operation is given besides its request: who calls, for which account and region, and the world it may touch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from longshore.kit.clock import Clock
+from longshore.kit.ids import Ids
+from longshore.store.base import Store
+from longshore.store.blobs import BlobStore
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who signed the request."""
+
+    account_id: str
+    #: arn:aws:iam::ACCOUNT:root, arn:aws:iam::ACCOUNT:user/NAME, arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION
+    arn: str
+    #: AIDA… for users, the account id for its root
+    user_id: str
+    access_key_id: str
+
+    @property
+    def is_root(self) -> bool:
+        return self.arn.endswith(":root")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Facts about this installation that answers speak of; fixed while the server runs."""
+
+    account_id: str
+    region: str
+    #: zone names in order, e.g. ("us-east-1a", "us-east-1b")
+    zones: tuple[str, ...]
+    #: http://127.0.0.1:4566 – how clients on this machine reach the gateway
+    endpoint: str
+    #: port of the gateway, which is the registry's port too
+    port: int
+    dev: bool = False
+    #: suffix of registry and load-balancer host names
+    domain: str = "localhost"
+
+    def registry_host(self, account_id: str, region: str) -> str:
+        """Host and port that image names of this account and region begin with."""
+        return f"{account_id}.dkr.ecr.{region}.{self.domain}:{self.port}"
+
+    def load_balancer_dns_name(self, name: str, identifier: str, region: str) -> str:
+        return f"{name}-{identifier}.{region}.elb.{self.domain}"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    store: Store
+    blobs: BlobStore
+    clock: Clock
+    ids: Ids
+    site: Site
+    principal: Principal
+    #: account whose resources are meant (the caller's own)
+    account_id: str
+    #: region of the request's credential scope
+    region: str
+    request_id: str
+    source_ip: str
+    #: the scheme and host the client used, e.g. http://127.0.0.1:4566: answers that hand out URLs build on it
+    base_url: str
+    secret_for_signing: bytes = field(default=b"", repr=False)
+
+    def arn(self, service: str, resource: str) -> str:
+        return f"arn:aws:{service}:{self.region}:{self.account_id}:{resource}"
