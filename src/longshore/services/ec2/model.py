@@ -1,0 +1,98 @@
+"""The part of EC2 that load balancers and services stand on: VPCs, subnets, security groups.
+
+Instances are not kept here: every registered container instance shows up as one (views.py).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from longshore.kit.resource import Kind
+
+
+class Tag(msgspec.Struct, frozen=True, gc=False):
+    key: str
+    value: str = ""
+
+
+class Vpc(msgspec.Struct, frozen=True):
+    id: str
+    account_id: str
+    region: str
+    cidr_block: str
+    is_default: bool = False
+    instance_tenancy: str = "default"
+    dhcp_options_id: str = ""
+    created_at: float = 0.0
+    tags: tuple[Tag, ...] = ()
+
+
+VPCS: Kind[Vpc] = Kind(
+    name="ec2.vpc",
+    type=Vpc,
+    key=lambda vpc: vpc.id,
+    indexes={"scope": lambda vpc: (f"{vpc.region}:{vpc.account_id}",)},
+)
+
+
+class Subnet(msgspec.Struct, frozen=True):
+    id: str
+    account_id: str
+    region: str
+    vpc_id: str
+    cidr_block: str
+    availability_zone: str
+    availability_zone_id: str = ""
+    is_default: bool = False
+    tags: tuple[Tag, ...] = ()
+
+
+SUBNETS: Kind[Subnet] = Kind(
+    name="ec2.subnet",
+    type=Subnet,
+    key=lambda subnet: subnet.id,
+    indexes={
+        "scope": lambda subnet: (f"{subnet.region}:{subnet.account_id}",),
+        "vpc": lambda subnet: (subnet.vpc_id,),
+    },
+)
+
+
+class SecurityGroupRule(msgspec.Struct, frozen=True):
+    id: str  # sgr-…
+    is_egress: bool
+    ip_protocol: str  # tcp | udp | icmp | -1 | a number
+    from_port: int = -1
+    to_port: int = -1
+    cidr_ipv4: str = ""
+    cidr_ipv6: str = ""
+    referenced_group_id: str = ""
+    description: str = ""
+
+
+class SecurityGroup(msgspec.Struct, frozen=True):
+    id: str
+    account_id: str
+    region: str
+    vpc_id: str
+    name: str
+    description: str
+    rules: tuple[SecurityGroupRule, ...] = ()
+    tags: tuple[Tag, ...] = ()
+
+
+SECURITY_GROUPS: Kind[SecurityGroup] = Kind(
+    name="ec2.security_group",
+    type=SecurityGroup,
+    key=lambda group: group.id,
+    indexes={
+        "scope": lambda group: (f"{group.region}:{group.account_id}",),
+        "vpc": lambda group: (group.vpc_id,),
+        "name": lambda group: (f"{group.vpc_id}:{group.name}",),
+    },
+    unique=frozenset({"name"}),
+)
+
+KINDS: tuple[Kind[Any], ...] = (VPCS, SUBNETS, SECURITY_GROUPS)

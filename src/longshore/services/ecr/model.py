@@ -1,0 +1,140 @@
+"""What ECR keeps: repositories, images, tags, and which layers a repository may show.
+
+Manifest and layer bytes lie in the blob store; here are only names, digests and sizes. A blob is readable in a repository
+only through a `RepositoryBlob`; tags point at digests; images point at what they consist of (`references`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from longshore.kit.resource import Kind
+
+
+class Tag(msgspec.Struct, frozen=True, gc=False):
+    key: str
+    value: str = ""
+
+
+def repository_key(region: str, account_id: str, name: str) -> str:
+    return f"{region}:{account_id}:{name}"
+
+
+class Repository(msgspec.Struct, frozen=True):
+    arn: str
+    region: str
+    account_id: str
+    name: str
+    created_at: float
+    image_tag_mutability: str = "MUTABLE"
+    #: wildcard filters of the …_WITH_EXCLUSION settings
+    mutability_exclusions: tuple[str, ...] = ()
+    scan_on_push: bool = False
+    encryption_type: str = "AES256"
+    kms_key: str = ""
+    tags: tuple[Tag, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return repository_key(self.region, self.account_id, self.name)
+
+
+REPOSITORIES: Kind[Repository] = Kind(
+    name="ecr.repository",
+    type=Repository,
+    key=lambda repository: repository.key,
+    indexes={"scope": lambda repository: (f"{repository.region}:{repository.account_id}",)},
+)
+
+
+class Reference(msgspec.Struct, frozen=True, gc=False):
+    """Something a manifest names: a config or layer blob, or (in an index) another manifest."""
+
+    digest: str
+    size: int
+    media_type: str = ""
+    is_manifest: bool = False
+    #: non-distributable layers need not exist here
+    foreign: bool = False
+
+
+class Image(msgspec.Struct, frozen=True):
+    """One manifest of a repository. Its bytes are the blob `digest`, served exactly as pushed."""
+
+    repository: str  # key of the repository
+    digest: str
+    media_type: str
+    manifest_size: int
+    #: compressed size of config and layers in bytes, as DescribeImages says it
+    size: int
+    pushed_at: float
+    artifact_media_type: str = ""
+    #: digest of the manifest this one is about (a signature, an SBOM)
+    subject: str = ""
+    references: tuple[Reference, ...] = ()
+    annotations: dict[str, str] = {}
+    last_pulled_at: float | None = None
+
+
+def image_key(repository: str, digest: str) -> str:
+    return f"{repository}@{digest}"
+
+
+IMAGES: Kind[Image] = Kind(
+    name="ecr.image",
+    type=Image,
+    key=lambda image: image_key(image.repository, image.digest),
+    indexes={
+        "repository": lambda image: (image.repository,),
+        "subject": lambda image: (image_key(image.repository, image.subject),) if image.subject else (),
+        # who names this manifest or blob: for deletion guards and for garbage collection
+        "references": lambda image: {image_key(image.repository, reference.digest) for reference in image.references},
+        "blob": lambda image: {image.digest, *(r.digest for r in image.references if not r.is_manifest)},
+    },
+)
+
+
+class ImageTag(msgspec.Struct, frozen=True):
+    repository: str
+    tag: str
+    digest: str
+    tagged_at: float
+
+
+def tag_key(repository: str, tag: str) -> str:
+    return f"{repository}:{tag}"
+
+
+IMAGE_TAGS: Kind[ImageTag] = Kind(
+    name="ecr.image_tag",
+    type=ImageTag,
+    key=lambda tag: tag_key(tag.repository, tag.tag),
+    indexes={
+        "repository": lambda tag: (tag.repository,),
+        "image": lambda tag: (image_key(tag.repository, tag.digest),),
+    },
+)
+
+
+class RepositoryBlob(msgspec.Struct, frozen=True):
+    """A layer or config uploaded to, or mounted into, a repository."""
+
+    repository: str
+    digest: str
+    size: int
+    uploaded_at: float
+
+
+REPOSITORY_BLOBS: Kind[RepositoryBlob] = Kind(
+    name="ecr.repository_blob",
+    type=RepositoryBlob,
+    key=lambda blob: image_key(blob.repository, blob.digest),
+    indexes={
+        "repository": lambda blob: (blob.repository,),
+        "digest": lambda blob: (blob.digest,),
+    },
+)
+
+KINDS: tuple[Kind[Any], ...] = (REPOSITORIES, IMAGES, IMAGE_TAGS, REPOSITORY_BLOBS)

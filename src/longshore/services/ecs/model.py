@@ -1,0 +1,467 @@
+"""What ECS keeps: clusters, container instances, task definitions, tasks, services, deployments.
+
+`spec` halves say what was asked and are written by operations (and, for tasks of a service, by its deployment); `status`
+halves say what was seen. Who writes which field stands in ARCHITECTURE.md. Children name their parents by ARN, parents
+keep no lists, and every count (running, pending, remaining resources) is a total over tasks, never a stored number.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+
+from typing import Any
+
+import msgspec
+
+from longshore.aws.shapes import ecs as shapes
+from longshore.kit.resource import Kind, Total
+
+
+class Tag(msgspec.Struct, frozen=True, gc=False):
+    key: str
+    value: str = ""
+
+
+# ── clusters ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Cluster(msgspec.Struct, frozen=True):
+    arn: str
+    name: str
+    created_at: float
+    status: str = "ACTIVE"  # ACTIVE | INACTIVE
+    tags: tuple[Tag, ...] = ()
+    settings: tuple[tuple[str, str], ...] = (("containerInsights", "disabled"),)
+    capacity_providers: tuple[str, ...] = ()
+    default_capacity_provider_strategy: tuple[shapes.CapacityProviderStrategyItem, ...] = ()
+
+
+def scope_of(arn: str) -> str:
+    """`region:account` of an ARN: what listings are confined to."""
+    parts = arn.split(":", 5)
+    return f"{parts[3]}:{parts[4]}"
+
+
+CLUSTERS: Kind[Cluster] = Kind(
+    name="ecs.cluster",
+    type=Cluster,
+    key=lambda cluster: cluster.arn,
+    indexes={"scope": lambda cluster: (scope_of(cluster.arn),)},
+)
+
+
+# ── container instances ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Attribute(msgspec.Struct, frozen=True, gc=False):
+    name: str
+    value: str = ""
+
+
+class Capacity(msgspec.Struct, frozen=True, gc=False):
+    """What an instance offers. CPU in units (1024 = one vCPU), memory in MiB; ports it keeps to itself."""
+
+    cpu: int
+    memory_mib: int
+    reserved_ports: tuple[int, ...] = ()
+    reserved_ports_udp: tuple[int, ...] = ()
+    gpus: tuple[str, ...] = ()
+
+
+class ContainerInstance(msgspec.Struct, frozen=True):
+    """`status` is written by operations; the connection's facts by the agent session that the gateway holds."""
+
+    arn: str
+    cluster_arn: str
+    ec2_instance_id: str  # i-… (or mi-… for a machine without an identity document)
+    registered_at: float
+    capacity: Capacity
+    attributes: tuple[Attribute, ...] = ()
+    status: str = "ACTIVE"  # REGISTERING | ACTIVE | DRAINING | INACTIVE
+    tags: tuple[Tag, ...] = ()
+    #: where ports published on this instance are reached
+    address: str = ""
+    availability_zone: str = ""
+    agent_connected: bool = False
+    #: when the session was last seen to open or close
+    agent_connection_changed_at: float = 0.0
+    agent_version: str = ""
+    agent_hash: str = ""
+    docker_version: str = ""
+    deregistered_at: float | None = None
+
+    def attribute(self, name: str) -> str | None:
+        return next((a.value for a in self.attributes if a.name == name), None)
+
+
+CONTAINER_INSTANCES: Kind[ContainerInstance] = Kind(
+    name="ecs.container_instance",
+    type=ContainerInstance,
+    key=lambda instance: instance.arn,
+    indexes={
+        "cluster": lambda instance: (instance.cluster_arn,) if instance.status != "INACTIVE" else (),
+        "scope": lambda instance: (scope_of(instance.arn),),
+        "ec2_instance": lambda instance: (f"{scope_of(instance.arn)}:{instance.ec2_instance_id}",),
+    },
+)
+
+
+# ── task definitions ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class TaskDefinition(msgspec.Struct, frozen=True):
+    """One revision; `definition` is the answer's own shape with every default filled in, so that what is shown is what runs."""
+
+    arn: str
+    family: str
+    revision: int
+    definition: shapes.TaskDefinition
+    status: str = "ACTIVE"  # ACTIVE | INACTIVE | DELETE_IN_PROGRESS
+    registered_at: float = 0.0
+    registered_by: str = ""
+    deregistered_at: float | None = None
+    tags: tuple[Tag, ...] = ()
+
+
+def revision_key(arn: str, family: str, revision: int) -> str:
+    """Sorts by family, then by revision as a number."""
+    return f"{scope_of(arn)}:{family}:{revision:010d}"
+
+
+TASK_DEFINITIONS: Kind[TaskDefinition] = Kind(
+    name="ecs.task_definition",
+    type=TaskDefinition,
+    key=lambda td: revision_key(td.arn, td.family, td.revision),
+    indexes={
+        "family": lambda td: (f"{scope_of(td.arn)}:{td.family}",),
+        "status": lambda td: (f"{scope_of(td.arn)}:{td.status}",),
+        "family_status": lambda td: (f"{scope_of(td.arn)}:{td.family}:{td.status}",),
+    },
+)
+
+
+class Family(msgspec.Struct, frozen=True):
+    """Remembers the highest revision ever given out: a revision number is never used again."""
+
+    scope: str
+    name: str
+    last_revision: int
+
+
+FAMILIES: Kind[Family] = Kind(
+    name="ecs.family",
+    type=Family,
+    key=lambda family: f"{family.scope}:{family.name}",
+    indexes={"scope": lambda family: (family.scope,)},
+)
+
+
+# ── tasks ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Lifecycle(enum.IntEnum):
+    """A task's way through life, in ECS's words. It only ever goes forward."""
+
+    PROVISIONING = 1
+    PENDING = 2
+    ACTIVATING = 3
+    RUNNING = 4
+    DEACTIVATING = 5
+    STOPPING = 6
+    DEPROVISIONING = 7
+    STOPPED = 8
+
+
+def advance(current: str, wanted: str) -> str:
+    """The later of two lifecycle words: reports may arrive late, twice or out of order, and never take a task back."""
+    return wanted if Lifecycle[wanted] > Lifecycle[current] else current
+
+
+class HostPort(msgspec.Struct, frozen=True, gc=False):
+    """A port reserved on (or bound by) an instance."""
+
+    port: int
+    protocol: str = "tcp"
+
+
+class Reservation(msgspec.Struct, frozen=True, gc=False):
+    """What a task takes from its instance for as long as it is not STOPPED."""
+
+    cpu: int = 0
+    memory_mib: int = 0
+    ports: tuple[HostPort, ...] = ()
+
+
+class TaskSpec(msgspec.Struct, frozen=True):
+    """What was asked. Written once, when the task is created."""
+
+    task_definition_arn: str
+    group: str  # family:NAME or service:NAME
+    created_at: float
+    launch_type: str = "EC2"
+    started_by: str = ""
+    overrides: shapes.TaskOverride | None = None
+    reservation: Reservation = Reservation()
+    placement_constraints: tuple[shapes.PlacementConstraint, ...] = ()
+    placement_strategy: tuple[shapes.PlacementStrategy, ...] = ()
+    container_names: tuple[str, ...] = ()
+    tags: tuple[Tag, ...] = ()
+    #: the service and deployment this task belongs to; empty for standalone tasks
+    service_arn: str = ""
+    deployment_id: str = ""
+    reference_id: str = ""
+    enable_execute_command: bool = False
+    client_token: str = ""
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """Somebody wants the task gone: an operation or a controller, once, and never taken back."""
+
+    reason: str
+    code: str  # TaskFailedToStart | EssentialContainerExited | UserInitiated | ServiceSchedulerInitiated | …
+    at: float
+
+
+class NetworkBinding(msgspec.Struct, frozen=True, gc=False):
+    container_port: int
+    host_port: int
+    protocol: str = "tcp"
+    bind_ip: str = "0.0.0.0"
+
+
+class Container(msgspec.Struct, frozen=True):
+    """A container as its agent last reported it."""
+
+    name: str
+    arn: str
+    last_status: str = "PENDING"  # PENDING | RUNNING | STOPPED
+    image: str = ""
+    image_digest: str = ""
+    runtime_id: str = ""
+    exit_code: int | None = None
+    reason: str = ""
+    network_bindings: tuple[NetworkBinding, ...] = ()
+    health_status: str = "UNKNOWN"  # HEALTHY | UNHEALTHY | UNKNOWN
+
+
+class TaskStatus(msgspec.Struct, frozen=True):
+    """What was seen. Written from the agent's reports (SubmitTaskStateChange, PublishHealthRequest)."""
+
+    last_status: str = "PROVISIONING"
+    containers: tuple[Container, ...] = ()
+    pull_started_at: float | None = None
+    pull_stopped_at: float | None = None
+    started_at: float | None = None
+    connectivity_at: float | None = None
+    execution_stopped_at: float | None = None
+    stopping_at: float | None = None
+    stopped_at: float | None = None
+    #: set when the agent stopped the task by itself (essential container exited, could not start)
+    stopped_reason: str = ""
+    stop_code: str = ""
+    health_status: str = "UNKNOWN"
+    version: int = 1
+
+
+class Task(msgspec.Struct, frozen=True):
+    arn: str
+    cluster_arn: str
+    spec: TaskSpec
+    #: written once by placement; empty while the task waits for a place
+    container_instance_arn: str = ""
+    availability_zone: str = ""
+    #: set once by whoever wants it stopped
+    stop: Stop | None = None
+    status: TaskStatus = TaskStatus()
+
+    @property
+    def desired_status(self) -> str:
+        return "STOPPED" if self.stop is not None or self.status.last_status == "STOPPED" else "RUNNING"
+
+    @property
+    def last_status(self) -> str:
+        return self.status.last_status
+
+    @property
+    def is_stopped(self) -> bool:
+        return self.status.last_status == "STOPPED"
+
+    @property
+    def family(self) -> str:
+        return self.spec.task_definition_arn.rsplit("/", 1)[-1].rsplit(":", 1)[0]
+
+
+def host_port_key(instance_arn: str, port: HostPort) -> str:
+    return f"{instance_arn}|{port.protocol}|{port.port}"
+
+
+def _held_ports(task: Task) -> Iterable[str]:
+    if task.is_stopped or not task.container_instance_arn:
+        return ()
+    return [host_port_key(task.container_instance_arn, port) for port in task.spec.reservation.ports]
+
+
+def _is_pending(task: Task) -> bool:
+    return not task.is_stopped and task.stop is None and Lifecycle[task.status.last_status] < Lifecycle.RUNNING
+
+
+def _is_running(task: Task) -> bool:
+    return task.status.last_status == "RUNNING"
+
+
+def _counts(task: Task) -> tuple[int, ...]:
+    return (int(_is_running(task)), int(_is_pending(task)))
+
+
+def _taken(task: Task) -> tuple[int, ...]:
+    if task.is_stopped:
+        return (0, 0, 0, 0)
+    reserved = task.spec.reservation
+    return (reserved.cpu, reserved.memory_mib, int(_is_running(task)), int(_is_pending(task)))
+
+
+TASKS: Kind[Task] = Kind(
+    name="ecs.task",
+    type=Task,
+    key=lambda task: task.arn,
+    indexes={
+        "cluster": lambda task: (f"{task.cluster_arn}|{task.desired_status}",),
+        "container_instance": lambda task: (task.container_instance_arn,) if task.container_instance_arn else (),
+        "active_on": lambda task: (task.container_instance_arn,) if task.container_instance_arn and not task.is_stopped else (),
+        "service": lambda task: (task.spec.service_arn,) if task.spec.service_arn and not task.is_stopped else (),
+        "group_on": lambda task: (
+            (f"{task.container_instance_arn}|{task.spec.group}",) if task.container_instance_arn and not task.is_stopped else ()
+        ),
+        "family": lambda task: (f"{task.cluster_arn}|{task.family}|{task.desired_status}",),
+        "started_by": lambda task: (f"{task.cluster_arn}|{task.spec.started_by}|{task.desired_status}",) if task.spec.started_by else (),
+        "service_name": lambda task: (
+            (f"{task.cluster_arn}|{task.spec.group}|{task.desired_status}",) if task.spec.service_arn else ()
+        ),
+        "unplaced": lambda task: (
+            (task.cluster_arn,) if not task.container_instance_arn and not task.is_stopped and task.stop is None else ()
+        ),
+        "host_port": _held_ports,
+        "stopped": lambda task: ("stopped",) if task.is_stopped else (),
+        "client_token": lambda task: (f"{task.cluster_arn}|{task.spec.client_token}",) if task.spec.client_token else (),
+    },
+    totals={
+        # cpu, memory MiB, running, pending of everything placed on an instance
+        "on_instance": Total(width=4, group=lambda task: task.container_instance_arn or None, amounts=_taken),
+        # running, pending
+        "in_cluster": Total(width=2, group=lambda task: task.cluster_arn, amounts=_counts),
+        "in_service": Total(width=2, group=lambda task: task.spec.service_arn or None, amounts=_counts),
+        "in_deployment": Total(width=2, group=lambda task: task.spec.deployment_id or None, amounts=_counts),
+    },
+)
+
+
+# ── services ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class ServiceSpec(msgspec.Struct, frozen=True):
+    """What was asked for. Written by CreateService, UpdateService and DeleteService."""
+
+    task_definition_arn: str
+    desired_count: int
+    launch_type: str = "EC2"
+    scheduling_strategy: str = "REPLICA"
+    load_balancers: tuple[shapes.LoadBalancer, ...] = ()
+    minimum_healthy_percent: int = 100
+    maximum_percent: int = 200
+    circuit_breaker: shapes.DeploymentCircuitBreaker | None = None
+    health_check_grace_period_s: int = 0
+    placement_constraints: tuple[shapes.PlacementConstraint, ...] = ()
+    placement_strategy: tuple[shapes.PlacementStrategy, ...] = ()
+    role_arn: str = ""
+    propagate_tags: str = "NONE"
+    enable_ecs_managed_tags: bool = False
+    enable_execute_command: bool = False
+    availability_zone_rebalancing: str = "DISABLED"
+    platform_version: str = ""
+    capacity_provider_strategy: tuple[shapes.CapacityProviderStrategyItem, ...] = ()
+    network_configuration: shapes.NetworkConfiguration | None = None
+    deleted: bool = False
+
+
+class Service(msgspec.Struct, frozen=True):
+    arn: str
+    cluster_arn: str
+    name: str
+    created_at: float
+    spec: ServiceSpec
+    created_by: str = ""
+    tags: tuple[Tag, ...] = ()
+    client_token: str = ""
+    #: written by the deployments controller: ACTIVE | DRAINING | INACTIVE
+    status: str = "ACTIVE"
+    inactive_at: float | None = None
+
+
+SERVICES: Kind[Service] = Kind(
+    name="ecs.service",
+    type=Service,
+    key=lambda service: service.arn,
+    indexes={
+        "cluster": lambda service: (service.cluster_arn,) if service.status != "INACTIVE" else (),
+        "scope": lambda service: (scope_of(service.arn),),
+        "target_group": lambda service: (
+            [lb.target_group_arn for lb in service.spec.load_balancers if lb.target_group_arn] if service.status != "INACTIVE" else ()
+        ),
+        "client_token": lambda service: (f"{service.cluster_arn}|{service.client_token}",) if service.client_token else (),
+    },
+)
+
+
+class Deployment(msgspec.Struct, frozen=True):
+    """One version of a service being rolled out. The operation that asked for it creates it; the deployments controller does the rest."""
+
+    id: str  # ecs-svc/<19 digits>
+    service_arn: str
+    task_definition_arn: str
+    created_at: float
+    updated_at: float
+    #: the service's settings at the time, so that a rollback runs what ran before
+    desired_count: int = 0
+    status: str = "PRIMARY"  # PRIMARY | ACTIVE | INACTIVE
+    rollout_state: str = "IN_PROGRESS"  # IN_PROGRESS | COMPLETED | FAILED
+    rollout_state_reason: str = ""
+    #: tasks that failed to start or to become healthy, counted by the controller
+    failed_tasks: int = 0
+
+
+DEPLOYMENTS: Kind[Deployment] = Kind(
+    name="ecs.deployment",
+    type=Deployment,
+    key=lambda deployment: deployment.id,
+    indexes={"service": lambda deployment: (deployment.service_arn,) if deployment.status != "INACTIVE" else ()},
+)
+
+
+class ServiceEvent(msgspec.Struct, frozen=True):
+    """One line of a service's event log, newest kept: what was decided and why, in AWS's words."""
+
+    id: str
+    service_arn: str
+    sequence: int
+    created_at: float
+    message: str
+
+
+SERVICE_EVENTS: Kind[ServiceEvent] = Kind(
+    name="ecs.service_event",
+    type=ServiceEvent,
+    key=lambda event: f"{event.service_arn}|{event.sequence:012d}",
+    indexes={"service": lambda event: (event.service_arn,)},
+)
+
+KINDS: tuple[Kind[Any], ...] = (
+    CLUSTERS,
+    CONTAINER_INSTANCES,
+    TASK_DEFINITIONS,
+    FAMILIES,
+    TASKS,
+    SERVICES,
+    DEPLOYMENTS,
+    SERVICE_EVENTS,
+)

@@ -1,0 +1,214 @@
+"""What Elastic Load Balancing keeps: load balancers, target groups, listeners, rules and the targets registered.
+
+Operations (and the controller that registers the tasks of a service) write what is asked; the balancer writes what the
+data plane reports: a load balancer's state and each target's health.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from longshore.aws.shapes import elbv2 as shapes
+from longshore.kit.resource import Kind
+
+
+class Tag(msgspec.Struct, frozen=True, gc=False):
+    key: str
+    value: str = ""
+
+
+def scope_of(arn: str) -> str:
+    """`region:account` of an ARN: what listings are confined to."""
+    parts = arn.split(":", 5)
+    return f"{parts[3]}:{parts[4]}"
+
+
+class LoadBalancerStatus(msgspec.Struct, frozen=True):
+    """Written by the balancer."""
+
+    state: str = "provisioning"  # provisioning | active | active_impaired | failed
+    reason: str = ""
+    #: where it listens on this machine: its own loopback address
+    address: str = ""
+
+
+class LoadBalancer(msgspec.Struct, frozen=True):
+    arn: str
+    name: str
+    type: str  # application | network
+    scheme: str
+    dns_name: str
+    canonical_hosted_zone_id: str
+    created_at: float
+    vpc_id: str
+    #: (zone name, subnet id)
+    zones: tuple[tuple[str, str], ...] = ()
+    security_groups: tuple[str, ...] = ()
+    ip_address_type: str = "ipv4"
+    #: only what differs from the default
+    attributes: dict[str, str] = {}
+    tags: tuple[Tag, ...] = ()
+    #: loopback address number N in 127.0.2.N and further, given at creation and free again after deletion
+    slot: int = 0
+    status: LoadBalancerStatus = LoadBalancerStatus()
+
+
+LOAD_BALANCERS: Kind[LoadBalancer] = Kind(
+    name="elbv2.load_balancer",
+    type=LoadBalancer,
+    key=lambda lb: lb.arn,
+    indexes={
+        "scope": lambda lb: (scope_of(lb.arn),),
+        "name": lambda lb: (f"{scope_of(lb.arn)}:{lb.name}",),
+        "slot": lambda lb: (str(lb.slot),),
+        "security_group": lambda lb: lb.security_groups,
+        "subnet": lambda lb: [subnet for _, subnet in lb.zones],
+    },
+    unique=frozenset({"name", "slot"}),
+)
+
+
+class HealthCheck(msgspec.Struct, frozen=True):
+    protocol: str = "HTTP"
+    port: str = "traffic-port"
+    path: str = "/"
+    enabled: bool = True
+    interval_s: int = 30
+    timeout_s: int = 6
+    healthy_threshold: int = 5
+    unhealthy_threshold: int = 2
+    #: accepted HTTP codes, `200` or `200,202-299`; empty for TCP
+    http_codes: str = "200"
+
+
+class TargetGroup(msgspec.Struct, frozen=True):
+    arn: str
+    name: str
+    protocol: str
+    port: int
+    vpc_id: str
+    target_type: str  # instance | ip
+    created_at: float
+    protocol_version: str = "HTTP1"
+    ip_address_type: str = "ipv4"
+    health_check: HealthCheck = HealthCheck()
+    #: only what differs from the default
+    attributes: dict[str, str] = {}
+    tags: tuple[Tag, ...] = ()
+
+    @property
+    def deregistration_delay_s(self) -> int:
+        return int(self.attributes.get("deregistration_delay.timeout_seconds", "300"))
+
+
+TARGET_GROUPS: Kind[TargetGroup] = Kind(
+    name="elbv2.target_group",
+    type=TargetGroup,
+    key=lambda tg: tg.arn,
+    indexes={"scope": lambda tg: (scope_of(tg.arn),), "name": lambda tg: (f"{scope_of(tg.arn)}:{tg.name}",)},
+    unique=frozenset({"name"}),
+)
+
+
+def target_groups_of(actions: tuple[shapes.Action, ...]) -> list[str]:
+    """ARNs of the target groups that `actions` forward to, each once."""
+    found: dict[str, None] = {}
+    for action in actions:
+        if action.target_group_arn:
+            found[action.target_group_arn] = None
+        for weighted in (action.forward_config.target_groups if action.forward_config else None) or ():
+            if weighted.target_group_arn:
+                found[weighted.target_group_arn] = None
+    return list(found)
+
+
+class Listener(msgspec.Struct, frozen=True):
+    arn: str
+    load_balancer_arn: str
+    port: int
+    protocol: str
+    default_actions: tuple[shapes.Action, ...] = ()
+    ssl_policy: str = ""
+    certificates: tuple[str, ...] = ()
+    alpn_policy: tuple[str, ...] = ()
+    attributes: dict[str, str] = {}
+    tags: tuple[Tag, ...] = ()
+
+
+LISTENERS: Kind[Listener] = Kind(
+    name="elbv2.listener",
+    type=Listener,
+    key=lambda listener: listener.arn,
+    indexes={
+        "load_balancer": lambda listener: (listener.load_balancer_arn,),
+        "port": lambda listener: (f"{listener.load_balancer_arn}|{listener.port}",),
+        "target_group": lambda listener: target_groups_of(listener.default_actions),
+    },
+    unique=frozenset({"port"}),
+)
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """A rule with a priority; a listener's default actions stand in the listener itself."""
+
+    arn: str
+    listener_arn: str
+    priority: int
+    conditions: tuple[shapes.RuleCondition, ...] = ()
+    actions: tuple[shapes.Action, ...] = ()
+    tags: tuple[Tag, ...] = ()
+
+
+RULES: Kind[Rule] = Kind(
+    name="elbv2.rule",
+    type=Rule,
+    key=lambda rule: rule.arn,
+    indexes={
+        "listener": lambda rule: (rule.listener_arn,),
+        "target_group": lambda rule: target_groups_of(rule.actions),
+    },
+)
+
+
+class TargetHealth(msgspec.Struct, frozen=True):
+    """Written by the balancer. `state` in ELB's words: initial, healthy, unhealthy, unused, draining, unavailable."""
+
+    state: str = "initial"
+    reason: str = "Elb.RegistrationInProgress"
+    description: str = "Target registration is in progress"
+    since: float = 0.0
+    #: the balancer has taken the target out of service and its connections are gone (or the delay is over)
+    drained: bool = False
+
+
+class Target(msgspec.Struct, frozen=True):
+    """One registration. Deregistering marks it; it disappears when the balancer has drained it."""
+
+    target_group_arn: str
+    id: str  # i-… or an IP address
+    port: int
+    registered_at: float
+    #: where the data plane sends traffic to, resolved at registration
+    address: str
+    availability_zone: str = ""
+    deregistered_at: float | None = None
+    health: TargetHealth = TargetHealth()
+
+
+def target_key(target_group_arn: str, target_id: str, port: int) -> str:
+    return f"{target_group_arn}|{target_id}|{port}"
+
+
+TARGETS: Kind[Target] = Kind(
+    name="elbv2.target",
+    type=Target,
+    key=lambda target: target_key(target.target_group_arn, target.id, target.port),
+    indexes={
+        "target_group": lambda target: (target.target_group_arn,),
+        "target_id": lambda target: (target.id,),
+    },
+)
+
+KINDS: tuple[Kind[Any], ...] = (LOAD_BALANCERS, TARGET_GROUPS, LISTENERS, RULES, TARGETS)
