@@ -1,0 +1,47 @@
+# Longshore: `make demo` shows it at work, `make up` starts the platform, `make test` is what CI runs.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.PHONY: help setup demo up down test check format bench clean
+
+BIN := .venv/bin
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: ## Install the engines and the project's own .venv; does nothing when all is there
+	@tools/setup.sh
+
+demo: setup ## Push an image, run it as a service on three instances, reach it through a load balancer
+	@examples/01-first-service/demo.sh
+
+up: setup ## Start the platform in the background (ARGS="--port 4567 …" is passed on)
+	@$(BIN)/longshore up --detach $(ARGS)
+
+down: ## Stop the platform
+	@if [ -x $(BIN)/longshore ]; then $(BIN)/longshore down $(ARGS); else echo "nothing is installed here, so nothing runs from here"; fi
+
+check: setup ## Lint, types, import contracts and the fast tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q -m "not engine" $(ARGS)
+
+test: setup ## Everything: what `check` does and the tests with real engines
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest -q $(ARGS)
+
+format: setup ## Put the code into its one form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: ## Benchmarks, each beside its peer
+	@tools/setup.sh bench
+	$(BIN)/python bench/run.py $(ARGS)
+
+clean: ## Remove what was built; the platform's own files (LONGSHORE_DATA_DIR) are kept
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info
+	find src tests tools bench examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

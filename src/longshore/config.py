@@ -1,0 +1,309 @@
+"""Settings: the only module that reads the environment, and the shapes of what one process hands another at its start.
+
+The CLI reads the environment once (`environment()`), decides on a `PlatformConfig`, writes it into the data directory and
+starts the supervisor with it. The supervisor writes `State` when everything is up; every later command finds the running
+platform by it. A data directory holds:
+
+    credentials.json        the root access key, made on the first start (0600)
+    agents/<name>/          each local container instance: its id and its agent's journal
+    logs/<part>.log         supervisor, server, haproxy, agent-1 …
+    run/platform.json       what the supervisor was started with (0600: holds the keys)
+    run/state.json          what runs now; absent when nothing does
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+DEFAULT_PORT = 4566
+DEFAULT_REGION = "us-east-1"
+DEFAULT_ACCOUNT_ID = "000000000000"
+DEFAULT_DOCKER_URL = "unix:///var/run/docker.sock"
+#: added to a listener's port below 1024 where this user may not bind it
+UNPRIVILEGED_PORT_OFFSET = 8000
+
+
+class Credentials(msgspec.Struct, frozen=True):
+    access_key_id: str
+    secret_access_key: str
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.access_key_id})"
+
+
+class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The gateway with its registry, controllers and load balancers."""
+
+    data_dir: Path
+    credentials: Credentials
+    host: str = "127.0.0.1"
+    port: int = DEFAULT_PORT
+    account_id: str = DEFAULT_ACCOUNT_ID
+    region: str = DEFAULT_REGION
+    #: zone names in full and in order, e.g. ("us-east-1a", "us-east-1b")
+    zones: tuple[str, ...] = ("us-east-1a", "us-east-1b", "us-east-1c")
+    #: accept the keys test/test as root of the default account, and POST /_longshore/reset
+    dev: bool = False
+    #: program name or path; load balancers do not listen without it
+    haproxy: str = "haproxy"
+    docker_url: str = DEFAULT_DOCKER_URL
+    #: load balancer N listens on this with N as its last number
+    load_balancer_network: str = "127.0.2."
+    #: added to listener ports below 1024; 0 where they may be bound
+    privileged_port_offset: int = 0
+    log_level: str = "info"
+
+    @property
+    def endpoint(self) -> str:
+        """How clients on this machine reach the gateway."""
+        return f"http://{'127.0.0.1' if self.host in ('0.0.0.0', '::') else self.host}:{self.port}"
+
+    @property
+    def registry(self) -> str:
+        """Host and port that image names of the default account and region begin with."""
+        return f"{self.account_id}.dkr.ecr.{self.region}.localhost:{self.port}"
+
+
+class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """One container instance: who it is, what it offers and which platform it serves."""
+
+    #: unique on this machine, e.g. agent-1; names its log file and its journal
+    name: str
+    data_dir: Path
+    endpoint: str
+    credentials: Credentials
+    #: i-<17 hexadecimal digits>
+    instance_id: str
+    #: where published ports listen and load balancers reach the tasks
+    address: str
+    zone: str
+    cpu_units: int
+    memory_mib: int
+    cluster: str = "default"
+    region: str = DEFAULT_REGION
+    #: TCP ports of `address` that tasks are not given
+    reserved_ports: tuple[int, ...] = ()
+    docker_url: str = DEFAULT_DOCKER_URL
+    #: custom attributes of the container instance
+    attributes: dict[str, str] = {}
+    log_level: str = "info"
+
+
+class PlatformConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What a supervisor starts, in this order. `server` is None on a machine that only joins another's platform."""
+
+    server: ServerConfig | None
+    agents: tuple[AgentConfig, ...] = ()
+
+
+class PartState(msgspec.Struct, frozen=True, kw_only=True):
+    """One process of a running platform: server, haproxy, agent-1 …"""
+
+    name: str
+    pid: int
+
+
+class InstanceState(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    instance_id: str
+    address: str
+    zone: str
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """A running platform, as its supervisor wrote it down when everything was ready."""
+
+    #: the supervisor's own
+    pid: int
+    #: seconds since the epoch
+    started_at: float
+    endpoint: str
+    registry: str
+    #: how load balancers are reached, in words for people, e.g. `127.0.2.N at their own ports`
+    load_balancers: str
+    account_id: str
+    region: str
+    zones: tuple[str, ...]
+    dev: bool = False
+    parts: tuple[PartState, ...] = ()
+    instances: tuple[InstanceState, ...] = ()
+
+
+class DataDirectory:
+    """Names of the files in one data directory, and the small ones read and written whole."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def __repr__(self) -> str:
+        return f"DataDirectory({self.root})"
+
+    @property
+    def credentials_file(self) -> Path:
+        return self.root / "credentials.json"
+
+    @property
+    def platform_file(self) -> Path:
+        return self.root / "run" / "platform.json"
+
+    @property
+    def state_file(self) -> Path:
+        return self.root / "run" / "state.json"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    def log_file(self, part: str) -> Path:
+        return self.logs / f"{part}.log"
+
+    def agent(self, name: str) -> Path:
+        return self.root / "agents" / name
+
+    def prepare(self) -> None:
+        """Makes the directories; raises OSError where that is not allowed."""
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for directory in (self.root / "run", self.logs, self.root / "agents"):
+            directory.mkdir(exist_ok=True)
+
+    def credentials(self) -> Credentials:
+        """The root access key of this installation, made on first use."""
+        try:
+            return msgspec.json.decode(self.credentials_file.read_bytes(), type=Credentials)
+        except FileNotFoundError:
+            made = Credentials(f"AKIA{_base32(os.urandom(10))}", hashlib.sha256(os.urandom(64)).hexdigest()[:40])
+            write_privately(self.credentials_file, msgspec.json.encode(made))
+            return made
+
+    def instance_id(self, agent: str) -> str:
+        """i-<17 hexadecimal digits>, the same one for as long as the directory lives."""
+        path = self.agent(agent) / "instance-id"
+        try:
+            return path.read_text().strip()
+        except FileNotFoundError:
+            made = f"i-0{os.urandom(8).hex()}"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_privately(path, made.encode())
+            return made
+
+    def read_state(self) -> State | None:
+        """What was written down last; None when there is nothing (readable)."""
+        try:
+            return msgspec.json.decode(self.state_file.read_bytes(), type=State)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+
+    def write_state(self, state: State) -> None:
+        write_privately(self.state_file, msgspec.json.encode(state))
+
+    def forget_state(self) -> None:
+        self.state_file.unlink(missing_ok=True)
+
+
+def read_platform(path: Path) -> PlatformConfig:
+    return msgspec.json.decode(path.read_bytes(), type=PlatformConfig)
+
+
+def write_platform(path: Path, platform: PlatformConfig) -> None:
+    write_privately(path, msgspec.json.encode(platform))
+
+
+def write_privately(path: Path, content: bytes) -> None:
+    """The whole file or none of it, readable by its owner only: written beside its place, then moved there."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+class Environment(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is taken from environment variables; options on the command line win over it."""
+
+    home: Path
+    data_dir: Path
+    aws_config_file: Path
+    aws_credentials_file: Path
+    docker_url: str
+    haproxy: str
+    port: int | None
+    host: str | None
+    region: str | None
+    account_id: str | None
+    zones: str | None
+    instances: int | None
+    dev: bool
+    log_level: str
+    endpoint: str | None
+    credentials: Credentials | None
+
+
+class BadSetting(Exception):
+    """An environment variable has a value that cannot be used."""
+
+
+def environment(variables: Mapping[str, str] | None = None) -> Environment:
+    """Reads the environment (or `variables` in its place); raises BadSetting with the variable's name."""
+    given = os.environ if variables is None else variables
+    home = Path(given.get("HOME") or os.path.expanduser("~"))
+    secret = given.get("LONGSHORE_SECRET_ACCESS_KEY") or given.get("AWS_SECRET_ACCESS_KEY")
+    key = given.get("LONGSHORE_ACCESS_KEY_ID") or given.get("AWS_ACCESS_KEY_ID")
+    return Environment(
+        home=home,
+        data_dir=Path(given["LONGSHORE_DATA_DIR"]).absolute() if given.get("LONGSHORE_DATA_DIR") else default_data_dir(home, os.geteuid()),
+        aws_config_file=Path(given.get("AWS_CONFIG_FILE") or home / ".aws" / "config"),
+        aws_credentials_file=Path(given.get("AWS_SHARED_CREDENTIALS_FILE") or home / ".aws" / "credentials"),
+        docker_url=given.get("LONGSHORE_DOCKER_URL") or given.get("DOCKER_HOST") or DEFAULT_DOCKER_URL,
+        haproxy=given.get("LONGSHORE_HAPROXY") or "haproxy",
+        port=_whole_number(given, "LONGSHORE_PORT", 1, 65535),
+        host=given.get("LONGSHORE_HOST") or None,
+        region=given.get("LONGSHORE_REGION") or None,
+        account_id=given.get("LONGSHORE_ACCOUNT_ID") or None,
+        zones=given.get("LONGSHORE_ZONES") or None,
+        instances=_whole_number(given, "LONGSHORE_INSTANCES", 0, 250),
+        dev=_yes(given, "LONGSHORE_DEV"),
+        log_level=given.get("LONGSHORE_LOG_LEVEL") or "info",
+        endpoint=given.get("LONGSHORE_ENDPOINT") or given.get("AWS_ENDPOINT_URL") or None,
+        credentials=Credentials(key, secret) if key and secret else None,
+    )
+
+
+def default_data_dir(home: Path, user_id: int) -> Path:
+    """Root keeps the machine's platform; any other user has one of their own."""
+    return Path("/var/lib/longshore") if user_id == 0 else home / ".local" / "share" / "longshore"
+
+
+def _whole_number(given: Mapping[str, str], name: str, least: int, most: int) -> int | None:
+    text = given.get(name)
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        raise BadSetting(f"{name} is {text!r}; it must be a whole number from {least} to {most}")
+    return int(text)
+
+
+def _yes(given: Mapping[str, str], name: str) -> bool:
+    text = given.get(name, "").lower()
+    if text in ("", "0", "no", "false"):
+        return False
+    if text in ("1", "yes", "true"):
+        return True
+    raise BadSetting(f"{name} is {given[name]!r}; it must be 1 or 0")
+
+
+def _base32(content: bytes) -> str:
+    """16 letters and digits as AWS uses them in access key ids, of 10 bytes."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+    number = int.from_bytes(content, "big")
+    return "".join(alphabet[(number >> shift) & 31] for shift in range(0, 80, 5))

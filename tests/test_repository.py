@@ -1,0 +1,124 @@
+"""The repository's own promises: walls between packages that catch trespassers, locks that name no place, words that speak of itself."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted((ROOT / "src").rglob("*.py"))
+HAND_WRITTEN = [path for path in SOURCES if "shapes" not in path.parts]
+
+# contract name -> (module that trespasses, what it then says)
+TRESPASSES = {
+    "Imports point down only, and siblings never import each other": ("longshore/kit/trespass.py", "import longshore.store.base"),
+    "Plans and models touch no clock, store, socket or loop": ("longshore/services/ecr/model.py", "import asyncio"),
+    "Nor does anything of ours that plans and models import": ("longshore/services/iam/model.py", "import longshore.aws.trespass"),
+    "Models name each other by ARN, never by import": ("longshore/services/elbv2/model.py", "import longshore.services.ecs.model"),
+    "One AWS service never calls another's operations": (
+        "longshore/services/ecs/operations/trespass.py",
+        "import longshore.services.ecr.operations",
+    ),
+    "Controllers know what is kept, not how it is asked for": ("longshore/control/trespass.py", "import longshore.aws.protocol"),
+    "The agent and the CLI reach the platform only over the wire": ("longshore/cli/trespass.py", "import longshore.store.base"),
+}
+
+
+def _lint_imports(directory: Path) -> str:
+    """What import-linter says about the tree at `directory`."""
+    program = Path(sys.executable).with_name("lint-imports")
+    environment = {**os.environ, "PYTHONPATH": str(directory / "src"), "NO_COLOR": "1", "COLUMNS": "200"}
+    done = subprocess.run(
+        [program, "--no-cache", "--config", str(directory / ".importlinter")],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+def _copy_of_the_tree(directory: Path) -> Path:
+    shutil.copytree(ROOT / "src", directory / "src", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    shutil.copy(ROOT / ".importlinter", directory)
+    return directory
+
+
+def test_every_import_contract_catches_a_trespasser(tmp_path: Path) -> None:
+    tree = _copy_of_the_tree(tmp_path)
+    (tree / "src/longshore/aws/trespass.py").write_text("import longshore.kit.clock\n")
+    for name, statement in TRESPASSES.values():
+        path = tree / "src" / name
+        before = path.read_text() if path.exists() else "from __future__ import annotations\n"
+        path.write_text(f"{before}\n{statement}\n")
+    said = _lint_imports(tree)
+    verdicts = dict(re.findall(r"^(.*?) +(KEPT|BROKEN)", said, flags=re.MULTILINE))
+    assert verdicts == dict.fromkeys(TRESPASSES, "BROKEN"), said
+
+
+def test_every_import_contract_has_its_trespasser() -> None:
+    names = re.findall(r"^name = (.*)$", (ROOT / ".importlinter").read_text(), flags=re.MULTILINE)
+    assert sorted(names) == sorted(TRESPASSES)
+
+
+@pytest.mark.parametrize("lock", ["runtime", "dev", "bench"])
+def test_a_lock_pins_every_package_by_hash_and_names_no_place(lock: str) -> None:
+    text = (ROOT / "requirements" / f"{lock}.lock").read_text()
+    assert not re.search(r"://|^-|(?<![\w-])/|@ ", text, flags=re.MULTILINE)
+    packages = [entry for entry in re.split(r"\n(?=\w)", text.strip()) if entry]
+    assert len(packages) > 10
+    for package in packages:
+        assert re.match(r"[\w.-]+(\[[\w,]+\])?==[\w.]+ ", package), package.splitlines()[0]
+        assert "--hash=sha256:" in package, package.splitlines()[0]
+
+
+def test_the_locks_agree_with_what_pyproject_asks_for() -> None:
+    pins = re.findall(r'^    "([\w-]+)(?:\[[\w,]+\])?==([\w.]+)"', (ROOT / "pyproject.toml").read_text(), flags=re.MULTILINE)
+    locked = set(re.findall(r"^([\w-]+)==([\w.]+)", (ROOT / "requirements/bench.lock").read_text(), flags=re.MULTILINE))
+    assert len(pins) > 10
+    assert not {(name.lower(), version) for name, version in pins} - {(name.lower(), version) for name, version in locked}
+
+
+def test_only_config_reads_the_environment() -> None:
+    readers = [
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and node.attr in ("environ", "environb", "getenv")
+    ]
+    assert set(readers) <= {"src/longshore/config.py"}
+
+
+def test_functions_stay_short_enough_to_be_read_at_once() -> None:
+    long = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name} has {node.end_lineno - node.lineno + 1} lines"
+        for path in HAND_WRITTEN
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno and node.end_lineno - node.lineno >= 60
+    ]
+    assert not long
+
+
+def test_every_module_tells_its_story_first() -> None:
+    silent = [
+        str(path.relative_to(ROOT))
+        for path in HAND_WRITTEN
+        if (tree := ast.parse(path.read_text())).body and ast.get_docstring(tree) is None
+    ]
+    assert not silent
+
+
+def test_shell_scripts_parse() -> None:
+    scripts = [ROOT / ".ci/run", *sorted((ROOT / "tools").glob("*.sh")), *sorted((ROOT / "examples").rglob("*.sh"))]
+    for script in scripts:
+        done = subprocess.run(["bash", "-n", script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert os.access(script, os.X_OK), f"{script} is not executable"
