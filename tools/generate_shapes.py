@@ -259,12 +259,13 @@ class Forms:
 
     def structure(self, name: str) -> tuple[str, str]:
         """(the function, its table): functions stand first, so that tables may name any of them."""
-        function = f"def _read_{attribute(name)}(node: Node) -> dict[str, object]:\n    return form.members(node, _{attribute(name).upper()})\n"
+        snake = attribute(name)
+        function = f"def _read_{snake}(node: Node) -> dict[str, object]:\n    return form.members(node, _{snake.upper()})\n"
         rows = [
             f"    {self._table_name(wire_name, reference)!r}: ({wire_name!r}, {self._reader(reference['shape'])}),"
             for wire_name, reference in self.service.shapes[name]["members"].items()
         ]
-        return function, "\n".join([f"_{attribute(name).upper()}: Members = {{", *rows, "}"])
+        return function, "\n".join([f"_{snake.upper()}: Members = {{", *rows, "}"])
 
 
 class Documents:
@@ -280,7 +281,7 @@ class Documents:
         for wire_name, reference in shape["members"].items():
             expression = f"value.{attribute(wire_name)}"
             element = reference.get("locationName", wire_name)
-            written = self._element(element, reference["shape"], expression, 1 if wire_name in required else 2, 0)
+            written = self._element(element, reference["shape"], expression, 1 if wire_name in required else 2)
             if wire_name not in required:
                 lines.append(f"    if {expression} is not None:")
             lines += written
@@ -288,7 +289,7 @@ class Documents:
             lines.append("    pass")
         return "\n".join(lines) + "\n"
 
-    def _element(self, element: str, shape_name: str, expression: str, depth: int, nesting: int) -> list[str]:
+    def _element(self, element: str, shape_name: str, expression: str, depth: int) -> list[str]:
         shape = self.service.shapes[shape_name]
         pad = "    " * depth
         kind = shape["type"]
@@ -296,32 +297,38 @@ class Documents:
             call = f"{pad}_write_{attribute(shape_name)}(out, {expression})"
             return [f'{pad}out("<{element}>")', call, f'{pad}out("</{element}>")']
         if kind == "list":
-            return self._list(element, shape, expression, depth, nesting)
+            return self._list(element, shape, expression, depth)
         if kind == "map":
-            return self._map(element, shape, expression, depth, nesting)
+            return self._map(element, shape, expression, depth)
         return [f'{pad}out(f"<{element}>{{{self._scalar(kind, expression)}}}</{element}>")']
 
-    def _list(self, element: str, shape: Shape, expression: str, depth: int, nesting: int) -> list[str]:
+    def _list(self, element: str, shape: Shape, expression: str, depth: int) -> list[str]:
         pad = "    " * depth
         flat = shape.get("flattened", False)
         inner = shape["member"].get("locationName", element if flat else "member")
-        item = f"item{nesting or ''}"
-        loop = [f"{pad}for {item} in {expression}:", *self._element(inner, shape["member"]["shape"], item, depth + 1, nesting + 1)]
+        item = self._variable(expression)
+        loop = [f"{pad}for {item} in {expression}:", *self._element(inner, shape["member"]["shape"], item, depth + 1)]
         return loop if flat else [f'{pad}out("<{element}>")', *loop, f'{pad}out("</{element}>")']
 
-    def _map(self, element: str, shape: Shape, expression: str, depth: int, nesting: int) -> list[str]:
+    def _map(self, element: str, shape: Shape, expression: str, depth: int) -> list[str]:
         pad = "    " * depth
         flat = shape.get("flattened", False)
         entry = element if flat else "entry"
-        key, item = f"key{nesting or ''}", f"item{nesting or ''}"
+        item = self._variable(expression)
+        key = f"{item}_key"
         loop = [
             f"{pad}for {key}, {item} in {expression}.items():",
             f'{pad}    out("<{entry}>")',
-            *self._element(shape["key"].get("locationName", "key"), shape["key"]["shape"], key, depth + 1, nesting + 1),
-            *self._element(shape["value"].get("locationName", "value"), shape["value"]["shape"], item, depth + 1, nesting + 1),
+            *self._element(shape["key"].get("locationName", "key"), shape["key"]["shape"], key, depth + 1),
+            *self._element(shape["value"].get("locationName", "value"), shape["value"]["shape"], item, depth + 1),
             f'{pad}    out("</{entry}>")',
         ]
         return loop if flat else [f'{pad}out("<{element}>")', *loop, f'{pad}out("</{element}>")']
+
+    @staticmethod
+    def _variable(expression: str) -> str:
+        """One name per member, so that each keeps one type."""
+        return f"{expression.removeprefix('value.')}_item"
 
     @staticmethod
     def _scalar(kind: str, expression: str) -> str:

@@ -2335,9 +2335,9 @@ def _write_account_attribute(out: Out, value: AccountAttribute) -> None:
         out(f"<attributeName>{escape(value.attribute_name)}</attributeName>")
     if value.attribute_values is not None:
         out("<attributeValueSet>")
-        for item in value.attribute_values:
+        for attribute_values_item in value.attribute_values:
             out("<item>")
-            _write_account_attribute_value(out, item)
+            _write_account_attribute_value(out, attribute_values_item)
             out("</item>")
         out("</attributeValueSet>")
 
@@ -2352,9 +2352,9 @@ def _write_authorize_security_group_egress_result(out: Out, value: AuthorizeSecu
         out(f"<return>{boolean(value.return_)}</return>")
     if value.security_group_rules is not None:
         out("<securityGroupRuleSet>")
-        for item in value.security_group_rules:
+        for security_group_rules_item in value.security_group_rules:
             out("<item>")
-            _write_security_group_rule(out, item)
+            _write_security_group_rule(out, security_group_rules_item)
             out("</item>")
         out("</securityGroupRuleSet>")
 
@@ -2364,9 +2364,9 @@ def _write_authorize_security_group_ingress_result(out: Out, value: AuthorizeSec
         out(f"<return>{boolean(value.return_)}</return>")
     if value.security_group_rules is not None:
         out("<securityGroupRuleSet>")
-        for item in value.security_group_rules:
+        for security_group_rules_item in value.security_group_rules:
             out("<item>")
-            _write_security_group_rule(out, item)
+            _write_security_group_rule(out, security_group_rules_item)
             out("</item>")
         out("</securityGroupRuleSet>")
 
@@ -2376,9 +2376,9 @@ def _write_availability_zone(out: Out, value: AvailabilityZone) -> None:
         out(f"<optInStatus>{escape(value.opt_in_status)}</optInStatus>")
     if value.messages is not None:
         out("<messageSet>")
-        for item in value.messages:
+        for messages_item in value.messages:
             out("<item>")
-            _write_availability_zone_message(out, item)
+            _write_availability_zone_message(out, messages_item)
             out("</item>")
         out("</messageSet>")
     if value.region_name is not None:
@@ -2401,16 +2401,16 @@ def _write_availability_zone(out: Out, value: AvailabilityZone) -> None:
         out(f"<groupLongName>{escape(value.group_long_name)}</groupLongName>")
     if value.geography is not None:
         out("<geographySet>")
-        for item in value.geography:
+        for geography_item in value.geography:
             out("<item>")
-            _write_availability_zone_geography(out, item)
+            _write_availability_zone_geography(out, geography_item)
             out("</item>")
         out("</geographySet>")
     if value.sub_geography is not None:
         out("<subGeographySet>")
-        for item in value.sub_geography:
+        for sub_geography_item in value.sub_geography:
             out("<item>")
-            _write_availability_zone_sub_geography(out, item)
+            _write_availability_zone_sub_geography(out, sub_geography_item)
             out("</item>")
         out("</subGeographySet>")
     if value.state is not None:
@@ -2480,9 +2480,9 @@ def _write_create_security_group_result(out: Out, value: CreateSecurityGroupResu
         out(f"<groupId>{escape(value.group_id)}</groupId>")
     if value.tags is not None:
         out("<tagSet>")
-        for item in value.tags:
+        for tags_item in value.tags:
             out("<item>")
-            _write_tag(out, item)
+            _write_tag(out, tags_item)
             out("</item>")
         out("</tagSet>")
     if value.security_group_arn is not None:
@@ -2513,9 +2513,9 @@ def _write_delete_security_group_result(out: Out, value: DeleteSecurityGroupResu
 def _write_describe_account_attributes_result(out: Out, value: DescribeAccountAttributesResult) -> None:
     if value.account_attributes is not None:
         out("<accountAttributeSet>")
-        for item in value.account_attributes:
+        for account_attributes_item in value.account_attributes:
             out("<item>")
-            _write_account_attribute(out, item)
+            _write_account_attribute(out, account_attributes_item)
             out("</item>")
         out("</accountAttributeSet>")
 
@@ -2523,9 +2523,9 @@ def _write_describe_account_attributes_result(out: Out, value: DescribeAccountAt
 def _write_describe_availability_zones_result(out: Out, value: DescribeAvailabilityZonesResult) -> None:
     if value.availability_zones is not None:
         out("<availabilityZoneInfo>")
-        for item in value.availability_zones:
+        for availability_zones_item in value.availability_zones:
             out("<item>")
-            _write_availability_zone(out, item)
+            _write_availability_zone(out, availability_zones_item)
             out("</item>")
         out("</availabilityZoneInfo>")
 
@@ -2535,9 +2535,9 @@ def _write_describe_instances_result(out: Out, value: DescribeInstancesResult) -
         out(f"<nextToken>{escape(value.next_token)}</nextToken>")
     if value.reservations is not None:
         out("<reservationSet>")
-        for item in value.reservations:
+        for reservations_item in value.reservations:
             out("<item>")
-            _write_reservation(out, item)
+            _write_reservation(out, reservations_item)
             out("</item>")
         out("</reservationSet>")
 
@@ -2545,9 +2545,9 @@ def _write_describe_instances_result(out: Out, value: DescribeInstancesResult) -
 def _write_describe_regions_result(out: Out, value: DescribeRegionsResult) -> None:
     if value.regions is not None:
         out("<regionInfo>")
-        for item in value.regions:
+        for regions_item in value.regions:
             out("<item>")
-            _write_region(out, item)
+            _write_region(out, regions_item)
             out("</item>")
         out("</regionInfo>")
 
@@ -2555,9 +2555,9 @@ def _write_describe_regions_result(out: Out, value: DescribeRegionsResult) -> No
 def _write_describe_security_group_rules_result(out: Out, value: DescribeSecurityGroupRulesResult) -> None:
     if value.security_group_rules is not None:
         out("<securityGroupRuleSet>")
-        for item in value.security_group_rules:
+        for security_group_rules_item in value.security_group_rules:
             out("<item>")
-            _write_security_group_rule(out, item)
+            _write_security_group_rule(out, security_group_rules_item)
             out("</item>")
         out("</securityGroupRuleSet>")
     if value.next_token is not None:
@@ -2569,9 +2569,9 @@ def _write_describe_security_groups_result(out: Out, value: DescribeSecurityGrou
         out(f"<nextToken>{escape(value.next_token)}</nextToken>")
     if value.security_groups is not None:
         out("<securityGroupInfo>")
-        for item in value.security_groups:
+        for security_groups_item in value.security_groups:
             out("<item>")
-            _write_security_group(out, item)
+            _write_security_group(out, security_groups_item)
             out("</item>")
         out("</securityGroupInfo>")
 
@@ -2581,9 +2581,9 @@ def _write_describe_subnets_result(out: Out, value: DescribeSubnetsResult) -> No
         out(f"<nextToken>{escape(value.next_token)}</nextToken>")
     if value.subnets is not None:
         out("<subnetSet>")
-        for item in value.subnets:
+        for subnets_item in value.subnets:
             out("<item>")
-            _write_subnet(out, item)
+            _write_subnet(out, subnets_item)
             out("</item>")
         out("</subnetSet>")
 
@@ -2593,9 +2593,9 @@ def _write_describe_tags_result(out: Out, value: DescribeTagsResult) -> None:
         out(f"<nextToken>{escape(value.next_token)}</nextToken>")
     if value.tags is not None:
         out("<tagSet>")
-        for item in value.tags:
+        for tags_item in value.tags:
             out("<item>")
-            _write_tag_description(out, item)
+            _write_tag_description(out, tags_item)
             out("</item>")
         out("</tagSet>")
 
@@ -2605,9 +2605,9 @@ def _write_describe_vpcs_result(out: Out, value: DescribeVpcsResult) -> None:
         out(f"<nextToken>{escape(value.next_token)}</nextToken>")
     if value.vpcs is not None:
         out("<vpcSet>")
-        for item in value.vpcs:
+        for vpcs_item in value.vpcs:
             out("<item>")
-            _write_vpc(out, item)
+            _write_vpc(out, vpcs_item)
             out("</item>")
         out("</vpcSet>")
 
@@ -2690,9 +2690,9 @@ def _write_instance(out: Out, value: Instance) -> None:
         out(f"<architecture>{escape(value.architecture)}</architecture>")
     if value.block_device_mappings is not None:
         out("<blockDeviceMapping>")
-        for item in value.block_device_mappings:
+        for block_device_mappings_item in value.block_device_mappings:
             out("<item>")
-            _write_instance_block_device_mapping(out, item)
+            _write_instance_block_device_mapping(out, block_device_mappings_item)
             out("</item>")
         out("</blockDeviceMapping>")
     if value.client_token is not None:
@@ -2711,23 +2711,23 @@ def _write_instance(out: Out, value: Instance) -> None:
         out(f"<instanceLifecycle>{escape(value.instance_lifecycle)}</instanceLifecycle>")
     if value.elastic_gpu_associations is not None:
         out("<elasticGpuAssociationSet>")
-        for item in value.elastic_gpu_associations:
+        for elastic_gpu_associations_item in value.elastic_gpu_associations:
             out("<item>")
-            _write_elastic_gpu_association(out, item)
+            _write_elastic_gpu_association(out, elastic_gpu_associations_item)
             out("</item>")
         out("</elasticGpuAssociationSet>")
     if value.elastic_inference_accelerator_associations is not None:
         out("<elasticInferenceAcceleratorAssociationSet>")
-        for item in value.elastic_inference_accelerator_associations:
+        for elastic_inference_accelerator_associations_item in value.elastic_inference_accelerator_associations:
             out("<item>")
-            _write_elastic_inference_accelerator_association(out, item)
+            _write_elastic_inference_accelerator_association(out, elastic_inference_accelerator_associations_item)
             out("</item>")
         out("</elasticInferenceAcceleratorAssociationSet>")
     if value.network_interfaces is not None:
         out("<networkInterfaceSet>")
-        for item in value.network_interfaces:
+        for network_interfaces_item in value.network_interfaces:
             out("<item>")
-            _write_instance_network_interface(out, item)
+            _write_instance_network_interface(out, network_interfaces_item)
             out("</item>")
         out("</networkInterfaceSet>")
     if value.outpost_arn is not None:
@@ -2738,9 +2738,9 @@ def _write_instance(out: Out, value: Instance) -> None:
         out(f"<rootDeviceType>{escape(value.root_device_type)}</rootDeviceType>")
     if value.security_groups is not None:
         out("<groupSet>")
-        for item in value.security_groups:
+        for security_groups_item in value.security_groups:
             out("<item>")
-            _write_group_identifier(out, item)
+            _write_group_identifier(out, security_groups_item)
             out("</item>")
         out("</groupSet>")
     if value.source_dest_check is not None:
@@ -2755,9 +2755,9 @@ def _write_instance(out: Out, value: Instance) -> None:
         out("</stateReason>")
     if value.tags is not None:
         out("<tagSet>")
-        for item in value.tags:
+        for tags_item in value.tags:
             out("<item>")
-            _write_tag(out, item)
+            _write_tag(out, tags_item)
             out("</item>")
         out("</tagSet>")
     if value.virtualization_type is not None:
@@ -2780,9 +2780,9 @@ def _write_instance(out: Out, value: Instance) -> None:
         out("</hibernationOptions>")
     if value.licenses is not None:
         out("<licenseSet>")
-        for item in value.licenses:
+        for licenses_item in value.licenses:
             out("<item>")
-            _write_license_configuration(out, item)
+            _write_license_configuration(out, licenses_item)
             out("</item>")
         out("</licenseSet>")
     if value.metadata_options is not None:
@@ -2825,9 +2825,9 @@ def _write_instance(out: Out, value: Instance) -> None:
         out("</operator>")
     if value.secondary_interfaces is not None:
         out("<secondaryInterfaceSet>")
-        for item in value.secondary_interfaces:
+        for secondary_interfaces_item in value.secondary_interfaces:
             out("<item>")
-            _write_instance_secondary_interface(out, item)
+            _write_instance_secondary_interface(out, secondary_interfaces_item)
             out("</item>")
         out("</secondaryInterfaceSet>")
     if value.instance_id is not None:
@@ -2850,9 +2850,9 @@ def _write_instance(out: Out, value: Instance) -> None:
         out(f"<amiLaunchIndex>{value.ami_launch_index}</amiLaunchIndex>")
     if value.product_codes is not None:
         out("<productCodes>")
-        for item in value.product_codes:
+        for product_codes_item in value.product_codes:
             out("<item>")
-            _write_product_code(out, item)
+            _write_product_code(out, product_codes_item)
             out("</item>")
         out("</productCodes>")
     if value.instance_type is not None:
@@ -2958,16 +2958,16 @@ def _write_instance_network_interface(out: Out, value: InstanceNetworkInterface)
         out(f"<description>{escape(value.description)}</description>")
     if value.groups is not None:
         out("<groupSet>")
-        for item in value.groups:
+        for groups_item in value.groups:
             out("<item>")
-            _write_group_identifier(out, item)
+            _write_group_identifier(out, groups_item)
             out("</item>")
         out("</groupSet>")
     if value.ipv6_addresses is not None:
         out("<ipv6AddressesSet>")
-        for item in value.ipv6_addresses:
+        for ipv6_addresses_item in value.ipv6_addresses:
             out("<item>")
-            _write_instance_ipv6_address(out, item)
+            _write_instance_ipv6_address(out, ipv6_addresses_item)
             out("</item>")
         out("</ipv6AddressesSet>")
     if value.mac_address is not None:
@@ -2982,9 +2982,9 @@ def _write_instance_network_interface(out: Out, value: InstanceNetworkInterface)
         out(f"<privateIpAddress>{escape(value.private_ip_address)}</privateIpAddress>")
     if value.private_ip_addresses is not None:
         out("<privateIpAddressesSet>")
-        for item in value.private_ip_addresses:
+        for private_ip_addresses_item in value.private_ip_addresses:
             out("<item>")
-            _write_instance_private_ip_address(out, item)
+            _write_instance_private_ip_address(out, private_ip_addresses_item)
             out("</item>")
         out("</privateIpAddressesSet>")
     if value.source_dest_check is not None:
@@ -2999,16 +2999,16 @@ def _write_instance_network_interface(out: Out, value: InstanceNetworkInterface)
         out(f"<interfaceType>{escape(value.interface_type)}</interfaceType>")
     if value.ipv4_prefixes is not None:
         out("<ipv4PrefixSet>")
-        for item in value.ipv4_prefixes:
+        for ipv4_prefixes_item in value.ipv4_prefixes:
             out("<item>")
-            _write_instance_ipv4_prefix(out, item)
+            _write_instance_ipv4_prefix(out, ipv4_prefixes_item)
             out("</item>")
         out("</ipv4PrefixSet>")
     if value.ipv6_prefixes is not None:
         out("<ipv6PrefixSet>")
-        for item in value.ipv6_prefixes:
+        for ipv6_prefixes_item in value.ipv6_prefixes:
             out("<item>")
-            _write_instance_ipv6_prefix(out, item)
+            _write_instance_ipv6_prefix(out, ipv6_prefixes_item)
             out("</item>")
         out("</ipv6PrefixSet>")
     if value.connection_tracking_configuration is not None:
@@ -3086,9 +3086,9 @@ def _write_instance_secondary_interface(out: Out, value: InstanceSecondaryInterf
         out(f"<ownerId>{escape(value.owner_id)}</ownerId>")
     if value.private_ip_addresses is not None:
         out("<privateIpAddressSet>")
-        for item in value.private_ip_addresses:
+        for private_ip_addresses_item in value.private_ip_addresses:
             out("<item>")
-            _write_instance_secondary_interface_private_ip_address(out, item)
+            _write_instance_secondary_interface_private_ip_address(out, private_ip_addresses_item)
             out("</item>")
         out("</privateIpAddressSet>")
     if value.source_dest_check is not None:
@@ -3139,30 +3139,30 @@ def _write_ip_permission(out: Out, value: IpPermission) -> None:
         out(f"<toPort>{value.to_port}</toPort>")
     if value.user_id_group_pairs is not None:
         out("<groups>")
-        for item in value.user_id_group_pairs:
+        for user_id_group_pairs_item in value.user_id_group_pairs:
             out("<item>")
-            _write_user_id_group_pair(out, item)
+            _write_user_id_group_pair(out, user_id_group_pairs_item)
             out("</item>")
         out("</groups>")
     if value.ip_ranges is not None:
         out("<ipRanges>")
-        for item in value.ip_ranges:
+        for ip_ranges_item in value.ip_ranges:
             out("<item>")
-            _write_ip_range(out, item)
+            _write_ip_range(out, ip_ranges_item)
             out("</item>")
         out("</ipRanges>")
     if value.ipv6_ranges is not None:
         out("<ipv6Ranges>")
-        for item in value.ipv6_ranges:
+        for ipv6_ranges_item in value.ipv6_ranges:
             out("<item>")
-            _write_ipv6_range(out, item)
+            _write_ipv6_range(out, ipv6_ranges_item)
             out("</item>")
         out("</ipv6Ranges>")
     if value.prefix_list_ids is not None:
         out("<prefixListIds>")
-        for item in value.prefix_list_ids:
+        for prefix_list_ids_item in value.prefix_list_ids:
             out("<item>")
-            _write_prefix_list_id(out, item)
+            _write_prefix_list_id(out, prefix_list_ids_item)
             out("</item>")
         out("</prefixListIds>")
 
@@ -3189,8 +3189,8 @@ def _write_license_configuration(out: Out, value: LicenseConfiguration) -> None:
 def _write_monitoring(out: Out, value: Monitoring) -> None:
     if value.metric_category_ids is not None:
         out("<metricCategoryIdSet>")
-        for item in value.metric_category_ids:
-            out(f"<item>{escape(item)}</item>")
+        for metric_category_ids_item in value.metric_category_ids:
+            out(f"<item>{escape(metric_category_ids_item)}</item>")
         out("</metricCategoryIdSet>")
     if value.state is not None:
         out(f"<state>{escape(value.state)}</state>")
@@ -3278,9 +3278,9 @@ def _write_region(out: Out, value: Region) -> None:
         out(f"<optInStatus>{escape(value.opt_in_status)}</optInStatus>")
     if value.geography is not None:
         out("<geographySet>")
-        for item in value.geography:
+        for geography_item in value.geography:
             out("<item>")
-            _write_region_geography(out, item)
+            _write_region_geography(out, geography_item)
             out("</item>")
         out("</geographySet>")
     if value.region_name is not None:
@@ -3303,16 +3303,16 @@ def _write_reservation(out: Out, value: Reservation) -> None:
         out(f"<requesterId>{escape(value.requester_id)}</requesterId>")
     if value.groups is not None:
         out("<groupSet>")
-        for item in value.groups:
+        for groups_item in value.groups:
             out("<item>")
-            _write_group_identifier(out, item)
+            _write_group_identifier(out, groups_item)
             out("</item>")
         out("</groupSet>")
     if value.instances is not None:
         out("<instancesSet>")
-        for item in value.instances:
+        for instances_item in value.instances:
             out("<item>")
-            _write_instance(out, item)
+            _write_instance(out, instances_item)
             out("</item>")
         out("</instancesSet>")
 
@@ -3322,16 +3322,16 @@ def _write_revoke_security_group_egress_result(out: Out, value: RevokeSecurityGr
         out(f"<return>{boolean(value.return_)}</return>")
     if value.unknown_ip_permissions is not None:
         out("<unknownIpPermissionSet>")
-        for item in value.unknown_ip_permissions:
+        for unknown_ip_permissions_item in value.unknown_ip_permissions:
             out("<item>")
-            _write_ip_permission(out, item)
+            _write_ip_permission(out, unknown_ip_permissions_item)
             out("</item>")
         out("</unknownIpPermissionSet>")
     if value.revoked_security_group_rules is not None:
         out("<revokedSecurityGroupRuleSet>")
-        for item in value.revoked_security_group_rules:
+        for revoked_security_group_rules_item in value.revoked_security_group_rules:
             out("<item>")
-            _write_revoked_security_group_rule(out, item)
+            _write_revoked_security_group_rule(out, revoked_security_group_rules_item)
             out("</item>")
         out("</revokedSecurityGroupRuleSet>")
 
@@ -3341,16 +3341,16 @@ def _write_revoke_security_group_ingress_result(out: Out, value: RevokeSecurityG
         out(f"<return>{boolean(value.return_)}</return>")
     if value.unknown_ip_permissions is not None:
         out("<unknownIpPermissionSet>")
-        for item in value.unknown_ip_permissions:
+        for unknown_ip_permissions_item in value.unknown_ip_permissions:
             out("<item>")
-            _write_ip_permission(out, item)
+            _write_ip_permission(out, unknown_ip_permissions_item)
             out("</item>")
         out("</unknownIpPermissionSet>")
     if value.revoked_security_group_rules is not None:
         out("<revokedSecurityGroupRuleSet>")
-        for item in value.revoked_security_group_rules:
+        for revoked_security_group_rules_item in value.revoked_security_group_rules:
             out("<item>")
-            _write_revoked_security_group_rule(out, item)
+            _write_revoked_security_group_rule(out, revoked_security_group_rules_item)
             out("</item>")
         out("</revokedSecurityGroupRuleSet>")
 
@@ -3385,16 +3385,16 @@ def _write_security_group(out: Out, value: SecurityGroup) -> None:
         out(f"<groupId>{escape(value.group_id)}</groupId>")
     if value.ip_permissions_egress is not None:
         out("<ipPermissionsEgress>")
-        for item in value.ip_permissions_egress:
+        for ip_permissions_egress_item in value.ip_permissions_egress:
             out("<item>")
-            _write_ip_permission(out, item)
+            _write_ip_permission(out, ip_permissions_egress_item)
             out("</item>")
         out("</ipPermissionsEgress>")
     if value.tags is not None:
         out("<tagSet>")
-        for item in value.tags:
+        for tags_item in value.tags:
             out("<item>")
-            _write_tag(out, item)
+            _write_tag(out, tags_item)
             out("</item>")
         out("</tagSet>")
     if value.vpc_id is not None:
@@ -3409,9 +3409,9 @@ def _write_security_group(out: Out, value: SecurityGroup) -> None:
         out(f"<groupDescription>{escape(value.description)}</groupDescription>")
     if value.ip_permissions is not None:
         out("<ipPermissions>")
-        for item in value.ip_permissions:
+        for ip_permissions_item in value.ip_permissions:
             out("<item>")
-            _write_ip_permission(out, item)
+            _write_ip_permission(out, ip_permissions_item)
             out("</item>")
         out("</ipPermissions>")
 
@@ -3445,9 +3445,9 @@ def _write_security_group_rule(out: Out, value: SecurityGroupRule) -> None:
         out(f"<description>{escape(value.description)}</description>")
     if value.tags is not None:
         out("<tagSet>")
-        for item in value.tags:
+        for tags_item in value.tags:
             out("<item>")
-            _write_tag(out, item)
+            _write_tag(out, tags_item)
             out("</item>")
         out("</tagSet>")
     if value.security_group_rule_arn is not None:
@@ -3476,16 +3476,16 @@ def _write_subnet(out: Out, value: Subnet) -> None:
         out(f"<assignIpv6AddressOnCreation>{boolean(value.assign_ipv6_address_on_creation)}</assignIpv6AddressOnCreation>")
     if value.ipv6_cidr_block_association_set is not None:
         out("<ipv6CidrBlockAssociationSet>")
-        for item in value.ipv6_cidr_block_association_set:
+        for ipv6_cidr_block_association_set_item in value.ipv6_cidr_block_association_set:
             out("<item>")
-            _write_subnet_ipv6_cidr_block_association(out, item)
+            _write_subnet_ipv6_cidr_block_association(out, ipv6_cidr_block_association_set_item)
             out("</item>")
         out("</ipv6CidrBlockAssociationSet>")
     if value.tags is not None:
         out("<tagSet>")
-        for item in value.tags:
+        for tags_item in value.tags:
             out("<item>")
-            _write_tag(out, item)
+            _write_tag(out, tags_item)
             out("</item>")
         out("</tagSet>")
     if value.subnet_arn is not None:
@@ -3588,16 +3588,16 @@ def _write_vpc(out: Out, value: Vpc) -> None:
         out(f"<instanceTenancy>{escape(value.instance_tenancy)}</instanceTenancy>")
     if value.ipv6_cidr_block_association_set is not None:
         out("<ipv6CidrBlockAssociationSet>")
-        for item in value.ipv6_cidr_block_association_set:
+        for ipv6_cidr_block_association_set_item in value.ipv6_cidr_block_association_set:
             out("<item>")
-            _write_vpc_ipv6_cidr_block_association(out, item)
+            _write_vpc_ipv6_cidr_block_association(out, ipv6_cidr_block_association_set_item)
             out("</item>")
         out("</ipv6CidrBlockAssociationSet>")
     if value.cidr_block_association_set is not None:
         out("<cidrBlockAssociationSet>")
-        for item in value.cidr_block_association_set:
+        for cidr_block_association_set_item in value.cidr_block_association_set:
             out("<item>")
-            _write_vpc_cidr_block_association(out, item)
+            _write_vpc_cidr_block_association(out, cidr_block_association_set_item)
             out("</item>")
         out("</cidrBlockAssociationSet>")
     if value.is_default is not None:
@@ -3608,9 +3608,9 @@ def _write_vpc(out: Out, value: Vpc) -> None:
         out("</encryptionControl>")
     if value.tags is not None:
         out("<tagSet>")
-        for item in value.tags:
+        for tags_item in value.tags:
             out("<item>")
-            _write_tag(out, item)
+            _write_tag(out, tags_item)
             out("</item>")
         out("</tagSet>")
     if value.block_public_access_states is not None:
@@ -3662,9 +3662,9 @@ def _write_vpc_encryption_control(out: Out, value: VpcEncryptionControl) -> None
         out("</resourceExclusions>")
     if value.tags is not None:
         out("<tagSet>")
-        for item in value.tags:
+        for tags_item in value.tags:
             out("<item>")
-            _write_tag(out, item)
+            _write_tag(out, tags_item)
             out("</item>")
         out("</tagSet>")
 

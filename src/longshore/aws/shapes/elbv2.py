@@ -2010,10 +2010,13 @@ def _write_authenticate_cognito_action_config(out: Out, value: AuthenticateCogni
         out(f"<SessionTimeout>{value.session_timeout}</SessionTimeout>")
     if value.authentication_request_extra_params is not None:
         out("<AuthenticationRequestExtraParams>")
-        for key, item in value.authentication_request_extra_params.items():
+        for (
+            authentication_request_extra_params_item_key,
+            authentication_request_extra_params_item,
+        ) in value.authentication_request_extra_params.items():
             out("<entry>")
-            out(f"<key>{escape(key)}</key>")
-            out(f"<value>{escape(item)}</value>")
+            out(f"<key>{escape(authentication_request_extra_params_item_key)}</key>")
+            out(f"<value>{escape(authentication_request_extra_params_item)}</value>")
             out("</entry>")
         out("</AuthenticationRequestExtraParams>")
     if value.on_unauthenticated_request is not None:
@@ -2036,10 +2039,13 @@ def _write_authenticate_oidc_action_config(out: Out, value: AuthenticateOidcActi
         out(f"<SessionTimeout>{value.session_timeout}</SessionTimeout>")
     if value.authentication_request_extra_params is not None:
         out("<AuthenticationRequestExtraParams>")
-        for key, item in value.authentication_request_extra_params.items():
+        for (
+            authentication_request_extra_params_item_key,
+            authentication_request_extra_params_item,
+        ) in value.authentication_request_extra_params.items():
             out("<entry>")
-            out(f"<key>{escape(key)}</key>")
-            out(f"<value>{escape(item)}</value>")
+            out(f"<key>{escape(authentication_request_extra_params_item_key)}</key>")
+            out(f"<value>{escape(authentication_request_extra_params_item)}</value>")
             out("</entry>")
         out("</AuthenticationRequestExtraParams>")
     if value.on_unauthenticated_request is not None:
@@ -2057,15 +2063,15 @@ def _write_availability_zone(out: Out, value: AvailabilityZone) -> None:
         out(f"<OutpostId>{escape(value.outpost_id)}</OutpostId>")
     if value.load_balancer_addresses is not None:
         out("<LoadBalancerAddresses>")
-        for item in value.load_balancer_addresses:
+        for load_balancer_addresses_item in value.load_balancer_addresses:
             out("<member>")
-            _write_load_balancer_address(out, item)
+            _write_load_balancer_address(out, load_balancer_addresses_item)
             out("</member>")
         out("</LoadBalancerAddresses>")
     if value.source_nat_ipv6_prefixes is not None:
         out("<SourceNatIpv6Prefixes>")
-        for item in value.source_nat_ipv6_prefixes:
-            out(f"<member>{escape(item)}</member>")
+        for source_nat_ipv6_prefixes_item in value.source_nat_ipv6_prefixes:
+            out(f"<member>{escape(source_nat_ipv6_prefixes_item)}</member>")
         out("</SourceNatIpv6Prefixes>")
 
 
@@ -2079,9 +2085,9 @@ def _write_certificate(out: Out, value: Certificate) -> None:
 def _write_create_listener_output(out: Out, value: CreateListenerOutput) -> None:
     if value.listeners is not None:
         out("<Listeners>")
-        for item in value.listeners:
+        for listeners_item in value.listeners:
             out("<member>")
-            _write_listener(out, item)
+            _write_listener(out, listeners_item)
             out("</member>")
         out("</Listeners>")
 
@@ -2089,9 +2095,9 @@ def _write_create_listener_output(out: Out, value: CreateListenerOutput) -> None
 def _write_create_load_balancer_output(out: Out, value: CreateLoadBalancerOutput) -> None:
     if value.load_balancers is not None:
         out("<LoadBalancers>")
-        for item in value.load_balancers:
+        for load_balancers_item in value.load_balancers:
             out("<member>")
-            _write_load_balancer(out, item)
+            _write_load_balancer(out, load_balancers_item)
             out("</member>")
         out("</LoadBalancers>")
 
@@ -2099,9 +2105,9 @@ def _write_create_load_balancer_output(out: Out, value: CreateLoadBalancerOutput
 def _write_create_rule_output(out: Out, value: CreateRuleOutput) -> None:
     if value.rules is not None:
         out("<Rules>")
-        for item in value.rules:
+        for rules_item in value.rules:
             out("<member>")
-            _write_rule(out, item)
+            _write_rule(out, rules_item)
             out("</member>")
         out("</Rules>")
 
@@ -2109,9 +2115,9 @@ def _write_create_rule_output(out: Out, value: CreateRuleOutput) -> None:
 def _write_create_target_group_output(out: Out, value: CreateTargetGroupOutput) -> None:
     if value.target_groups is not None:
         out("<TargetGroups>")
-        for item in value.target_groups:
+        for target_groups_item in value.target_groups:
             out("<member>")
-            _write_target_group(out, item)
+            _write_target_group(out, target_groups_item)
             out("</member>")
         out("</TargetGroups>")
 
@@ -2139,9 +2145,9 @@ def _write_deregister_targets_output(out: Out, value: DeregisterTargetsOutput) -
 def _write_describe_account_limits_output(out: Out, value: DescribeAccountLimitsOutput) -> None:
     if value.limits is not None:
         out("<Limits>")
-        for item in value.limits:
+        for limits_item in value.limits:
             out("<member>")
-            _write_limit(out, item)
+            _write_limit(out, limits_item)
             out("</member>")
         out("</Limits>")
     if value.next_marker is not None:
@@ -2151,9 +2157,9 @@ def _write_describe_account_limits_output(out: Out, value: DescribeAccountLimits
 def _write_describe_listeners_output(out: Out, value: DescribeListenersOutput) -> None:
     if value.listeners is not None:
         out("<Listeners>")
-        for item in value.listeners:
+        for listeners_item in value.listeners:
             out("<member>")
-            _write_listener(out, item)
+            _write_listener(out, listeners_item)
             out("</member>")
         out("</Listeners>")
     if value.next_marker is not None:
@@ -2163,9 +2169,9 @@ def _write_describe_listeners_output(out: Out, value: DescribeListenersOutput) -
 def _write_describe_load_balancer_attributes_output(out: Out, value: DescribeLoadBalancerAttributesOutput) -> None:
     if value.attributes is not None:
         out("<Attributes>")
-        for item in value.attributes:
+        for attributes_item in value.attributes:
             out("<member>")
-            _write_load_balancer_attribute(out, item)
+            _write_load_balancer_attribute(out, attributes_item)
             out("</member>")
         out("</Attributes>")
 
@@ -2173,9 +2179,9 @@ def _write_describe_load_balancer_attributes_output(out: Out, value: DescribeLoa
 def _write_describe_load_balancers_output(out: Out, value: DescribeLoadBalancersOutput) -> None:
     if value.load_balancers is not None:
         out("<LoadBalancers>")
-        for item in value.load_balancers:
+        for load_balancers_item in value.load_balancers:
             out("<member>")
-            _write_load_balancer(out, item)
+            _write_load_balancer(out, load_balancers_item)
             out("</member>")
         out("</LoadBalancers>")
     if value.next_marker is not None:
@@ -2185,9 +2191,9 @@ def _write_describe_load_balancers_output(out: Out, value: DescribeLoadBalancers
 def _write_describe_rules_output(out: Out, value: DescribeRulesOutput) -> None:
     if value.rules is not None:
         out("<Rules>")
-        for item in value.rules:
+        for rules_item in value.rules:
             out("<member>")
-            _write_rule(out, item)
+            _write_rule(out, rules_item)
             out("</member>")
         out("</Rules>")
     if value.next_marker is not None:
@@ -2197,9 +2203,9 @@ def _write_describe_rules_output(out: Out, value: DescribeRulesOutput) -> None:
 def _write_describe_tags_output(out: Out, value: DescribeTagsOutput) -> None:
     if value.tag_descriptions is not None:
         out("<TagDescriptions>")
-        for item in value.tag_descriptions:
+        for tag_descriptions_item in value.tag_descriptions:
             out("<member>")
-            _write_tag_description(out, item)
+            _write_tag_description(out, tag_descriptions_item)
             out("</member>")
         out("</TagDescriptions>")
 
@@ -2207,9 +2213,9 @@ def _write_describe_tags_output(out: Out, value: DescribeTagsOutput) -> None:
 def _write_describe_target_group_attributes_output(out: Out, value: DescribeTargetGroupAttributesOutput) -> None:
     if value.attributes is not None:
         out("<Attributes>")
-        for item in value.attributes:
+        for attributes_item in value.attributes:
             out("<member>")
-            _write_target_group_attribute(out, item)
+            _write_target_group_attribute(out, attributes_item)
             out("</member>")
         out("</Attributes>")
 
@@ -2217,9 +2223,9 @@ def _write_describe_target_group_attributes_output(out: Out, value: DescribeTarg
 def _write_describe_target_groups_output(out: Out, value: DescribeTargetGroupsOutput) -> None:
     if value.target_groups is not None:
         out("<TargetGroups>")
-        for item in value.target_groups:
+        for target_groups_item in value.target_groups:
             out("<member>")
-            _write_target_group(out, item)
+            _write_target_group(out, target_groups_item)
             out("</member>")
         out("</TargetGroups>")
     if value.next_marker is not None:
@@ -2229,9 +2235,9 @@ def _write_describe_target_groups_output(out: Out, value: DescribeTargetGroupsOu
 def _write_describe_target_health_output(out: Out, value: DescribeTargetHealthOutput) -> None:
     if value.target_health_descriptions is not None:
         out("<TargetHealthDescriptions>")
-        for item in value.target_health_descriptions:
+        for target_health_descriptions_item in value.target_health_descriptions:
             out("<member>")
-            _write_target_health_description(out, item)
+            _write_target_health_description(out, target_health_descriptions_item)
             out("</member>")
         out("</TargetHealthDescriptions>")
 
@@ -2247,9 +2253,9 @@ def _write_fixed_response_action_config(out: Out, value: FixedResponseActionConf
 def _write_forward_action_config(out: Out, value: ForwardActionConfig) -> None:
     if value.target_groups is not None:
         out("<TargetGroups>")
-        for item in value.target_groups:
+        for target_groups_item in value.target_groups:
             out("<member>")
-            _write_target_group_tuple(out, item)
+            _write_target_group_tuple(out, target_groups_item)
             out("</member>")
         out("</TargetGroups>")
     if value.target_group_stickiness_config is not None:
@@ -2261,22 +2267,22 @@ def _write_forward_action_config(out: Out, value: ForwardActionConfig) -> None:
 def _write_host_header_condition_config(out: Out, value: HostHeaderConditionConfig) -> None:
     if value.values is not None:
         out("<Values>")
-        for item in value.values:
-            out(f"<member>{escape(item)}</member>")
+        for values_item in value.values:
+            out(f"<member>{escape(values_item)}</member>")
         out("</Values>")
     if value.regex_values is not None:
         out("<RegexValues>")
-        for item in value.regex_values:
-            out(f"<member>{escape(item)}</member>")
+        for regex_values_item in value.regex_values:
+            out(f"<member>{escape(regex_values_item)}</member>")
         out("</RegexValues>")
 
 
 def _write_host_header_rewrite_config(out: Out, value: HostHeaderRewriteConfig) -> None:
     if value.rewrites is not None:
         out("<Rewrites>")
-        for item in value.rewrites:
+        for rewrites_item in value.rewrites:
             out("<member>")
-            _write_rewrite_config(out, item)
+            _write_rewrite_config(out, rewrites_item)
             out("</member>")
         out("</Rewrites>")
 
@@ -2286,21 +2292,21 @@ def _write_http_header_condition_config(out: Out, value: HttpHeaderConditionConf
         out(f"<HttpHeaderName>{escape(value.http_header_name)}</HttpHeaderName>")
     if value.values is not None:
         out("<Values>")
-        for item in value.values:
-            out(f"<member>{escape(item)}</member>")
+        for values_item in value.values:
+            out(f"<member>{escape(values_item)}</member>")
         out("</Values>")
     if value.regex_values is not None:
         out("<RegexValues>")
-        for item in value.regex_values:
-            out(f"<member>{escape(item)}</member>")
+        for regex_values_item in value.regex_values:
+            out(f"<member>{escape(regex_values_item)}</member>")
         out("</RegexValues>")
 
 
 def _write_http_request_method_condition_config(out: Out, value: HttpRequestMethodConditionConfig) -> None:
     if value.values is not None:
         out("<Values>")
-        for item in value.values:
-            out(f"<member>{escape(item)}</member>")
+        for values_item in value.values:
+            out(f"<member>{escape(values_item)}</member>")
         out("</Values>")
 
 
@@ -2313,8 +2319,8 @@ def _write_jwt_validation_action_additional_claim(out: Out, value: JwtValidation
     out(f"<Format>{escape(value.format)}</Format>")
     out(f"<Name>{escape(value.name)}</Name>")
     out("<Values>")
-    for item in value.values:
-        out(f"<member>{escape(item)}</member>")
+    for values_item in value.values:
+        out(f"<member>{escape(values_item)}</member>")
     out("</Values>")
 
 
@@ -2323,9 +2329,9 @@ def _write_jwt_validation_action_config(out: Out, value: JwtValidationActionConf
     out(f"<Issuer>{escape(value.issuer)}</Issuer>")
     if value.additional_claims is not None:
         out("<AdditionalClaims>")
-        for item in value.additional_claims:
+        for additional_claims_item in value.additional_claims:
             out("<member>")
-            _write_jwt_validation_action_additional_claim(out, item)
+            _write_jwt_validation_action_additional_claim(out, additional_claims_item)
             out("</member>")
         out("</AdditionalClaims>")
 
@@ -2348,24 +2354,24 @@ def _write_listener(out: Out, value: Listener) -> None:
         out(f"<Protocol>{escape(value.protocol)}</Protocol>")
     if value.certificates is not None:
         out("<Certificates>")
-        for item in value.certificates:
+        for certificates_item in value.certificates:
             out("<member>")
-            _write_certificate(out, item)
+            _write_certificate(out, certificates_item)
             out("</member>")
         out("</Certificates>")
     if value.ssl_policy is not None:
         out(f"<SslPolicy>{escape(value.ssl_policy)}</SslPolicy>")
     if value.default_actions is not None:
         out("<DefaultActions>")
-        for item in value.default_actions:
+        for default_actions_item in value.default_actions:
             out("<member>")
-            _write_action(out, item)
+            _write_action(out, default_actions_item)
             out("</member>")
         out("</DefaultActions>")
     if value.alpn_policy is not None:
         out("<AlpnPolicy>")
-        for item in value.alpn_policy:
-            out(f"<member>{escape(item)}</member>")
+        for alpn_policy_item in value.alpn_policy:
+            out(f"<member>{escape(alpn_policy_item)}</member>")
         out("</AlpnPolicy>")
     if value.mutual_authentication is not None:
         out("<MutualAuthentication>")
@@ -2396,15 +2402,15 @@ def _write_load_balancer(out: Out, value: LoadBalancer) -> None:
         out(f"<Type>{escape(value.type)}</Type>")
     if value.availability_zones is not None:
         out("<AvailabilityZones>")
-        for item in value.availability_zones:
+        for availability_zones_item in value.availability_zones:
             out("<member>")
-            _write_availability_zone(out, item)
+            _write_availability_zone(out, availability_zones_item)
             out("</member>")
         out("</AvailabilityZones>")
     if value.security_groups is not None:
         out("<SecurityGroups>")
-        for item in value.security_groups:
-            out(f"<member>{escape(item)}</member>")
+        for security_groups_item in value.security_groups:
+            out(f"<member>{escape(security_groups_item)}</member>")
         out("</SecurityGroups>")
     if value.ip_address_type is not None:
         out(f"<IpAddressType>{escape(value.ip_address_type)}</IpAddressType>")
@@ -2457,9 +2463,9 @@ def _write_matcher(out: Out, value: Matcher) -> None:
 def _write_modify_listener_output(out: Out, value: ModifyListenerOutput) -> None:
     if value.listeners is not None:
         out("<Listeners>")
-        for item in value.listeners:
+        for listeners_item in value.listeners:
             out("<member>")
-            _write_listener(out, item)
+            _write_listener(out, listeners_item)
             out("</member>")
         out("</Listeners>")
 
@@ -2467,9 +2473,9 @@ def _write_modify_listener_output(out: Out, value: ModifyListenerOutput) -> None
 def _write_modify_load_balancer_attributes_output(out: Out, value: ModifyLoadBalancerAttributesOutput) -> None:
     if value.attributes is not None:
         out("<Attributes>")
-        for item in value.attributes:
+        for attributes_item in value.attributes:
             out("<member>")
-            _write_load_balancer_attribute(out, item)
+            _write_load_balancer_attribute(out, attributes_item)
             out("</member>")
         out("</Attributes>")
 
@@ -2477,9 +2483,9 @@ def _write_modify_load_balancer_attributes_output(out: Out, value: ModifyLoadBal
 def _write_modify_rule_output(out: Out, value: ModifyRuleOutput) -> None:
     if value.rules is not None:
         out("<Rules>")
-        for item in value.rules:
+        for rules_item in value.rules:
             out("<member>")
-            _write_rule(out, item)
+            _write_rule(out, rules_item)
             out("</member>")
         out("</Rules>")
 
@@ -2487,9 +2493,9 @@ def _write_modify_rule_output(out: Out, value: ModifyRuleOutput) -> None:
 def _write_modify_target_group_attributes_output(out: Out, value: ModifyTargetGroupAttributesOutput) -> None:
     if value.attributes is not None:
         out("<Attributes>")
-        for item in value.attributes:
+        for attributes_item in value.attributes:
             out("<member>")
-            _write_target_group_attribute(out, item)
+            _write_target_group_attribute(out, attributes_item)
             out("</member>")
         out("</Attributes>")
 
@@ -2497,9 +2503,9 @@ def _write_modify_target_group_attributes_output(out: Out, value: ModifyTargetGr
 def _write_modify_target_group_output(out: Out, value: ModifyTargetGroupOutput) -> None:
     if value.target_groups is not None:
         out("<TargetGroups>")
-        for item in value.target_groups:
+        for target_groups_item in value.target_groups:
             out("<member>")
-            _write_target_group(out, item)
+            _write_target_group(out, target_groups_item)
             out("</member>")
         out("</TargetGroups>")
 
@@ -2520,22 +2526,22 @@ def _write_mutual_authentication_attributes(out: Out, value: MutualAuthenticatio
 def _write_path_pattern_condition_config(out: Out, value: PathPatternConditionConfig) -> None:
     if value.values is not None:
         out("<Values>")
-        for item in value.values:
-            out(f"<member>{escape(item)}</member>")
+        for values_item in value.values:
+            out(f"<member>{escape(values_item)}</member>")
         out("</Values>")
     if value.regex_values is not None:
         out("<RegexValues>")
-        for item in value.regex_values:
-            out(f"<member>{escape(item)}</member>")
+        for regex_values_item in value.regex_values:
+            out(f"<member>{escape(regex_values_item)}</member>")
         out("</RegexValues>")
 
 
 def _write_query_string_condition_config(out: Out, value: QueryStringConditionConfig) -> None:
     if value.values is not None:
         out("<Values>")
-        for item in value.values:
+        for values_item in value.values:
             out("<member>")
-            _write_query_string_key_value_pair(out, item)
+            _write_query_string_key_value_pair(out, values_item)
             out("</member>")
         out("</Values>")
 
@@ -2581,25 +2587,25 @@ def _write_rule(out: Out, value: Rule) -> None:
         out(f"<Priority>{escape(value.priority)}</Priority>")
     if value.conditions is not None:
         out("<Conditions>")
-        for item in value.conditions:
+        for conditions_item in value.conditions:
             out("<member>")
-            _write_rule_condition(out, item)
+            _write_rule_condition(out, conditions_item)
             out("</member>")
         out("</Conditions>")
     if value.actions is not None:
         out("<Actions>")
-        for item in value.actions:
+        for actions_item in value.actions:
             out("<member>")
-            _write_action(out, item)
+            _write_action(out, actions_item)
             out("</member>")
         out("</Actions>")
     if value.is_default is not None:
         out(f"<IsDefault>{boolean(value.is_default)}</IsDefault>")
     if value.transforms is not None:
         out("<Transforms>")
-        for item in value.transforms:
+        for transforms_item in value.transforms:
             out("<member>")
-            _write_rule_transform(out, item)
+            _write_rule_transform(out, transforms_item)
             out("</member>")
         out("</Transforms>")
 
@@ -2609,8 +2615,8 @@ def _write_rule_condition(out: Out, value: RuleCondition) -> None:
         out(f"<Field>{escape(value.field)}</Field>")
     if value.values is not None:
         out("<Values>")
-        for item in value.values:
-            out(f"<member>{escape(item)}</member>")
+        for values_item in value.values:
+            out(f"<member>{escape(values_item)}</member>")
         out("</Values>")
     if value.host_header_config is not None:
         out("<HostHeaderConfig>")
@@ -2638,8 +2644,8 @@ def _write_rule_condition(out: Out, value: RuleCondition) -> None:
         out("</SourceIpConfig>")
     if value.regex_values is not None:
         out("<RegexValues>")
-        for item in value.regex_values:
-            out(f"<member>{escape(item)}</member>")
+        for regex_values_item in value.regex_values:
+            out(f"<member>{escape(regex_values_item)}</member>")
         out("</RegexValues>")
 
 
@@ -2658,9 +2664,9 @@ def _write_rule_transform(out: Out, value: RuleTransform) -> None:
 def _write_set_rule_priorities_output(out: Out, value: SetRulePrioritiesOutput) -> None:
     if value.rules is not None:
         out("<Rules>")
-        for item in value.rules:
+        for rules_item in value.rules:
             out("<member>")
-            _write_rule(out, item)
+            _write_rule(out, rules_item)
             out("</member>")
         out("</Rules>")
 
@@ -2668,8 +2674,8 @@ def _write_set_rule_priorities_output(out: Out, value: SetRulePrioritiesOutput) 
 def _write_set_security_groups_output(out: Out, value: SetSecurityGroupsOutput) -> None:
     if value.security_group_ids is not None:
         out("<SecurityGroupIds>")
-        for item in value.security_group_ids:
-            out(f"<member>{escape(item)}</member>")
+        for security_group_ids_item in value.security_group_ids:
+            out(f"<member>{escape(security_group_ids_item)}</member>")
         out("</SecurityGroupIds>")
     if value.enforce_security_group_inbound_rules_on_private_link_traffic is not None:
         out(
@@ -2680,9 +2686,9 @@ def _write_set_security_groups_output(out: Out, value: SetSecurityGroupsOutput) 
 def _write_set_subnets_output(out: Out, value: SetSubnetsOutput) -> None:
     if value.availability_zones is not None:
         out("<AvailabilityZones>")
-        for item in value.availability_zones:
+        for availability_zones_item in value.availability_zones:
             out("<member>")
-            _write_availability_zone(out, item)
+            _write_availability_zone(out, availability_zones_item)
             out("</member>")
         out("</AvailabilityZones>")
     if value.ip_address_type is not None:
@@ -2694,8 +2700,8 @@ def _write_set_subnets_output(out: Out, value: SetSubnetsOutput) -> None:
 def _write_source_ip_condition_config(out: Out, value: SourceIpConditionConfig) -> None:
     if value.values is not None:
         out("<Values>")
-        for item in value.values:
-            out(f"<member>{escape(item)}</member>")
+        for values_item in value.values:
+            out(f"<member>{escape(values_item)}</member>")
         out("</Values>")
     if value.ip_address_type is not None:
         out(f"<IpAddressType>{escape(value.ip_address_type)}</IpAddressType>")
@@ -2712,9 +2718,9 @@ def _write_tag_description(out: Out, value: TagDescription) -> None:
         out(f"<ResourceArn>{escape(value.resource_arn)}</ResourceArn>")
     if value.tags is not None:
         out("<Tags>")
-        for item in value.tags:
+        for tags_item in value.tags:
             out("<member>")
-            _write_tag(out, item)
+            _write_tag(out, tags_item)
             out("</member>")
         out("</Tags>")
 
@@ -2762,8 +2768,8 @@ def _write_target_group(out: Out, value: TargetGroup) -> None:
         out("</Matcher>")
     if value.load_balancer_arns is not None:
         out("<LoadBalancerArns>")
-        for item in value.load_balancer_arns:
-            out(f"<member>{escape(item)}</member>")
+        for load_balancer_arns_item in value.load_balancer_arns:
+            out(f"<member>{escape(load_balancer_arns_item)}</member>")
         out("</LoadBalancerArns>")
     if value.target_type is not None:
         out(f"<TargetType>{escape(value.target_type)}</TargetType>")
@@ -2829,9 +2835,9 @@ def _write_target_health_description(out: Out, value: TargetHealthDescription) -
 def _write_url_rewrite_config(out: Out, value: UrlRewriteConfig) -> None:
     if value.rewrites is not None:
         out("<Rewrites>")
-        for item in value.rewrites:
+        for rewrites_item in value.rewrites:
             out("<member>")
-            _write_rewrite_config(out, item)
+            _write_rewrite_config(out, rewrites_item)
             out("</member>")
         out("</Rewrites>")
 

@@ -995,9 +995,9 @@ def _write_get_user_response(out: Out, value: GetUserResponse) -> None:
 def _write_list_access_keys_response(out: Out, value: ListAccessKeysResponse) -> None:
     if value.access_key_metadata is not None:
         out("<AccessKeyMetadata>")
-        for item in value.access_key_metadata:
+        for access_key_metadata_item in value.access_key_metadata:
             out("<member>")
-            _write_access_key_metadata(out, item)
+            _write_access_key_metadata(out, access_key_metadata_item)
             out("</member>")
         out("</AccessKeyMetadata>")
     if value.is_truncated is not None:
@@ -1009,9 +1009,9 @@ def _write_list_access_keys_response(out: Out, value: ListAccessKeysResponse) ->
 def _write_list_attached_user_policies_response(out: Out, value: ListAttachedUserPoliciesResponse) -> None:
     if value.attached_policies is not None:
         out("<AttachedPolicies>")
-        for item in value.attached_policies:
+        for attached_policies_item in value.attached_policies:
             out("<member>")
-            _write_attached_policy(out, item)
+            _write_attached_policy(out, attached_policies_item)
             out("</member>")
         out("</AttachedPolicies>")
     if value.is_truncated is not None:
@@ -1023,23 +1023,23 @@ def _write_list_attached_user_policies_response(out: Out, value: ListAttachedUse
 def _write_list_entities_for_policy_response(out: Out, value: ListEntitiesForPolicyResponse) -> None:
     if value.policy_groups is not None:
         out("<PolicyGroups>")
-        for item in value.policy_groups:
+        for policy_groups_item in value.policy_groups:
             out("<member>")
-            _write_policy_group(out, item)
+            _write_policy_group(out, policy_groups_item)
             out("</member>")
         out("</PolicyGroups>")
     if value.policy_users is not None:
         out("<PolicyUsers>")
-        for item in value.policy_users:
+        for policy_users_item in value.policy_users:
             out("<member>")
-            _write_policy_user(out, item)
+            _write_policy_user(out, policy_users_item)
             out("</member>")
         out("</PolicyUsers>")
     if value.policy_roles is not None:
         out("<PolicyRoles>")
-        for item in value.policy_roles:
+        for policy_roles_item in value.policy_roles:
             out("<member>")
-            _write_policy_role(out, item)
+            _write_policy_role(out, policy_roles_item)
             out("</member>")
         out("</PolicyRoles>")
     if value.is_truncated is not None:
@@ -1051,9 +1051,9 @@ def _write_list_entities_for_policy_response(out: Out, value: ListEntitiesForPol
 def _write_list_policies_response(out: Out, value: ListPoliciesResponse) -> None:
     if value.policies is not None:
         out("<Policies>")
-        for item in value.policies:
+        for policies_item in value.policies:
             out("<member>")
-            _write_policy(out, item)
+            _write_policy(out, policies_item)
             out("</member>")
         out("</Policies>")
     if value.is_truncated is not None:
@@ -1065,9 +1065,9 @@ def _write_list_policies_response(out: Out, value: ListPoliciesResponse) -> None
 def _write_list_policy_versions_response(out: Out, value: ListPolicyVersionsResponse) -> None:
     if value.versions is not None:
         out("<Versions>")
-        for item in value.versions:
+        for versions_item in value.versions:
             out("<member>")
-            _write_policy_version(out, item)
+            _write_policy_version(out, versions_item)
             out("</member>")
         out("</Versions>")
     if value.is_truncated is not None:
@@ -1079,8 +1079,8 @@ def _write_list_policy_versions_response(out: Out, value: ListPolicyVersionsResp
 def _write_list_user_policies_response(out: Out, value: ListUserPoliciesResponse) -> None:
     if value.policy_names is not None:
         out("<PolicyNames>")
-        for item in value.policy_names:
-            out(f"<member>{escape(item)}</member>")
+        for policy_names_item in value.policy_names:
+            out(f"<member>{escape(policy_names_item)}</member>")
         out("</PolicyNames>")
     if value.is_truncated is not None:
         out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
@@ -1091,9 +1091,9 @@ def _write_list_user_policies_response(out: Out, value: ListUserPoliciesResponse
 def _write_list_users_response(out: Out, value: ListUsersResponse) -> None:
     if value.users is not None:
         out("<Users>")
-        for item in value.users:
+        for users_item in value.users:
             out("<member>")
-            _write_user(out, item)
+            _write_user(out, users_item)
             out("</member>")
         out("</Users>")
     if value.is_truncated is not None:
@@ -1127,9 +1127,9 @@ def _write_policy(out: Out, value: Policy) -> None:
         out(f"<UpdateDate>{iso8601(value.update_date)}</UpdateDate>")
     if value.tags is not None:
         out("<Tags>")
-        for item in value.tags:
+        for tags_item in value.tags:
             out("<member>")
-            _write_tag(out, item)
+            _write_tag(out, tags_item)
             out("</member>")
         out("</Tags>")
 
@@ -1190,9 +1190,9 @@ def _write_user(out: Out, value: User) -> None:
         out("</PermissionsBoundary>")
     if value.tags is not None:
         out("<Tags>")
-        for item in value.tags:
+        for tags_item in value.tags:
             out("<member>")
-            _write_tag(out, item)
+            _write_tag(out, tags_item)
             out("</member>")
         out("</Tags>")
 

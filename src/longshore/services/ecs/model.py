@@ -292,6 +292,18 @@ class Task(msgspec.Struct, frozen=True):
         return self.spec.task_definition_arn.rsplit("/", 1)[-1].rsplit(":", 1)[0]
 
 
+#: a task of a service that ends by itself sooner than this after RUNNING counts as one that failed to start
+SHORT_LIFE_S = 10.0
+
+
+def failed_by_itself(task: Task) -> bool:
+    """Nobody asked it to stop, and it never ran or not for long."""
+    status = task.status
+    if not task.is_stopped or task.stop is not None:
+        return False
+    return status.started_at is None or (status.stopped_at or 0.0) - status.started_at < SHORT_LIFE_S
+
+
 def host_port_key(instance_arn: str, port: HostPort) -> str:
     return f"{instance_arn}|{port.protocol}|{port.port}"
 
@@ -343,6 +355,7 @@ TASKS: Kind[Task] = Kind(
         ),
         "host_port": _held_ports,
         "stopped": lambda task: ("stopped",) if task.is_stopped else (),
+        "failed_in": lambda task: (task.spec.deployment_id,) if task.spec.deployment_id and failed_by_itself(task) else (),
         "client_token": lambda task: (f"{task.cluster_arn}|{task.spec.client_token}",) if task.spec.client_token else (),
     },
     totals={
@@ -393,8 +406,12 @@ class Service(msgspec.Struct, frozen=True):
     created_by: str = ""
     tags: tuple[Tag, ...] = ()
     client_token: str = ""
-    #: written by the deployments controller: ACTIVE | DRAINING | INACTIVE
+    #: written by the deployments controller from here on: ACTIVE | DRAINING | INACTIVE
     status: str = "ACTIVE"
+    #: the last thing said about it was that it reached a steady state
+    steady: bool = False
+    #: the last refusal to place a task that was told as an event, so that it is told once
+    refusal: str = ""
     inactive_at: float | None = None
 
 

@@ -194,6 +194,8 @@ class Target(msgspec.Struct, frozen=True):
     address: str
     availability_zone: str = ""
     deregistered_at: float | None = None
+    #: the task this target stands for, when a service registered it
+    owner: str = ""
     health: TargetHealth = TargetHealth()
 
 
@@ -208,6 +210,7 @@ TARGETS: Kind[Target] = Kind(
     indexes={
         "target_group": lambda target: (target.target_group_arn,),
         "target_id": lambda target: (target.id,),
+        "owner": lambda target: (target.owner,) if target.owner else (),
     },
 )
 
