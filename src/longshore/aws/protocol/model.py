@@ -21,6 +21,8 @@ Node = str | dict[str, "Node"]
 Reader = Callable[[Node], Any]
 #: Form name -> (member's wire name, reader)
 Members = dict[str, tuple[str, Reader]]
+#: (name, value) pairs of an HTTP answer
+Headers = tuple[tuple[str, str], ...]
 #: Takes the pieces of a document one after the other.
 Out = Callable[[str], None]
 #: Writes the members of a structure as XML.

@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
-_SPECIAL = re.compile("[&<>\"'\r\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\u2028\ud800-\udfff\ufffe\uffff]")
-_NAMED = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"}
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+# A carriage return has to be a reference: parsers turn a literal one into a line feed.
+_SPECIAL = re.compile("[&<>\"'\r\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_REFERENCES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;", "\r": "&#13;"}
+_is_special = _SPECIAL.search
 
 
 def escape(text: str) -> str:
     """`text` as character data or attribute value; what XML 1.0 cannot carry at all becomes U+FFFD."""
-    return _SPECIAL.sub(_reference, text) if _SPECIAL.search(text) else text
+    return _SPECIAL.sub(_reference, text) if _is_special(text) else text
 
 
 def _reference(match: re.Match[str]) -> str:
-    character = match.group()
-    if character in _NAMED:
-        return _NAMED[character]
-    return "\ufffd" if _FORBIDDEN.match(character) else f"&#{ord(character)};"
+    return _REFERENCES.get(match.group(), "\ufffd")
 
 
 def iso8601(epoch_s: float) -> str:
     """`2024-01-31T12:00:00Z`, with milliseconds where there are any."""
     milliseconds = round(epoch_s * 1000)
-    at = datetime.fromtimestamp(milliseconds // 1000, UTC)
+    at = datetime.fromtimestamp(milliseconds // 1000, UTC).replace(tzinfo=None)
     rest = milliseconds % 1000
-    # Not strftime: it writes years before 1000 without their zeros.
-    return f"{at.replace(tzinfo=None).isoformat()}.{rest:03d}Z" if rest else f"{at.replace(tzinfo=None).isoformat()}Z"
+    return f"{at.isoformat()}.{rest:03d}Z" if rest else f"{at.isoformat()}Z"
 
 
 def boolean(value: bool) -> str:
@@ -38,3 +37,14 @@ def boolean(value: bool) -> str:
 
 def base64(value: bytes) -> str:
     return b64encode(value).decode()
+
+
+def error_members(members: Mapping[str, Any]) -> str:
+    """The members of an error, whose values are text, numbers, booleans or lists of them."""
+    return "".join(f"<{name}>{_error_value(value)}</{name}>" for name, value in members.items())
+
+
+def _error_value(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "".join(f"<member>{_error_value(item)}</member>" for item in value)
+    return boolean(value) if isinstance(value, bool) else escape(str(value))
