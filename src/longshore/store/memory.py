@@ -1,0 +1,29 @@
+"""The store's twin without a disk, for tests: the same view and the same writer, nothing behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from longshore.kit.resource import Kind
+from longshore.store.local import LocalStore
+from longshore.store.log import Row
+from longshore.store.view import View
+
+
+class MemoryLog:
+    """Keeps nothing."""
+
+    def __repr__(self) -> str:
+        return "in memory"
+
+    async def append(self, rows: list[Row], revision: int, epoch: int) -> None: ...
+
+    async def wipe(self, revision: int, epoch: int) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+def memory_store(kinds: Iterable[Kind[Any]]) -> LocalStore:
+    """An empty store that forgets everything when the process ends. Call it inside the running loop."""
+    return LocalStore(View(kinds), MemoryLog())

@@ -1,0 +1,228 @@
+"""The durable log in one SQLite file, and the store opened from it.
+
+WAL with synchronous=FULL: a commit is on the disk before anybody hears of it. All statements run on one thread of their own, one
+hop per batch. Bodies are msgpack of the Structs: members unknown to this version are ignored, members added since are defaulted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from longshore.kit.resource import Kind
+from longshore.store.base import StoreError, StoreUnavailable
+from longshore.store.local import LocalStore
+from longshore.store.lock import DirectoryLock
+from longshore.store.log import Row
+from longshore.store.view import View
+
+R = TypeVar("R")
+
+logger = logging.getLogger(__name__)
+
+FILE_NAME = "longshore.db"
+
+#: Step n leads from format n to n + 1. Steps are never changed once released, only added.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE object (
+               kind TEXT NOT NULL, key TEXT NOT NULL, revision INTEGER NOT NULL,
+               schema INTEGER NOT NULL DEFAULT 1,  -- of the body, for changes that defaults cannot bridge
+               body BLOB NOT NULL,
+               PRIMARY KEY (kind, key)
+           ) WITHOUT ROWID""",
+        """CREATE TABLE meta (
+               id INTEGER PRIMARY KEY CHECK (id = 1),
+               revision INTEGER NOT NULL, epoch INTEGER NOT NULL, format INTEGER NOT NULL
+           )""",
+        "INSERT INTO meta VALUES (1, 0, 0, 0)",
+    ),
+)
+
+#: In key order, in which the view takes them in quickest.
+SELECT = "SELECT key, revision, body FROM object WHERE kind = ? ORDER BY key"
+UPSERT = """INSERT INTO object (kind, key, revision, body) VALUES (?, ?, ?, ?)
+            ON CONFLICT (kind, key) DO UPDATE SET revision = excluded.revision, body = excluded.body"""
+DELETE = "DELETE FROM object WHERE kind = ? AND key = ?"
+META = "UPDATE meta SET revision = ?, epoch = ?"
+
+
+class SqliteLog:
+    """The file and its thread. `prepare` and `load` come first, once each."""
+
+    def __init__(self, directory: Path, lock: DirectoryLock, *, most_pages: int | None = None) -> None:
+        """`most_pages` bounds the file's size, in pages of 4 KiB."""
+        self.path = directory / FILE_NAME
+        self._lock = lock
+        self._most_pages = most_pages
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._connection: sqlite3.Connection | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return str(self.path)
+
+    async def on_thread(self, fn: Callable[..., R], *arguments: Any) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, fn, *arguments)
+
+    async def append(self, rows: list[Row], revision: int, epoch: int) -> None:
+        await self.on_thread(self._append, rows, revision, epoch)
+
+    async def wipe(self, revision: int, epoch: int) -> None:
+        await self.on_thread(self._wipe, revision, epoch)
+
+    async def close(self) -> None:
+        """Leave one tidy file behind, then let the next server in. Closing twice is fine."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await self.on_thread(self._close)
+        finally:
+            self._thread.shutdown()
+            self._lock.release()
+
+    # -- on the thread ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def _database(self) -> sqlite3.Connection:
+        assert self._connection is not None, "prepare comes first"
+        return self._connection
+
+    def prepare(self) -> None:
+        """Open the file, creating it or bringing it up to this version's format."""
+        try:
+            self._connection = database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = FULL")
+            # The write-ahead log is folded into the file every 16 MiB, and not left larger than four times that by a burst.
+            database.execute("PRAGMA wal_autocheckpoint = 4000")
+            database.execute("PRAGMA journal_size_limit = 67108864")
+            if self._most_pages is not None:
+                database.execute(f"PRAGMA max_page_count = {self._most_pages}")
+            self._migrate()
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"cannot open {self.path}: {error}") from error
+
+    def _migrate(self) -> None:
+        database = self._database
+        fresh = database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'meta'").fetchone() is None
+        found: int = 0 if fresh else database.execute("SELECT format FROM meta").fetchone()[0]
+        if found > len(MIGRATIONS):
+            raise StoreError(
+                f"{self.path} was written by a newer Longshore (format {found}, this one knows {len(MIGRATIONS)}):"
+                " use that version, or another data directory"
+            )
+        for number, statements in enumerate(MIGRATIONS[found:], start=found + 1):
+            database.execute("BEGIN IMMEDIATE")
+            for statement in statements:
+                database.execute(statement)
+            database.execute("UPDATE meta SET format = ?", (number,))
+            database.execute("COMMIT")
+            logger.info("store: %s is at format %d", self.path, number)
+
+    def load(self, view: View) -> tuple[int, dict[str, int]]:
+        """Fill `view`; the last epoch given out, and how many resources there are of each kind that `view` does not know."""
+        kinds = {kind.name: kind for kind in view.tables}
+        unknown: dict[str, int] = {}
+        # The collector would walk every resource loaded so far, again and again, and find nothing.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            revision, epoch = self._database.execute("SELECT revision, epoch FROM meta").fetchone()
+            for name, count in self._database.execute("SELECT kind, count(*) FROM object GROUP BY kind").fetchall():
+                if name in kinds:
+                    self._load_kind(view, kinds[name])
+                else:
+                    unknown[name] = count
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"cannot read {self.path}: {error}") from error
+        finally:
+            if collecting:
+                gc.enable()
+        view.revision = revision
+        return epoch, unknown
+
+    def _load_kind(self, view: View, kind: Kind[Any]) -> None:
+        decode = view.table(kind).decoder.decode
+        for key, revision, body in self._database.execute(SELECT, (kind.name,)):
+            try:
+                value = decode(body)
+            except msgspec.MsgspecError as error:
+                raise StoreError(f"{self.path}: {kind.name} {key} cannot be read: {error}") from error
+            view.load(kind, key, value, revision)
+
+    def _append(self, rows: list[Row], revision: int, epoch: int) -> None:
+        database = self._database
+        written = [row for row in rows if row.body is not None]
+        deleted = [(row.kind, row.key) for row in rows if row.body is None]
+        try:
+            database.execute("BEGIN IMMEDIATE")
+            if written:
+                database.executemany(UPSERT, written)
+            if deleted:
+                database.executemany(DELETE, deleted)
+            database.execute(META, (revision, epoch))
+            database.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._give_up(error)
+
+    def _wipe(self, revision: int, epoch: int) -> None:
+        try:
+            self._database.execute("BEGIN IMMEDIATE")
+            self._database.execute("DELETE FROM object")
+            self._database.execute(META, (revision, epoch))
+            self._database.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._give_up(error)
+
+    def _give_up(self, error: sqlite3.Error) -> None:
+        if self._database.in_transaction:
+            try:
+                self._database.execute("ROLLBACK")
+            except sqlite3.Error:
+                pass  # SQLite has rolled back by itself
+        raise StoreUnavailable(f"cannot write {self.path}: {error}") from error
+
+    def _close(self) -> None:
+        if self._connection is None:
+            return
+        try:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            logger.warning("store: %s is closed with its write-ahead log: %s", self.path, error)
+        self._connection.close()
+        self._connection = None
+
+
+def _claim(directory: Path) -> DirectoryLock:
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return DirectoryLock(directory)
+
+
+async def open_store(directory: Path, kinds: Iterable[Kind[Any]], *, most_pages: int | None = None) -> LocalStore:
+    """The store in `directory`, which is created if need be.
+
+    Raises StoreLocked when a server runs there, StoreUnavailable when the disk or the file will not do, and StoreError when a
+    newer Longshore wrote it.
+    """
+    view = View(kinds)
+    lock = await asyncio.to_thread(_claim, directory)
+    log = SqliteLog(directory, lock, most_pages=most_pages)
+    try:
+        await log.on_thread(log.prepare)
+        epoch, unknown = await log.on_thread(log.load, view)
+    except BaseException:
+        await log.close()
+        raise
+    for name, count in unknown.items():
+        logger.warning("store: leaving %d resources of unknown kind %s alone", count, name)
+    return LocalStore(view, log, epoch=epoch, unknown_kinds=unknown)
