@@ -296,11 +296,13 @@ class Task(msgspec.Struct, frozen=True):
 SHORT_LIFE_S = 10.0
 
 
-def failed_by_itself(task: Task) -> bool:
-    """Nobody asked it to stop, and it never ran or not for long."""
+def counts_as_failed(task: Task) -> bool:
+    """It ended by itself before it had run for long, or was stopped for failing its health checks."""
     status = task.status
-    if not task.is_stopped or task.stop is not None:
+    if not task.is_stopped:
         return False
+    if task.stop is not None:
+        return task.stop.reason.startswith("Task failed ")
     return status.started_at is None or (status.stopped_at or 0.0) - status.started_at < SHORT_LIFE_S
 
 
@@ -355,7 +357,7 @@ TASKS: Kind[Task] = Kind(
         ),
         "host_port": _held_ports,
         "stopped": lambda task: ("stopped",) if task.is_stopped else (),
-        "failed_in": lambda task: (task.spec.deployment_id,) if task.spec.deployment_id and failed_by_itself(task) else (),
+        "failed_in": lambda task: (task.spec.deployment_id,) if task.spec.deployment_id and counts_as_failed(task) else (),
         "client_token": lambda task: (f"{task.cluster_arn}|{task.spec.client_token}",) if task.spec.client_token else (),
     },
     totals={
@@ -468,7 +470,7 @@ class ServiceEvent(msgspec.Struct, frozen=True):
 SERVICE_EVENTS: Kind[ServiceEvent] = Kind(
     name="ecs.service_event",
     type=ServiceEvent,
-    key=lambda event: f"{event.service_arn}|{event.sequence:012d}",
+    key=lambda event: f"{event.service_arn}|{event.sequence:020d}",
     indexes={"service": lambda event: (event.service_arn,)},
 )
 

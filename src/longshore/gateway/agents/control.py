@@ -1,0 +1,253 @@
+"""The control socket (ACS): tasks go down, acknowledgements come up.
+
+A session belongs to one container instance and one connection. It sends what the agent must know of, which is always
+computed from the store: on opening, every task of the instance that is not STOPPED, then each task that is placed or asked
+to stop. Payloads are repeated until they are acknowledged; the agent knows tasks by ARN, so repeating does no harm.
+Sequence numbers are store revisions, which never go back (protocol: the agent protocol §2.3–2.4).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from aiohttp import WSMsgType, web
+from msgspec.structs import replace
+
+from longshore.kit.clock import Clock
+from longshore.kit.ids import Ids
+from longshore.services.call import Site
+from longshore.services.ecs.model import CONTAINER_INSTANCES, TASK_DEFINITIONS, TASKS, ContainerInstance, Task, revision_key
+from longshore.services.ecs.payload import task_payload
+from longshore.services.ecs.stopping import may_be_told_to_stop
+from longshore.store.base import Store, Tx
+
+log = logging.getLogger("longshore.gateway.agents")
+
+HEARTBEAT_S = 30.0
+#: a payload not acknowledged for so long is sent again
+REPEAT_S = 10.0
+#: tasks in one payload
+MOST_TASKS = 20
+
+
+class ControlSession:
+    def __init__(
+        self, socket: web.WebSocketResponse, instance: ContainerInstance, store: Store, clock: Clock, ids: Ids, site: Site
+    ) -> None:
+        self._socket = socket
+        self._arn = instance.arn
+        self._cluster_arn = instance.cluster_arn
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._site = site
+        #: message id -> ARNs of the tasks in it, until acknowledged
+        self._unacknowledged: dict[str, tuple[str, ...]] = {}
+        #: task ARN -> what the agent was last told
+        self._told: dict[str, str] = {}
+        self._manifest_id = ""
+
+    @property
+    def instance_arn(self) -> str:
+        return self._arn
+
+    async def run(self) -> None:
+        """Until the agent goes, the instance is deregistered or the server stops."""
+        watch = self._store.watch(TASKS, index="container_instance", value=self._arn)
+        jobs = [
+            asyncio.create_task(self._receive(), name=f"acs:receive:{self._arn}"),
+            asyncio.create_task(self._follow(watch), name=f"acs:follow:{self._arn}"),
+            asyncio.create_task(self._beat(), name=f"acs:heartbeat:{self._arn}"),
+            asyncio.create_task(self._repeat(), name=f"acs:repeat:{self._arn}"),
+        ]
+        try:
+            done, _ = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
+            for job in done:
+                if not job.cancelled() and (error := job.exception()) is not None and not isinstance(error, ConnectionError):
+                    log.warning("%s: control session ended: %r", self._arn, error)
+        finally:
+            watch.close()
+            for job in jobs:
+                job.cancel()
+            await asyncio.gather(*jobs, return_exceptions=True)
+
+    async def stop_everything(self) -> None:
+        """Tell the agent to stop all it was told to run, whatever the store says: before the store is wiped."""
+        tasks = self._store.list(TASKS, "active_on", self._arn)
+        await self._send_payload([self._stop_message(task) for task in tasks])
+
+    # ── down ──
+
+    async def _follow(self, watch: Any) -> None:
+        await self._send_tasks(self._store.list(TASKS, "active_on", self._arn))
+        await self._send_manifest()
+        async for batch in watch:
+            if batch.lost:
+                await self._send_tasks(self._store.list(TASKS, "active_on", self._arn))
+                continue
+            await self._send_tasks(change.new for change in batch.changes if change.new is not None)
+
+    async def _send_tasks(self, tasks: Iterable[Task]) -> None:
+        messages = []
+        for task in tasks:
+            wanted = self._message_for(task)
+            if wanted is not None:
+                messages.append(wanted)
+        for start in range(0, len(messages), MOST_TASKS):
+            await self._send_payload(messages[start : start + MOST_TASKS])
+
+    def _message_for(self, task: Task) -> dict[str, Any] | None:
+        """What the agent is to hear of `task` now; None when it knows already."""
+        if task.is_stopped:
+            self._told.pop(task.arn, None)
+            return None
+        if task.container_instance_arn != self._arn:
+            return None
+        wanted = "STOPPED" if may_be_told_to_stop(task) else "RUNNING"
+        if self._told.get(task.arn) in (wanted, "STOPPED"):
+            return None
+        if wanted == "RUNNING" and task.stop is not None and task.arn in self._told:
+            return None
+        self._told[task.arn] = wanted
+        return self._stop_message(task) if wanted == "STOPPED" else self._run_message(task)
+
+    def _run_message(self, task: Task) -> dict[str, Any] | None:
+        family, _, revision = task.spec.task_definition_arn.rsplit("/", 1)[-1].rpartition(":")
+        definition = self._store.get(TASK_DEFINITIONS, revision_key(task.arn, family, int(revision)))
+        if definition is None:
+            log.error("%s: its task definition %s is gone", task.arn, task.spec.task_definition_arn)
+            return None
+        return task_payload(task, definition, self._site)
+
+    def _stop_message(self, task: Task) -> dict[str, Any]:
+        family, _, revision = task.spec.task_definition_arn.rsplit("/", 1)[-1].rpartition(":")
+        return {
+            "arn": task.arn,
+            "taskClusterArn": task.cluster_arn,
+            "family": family,
+            "version": revision,
+            "desiredStatus": "STOPPED",
+            "containers": [{"name": name, "image": "", "essential": True} for name in task.spec.container_names],
+        }
+
+    async def _send_payload(self, tasks: list[dict[str, Any]]) -> None:
+        if not tasks:
+            return
+        message_id = self._ids.uuid()
+        self._unacknowledged[message_id] = tuple(task["arn"] for task in tasks)
+        await self._send("PayloadMessage", self._envelope(message_id, tasks=tasks, seqNum=self._store.revision))
+
+    async def _send_manifest(self) -> None:
+        """Everything that is to run here, so that the agent can say what it runs beyond that."""
+        self._manifest_id = self._ids.uuid()
+        tasks = [
+            {"taskArn": task.arn, "taskClusterArn": task.cluster_arn, "desiredStatus": "RUNNING"}
+            for task in self._store.list(TASKS, "active_on", self._arn)
+            if not may_be_told_to_stop(task)
+        ]
+        await self._send("TaskManifestMessage", self._envelope(self._manifest_id, tasks=tasks, timeline=self._store.revision + 1))
+
+    async def _beat(self) -> None:
+        while True:
+            await self._send("HeartbeatMessage", {"messageId": self._ids.uuid(), "healthy": True})
+            await self._clock.sleep(HEARTBEAT_S)
+
+    async def _repeat(self) -> None:
+        while True:
+            old = dict(self._unacknowledged)
+            await self._clock.sleep(REPEAT_S)
+            forgotten = [message_id for message_id in old if message_id in self._unacknowledged]
+            arns = {arn for message_id in forgotten for arn in self._unacknowledged.pop(message_id)}
+            for arn in arns:
+                self._told.pop(arn, None)
+            await self._send_tasks(task for arn in sorted(arns) if (task := self._store.get(TASKS, arn)) is not None)
+
+    def _envelope(self, message_id: str, **members: Any) -> dict[str, Any]:
+        return {
+            "messageId": message_id,
+            "clusterArn": self._cluster_arn,
+            "containerInstanceArn": self._arn,
+            "generatedAt": int(self._clock.now() * 1000),
+            **members,
+        }
+
+    async def _send(self, kind: str, message: dict[str, Any]) -> None:
+        await self._socket.send_str(msgspec.json.encode({"type": kind, "message": message}).decode())
+
+    # ── up ──
+
+    async def _receive(self) -> None:
+        async for frame in self._socket:
+            if frame.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                continue
+            try:
+                received = msgspec.json.decode(frame.data)
+                kind, message = received["type"], received["message"]
+            except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError):
+                log.warning("%s: a control frame that is not a message: %.80r", self._arn, frame.data)
+                continue
+            if isinstance(message, dict):
+                await self._heard(kind, message)
+
+    async def _heard(self, kind: object, message: dict[str, Any]) -> None:
+        match kind:
+            case "AckRequest":
+                self._unacknowledged.pop(str(message.get("messageId")), None)
+            case "NackRequest":
+                log.warning("%s: refused message %s: %s", self._arn, message.get("messageId"), message.get("reason"))
+                self._unacknowledged.pop(str(message.get("messageId")), None)
+            case "TaskStopVerificationMessage":
+                await self._verify_stops(message)
+            case "HeartbeatAckRequest" | "IAMRoleCredentialsAckRequest":
+                return
+            case _:
+                log.info("%s: a control message of unknown type %.40r", self._arn, kind)
+
+    async def _verify_stops(self, message: dict[str, Any]) -> None:
+        """The agent asks whether tasks it runs beyond the manifest are really to go: only those the store does not want are."""
+        if message.get("messageId") != self._manifest_id:
+            return
+        candidates = message.get("stopCandidates") or []
+        stop = []
+        for candidate in candidates if isinstance(candidates, list) else []:
+            arn = str(candidate.get("taskArn", "")) if isinstance(candidate, dict) else ""
+            task = self._store.get(TASKS, arn)
+            if task is None or task.container_instance_arn != self._arn or task.is_stopped or may_be_told_to_stop(task):
+                stop.append({"taskArn": arn, "taskClusterArn": self._cluster_arn, "desiredStatus": "STOPPED"})
+        verdict = {"messageId": self._manifest_id, "generatedAt": int(self._clock.now() * 1000), "stopTasks": stop}
+        await self._send("TaskStopVerificationAck", verdict)
+
+
+def connected(tx: Tx, arn: str, now: float, *, version: str, agent_hash: str, docker_version: str) -> bool:
+    """Write down that the agent's session is open; False when the instance is gone."""
+    instance = tx.get(CONTAINER_INSTANCES, arn)
+    if instance is None or instance.status == "INACTIVE":
+        return False
+    tx.put(
+        CONTAINER_INSTANCES,
+        replace(
+            instance,
+            agent_connected=True,
+            agent_connection_changed_at=now,
+            agent_version=version,
+            agent_hash=agent_hash,
+            docker_version=docker_version,
+        ),
+    )
+    return True
+
+
+def disconnected(tx: Tx, arn: str, now: float) -> None:
+    instance = tx.get(CONTAINER_INSTANCES, arn)
+    if instance is not None and instance.agent_connected:
+        tx.put(CONTAINER_INSTANCES, replace(instance, agent_connected=False, agent_connection_changed_at=now))
+
+
+def forget_sessions(tx: Tx, now: float) -> None:
+    """A server that starts holds no sockets, whatever an earlier one left written."""
+    for instance in tx.list(CONTAINER_INSTANCES):
+        disconnected(tx, instance.arn, now)

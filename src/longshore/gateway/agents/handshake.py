@@ -1,0 +1,53 @@
+"""Who opens a socket, and for which container instance: the checks that stand before the 101.
+
+A refusal is an HTTP answer whose body names the exception; the agent reads it, and InactiveInstanceException makes it wait
+an hour (agent protocol §2.1).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+from aiohttp import web
+
+from longshore.aws.errors import AwsError
+from longshore.gateway.answer import Answer
+from longshore.gateway.authorise import allowed
+from longshore.gateway.identify import Identified, identify
+from longshore.services.call import Site
+from longshore.services.ecs.model import CONTAINER_INSTANCES, ContainerInstance
+from longshore.store.base import Store
+
+
+class Refused(Exception):
+    """A socket that is not opened; `answer` says why."""
+
+    def __init__(self, name: str, text: str, status: int = 400) -> None:
+        super().__init__(f"{name}: {text}")
+        self.answer = Answer(status, msgspec.json.encode({name: text}), "application/json", close=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    identified: Identified
+    instance: ContainerInstance
+
+
+def admit(request: web.BaseRequest, store: Store, now: float, site: Site, *, instance_parameter: str, action: str) -> Opened:
+    """Verify the signature and that the caller may act for the container instance it names. Raises Refused."""
+    try:
+        identified = identify(request, b"", store, now, site)
+    except AwsError as error:
+        raise Refused("AccessDeniedException", error.message, 403) from None
+    arn = request.query.get(instance_parameter, "")
+    instance = store.get(CONTAINER_INSTANCES, arn)
+    account = arn.split(":")[4] if arn.count(":") >= 5 else ""
+    if instance is None or account != identified.principal.account_id:
+        raise Refused("InvalidInstanceException", "The container instance is not known.")
+    if instance.status == "INACTIVE":
+        raise Refused("InactiveInstanceException", "The container instance is no longer registered.")
+    denial = allowed(store, identified.principal, action, arn)
+    if denial is not None:
+        raise Refused("AccessDeniedException", denial, 403)
+    return Opened(identified, instance)

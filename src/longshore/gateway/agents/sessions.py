@@ -1,0 +1,106 @@
+"""All agent sockets of this server: opened, counted, closed.
+
+`/acs/ws` is the control socket, `/tcs/ws` the telemetry socket (DiscoverPollEndpoint hands out their bases). An instance
+counts as connected while it has a control session; a newer session of the same instance takes the older one's place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from aiohttp import WSCloseCode, web
+
+from longshore.gateway.agents.control import ControlSession, connected, disconnected
+from longshore.gateway.agents.handshake import Refused, admit
+from longshore.gateway.agents.telemetry import TelemetrySession
+from longshore.kit.clock import Clock
+from longshore.kit.ids import Ids
+from longshore.services.call import Site
+from longshore.store.base import Store, StoreError
+
+log = logging.getLogger("longshore.gateway.agents")
+
+#: the largest frame an agent may send: a telemetry message is at most 1 MiB
+MOST_FRAME = 4 * 1024 * 1024
+
+
+class AgentSessions:
+    def __init__(self, store: Store, clock: Clock, ids: Ids, site: Site) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._site = site
+        self._control: dict[str, ControlSession] = {}
+        self._sockets: set[web.WebSocketResponse] = set()
+
+    @property
+    def connected_instances(self) -> tuple[str, ...]:
+        return tuple(self._control)
+
+    async def handle_control(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            opened = admit(
+                request, self._store, self._clock.now(), self._site, instance_parameter="containerInstanceArn", action="ecs:Poll"
+            )
+        except Refused as refused:
+            return refused.answer
+        socket = await self._open(request)
+        session = ControlSession(socket, opened.instance, self._store, self._clock, self._ids, self._site)
+        arn = opened.instance.arn
+        self._control[arn] = session
+        version, agent_hash = request.query.get("agentVersion", "")[:64], request.query.get("agentHash", "")[:64]
+        docker_version = request.query.get("dockerVersion", "")[:128]
+        try:
+            now = self._clock.now()
+            known = await self._store.transact(
+                lambda tx: connected(tx, arn, now, version=version, agent_hash=agent_hash, docker_version=docker_version)
+            )
+            if known:
+                log.info("%s: agent %s connected from %s", arn, version, request.remote)
+                await session.run()
+        finally:
+            await self._closed(socket, arn, session)
+        return socket
+
+    async def handle_telemetry(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            opened = admit(
+                request, self._store, self._clock.now(), self._site, instance_parameter="containerInstance", action="ecs:StartTelemetrySession"
+            )
+        except Refused as refused:
+            return refused.answer
+        socket = await self._open(request)
+        try:
+            await TelemetrySession(socket, opened.instance, self._store, self._clock).run()
+        finally:
+            self._sockets.discard(socket)
+        return socket
+
+    async def stop_tasks(self) -> None:
+        """Have every connected agent stop what it runs, before the store is wiped."""
+        await asyncio.gather(*(session.stop_everything() for session in self._control.values()), return_exceptions=True)
+
+    async def close(self) -> None:
+        """Close every socket; agents come back at once when a server listens again."""
+        await asyncio.gather(
+            *(socket.close(code=WSCloseCode.GOING_AWAY, message=b"server stops") for socket in list(self._sockets)), return_exceptions=True
+        )
+
+    async def _open(self, request: web.BaseRequest) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(autoping=True, max_msg_size=MOST_FRAME, compress=False, timeout=2.0)
+        await socket.prepare(request)
+        self._sockets.add(socket)
+        return socket
+
+    async def _closed(self, socket: web.WebSocketResponse, arn: str, session: ControlSession) -> None:
+        self._sockets.discard(socket)
+        if self._control.get(arn) is not session:
+            return  # a newer session of the same instance is open already
+        del self._control[arn]
+        now = self._clock.now()
+        log.info("%s: agent disconnected", arn)
+        try:
+            await asyncio.shield(self._store.transact(lambda tx: disconnected(tx, arn, now)))
+        except StoreError as error:
+            log.error("%s: could not write down that its agent is gone: %s", arn, error)

@@ -1,0 +1,109 @@
+"""The telemetry socket (TCS): health of containers, state of the instance, metrics.
+
+Every frame from the agent is a header block, a blank line and JSON. Health is written to the tasks when it changes;
+metrics are acknowledged and not kept yet (protocol: the agent protocol §4).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import msgspec
+from aiohttp import WSMsgType, web
+from msgspec.structs import replace
+
+from longshore.kit.clock import Clock
+from longshore.services.ecs.model import TASKS, ContainerInstance, Task
+from longshore.store.base import Store, Tx
+
+log = logging.getLogger("longshore.gateway.agents")
+
+HEARTBEAT_S = 30.0
+_ACKS = {
+    "PublishMetricsRequest": "AckPublishMetric",
+    "PublishHealthRequest": "AckPublishHealth",
+    "PublishInstanceStatusRequest": "AckPublishInstanceStatus",
+}
+_HEALTH = ("HEALTHY", "UNHEALTHY", "UNKNOWN")
+
+
+class TelemetrySession:
+    def __init__(self, socket: web.WebSocketResponse, instance: ContainerInstance, store: Store, clock: Clock) -> None:
+        self._socket = socket
+        self._arn = instance.arn
+        self._store = store
+        self._clock = clock
+
+    async def run(self) -> None:
+        beat = asyncio.create_task(self._beat(), name=f"tcs:heartbeat:{self._arn}")
+        try:
+            async for frame in self._socket:
+                if frame.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                    await self._heard(frame.data if isinstance(frame.data, bytes) else frame.data.encode())
+        finally:
+            beat.cancel()
+            await asyncio.gather(beat, return_exceptions=True)
+
+    async def _beat(self) -> None:
+        while True:
+            await self._send("HeartbeatMessage", {"healthy": True})
+            await self._clock.sleep(HEARTBEAT_S)
+
+    async def _heard(self, frame: bytes) -> None:
+        _, blank, body = frame.partition(b"\r\n\r\n")
+        try:
+            received = msgspec.json.decode(body if blank else frame)
+            kind, message = received["type"], received["message"]
+        except (msgspec.MsgspecError, KeyError, TypeError):
+            log.warning("%s: a telemetry frame that is not a message: %.80r", self._arn, frame)
+            return
+        if kind == "PublishHealthRequest" and isinstance(message, dict):
+            reports = health_reports(message)
+            if reports:
+                await self._store.transact(lambda tx: apply_health(tx, self._arn, reports))
+        if kind in _ACKS:
+            await self._send(_ACKS[kind], {"message": "OK"})
+
+    async def _send(self, kind: str, message: dict[str, Any]) -> None:
+        await self._socket.send_str(msgspec.json.encode({"type": kind, "message": message}).decode())
+
+
+def health_reports(message: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """task ARN -> container name -> health word, as far as the message is well formed."""
+    found: dict[str, dict[str, str]] = {}
+    for task in _dictionaries(message.get("tasks")):
+        containers = {
+            str(container.get("containerName")): str(container.get("healthStatus"))
+            for container in _dictionaries(task.get("containers"))
+            if container.get("healthStatus") in _HEALTH
+        }
+        if containers:
+            found[str(task.get("taskArn"))] = containers
+    return found
+
+
+def _dictionaries(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def apply_health(tx: Tx, instance_arn: str, reports: dict[str, dict[str, str]]) -> None:
+    for arn, containers in reports.items():
+        task = tx.get(TASKS, arn)
+        if task is not None and task.container_instance_arn == instance_arn and not task.is_stopped:
+            changed = with_health(task, containers)
+            if changed is not task:
+                tx.put(TASKS, changed)
+
+
+def with_health(task: Task, reported: dict[str, str]) -> Task:
+    """UNHEALTHY if one container is, HEALTHY if all that report are, otherwise UNKNOWN; the same task when nothing changed."""
+    containers = tuple(
+        replace(container, health_status=reported.get(container.name, container.health_status)) for container in task.status.containers
+    )
+    words = {reported[container.name] for container in containers if container.name in reported}
+    overall = "UNHEALTHY" if "UNHEALTHY" in words else "HEALTHY" if words == {"HEALTHY"} else "UNKNOWN"
+    if containers == task.status.containers and overall == task.status.health_status:
+        return task
+    return replace(task, status=replace(task.status, containers=containers, health_status=overall, version=task.status.version + 1))

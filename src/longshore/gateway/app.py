@@ -1,0 +1,165 @@
+"""The gateway: one port for every AWS API, the registry and the agents' sockets.
+
+The way of an API request is one flat list of steps, each its own module:
+recognise → identify → parse → authorise → operate → render. Identity comes first in time (an unsigned request learns
+nothing, not even whether an operation exists); what it asks for is told from headers and body without parsing either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from longshore.aws.errors import AwsError, InternalFailure, RequestTooLarge, Serialization, ServiceUnavailable, UnknownOperation
+from longshore.aws.protocol import ec2, json, query
+from longshore.aws.protocol.model import Model
+from longshore.gateway.answer import Answer
+from longshore.gateway.authorise import authorise
+from longshore.gateway.catalogue import Served, served
+from longshore.gateway.identify import Identified, identify
+from longshore.gateway.recognise import protocol_of, recognise
+from longshore.kit.clock import Clock
+from longshore.kit.ids import Ids
+from longshore.services.call import Call, Site
+from longshore.store.base import Store, StoreUnavailable
+from longshore.store.blobs import BlobStore
+
+log = logging.getLogger("longshore.gateway")
+
+#: a manifest of 4 MiB inside JSON, escaped, with room to spare
+MOST_BODY = 12 * 1024 * 1024
+
+_PROTOCOLS: dict[str, Any] = {"json": json, "query": query, "ec2": ec2}
+#: for errors before an API is known
+_NO_MODEL = Model(api="", service_id="", protocols=("query",), api_version="", signing_name="", endpoint_prefix="")
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class Gateway:
+    """`mounts` are handlers for whole path prefixes (`/v2/`, `/acs/`, `/_longshore/`), looked at before any API."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        blobs: BlobStore,
+        clock: Clock,
+        ids: Ids,
+        site: Site,
+        signing_secret: bytes,
+        mounts: dict[str, Handler] | None = None,
+    ) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._clock = clock
+        self._ids = ids
+        self._site = site
+        self._signing_secret = signing_secret
+        self._mounts = dict(mounts or {})
+        self._draining = False
+
+    def mount(self, prefix: str, handler: Handler) -> None:
+        self._mounts[prefix] = handler
+
+    def drain(self) -> None:
+        """From now on every answer closes its connection."""
+        self._draining = True
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """What aiohttp's server calls for each request."""
+        path = request.path
+        if path != "/":
+            for prefix, handler in self._mounts.items():
+                if path.startswith(prefix) or path == prefix.rstrip("/"):
+                    return await handler(request)
+        return await self._api(request)
+
+    async def _api(self, request: web.BaseRequest) -> web.StreamResponse:
+        request_id = self._ids.uuid()
+        model, codec = _NO_MODEL, _PROTOCOLS[protocol_of(request.headers)]
+        try:
+            body = await read_body(request, MOST_BODY)
+            identified = identify(request, body, self._store, self._clock.now(), self._site)
+            recognised = recognise(request.headers, request.rel_url.raw_query_string, body, identified.service)
+            api = served(recognised.api)
+            model = api.model
+            codec = _PROTOCOLS["ec2" if model.protocol == "ec2" else recognised.protocol]
+            payload, content_type = await self._operate(request, api, recognised.operation, codec, body, identified, request_id)
+        except AwsError as error:
+            return self._error(codec, model, error, request_id)
+        except StoreUnavailable as error:
+            log.error("%s: the store cannot be written: %s", request_id, error)
+            return self._error(codec, model, ServiceUnavailable(f"The state of this installation cannot be written: {error}"), request_id)
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception:  # the boundary: whatever it was becomes a 500 that names the request, and a line in the log
+            log.exception("%s: %s %s failed", request_id, request.method, request.headers.get("X-Amz-Target", request.path))
+            return self._error(codec, model, InternalFailure(), request_id)
+        return Answer(200, payload, content_type, (("x-amzn-RequestId", request_id),), close=self._draining)
+
+    async def _operate(
+        self, request: web.BaseRequest, api: Served, name: str, codec: Any, body: bytes, identified: Identified, request_id: str
+    ) -> tuple[bytes, str]:
+        operation = api.operations.get(name)
+        if operation is None:
+            raise UnknownOperation(_unserved(api, name))
+        shape = api.shapes[name]
+        parsed = codec.parse(api.model, shape, body or request.rel_url.raw_query_string.encode())
+        call = Call(
+            store=self._store,
+            blobs=self._blobs,
+            clock=self._clock,
+            ids=self._ids,
+            site=self._site,
+            principal=identified.principal,
+            account_id=identified.principal.account_id,
+            region=self._site.region if api.model.global_endpoint else identified.region,
+            request_id=request_id,
+            source_ip=request.remote or "",
+            base_url=f"{request.scheme}://{request.host}",
+            secret_for_signing=self._signing_secret,
+        )
+        authorise(operation, call, parsed)
+        await self._store.read_barrier()
+        response = await operation.handle(call, parsed)
+        rendered: tuple[bytes, str] = codec.render(api.model, shape, response, request_id)
+        return rendered
+
+    def _error(self, codec: Any, model: Model, error: AwsError, request_id: str) -> Answer:
+        status, body, content_type, headers = codec.render_error(model, error, request_id)
+        close = self._draining or isinstance(error, RequestTooLarge)
+        return Answer(status, body, content_type, (*headers, ("x-amzn-RequestId", request_id)), close=close)
+
+
+async def read_body(request: web.BaseRequest, most: int) -> bytes:
+    """The whole body, at most `most` bytes of it; raises RequestTooLarge."""
+    if request.headers.get("Content-Encoding", "identity").lower() not in ("identity", "", "aws-chunked"):
+        raise Serialization("Content-Encoding is not supported for this operation.")
+    length = request.content_length
+    if length is not None and length > most:
+        raise RequestTooLarge(f"The request body of {length} bytes is larger than the {most} bytes accepted.")
+    if not request.body_exists:
+        return b""
+    received = await request.content.read(-1) if length is not None else await _read_bounded(request, most)
+    return received
+
+
+async def _read_bounded(request: web.BaseRequest, most: int) -> bytes:
+    pieces, size = [], 0
+    async for piece in request.content.iter_any():
+        size += len(piece)
+        if size > most:
+            raise RequestTooLarge(f"The request body is larger than the {most} bytes accepted.")
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _unserved(api: Served, name: str) -> str:
+    if name in api.known:
+        return f"The operation {name} of {api.model.service_id} is not served by this installation yet."
+    return f"The action {name[:200]} is not valid for this endpoint."
