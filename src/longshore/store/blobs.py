@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
 class BlobUpload(Protocol):
@@ -23,6 +23,13 @@ class BlobUpload(Protocol):
         """Verify `digest` (sha256:… or sha512:…), make the blob durable and return its size in bytes; raises DigestMismatch."""
 
     async def cancel(self) -> None: ...
+
+
+class StoredBlob(NamedTuple):
+    digest: str
+    size: int
+    #: when it was last stored (again), seconds since the epoch: `put` and `commit` renew it for bytes that were there already
+    stored_at: float
 
 
 class DigestMismatch(Exception):
@@ -54,4 +61,14 @@ class BlobStore(Protocol):
     def stream(self, digest: str, first: int, last: int) -> AsyncIterator[bytes]:
         """Bytes `first` to `last`, both inclusive."""
 
-    async def delete(self, digest: str) -> None: ...
+    async def delete(self, digest: str, *, unused_since: float | None = None) -> bool:
+        """Delete if there, and with `unused_since` (seconds since the epoch) only if nobody has stored it again after that.
+
+        Says whether it is gone. Checking and deleting are one step as seen from `put` and `commit`.
+        """
+
+    def stored(self) -> AsyncIterator[StoredBlob]:
+        """Everything there is, in no order; what comes or goes meanwhile may be missed."""
+
+    async def expire_uploads(self, idle_since: float) -> int:
+        """Forget uploads that nothing was written to after `idle_since`; how many they were."""
