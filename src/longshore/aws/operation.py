@@ -29,7 +29,7 @@ def ANY_RESOURCE(call: Any, request: Any) -> Iterable[str]:
 class Operation:
     api: str
     name: str
-    #: IAM action, `prefix:Name`
+    #: IAM action, `prefix:Name`; empty where AWS asks for no permission (sts:GetCallerIdentity)
     action: str
     resource: ResourceOf
     handle: Handler
@@ -62,7 +62,7 @@ class Api:
             self.operations[name] = Operation(
                 api=self.name,
                 name=name,
-                action=action or f"{self.action_prefix}:{name}",
+                action=f"{self.action_prefix}:{name}" if action is None else action,
                 resource=resource,
                 handle=handle,
                 conditions=conditions,

@@ -1,0 +1,49 @@
+"""IAM's errors, with its codes and words."""
+
+from __future__ import annotations
+
+from longshore.aws.errors import AwsError
+
+
+class NoSuchEntity(AwsError):
+    """The request was rejected because it referenced a resource entity that does not exist."""
+
+    status = 404
+
+
+class EntityAlreadyExists(AwsError):
+    """The request was rejected because it attempted to create a resource that already exists."""
+
+    status = 409
+
+
+class DeleteConflict(AwsError):
+    """The request was rejected because it attempted to delete a resource that has attached subordinate entities."""
+
+    status = 409
+
+
+class LimitExceeded(AwsError):
+    """The request was rejected because it attempted to create resources beyond the current AWS account limits."""
+
+    status = 409
+
+
+class MalformedPolicyDocument(AwsError):
+    """The request was rejected because the policy document was malformed."""
+
+
+class InvalidInput(AwsError):
+    """The request was rejected because an invalid or out-of-range value was supplied for an input parameter."""
+
+
+def no_such_user(name: str) -> NoSuchEntity:
+    return NoSuchEntity(f"The user with name {name} cannot be found.")
+
+
+def no_such_policy(arn: str) -> NoSuchEntity:
+    return NoSuchEntity(f"Policy {arn} does not exist or is not attachable.")
+
+
+def no_such_access_key(access_key_id: str) -> NoSuchEntity:
+    return NoSuchEntity(f"The Access Key with id {access_key_id} cannot be found.")

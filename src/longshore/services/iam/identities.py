@@ -1,0 +1,164 @@
+"""What the gateway asks of IAM at every request: whose key is this, and which policies does its owner have?
+
+Reads only, straight from the store's memory. Compiled documents are kept by their text; the list of one principal's
+policies is kept until something of IAM is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from longshore.aws.sigv4 import Secret
+from longshore.services.call import Principal
+from longshore.services.iam import aws_managed
+from longshore.services.iam.model import (
+    ACCESS_KEY_USES,
+    ACCESS_KEYS,
+    ATTACHMENTS,
+    INLINE_POLICIES,
+    MANAGED_POLICIES,
+    POLICY_VERSIONS,
+    USERS,
+    AccessKey,
+    AccessKeyUse,
+    policy_version_key,
+    root_arn,
+)
+from longshore.services.iam.policy import Policy, compile_policy
+from longshore.store.base import Reader, Store, Tx
+
+#: how old a noted use of a key may grow before it is written down
+_USE_WRITTEN_S = 60.0
+
+
+class Credentials(NamedTuple):
+    secret: Secret
+    principal: Principal
+
+
+def find_credentials(reader: Reader, access_key_id: str) -> Credentials | None:
+    """The secret of an active access key and whose it is; None for keys that are unknown or inactive."""
+    key = reader.get(ACCESS_KEYS, access_key_id)
+    if key is None or key.status != "Active":
+        return None
+    if key.principal_arn == root_arn(key.account_id):
+        return Credentials(Secret(key.secret_access_key), root_principal(key.account_id, access_key_id))
+    users = reader.list(USERS, "arn", key.principal_arn)
+    if not users:
+        return None
+    principal = Principal(key.account_id, key.principal_arn, users[0].user_id, access_key_id)
+    return Credentials(Secret(key.secret_access_key), principal)
+
+
+def root_principal(account_id: str, access_key_id: str) -> Principal:
+    return Principal(account_id=account_id, arn=root_arn(account_id), user_id=account_id, access_key_id=access_key_id)
+
+
+def ensure_root(tx: Tx, account_id: str, access_key_id: str, secret_access_key: str, now: float) -> None:
+    """Make `access_key_id` the root's key of the account, with this secret; writes nothing when it is so already."""
+    kept = tx.get(ACCESS_KEYS, access_key_id)
+    principal_arn = root_arn(account_id)
+    if kept is not None and (kept.principal_arn, kept.secret_access_key, kept.status) == (principal_arn, secret_access_key, "Active"):
+        return
+    tx.put(ACCESS_KEYS, AccessKey(access_key_id, account_id, principal_arn, secret_access_key, now))
+
+
+class Policies:
+    """The compiled identity policies of principals, each list kept until one of its parts changes."""
+
+    def __init__(self, store: Reader) -> None:
+        self._store = store
+        self._kept: dict[str, tuple[tuple[str, ...], tuple[Policy, ...]]] = {}
+
+    def of(self, principal: Principal) -> tuple[Policy, ...]:
+        """Inline and attached policies of a user; none for the root, which needs none."""
+        if principal.is_root:
+            return ()
+        documents = tuple(_documents(self._store, principal))
+        kept = self._kept.get(principal.arn)
+        if kept is not None and kept[0] == documents:
+            return kept[1]
+        policies = tuple(compile_policy(document) for document in documents)
+        if len(self._kept) >= 10_000:
+            self._kept.clear()
+        self._kept[principal.arn] = (documents, policies)
+        return policies
+
+
+def _documents(reader: Reader, principal: Principal) -> Iterable[str]:
+    for inline in reader.list(INLINE_POLICIES, "user", principal.arn):
+        yield inline.document
+    for attachment in reader.list(ATTACHMENTS, "user", principal.arn):
+        document = default_document(reader, attachment.policy_arn)
+        if document is not None:
+            yield document
+
+
+def default_document(reader: Reader, policy_arn: str) -> str | None:
+    """The document in force of a managed policy, AWS's own included."""
+    if policy_arn in aws_managed.DOCUMENTS:
+        return aws_managed.DOCUMENTS[policy_arn]
+    policy = reader.get(MANAGED_POLICIES, policy_arn)
+    if policy is None:
+        return None
+    version = reader.get(POLICY_VERSIONS, policy_version_key(policy_arn, policy.default_version_id))
+    return version.document if version else None
+
+
+def global_context(principal: Principal, *, now: float, region: str, source_ip: str, secure: bool, user_agent: str) -> dict[str, list[str]]:
+    """The condition keys that every request has (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html)."""
+    context = {
+        "aws:principalarn": [principal.arn],
+        "aws:principalaccount": [principal.account_id],
+        "aws:principaltype": ["Account" if principal.is_root else "User"],
+        "aws:userid": [principal.user_id],
+        "aws:currenttime": [datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")],
+        "aws:epochtime": [str(int(now))],
+        "aws:sourceip": [source_ip],
+        "aws:securetransport": ["true" if secure else "false"],
+        "aws:useragent": [user_agent],
+        "aws:requestedregion": [region],
+        "aws:viaawsservice": ["false"],
+    }
+    if not principal.is_root:
+        context["aws:username"] = [principal.arn.rpartition("/")[2]]
+    return context
+
+
+def access_denied_message(principal: Principal, action: str, resource: str, *, explicit: bool, side: str = "identity") -> str:
+    """Why not, in AWS's words; `side` is the kind of policy that denied or lacked an allow (identity or resource)."""
+    on = f"User: {principal.arn} is not authorized to perform: {action} on resource: {resource}"
+    if explicit:
+        return f"{on} with an explicit deny in {'an identity' if side == 'identity' else 'a resource'}-based policy"
+    return f"{on} because no {side}-based policy allows the {action} action"
+
+
+class KeyUses:
+    """When keys were used: noted in memory at every request, written down at most once a minute per key."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._noted: dict[str, AccessKeyUse] = {}
+        self._written: dict[str, float] = {}
+
+    def note(self, access_key_id: str, now: float, service: str, region: str) -> bool:
+        """Note a use; True when it is time to call `write`."""
+        self._noted[access_key_id] = AccessKeyUse(access_key_id, now, service, region)
+        return now - self._written.get(access_key_id, 0.0) >= _USE_WRITTEN_S
+
+    async def write(self, now: float) -> None:
+        """Write down every use whose key has not been written for a minute; keys deleted meanwhile are left out."""
+        due = [use for key, use in self._noted.items() if now - self._written.get(key, 0.0) >= _USE_WRITTEN_S]
+        for use in due:
+            del self._noted[use.access_key_id]
+            self._written[use.access_key_id] = now
+
+        def put(tx: Tx) -> None:
+            for use in due:
+                if tx.get(ACCESS_KEYS, use.access_key_id) is not None:
+                    tx.put(ACCESS_KEY_USES, use)
+
+        if due:
+            await self._store.transact(put)

@@ -1,0 +1,7 @@
+"""AWS STS as served. Importing `longshore.services.sts.operations` declares every operation here."""
+
+from __future__ import annotations
+
+from longshore.aws.operation import Api
+
+api = Api("sts")
