@@ -14,17 +14,26 @@ from typing import Any
 
 from aiohttp import web
 
-from longshore.aws.errors import AwsError, InternalFailure, RequestTooLarge, Serialization, ServiceUnavailable, UnknownOperation
+from longshore.aws.errors import (
+    AwsError,
+    InternalFailure,
+    RequestTooLarge,
+    Serialization,
+    ServiceUnavailable,
+    SignatureDoesNotMatch,
+    UnknownOperation,
+)
 from longshore.aws.protocol import ec2, json, query
 from longshore.aws.protocol.model import Model
 from longshore.gateway.answer import Answer
-from longshore.gateway.authorise import authorise
+from longshore.gateway.authorise import Access
 from longshore.gateway.catalogue import Served, served
-from longshore.gateway.identify import Identified, identify
+from longshore.gateway.identify import Identified, Identities
 from longshore.gateway.recognise import protocol_of, recognise
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.services.call import Call, Site
+from longshore.services.iam.identities import KeyUses
 from longshore.store.base import Store, StoreUnavailable
 from longshore.store.blobs import BlobStore
 
@@ -51,6 +60,8 @@ class Gateway:
         clock: Clock,
         ids: Ids,
         site: Site,
+        identities: Identities,
+        access: Access,
         signing_secret: bytes,
         mounts: dict[str, Handler] | None = None,
     ) -> None:
@@ -59,6 +70,9 @@ class Gateway:
         self._clock = clock
         self._ids = ids
         self._site = site
+        self._identities = identities
+        self._access = access
+        self._uses = KeyUses(store)
         self._signing_secret = signing_secret
         self._mounts = dict(mounts or {})
         self._draining = False
@@ -84,10 +98,11 @@ class Gateway:
         model, codec = _NO_MODEL, _PROTOCOLS[protocol_of(request.headers)]
         try:
             body = await read_body(request, MOST_BODY)
-            identified = identify(request, body, self._store, self._clock.now(), self._site)
+            identified = self._identities.identify(request, body)
             recognised = recognise(request.headers, request.rel_url.raw_query_string, body, identified.service)
             api = served(recognised.api)
             model = api.model
+            check_service(identified.service, model.signing_name)
             codec = _PROTOCOLS["ec2" if model.protocol == "ec2" else recognised.protocol]
             payload, content_type = await self._operate(request, api, recognised.operation, codec, body, identified, request_id)
         except AwsError as error:
@@ -124,11 +139,19 @@ class Gateway:
             base_url=f"{request.scheme}://{request.host}",
             secret_for_signing=self._signing_secret,
         )
-        authorise(operation, call, parsed)
+        self._access.authorise(
+            operation, call, parsed, secure=request.secure, user_agent=request.headers.get("User-Agent", "")
+        )
+        await self._note_use(identified, call.region)
         await self._store.read_barrier()
         response = await operation.handle(call, parsed)
         rendered: tuple[bytes, str] = codec.render(api.model, shape, response, request_id)
         return rendered
+
+    async def _note_use(self, identified: Identified, region: str) -> None:
+        now = self._clock.now()
+        if self._uses.note(identified.principal.access_key_id, now, identified.service, region):
+            await self._uses.write(now)
 
     def _error(self, codec: Any, model: Model, error: AwsError, request_id: str) -> Answer:
         status, body, content_type, headers = codec.render_error(model, error, request_id)
@@ -157,6 +180,12 @@ async def _read_bounded(request: web.BaseRequest, most: int) -> bytes:
             raise RequestTooLarge(f"The request body is larger than the {most} bytes accepted.")
         pieces.append(piece)
     return b"".join(pieces)
+
+
+def check_service(signed_for: str, signing_name: str) -> None:
+    """A signature made for one service opens no other."""
+    if signed_for != signing_name:
+        raise SignatureDoesNotMatch(f"Credential should be scoped to correct service: '{signing_name}'. ")
 
 
 def _unserved(api: Served, name: str) -> str:

@@ -13,9 +13,8 @@ from aiohttp import web
 
 from longshore.aws.errors import AwsError
 from longshore.gateway.answer import Answer
-from longshore.gateway.authorise import allowed
-from longshore.gateway.identify import Identified, identify
-from longshore.services.call import Site
+from longshore.gateway.authorise import Access
+from longshore.gateway.identify import Identified, Identities
 from longshore.services.ecs.model import CONTAINER_INSTANCES, ContainerInstance
 from longshore.store.base import Store
 
@@ -34,10 +33,12 @@ class Opened:
     instance: ContainerInstance
 
 
-def admit(request: web.BaseRequest, store: Store, now: float, site: Site, *, instance_parameter: str, action: str) -> Opened:
+def admit(
+    request: web.BaseRequest, store: Store, identities: Identities, access: Access, *, instance_parameter: str, action: str
+) -> Opened:
     """Verify the signature and that the caller may act for the container instance it names. Raises Refused."""
     try:
-        identified = identify(request, b"", store, now, site)
+        identified = identities.identify(request, b"")
     except AwsError as error:
         raise Refused("AccessDeniedException", error.message, 403) from None
     arn = request.query.get(instance_parameter, "")
@@ -47,7 +48,7 @@ def admit(request: web.BaseRequest, store: Store, now: float, site: Site, *, ins
         raise Refused("InvalidInstanceException", "The container instance is not known.")
     if instance.status == "INACTIVE":
         raise Refused("InactiveInstanceException", "The container instance is no longer registered.")
-    denial = allowed(store, identified.principal, action, arn)
+    denial = access.denial(identified.principal, action, arn, region=identified.region, source_ip=request.remote or "")
     if denial is not None:
         raise Refused("AccessDeniedException", denial, 403)
     return Opened(identified, instance)

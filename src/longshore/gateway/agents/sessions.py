@@ -12,8 +12,10 @@ import logging
 from aiohttp import WSCloseCode, web
 
 from longshore.gateway.agents.control import ControlSession, connected, disconnected
-from longshore.gateway.agents.handshake import Refused, admit
+from longshore.gateway.agents.handshake import Opened, Refused, admit
 from longshore.gateway.agents.telemetry import TelemetrySession
+from longshore.gateway.authorise import Access
+from longshore.gateway.identify import Identities
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.services.call import Site
@@ -26,7 +28,9 @@ MOST_FRAME = 4 * 1024 * 1024
 
 
 class AgentSessions:
-    def __init__(self, store: Store, clock: Clock, ids: Ids, site: Site) -> None:
+    def __init__(self, store: Store, clock: Clock, ids: Ids, site: Site, identities: Identities, access: Access) -> None:
+        self._identities = identities
+        self._access = access
         self._store = store
         self._clock = clock
         self._ids = ids
@@ -40,9 +44,7 @@ class AgentSessions:
 
     async def handle_control(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            opened = admit(
-                request, self._store, self._clock.now(), self._site, instance_parameter="containerInstanceArn", action="ecs:Poll"
-            )
+            opened = self._admit(request, "containerInstanceArn", "ecs:Poll")
         except Refused as refused:
             return refused.answer
         socket = await self._open(request)
@@ -65,9 +67,7 @@ class AgentSessions:
 
     async def handle_telemetry(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            opened = admit(
-                request, self._store, self._clock.now(), self._site, instance_parameter="containerInstance", action="ecs:StartTelemetrySession"
-            )
+            opened = self._admit(request, "containerInstance", "ecs:StartTelemetrySession")
         except Refused as refused:
             return refused.answer
         socket = await self._open(request)
@@ -86,6 +86,9 @@ class AgentSessions:
         await asyncio.gather(
             *(socket.close(code=WSCloseCode.GOING_AWAY, message=b"server stops") for socket in list(self._sockets)), return_exceptions=True
         )
+
+    def _admit(self, request: web.BaseRequest, instance_parameter: str, action: str) -> Opened:
+        return admit(request, self._store, self._identities, self._access, instance_parameter=instance_parameter, action=action)
 
     async def _open(self, request: web.BaseRequest) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(autoping=True, max_msg_size=MOST_FRAME, compress=False, timeout=2.0)

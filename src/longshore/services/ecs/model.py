@@ -453,7 +453,10 @@ DEPLOYMENTS: Kind[Deployment] = Kind(
     name="ecs.deployment",
     type=Deployment,
     key=lambda deployment: deployment.id,
-    indexes={"service": lambda deployment: (deployment.service_arn,) if deployment.status != "INACTIVE" else ()},
+    indexes={
+        "service": lambda deployment: (deployment.service_arn,) if deployment.status != "INACTIVE" else (),
+        "history": lambda deployment: (deployment.service_arn,),
+    },
 )
 
 

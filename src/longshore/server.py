@@ -1,0 +1,240 @@
+"""The server: every part behind the one port, put together and taken apart in order.
+
+Read `Server.start` from top to bottom and you have seen the whole house: the store, what must exist from the start, the
+controllers, the load balancers, the registry, the agents' sockets and the gateway in front of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from longshore import __version__
+from longshore.balancer.controller import Balancer
+from longshore.config import DataDirectory, ServerConfig, write_privately
+from longshore.control.deployments.controller import Deployments
+from longshore.control.expiry.controller import Expiry
+from longshore.control.loop import Controller, Loop
+from longshore.control.targets.controller import Targets
+from longshore.gateway.agents.control import forget_sessions
+from longshore.gateway.agents.sessions import AgentSessions
+from longshore.gateway.app import Gateway
+from longshore.gateway.authorise import Access
+from longshore.gateway.catalogue import preload
+from longshore.gateway.identify import Identities
+from longshore.gateway.own import OwnRoutes
+from longshore.kit.clock import SystemClock
+from longshore.kit.ids import RandomIds
+from longshore.registry.collector import BlobCollector
+from longshore.registry.routes import Registry
+from longshore.services.call import Site
+from longshore.services.ec2 import model as ec2_model
+from longshore.services.ec2.defaults import ensure_default_network
+from longshore.services.ecr import model as ecr_model
+from longshore.services.ecs import model as ecs_model
+from longshore.services.elbv2 import model as elbv2_model
+from longshore.services.iam import model as iam_model
+from longshore.services.iam.identities import ensure_root
+from longshore.store.base import StoreLocked, StoreUnavailable, Tx
+from longshore.store.file_blobs import FileBlobStore
+from longshore.store.sqlite import open_store
+
+log = logging.getLogger("longshore.server")
+
+KINDS = (*ecs_model.KINDS, *ecr_model.KINDS, *elbv2_model.KINDS, *ec2_model.KINDS, *iam_model.KINDS)
+#: how long requests that have begun may take when the server stops
+DRAIN_S = 8.0
+
+
+class CannotStart(Exception):
+    """Names the cause and the cure."""
+
+    def __init__(self, cause: str, fix: str) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.fix = fix
+
+
+def serve(config: ServerConfig) -> int:
+    try:
+        return asyncio.run(_run(config))
+    except CannotStart as problem:
+        _say(event="failed", part="server", cause=problem.cause, fix=problem.fix)
+        log.error("%s; %s", problem.cause, problem.fix)
+        return 1
+
+
+async def _run(config: ServerConfig) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(wanted, stop.set)
+    async with Server(config) as server:
+        _say(event="ready", part="server", endpoint=config.endpoint, haproxy_pid=server.balancer.pid)
+        await server.until(stop)
+    return 0
+
+
+class Server:
+    """An asynchronous context: started inside, stopped (gracefully) on leaving."""
+
+    def __init__(self, config: ServerConfig) -> None:
+        self._config = config
+        self._clock = SystemClock()
+        self._ids = RandomIds()
+        self._site = Site(
+            account_id=config.account_id,
+            region=config.region,
+            zones=config.zones,
+            endpoint=config.endpoint,
+            port=config.port,
+            dev=config.dev,
+        )
+        self._undo: list[Callable[[], Awaitable[Any]]] = []
+        self._jobs: list[asyncio.Task[Any]] = []
+        self.balancer: Balancer
+
+    async def __aenter__(self) -> Server:
+        try:
+            await self.start()
+        except BaseException:
+            await self._take_apart()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._take_apart()
+
+    async def start(self) -> None:
+        config, clock, ids, site = self._config, self._clock, self._ids, self._site
+        directory = DataDirectory(config.data_dir)
+        directory.prepare()
+        try:
+            store = await open_store(config.data_dir, KINDS)
+        except StoreLocked as locked:
+            raise CannotStart(str(locked), "stop the other server, or choose another --data-dir") from None
+        self._undo.append(store.close)
+        blobs = await FileBlobStore.open(config.data_dir / "registry")
+        secret = _signing_secret(directory.root / "signing-key")
+        now = clock.now()
+        try:
+            await store.transact(lambda tx: self._found(tx, now))
+        except StoreUnavailable as full:
+            raise CannotStart(f"the data directory cannot be written: {full}", f"make room or repair {config.data_dir}") from None
+
+        self.balancer = Balancer(store, clock, ids, site, config.data_dir / "run" / "haproxy", config.haproxy)
+        identities, access = Identities(store, clock, site), Access(store, clock)
+        sessions = AgentSessions(store, clock, ids, site, identities, access)
+        registry = Registry(store, blobs, clock, ids, site, secret, access.denial)
+        gateway = Gateway(
+            store=store, blobs=blobs, clock=clock, ids=ids, site=site, identities=identities, access=access, signing_secret=secret
+        )
+        own = OwnRoutes(store, blobs, sessions, identities, clock, site, self._found)
+        gateway.mount("/v2/", registry.handle)
+        gateway.mount("/acs/", sessions.handle_control)
+        gateway.mount("/tcs/", sessions.handle_telemetry)
+        gateway.mount("/_longshore/", own.handle)
+        await self._listen(gateway)
+        self._undo.append(sessions.close)
+
+        await self.balancer.start()
+        self._undo.append(self.balancer.stop)
+        controllers: list[Controller] = [
+            Deployments(store, clock, ids, site),
+            Targets(store, clock, ids),
+            Expiry(store, clock),
+            BlobCollector(store, blobs, clock),
+            self.balancer,
+        ]
+        for controller in controllers:
+            self._jobs.append(asyncio.create_task(Loop(controller, store, clock, ids).run(), name=controller.name))
+        self._jobs.append(asyncio.create_task(preload(), name="preload"))
+        self._undo.append(self._end_jobs)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+        log.info("Longshore %s answers at %s (account %s, region %s)", __version__, config.endpoint, config.account_id, config.region)
+
+    async def until(self, stop: asyncio.Event) -> None:
+        """Returns when `stop` is set; raises when a controller's loop ends, which none ever should."""
+        waiting = asyncio.create_task(stop.wait(), name="stop")
+        loops = [job for job in self._jobs if job.get_name() != "preload"]
+        done, _ = await asyncio.wait({waiting, *loops}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        for job in done - {waiting}:
+            job.result()
+            raise RuntimeError(f"the loop of {job.get_name()} ended")
+
+    def _found(self, tx: Tx, now: float) -> None:
+        """What exists from the start: the root user's key and the default network; and no agent is connected yet."""
+        config = self._config
+        ensure_root(tx, config.account_id, config.credentials.access_key_id, config.credentials.secret_access_key, now)
+        ensure_default_network(tx, config.account_id, config.region, config.zones, now)
+        forget_sessions(tx, now)
+
+    async def _listen(self, gateway: Gateway) -> None:
+        config = self._config
+        server = web.Server(gateway.handle, access_log=None, max_line_size=16_384, max_field_size=16_384, auto_decompress=False)
+        runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=DRAIN_S)
+        await runner.setup()
+        site = web.TCPSite(runner, config.host, config.port, backlog=1024)
+        try:
+            await site.start()
+        except OSError as problem:
+            await runner.cleanup()
+            raise _cannot_listen(config, problem) from None
+
+        async def drain() -> None:
+            gateway.drain()
+            await runner.cleanup()
+
+        self._undo.append(drain)
+
+    async def _end_jobs(self) -> None:
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+
+    async def _take_apart(self) -> None:
+        """Last in, first out: loops, load balancers, sockets, the listener, the store."""
+        while self._undo:
+            undo = self._undo.pop()
+            try:
+                await undo()
+            except Exception:  # what is left must still be closed, the store above all
+                log.exception("while stopping")
+
+
+def _cannot_listen(config: ServerConfig, problem: OSError) -> CannotStart:
+    where = f"{config.host}:{config.port}"
+    if problem.errno == errno.EADDRINUSE:
+        return CannotStart(f"another program listens on {where}", f"stop it, or choose another --port (`ss -ltnp 'sport = :{config.port}'` names it)")
+    if problem.errno in (errno.EACCES, errno.EPERM):
+        return CannotStart(f"this user may not listen on {where}", "choose a --port above 1023, or run as root")
+    return CannotStart(f"cannot listen on {where}: {problem.strerror}", "choose another --port or --host")
+
+
+def _signing_secret(path: Path) -> bytes:
+    """32 random bytes of this installation, made once: registry tokens and page tokens are signed with them."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.read_bytes()
+    made = os.urandom(32)
+    write_privately(path, made)
+    return made
+
+
+def _say(**facts: object) -> None:
+    sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")
+    sys.stdout.flush()
