@@ -15,10 +15,10 @@ demo: setup ## Push an image, run it as a service on three instances, reach it t
 	@examples/01-first-service/demo.sh
 
 up: setup ## Start the platform in the background (ARGS="--port 4567 …" is passed on)
-	@$(BIN)/longshore up --detach $(ARGS)
+	@$(BIN)/longshore up --detach $(ARGS) || [ $$? -eq 4 ]
 
 down: ## Stop the platform
-	@if [ -x $(BIN)/longshore ]; then $(BIN)/longshore down $(ARGS); else echo "nothing is installed here, so nothing runs from here"; fi
+	@if [ -x $(BIN)/longshore ]; then $(BIN)/longshore down $(ARGS) || [ $$? -eq 3 ]; else echo "nothing is installed here, so nothing runs from here"; fi
 
 check: setup ## Lint, types, import contracts and the fast tests
 	$(BIN)/ruff check .

@@ -17,6 +17,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -205,12 +206,23 @@ class DataDirectory:
         self.state_file.unlink(missing_ok=True)
 
 
-def read_platform(path: Path) -> PlatformConfig:
-    return msgspec.json.decode(path.read_bytes(), type=PlatformConfig)
+C = TypeVar("C", PlatformConfig, AgentConfig)
 
 
-def write_platform(path: Path, platform: PlatformConfig) -> None:
-    write_privately(path, msgspec.json.encode(platform))
+def read_config(path: Path, kind: type[C]) -> C:
+    """What `write_config` wrote; raises OSError or msgspec.DecodeError."""
+    return msgspec.json.decode(path.read_bytes(), type=kind, dec_hook=_path_from_text)
+
+
+def write_config(path: Path, config: PlatformConfig | AgentConfig) -> None:
+    """As JSON, readable by its owner only: it holds keys."""
+    write_privately(path, msgspec.json.encode(config, enc_hook=str))
+
+
+def _path_from_text(kind: type, text: Any) -> Path:
+    if kind is not Path:
+        raise TypeError(f"{kind} does not occur in a configuration")
+    return Path(text)
 
 
 def write_privately(path: Path, content: bytes) -> None:
@@ -246,6 +258,9 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     dev: bool
     log_level: str
     endpoint: str | None
+    #: the root access key to use in place of one made on the first start
+    root_credentials: Credentials | None
+    #: of the user who joins this machine to a platform elsewhere
     credentials: Credentials | None
 
 
@@ -257,8 +272,7 @@ def environment(variables: Mapping[str, str] | None = None) -> Environment:
     """Reads the environment (or `variables` in its place); raises BadSetting with the variable's name."""
     given = os.environ if variables is None else variables
     home = Path(given.get("HOME") or os.path.expanduser("~"))
-    secret = given.get("LONGSHORE_SECRET_ACCESS_KEY") or given.get("AWS_SECRET_ACCESS_KEY")
-    key = given.get("LONGSHORE_ACCESS_KEY_ID") or given.get("AWS_ACCESS_KEY_ID")
+    root = _credentials(given, "LONGSHORE")
     return Environment(
         home=home,
         data_dir=Path(given["LONGSHORE_DATA_DIR"]).absolute() if given.get("LONGSHORE_DATA_DIR") else default_data_dir(home, os.geteuid()),
@@ -275,13 +289,21 @@ def environment(variables: Mapping[str, str] | None = None) -> Environment:
         dev=_yes(given, "LONGSHORE_DEV"),
         log_level=given.get("LONGSHORE_LOG_LEVEL") or "info",
         endpoint=given.get("LONGSHORE_ENDPOINT") or given.get("AWS_ENDPOINT_URL") or None,
-        credentials=Credentials(key, secret) if key and secret else None,
+        root_credentials=root,
+        credentials=root or _credentials(given, "AWS"),
     )
 
 
 def default_data_dir(home: Path, user_id: int) -> Path:
     """Root keeps the machine's platform; any other user has one of their own."""
     return Path("/var/lib/longshore") if user_id == 0 else home / ".local" / "share" / "longshore"
+
+
+def _credentials(given: Mapping[str, str], prefix: str) -> Credentials | None:
+    key, secret = given.get(f"{prefix}_ACCESS_KEY_ID"), given.get(f"{prefix}_SECRET_ACCESS_KEY")
+    if bool(key) != bool(secret):
+        raise BadSetting(f"{prefix}_ACCESS_KEY_ID and {prefix}_SECRET_ACCESS_KEY belong together; one of them is missing")
+    return Credentials(key, secret) if key and secret else None
 
 
 def _whole_number(given: Mapping[str, str], name: str, least: int, most: int) -> int | None:

@@ -1,0 +1,261 @@
+"""The command `longshore`. Each command gathers its options and hands over to the module of its name.
+
+Modules are imported inside the commands that use them: a start must not wait for what it does not need.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from longshore import config
+from longshore.cli.outcome import EXIT_CODES, ExitCode, Failure
+
+app = typer.Typer(
+    name="longshore",
+    help="Amazon ECS, ECR and Elastic Load Balancing on your own machines.",
+    epilog=EXIT_CODES,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+DataDir = Annotated[Path | None, typer.Option(help="Where the platform keeps everything [env: LONGSHORE_DATA_DIR].")]
+Output = Annotated[str, typer.Option("-o", "--output", help="text or json.", metavar="text|json")]
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    environment: config.Environment
+    data: config.DataDirectory
+
+
+def _settings(data_dir: Path | None) -> _Settings:
+    environment = config.environment()
+    return _Settings(environment, config.DataDirectory(data_dir.absolute() if data_dir else environment.data_dir))
+
+
+def _is_json(output: str) -> bool:
+    if output not in ("text", "json"):
+        raise Failure(f"unknown output {output!r}", "use -o text or -o json", ExitCode.USAGE)
+    return output == "json"
+
+
+def _print_json(value: object) -> None:
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+@app.command()
+def up(
+    data_dir: DataDir = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the gateway and the registry; 4566 unless given.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address the gateway listens on; 127.0.0.1 unless given.")] = None,
+    instances: Annotated[int | None, typer.Option(min=0, max=250, help="Local container instances; 1 unless given.")] = None,
+    instance_cpu: Annotated[int | None, typer.Option(min=128, help="CPU units of each; an even share of the machine.")] = None,
+    instance_memory: Annotated[int | None, typer.Option(min=128, help="MiB of memory of each; an even share of the machine.")] = None,
+    zones: Annotated[str | None, typer.Option(help="Availability Zones, e.g. a,b; a,b,c unless given.")] = None,
+    region: Annotated[str | None, typer.Option(help="The default region; us-east-1 unless given.")] = None,
+    account: Annotated[str | None, typer.Option(help="The account, 12 digits; 000000000000 unless given.")] = None,
+    dev: Annotated[bool, typer.Option("--dev", help="Accept the keys test/test and resets: for development machines only.")] = False,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when everything is ready; stop with `longshore down`.")] = False,
+) -> None:
+    """Start the platform on this machine."""
+    from longshore.cli.layout import Wishes
+    from longshore.cli.up import up as start
+
+    settings = _settings(data_dir)
+    given = settings.environment
+    wishes = Wishes(
+        data_dir=settings.data.root,
+        host=host or given.host or "127.0.0.1",
+        port=port or given.port or config.DEFAULT_PORT,
+        account_id=account or given.account_id or config.DEFAULT_ACCOUNT_ID,
+        region=region or given.region or config.DEFAULT_REGION,
+        zones=zones or given.zones or "a,b,c",
+        instances=next((count for count in (instances, given.instances) if count is not None), 1),
+        instance_cpu_units=instance_cpu,
+        instance_memory_mib=instance_memory,
+        dev=dev or given.dev,
+        docker_url=given.docker_url,
+        log_level=given.log_level,
+    )
+    start(wishes, given, sys.stdout, detach=detach)
+
+
+@app.command()
+def down(
+    data_dir: DataDir = None,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for everything to stop.")] = 60,
+) -> None:
+    """Stop the platform; what it keeps stays for the next start."""
+    from longshore.cli import presence
+
+    data = _settings(data_dir).data
+    presence.stop(data, timeout)
+    print(f"stopped; its state is kept in {data.root}")
+
+
+@app.command()
+def status(data_dir: DataDir = None, output: Output = "text") -> None:
+    """Show what runs."""
+    from longshore.cli.status import look, print_status
+
+    as_json = _is_json(output)
+    seen = look(_settings(data_dir).data)
+    if as_json:
+        _print_json(seen)
+    else:
+        print_status(seen)
+    raise typer.Exit(seen.exit_code)
+
+
+@app.command()
+def env(data_dir: DataDir = None, output: Output = "text") -> None:
+    """Print shell lines that point AWS clients here: eval "$(longshore env)". Writes the AWS profile `longshore`, too."""
+    from longshore.cli import presence, profile
+    from longshore.cli.status import root_credentials
+
+    as_json = _is_json(output)
+    settings = _settings(data_dir)
+    state = presence.running_state(settings.data)
+    credentials = root_credentials(settings.data)
+    profile.write(state.endpoint, state.region, credentials, settings.environment)
+    variables = {
+        "AWS_PROFILE": profile.NAME,
+        "AWS_ENDPOINT_URL": state.endpoint,
+        "AWS_REGION": state.region,
+        "AWS_DEFAULT_REGION": state.region,
+        "AWS_ACCESS_KEY_ID": credentials.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
+        "LONGSHORE_REGISTRY": state.registry,
+    }
+    if as_json:
+        _print_json(variables)
+        return
+    # A session token left over from elsewhere would be sent beside these keys and make them another user's.
+    print("unset AWS_SESSION_TOKEN")
+    for name, value in variables.items():
+        print(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def doctor(
+    data_dir: DataDir = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="The gateway's port to look at.")] = None,
+    output: Output = "text",
+) -> None:
+    """Look for what is missing on this machine, and say how to get it."""
+    from longshore.cli.doctor import examine, exit_code, print_findings
+
+    as_json = _is_json(output)
+    settings = _settings(data_dir)
+    given = settings.environment
+    findings = examine(given, settings.data, given.host or "127.0.0.1", port or given.port or config.DEFAULT_PORT)
+    if as_json:
+        _print_json(findings)
+    else:
+        print_findings(findings)
+    raise typer.Exit(exit_code(findings))
+
+
+@app.command()
+def agent(
+    endpoint: Annotated[str | None, typer.Option(help="The platform's endpoint, e.g. http://10.0.0.5:4566.")] = None,
+    cluster: Annotated[str, typer.Option(help="The cluster to join.")] = "default",
+    region: Annotated[str | None, typer.Option(help="The cluster's region.")] = None,
+    zone: Annotated[
+        str | None, typer.Option(help="The Availability Zone this machine is to count as; the region's `a` unless given.")
+    ] = None,
+    address: Annotated[str | None, typer.Option(help="The address others reach this machine's tasks at.")] = None,
+    name: Annotated[str, typer.Option(help="Tells several agents on one machine apart.")] = "agent",
+    cpu: Annotated[int | None, typer.Option(min=128, help="CPU units to offer; all unless given.")] = None,
+    memory: Annotated[int | None, typer.Option(min=128, help="MiB of memory to offer; all unless given.")] = None,
+    attribute: Annotated[list[str] | None, typer.Option(help="name=value, as often as you like.")] = None,
+    reserved_port: Annotated[list[int] | None, typer.Option(min=1, max=65535, help="A port tasks are not given.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Make this machine a container instance of a platform elsewhere. Signs with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY."""
+    from longshore.cli.join import Joining, become_agent
+
+    settings = _settings(data_dir)
+    given = settings.environment
+    where = endpoint or given.endpoint
+    if where is None:
+        raise Failure("which platform?", "name it with --endpoint http://HOST:4566", ExitCode.USAGE)
+    joining = Joining(
+        endpoint=where,
+        credentials=given.credentials,
+        cluster=cluster,
+        region=region or given.region or config.DEFAULT_REGION,
+        zone=zone,
+        address=address,
+        name=name,
+        cpu_units=cpu,
+        memory_mib=memory,
+        attributes=tuple(attribute or ()),
+        reserved_ports=tuple(reserved_port or (22, 2375, 2376)),
+        docker_url=given.docker_url,
+        log_level=given.log_level,
+    )
+    become_agent(joining, settings.data)
+
+
+@app.command()
+def reset(
+    data_dir: DataDir = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Wipe everything the platform keeps: while it runs in dev mode, or when it is stopped."""
+    from longshore.cli import presence
+    from longshore.cli.reset import reset_running, reset_stopped
+
+    data = _settings(data_dir).data
+    running = presence.supervisor_pid(data) is not None
+    if not yes:
+        if not sys.stdin.isatty():
+            raise Failure("this removes every resource and image", "say so with --yes", ExitCode.USAGE)
+        typer.confirm(f"Remove every resource and image kept in {data.root}?", abort=True)
+    if running:
+        reset_running(data)
+    else:
+        reset_stopped(data)
+    print("everything is wiped")
+
+
+@app.command()
+def logs(
+    part: Annotated[str, typer.Argument(help="server, supervisor, haproxy, agent-1 …")] = "server",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many lines from the end.")] = 100,
+    data_dir: DataDir = None,
+) -> None:
+    """Show what a part of the platform wrote down."""
+    from longshore.cli.logs import show
+
+    show(_settings(data_dir).data, part, lines, follow)
+
+
+def main() -> None:
+    try:
+        app()
+    except Failure as failure:
+        _complain(failure.cause, failure.fix)
+        sys.exit(failure.code)
+    except config.BadSetting as error:
+        _complain(str(error), "correct the variable or unset it")
+        sys.exit(ExitCode.USAGE)
+    except KeyboardInterrupt:
+        sys.exit(ExitCode.INTERRUPTED)
+
+
+def _complain(cause: str, fix: str) -> None:
+    print(f"longshore: {cause}", file=sys.stderr)
+    if fix:
+        print(f"  → {fix}", file=sys.stderr)

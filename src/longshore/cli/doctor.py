@@ -1,0 +1,151 @@
+"""`longshore doctor`: is everything here that Longshore needs, and if not, how to get it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterator
+
+import msgspec
+
+from longshore.cli import machine, presence
+from longshore.cli.outcome import ExitCode
+from longshore.config import UNPRIVILEGED_PORT_OFFSET, DataDirectory, Environment
+
+_LEAST_DISK_MIB = 2048
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing looked at. `verdict` is ok, note (works, with less) or missing."""
+
+    name: str
+    verdict: str
+    text: str
+    fix: str = ""
+
+
+def examine(environment: Environment, data: DataDirectory, host: str, port: int) -> list[Finding]:
+    """Everything looked at, in the order of a start."""
+    checks: tuple[Callable[[], Iterator[Finding]], ...] = (
+        _python,
+        lambda: _docker(environment.docker_url),
+        lambda: _haproxy(environment.haproxy),
+        lambda: _gateway_port(data, host, port),
+        _low_ports,
+        _loopback,
+        lambda: _directory(data),
+        _clients,
+        _task_network,
+    )
+    return [finding for check in checks for finding in check()]
+
+
+def exit_code(findings: list[Finding]) -> ExitCode:
+    return ExitCode.MISSING_PART if any(finding.verdict == "missing" for finding in findings) else ExitCode.OK
+
+
+def _python() -> Iterator[Finding]:
+    yield Finding("Python", "ok", sys.version.split()[0])
+
+
+def _docker(docker_url: str) -> Iterator[Finding]:
+    try:
+        version = machine.docker_version(docker_url)
+    except machine.Unusable as missing:
+        yield Finding("Docker Engine", "missing", str(missing), missing.fix)
+    else:
+        yield Finding("Docker Engine", "ok", f"{version.version} (API {version.api_version}) at {docker_url}")
+
+
+def _haproxy(name: str) -> Iterator[Finding]:
+    try:
+        path = machine.find_haproxy(name)
+        yield Finding("HAProxy", "ok", f"{machine.haproxy_version(path)} at {path}")
+    except machine.Unusable as missing:
+        yield Finding("HAProxy", "missing", str(missing), missing.fix)
+
+
+def _gateway_port(data: DataDirectory, host: str, port: int) -> Iterator[Finding]:
+    taken = machine.port_taken(host, port)
+    if taken is None:
+        yield Finding("gateway port", "ok", f"{host}:{port} is free")
+    elif presence.supervisor_pid(data) is not None:
+        yield Finding("gateway port", "ok", f"{host}:{port} is in use while the platform of {data.root} runs")
+    else:
+        yield Finding("gateway port", "missing", f"{host}:{port} is {taken}", "stop what listens there, or use `longshore up --port`")
+
+
+def _low_ports() -> Iterator[Finding]:
+    if not machine.may_bind_low_ports():
+        yield Finding(
+            "low ports",
+            "note",
+            f"you may not listen below 1024: a listener on port 80 answers at {80 + UNPRIVILEGED_PORT_OFFSET}",
+            "run as root, or: sudo sysctl net.ipv4.ip_unprivileged_port_start=80",
+        )
+        return
+    taken = machine.port_taken("0.0.0.0", 80)
+    if taken:
+        yield Finding("low ports", "note", f"port 80 is {taken}", "a load balancer may not get 127.0.0.1:80, only an address of its own")
+    else:
+        yield Finding("low ports", "ok", "port 80 may be used by load balancers")
+
+
+def _loopback() -> Iterator[Finding]:
+    for address, whose in (("127.0.1.1", "container instances"), ("127.0.2.1", "load balancers")):
+        with socket.socket() as probe:
+            try:
+                probe.bind((address, 0))
+            except OSError as error:
+                yield Finding("loopback", "missing", f"{address} ({whose}): {error.strerror}", f"sudo ifconfig lo0 alias {address}")
+                return
+    yield Finding("loopback", "ok", "127.0.1.N for container instances, 127.0.2.N for load balancers")
+
+
+def _directory(data: DataDirectory) -> Iterator[Finding]:
+    nearest = next(path for path in (data.root, *data.root.parents) if path.exists())
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        yield Finding("data directory", "missing", f"you may not write to {nearest}", "use --data-dir or set LONGSHORE_DATA_DIR")
+        return
+    free_mib = machine.free_disk_mib(str(nearest))
+    if free_mib < _LEAST_DISK_MIB:
+        yield Finding("data directory", "note", f"{data.root}: only {free_mib} MiB are free", "images need room: free some")
+    else:
+        yield Finding("data directory", "ok", f"{data.root} ({free_mib // 1024} GiB free)")
+
+
+def _clients() -> Iterator[Finding]:
+    for program, purpose, package in (
+        ("docker", "to push images", "docker.io or docker-cli"),
+        ("aws", "to talk to the platform", "awscli"),
+    ):
+        path = machine.find_program(program) or machine.find_program(os.path.join(os.path.dirname(sys.executable), program))
+        if path:
+            yield Finding(f"{program} command", "ok", path)
+        else:
+            yield Finding(f"{program} command", "note", f"not found; you may want it {purpose}", f"install {package}")
+
+
+def _task_network() -> Iterator[Finding]:
+    """Tasks ask 169.254.170.2 for credentials and metadata, which takes a NAT rule and so root."""
+    if os.geteuid() != 0:
+        yield Finding(
+            "task credentials", "note", "169.254.170.2 needs a NAT rule, which only root may set", "run as root if your tasks need it"
+        )
+    elif machine.find_program("iptables") is None:
+        yield Finding("task credentials", "note", "169.254.170.2 needs iptables", "apt-get install iptables")
+    else:
+        yield Finding("task credentials", "ok", "169.254.170.2 can be served (root, iptables)")
+
+
+def print_findings(findings: list[Finding]) -> None:
+    from rich.console import Console
+
+    console = Console(highlight=False, soft_wrap=True)
+    marks = {"ok": "[green]✓[/]", "note": "[yellow]![/]", "missing": "[red]✗[/]"}
+    for finding in findings:
+        console.print(f"{marks[finding.verdict]} {finding.name:<17}", end=" ")
+        console.print(finding.text, markup=False)
+        if finding.fix:
+            console.print(f"  {'':<17} → {finding.fix}", markup=False)

@@ -1,0 +1,209 @@
+"""`longshore up`: look before starting, start the supervisor, follow it until everything is ready, then stay or leave.
+
+The supervisor lives in a session of its own, so that Ctrl-C reaches only this command, which hands it on as one orderly
+stop. Its output goes to logs/supervisor.log in either mode and is followed there: leaving it behind changes nothing for it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from longshore.cli import layout, machine, presence, profile
+from longshore.cli.events import PLATFORM, Event, GrowingFile, last_lines, read_event
+from longshore.cli.outcome import ExitCode, Failure
+from longshore.cli.progress import Progress, progress_for
+from longshore.config import DataDirectory, Environment, PlatformConfig, write_config
+
+SUPERVISOR = (sys.executable, "-m", "longshore.main", "supervisor")
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_START_TIMEOUT_S = 90.0
+_LOOK_EVERY_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    process: subprocess.Popen[bytes]
+    ready: Event
+    seconds: float
+
+
+def up(wishes: layout.Wishes, environment: Environment, out: TextIO, *, detach: bool, command: Sequence[str] = SUPERVISOR) -> None:
+    """Starts the platform and, unless `detach`, stays until it ends. Raises Failure with the cause and what to do."""
+    for number in _STOPPING:
+        signal.signal(number, signal.default_int_handler)
+    layout.check_names(wishes)
+    data = DataDirectory(wishes.data_dir)
+    prepare(data)
+    lock = presence.take_lock(data)
+    if lock is None:
+        raise _already(data)
+    try:
+        platform = plan(wishes, environment, data)
+        write_config(data.platform_file, platform)
+        data.forget_state()
+        started = start(data, [*command, "--config", str(data.platform_file)], lock, progress_for(out))
+    finally:
+        os.close(lock)
+    try:
+        written = _write_profile(platform, environment)
+        print(_ready_text(started, platform, written, detach), file=out, flush=True)
+        if not detach:
+            _stay(started, data)
+    except KeyboardInterrupt:
+        _stop(started, out)
+
+
+def prepare(data: DataDirectory) -> None:
+    """Makes the data directory; refuses one that holds someone else's files."""
+    try:
+        if data.root.exists() and any(data.root.iterdir()) and not data.credentials_file.exists() and not (data.root / "run").exists():
+            raise Failure(f"{data.root} is not empty and not a data directory of Longshore", "choose another with --data-dir")
+        data.prepare()
+    except OSError as error:
+        raise Failure(f"cannot use {data.root}: {error.strerror or error}", "choose a directory of yours with --data-dir") from error
+
+
+def plan(wishes: layout.Wishes, environment: Environment, data: DataDirectory) -> PlatformConfig:
+    """Looks whether everything needed is here and puts the configuration together."""
+    try:
+        haproxy = machine.find_haproxy(environment.haproxy)
+        if wishes.instances:
+            machine.docker_version(wishes.docker_url)
+    except machine.Unusable as missing:
+        raise Failure(str(missing), missing.fix, ExitCode.MISSING_PART) from missing
+    if taken := machine.port_taken(wishes.host, wishes.port):
+        raise Failure(f"port {wishes.port} of {wishes.host} is {taken}", "stop what listens there, or choose another with --port")
+    return layout.platform(
+        wishes,
+        machine.size(),
+        environment.root_credentials or data.credentials(),
+        data.instance_id,
+        haproxy,
+        machine.may_bind_low_ports(),
+    )
+
+
+def start(data: DataDirectory, command: Sequence[str], lock: int, progress: Progress, timeout_s: float = _START_TIMEOUT_S) -> Started:
+    """Starts the supervisor with the lock handed down and waits for its word that everything is ready."""
+    log = data.log_file("supervisor")
+    if log.exists():
+        log.replace(log.with_suffix(".log.1"))
+    begun = time.monotonic()
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=data.root,
+            start_new_session=True,
+            pass_fds=(lock,),
+        )
+    presence.note_supervisor(lock, process.pid)
+    try:
+        ready = _follow(process, log, progress, begun + timeout_s)
+    except BaseException:
+        _end(process)
+        raise
+    finally:
+        progress.close()
+    return Started(process, ready, time.monotonic() - begun)
+
+
+def _follow(process: subprocess.Popen[bytes], log: Path, progress: Progress, deadline: float) -> Event:
+    with GrowingFile(log) as file:
+        while True:
+            ended = process.poll() is not None
+            for line in file.new_lines():
+                event = read_event(line)
+                if event is None:
+                    continue
+                if event.event == "failed":
+                    raise Failure(f"{event.part} did not start: {event.cause}", event.fix or f"the whole story is in {log}")
+                if event.event == "ready" and event.part == PLATFORM:
+                    return event
+                _show(event, progress)
+            if ended:
+                raise Failure(f"the supervisor ended with {process.returncode} while starting{_ending_of(log)}", f"the whole log: {log}")
+            if time.monotonic() > deadline:
+                raise Failure("the platform was not ready in time", f"what it waits for is in {log}")
+            progress.tick()
+            time.sleep(_LOOK_EVERY_S)
+
+
+def _show(event: Event, progress: Progress) -> None:
+    if event.event == "starting":
+        progress.starting(event.part)
+    elif event.event == "ready":
+        progress.ready(event.part)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """After a start that came to nothing: let the supervisor stop what it had started."""
+    process.terminate()
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _stay(started: Started, data: DataDirectory) -> None:
+    code = started.process.wait()
+    if code != 0:
+        log = data.log_file("supervisor")
+        raise Failure(f"the platform ended with {code}{_ending_of(log)}", f"the whole log: {log}")
+
+
+def _stop(started: Started, out: TextIO) -> None:
+    """The one orderly stop that Ctrl-C, SIGTERM and a closed terminal ask for; asking again does not hurry it."""
+    for number in _STOPPING:
+        signal.signal(number, signal.SIG_IGN)
+    print("\nstopping …", file=out, flush=True)
+    started.process.terminate()
+    started.process.wait()
+    print("stopped", file=out, flush=True)
+
+
+def _already(data: DataDirectory) -> Failure:
+    state = data.read_state()
+    where = f" at {state.endpoint}" if state else ""
+    return Failure(f"a platform is already running from {data.root}{where}", "stop it with `longshore down`", ExitCode.ALREADY_RUNNING)
+
+
+def _ending_of(log: Path) -> str:
+    lines = [line.decode(errors="replace") for line in last_lines(log, 8) if read_event(line) is None]
+    return ":\n" + "\n".join(f"    {line}" for line in lines) if lines else ""
+
+
+def _write_profile(platform: PlatformConfig, environment: Environment) -> str | None:
+    """What stands in the way of writing the AWS profile; the platform is up either way."""
+    assert platform.server is not None
+    try:
+        profile.write(platform.server.endpoint, platform.server.region, platform.server.credentials, environment)
+    except (OSError, UnicodeDecodeError) as error:
+        return str(error)
+    return None
+
+
+def _ready_text(started: Started, platform: PlatformConfig, profile_error: str | None, detach: bool) -> str:
+    ready = started.ready
+    instances = ", ".join(f"{agent.name} ({agent.address}, {agent.zone})" for agent in platform.agents)
+    lines = [
+        f"Longshore is ready ({started.seconds:.1f} s)",
+        f"  endpoint        {ready.endpoint}",
+        f"  registry        {ready.registry}",
+        f"  load balancers  {ready.load_balancers}",
+        f"  instances       {instances or 'none yet: join machines with `longshore agent`'}",
+        f"  aws profile     {profile.NAME}" if profile_error is None else f"  aws profile     not written: {profile_error}",
+    ]
+    lines.append('Use it: eval "$(longshore env)"   ' + ("Stop it: longshore down" if detach else "Stop it: Ctrl-C"))
+    return "\n".join(lines)
