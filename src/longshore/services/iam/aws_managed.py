@@ -103,7 +103,7 @@ def _document(actions: tuple[str, ...]) -> str:
 
 
 def _policy(number: int, path: str, name: str, description: str) -> ManagedPolicy:
-    identifier = f"ANPALONGSHOREMANAGED{chr(ord('A') + number // 26)}{chr(ord('A') + number % 26)}"[:21]
+    identifier = f"ANPALONGSHOREPOLICY{chr(ord('A') + number // 26)}{chr(ord('A') + number % 26)}"
     return ManagedPolicy(ACCOUNT, name, identifier, _SINCE, _SINCE, path=path, description=description)
 
 

@@ -7,6 +7,8 @@ under `arn:aws:iam::ACCOUNT:root`. When a key was last used is written apart fro
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from longshore.kit.resource import Kind
@@ -202,3 +204,6 @@ ATTACHMENTS: Kind[Attachment] = Kind(
     key=lambda attachment: attachment.key,
     indexes={"user": lambda attachment: (attachment.user_arn,), "policy": lambda attachment: (attachment.policy_in_account,)},
 )
+
+
+KINDS: tuple[Kind[Any], ...] = (USERS, ACCESS_KEYS, ACCESS_KEY_USES, INLINE_POLICIES, MANAGED_POLICIES, POLICY_VERSIONS, ATTACHMENTS)

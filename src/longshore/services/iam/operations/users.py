@@ -1,0 +1,142 @@
+"""Users: who there is besides the root of the account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from longshore.aws.shapes import iam as shapes
+from longshore.services.call import Call
+from longshore.services.iam.api import api
+from longshore.services.iam.errors import DeleteConflict, EntityAlreadyExists, InvalidInput, LimitExceeded
+from longshore.services.iam.lookup import checked_tags, find_user, new_id, user_arn_for, user_of_caller
+from longshore.services.iam.model import ACCESS_KEYS, ATTACHMENTS, INLINE_POLICIES, USERS, User, root_arn, user_key
+from longshore.services.iam.paging import paged
+from longshore.services.iam.views import root_shape, user_shape
+from longshore.store.base import Tx
+
+_MOST_USERS = 5000
+
+
+def _new_user(call: Call, request: shapes.CreateUserRequest) -> Iterable[str]:
+    return (f"arn:aws:iam::{call.account_id}:user{request.path or '/'}{request.user_name}",)
+
+
+def _named_user(call: Call, request: shapes.GetUserRequest | shapes.DeleteUserRequest) -> Iterable[str]:
+    return (user_arn_for(call, request.user_name),)
+
+
+def _renamed_user(call: Call, request: shapes.UpdateUserRequest) -> Iterable[str]:
+    """Renaming needs the permission on the name left and on the name taken."""
+    old = user_arn_for(call, request.user_name)
+    user = call.store.get(USERS, user_key(call.account_id, request.user_name))
+    path = request.new_path or (user.path if user else "/")
+    new = f"arn:aws:iam::{call.account_id}:user{path}{request.new_user_name or request.user_name}"
+    return (old,) if old == new else (old, new)
+
+
+def _all_users(call: Call, request: shapes.ListUsersRequest) -> Iterable[str]:
+    return (f"arn:aws:iam::{call.account_id}:user{request.path_prefix or '/'}",)
+
+
+@api.operation("CreateUser", resource=_new_user)
+async def create_user(call: Call, request: shapes.CreateUserRequest) -> shapes.CreateUserResponse:
+    if request.permissions_boundary is not None:
+        # Ignoring it would grant more than was asked for.
+        raise InvalidInput("Permissions boundaries are not supported by this installation.")
+    user = User(
+        account_id=call.account_id,
+        name=request.user_name,
+        user_id=new_id(call.ids, "AIDA", 21),
+        created_at=call.clock.now(),
+        path=request.path or "/",
+        tags=checked_tags((tag.key, tag.value) for tag in request.tags or ()),
+    )
+
+    def create(tx: Tx) -> None:
+        if tx.get(USERS, user.key) is not None:
+            raise EntityAlreadyExists(f"User with name {user.name} already exists.")
+        if tx.count(USERS, "account", call.account_id) >= _MOST_USERS:
+            raise LimitExceeded(f"Cannot exceed quota for UsersPerAccount: {_MOST_USERS}")
+        tx.create(USERS, user)
+
+    await call.store.transact(create)
+    return shapes.CreateUserResponse(user=user_shape(user, tags=True))
+
+
+@api.operation("GetUser", resource=_named_user)
+async def get_user(call: Call, request: shapes.GetUserRequest) -> shapes.GetUserResponse:
+    if request.user_name is not None:
+        return shapes.GetUserResponse(user=user_shape(find_user(call.store, call.account_id, request.user_name), tags=True))
+    user = user_of_caller(call.store, call)
+    if user is not None:
+        return shapes.GetUserResponse(user=user_shape(user, tags=True))
+    arn = root_arn(call.account_id)
+    since = min((key.created_at for key in call.store.list(ACCESS_KEYS, "principal", arn)), default=0.0)
+    return shapes.GetUserResponse(user=root_shape(call.account_id, arn, since))
+
+
+@api.operation("ListUsers", resource=_all_users)
+async def list_users(call: Call, request: shapes.ListUsersRequest) -> shapes.ListUsersResponse:
+    prefix = request.path_prefix or "/"
+    found = paged(
+        call,
+        ("ListUsers", prefix),
+        request.marker,
+        request.max_items,
+        lambda after, limit: call.store.list(USERS, "account", call.account_id, after=after, limit=limit),
+        lambda user: user.key,
+        keep=lambda user: user.path.startswith(prefix),
+    )
+    users = tuple(user_shape(user) for user in found.items)
+    return shapes.ListUsersResponse(users=users, is_truncated=found.is_truncated, marker=found.marker)
+
+
+@api.operation("UpdateUser", resource=_renamed_user)
+async def update_user(call: Call, request: shapes.UpdateUserRequest) -> None:
+    def rename(tx: Tx) -> None:
+        old = find_user(tx, call.account_id, request.user_name)
+        new = User(
+            account_id=old.account_id,
+            name=request.new_user_name or old.name,
+            user_id=old.user_id,
+            created_at=old.created_at,
+            path=request.new_path or old.path,
+            tags=old.tags,
+        )
+        if new.key != old.key and tx.get(USERS, new.key) is not None:
+            raise EntityAlreadyExists(f"User with name {new.name} already exists.")
+        if new.arn != old.arn:
+            tx.delete(USERS, old.key)
+            tx.put(USERS, new)
+            _move_belongings(tx, old.arn, new.arn)
+
+    await call.store.transact(rename)
+
+
+def _move_belongings(tx: Tx, old_arn: str, new_arn: str) -> None:
+    """What names the user by ARN follows it to the new one."""
+    for key in tx.list(ACCESS_KEYS, "principal", old_arn):
+        tx.put(ACCESS_KEYS, msgspec.structs.replace(key, principal_arn=new_arn))
+    for inline in tx.list(INLINE_POLICIES, "user", old_arn):
+        tx.delete(INLINE_POLICIES, INLINE_POLICIES.key(inline))
+        tx.put(INLINE_POLICIES, msgspec.structs.replace(inline, user_arn=new_arn))
+    for attachment in tx.list(ATTACHMENTS, "user", old_arn):
+        tx.delete(ATTACHMENTS, attachment.key)
+        tx.put(ATTACHMENTS, msgspec.structs.replace(attachment, user_arn=new_arn))
+
+
+@api.operation("DeleteUser", resource=_named_user)
+async def delete_user(call: Call, request: shapes.DeleteUserRequest) -> None:
+    def delete(tx: Tx) -> None:
+        user = find_user(tx, call.account_id, request.user_name)
+        if tx.count(ACCESS_KEYS, "principal", user.arn):
+            raise DeleteConflict("Cannot delete entity, must delete access keys first.")
+        if tx.count(ATTACHMENTS, "user", user.arn):
+            raise DeleteConflict("Cannot delete entity, must detach all policies first.")
+        if tx.count(INLINE_POLICIES, "user", user.arn):
+            raise DeleteConflict("Cannot delete entity, must delete policies first.")
+        tx.delete(USERS, user.key)
+
+    await call.store.transact(delete)
