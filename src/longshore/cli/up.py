@@ -35,8 +35,18 @@ class Started:
     seconds: float
 
 
-def up(wishes: layout.Wishes, environment: Environment, out: TextIO, *, detach: bool, command: Sequence[str] = SUPERVISOR) -> None:
-    """Starts the platform and, unless `detach`, stays until it ends. Raises Failure with the cause and what to do."""
+def up(
+    wishes: layout.Wishes,
+    environment: Environment,
+    out: TextIO,
+    *,
+    detach: bool,
+    command: Sequence[str] = SUPERVISOR,
+) -> subprocess.Popen[bytes]:
+    """Starts the platform and, unless `detach`, stays until it ends; gives the supervisor's process.
+
+    Raises Failure with the cause and what to do.
+    """
     for number in _STOPPING:
         signal.signal(number, signal.default_int_handler)
     layout.check_names(wishes)
@@ -59,6 +69,7 @@ def up(wishes: layout.Wishes, environment: Environment, out: TextIO, *, detach: 
             _stay(started, data)
     except KeyboardInterrupt:
         _stop(started, out)
+    return started.process
 
 
 def prepare(data: DataDirectory) -> None:

@@ -1,0 +1,106 @@
+"""What a start is made of, decided from options alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from longshore.cli import layout
+from longshore.cli.join import Joining, agent_config
+from longshore.cli.machine import Size
+from longshore.cli.outcome import Failure
+from longshore.config import UNPRIVILEGED_PORT_OFFSET, Credentials, DataDirectory, PlatformConfig, default_data_dir, environment
+from tests.cli.conftest import Home
+
+MACHINE = Size(4, 8192)
+KEY = Credentials("AKIAEXAMPLE", "secret")
+
+
+def _platform(home: Home, size: Size = MACHINE, low_ports: bool = True, **wishes: object) -> PlatformConfig:
+    return layout.platform(home.wishes(**wishes), size, KEY, lambda name: f"i-of-{name}", "/usr/sbin/haproxy", low_ports)
+
+
+def test_instances_have_addresses_of_their_own_and_take_the_zones_in_turn(home: Home) -> None:
+    agents = _platform(home, instances=3).agents
+    assert [agent.address for agent in agents] == ["127.0.1.1", "127.0.1.2", "127.0.1.3"]
+    assert [agent.zone for agent in agents] == ["us-east-1a", "us-east-1b", "us-east-1a"]
+    assert [agent.instance_id for agent in agents] == ["i-of-agent-1", "i-of-agent-2", "i-of-agent-3"]
+    assert {agent.endpoint for agent in agents} == {f"http://127.0.0.1:{home.port}"}
+
+
+@given(instances=st.integers(1, 16), cpus=st.integers(2, 256), memory=st.integers(2048, 1 << 20))
+def test_instances_never_offer_more_than_the_machine_has(instances: int, cpus: int, memory: int) -> None:
+    agents = _platform(Home(Path("/nowhere"), 4566), Size(cpus, memory), instances=instances).agents
+    assert sum(agent.cpu_units for agent in agents) <= cpus * 1024
+    assert sum(agent.memory_mib for agent in agents) <= memory
+
+
+def test_sizes_given_win_over_even_shares(home: Home) -> None:
+    agents = _platform(home, instances=2, instance_cpu_units=512, instance_memory_mib=900).agents
+    assert {(agent.cpu_units, agent.memory_mib) for agent in agents} == {(512, 900)}
+
+
+def test_low_ports_move_where_they_may_not_be_bound(home: Home) -> None:
+    allowed, moved = _platform(home).server, _platform(home, low_ports=False).server
+    assert allowed and moved
+    assert (allowed.privileged_port_offset, moved.privileged_port_offset) == (0, UNPRIVILEGED_PORT_OFFSET)
+
+
+def test_agents_reach_a_gateway_that_listens_everywhere_by_loopback(home: Home) -> None:
+    server = _platform(home, host="0.0.0.0").server
+    assert server and server.endpoint == f"http://127.0.0.1:{home.port}"
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("a,b", ("us-east-1a", "us-east-1b")),
+        (" us-east-1c , a ", ("us-east-1c", "us-east-1a")),
+    ],
+)
+def test_zones_are_named_by_letter_or_in_full(text: str, names: tuple[str, ...]) -> None:
+    assert layout.zone_names(text, "us-east-1") == names
+
+
+@pytest.mark.parametrize("text", ["", "a,,b", "a,a", "A", "us-west-2a", "1", "a;b"])
+def test_anything_else_is_no_zone(text: str) -> None:
+    with pytest.raises(Failure):
+        layout.zone_names(text, "us-east-1")
+
+
+def test_an_instance_keeps_its_id_for_as_long_as_the_directory_lives(tmp_path: Path) -> None:
+    first = DataDirectory(tmp_path).instance_id("agent-1")
+    assert DataDirectory(tmp_path).instance_id("agent-1") == first
+    assert DataDirectory(tmp_path).instance_id("agent-2") != first
+    assert len(first) == 19 and first.startswith("i-")
+
+
+def test_a_machine_that_joins_answers_for_itself(tmp_path: Path) -> None:
+    joining = Joining(
+        endpoint="http://127.0.0.1:4566/",
+        credentials=KEY,
+        cluster="prod",
+        region="eu-west-1",
+        zone=None,
+        address=None,
+        name="agent",
+        cpu_units=None,
+        memory_mib=None,
+        attributes=("rack=7", "ssd"),
+        reserved_ports=(22,),
+        docker_url="unix:///run/docker.sock",
+        log_level="info",
+    )
+    config = agent_config(joining, DataDirectory(tmp_path), Size(8, 4096))
+    assert (config.address, config.zone, config.cpu_units, config.memory_mib) == ("127.0.0.1", "eu-west-1a", 8192, 4096)
+    assert (config.endpoint, config.attributes) == ("http://127.0.0.1:4566", {"rack": "7", "ssd": ""})
+
+
+def test_root_keeps_the_machines_platform_and_others_their_own() -> None:
+    assert environment({"HOME": "/home/ann", "LONGSHORE_DATA_DIR": "/srv/x"}).data_dir == Path("/srv/x")
+    assert str(environment({"HOME": "/home/ann"}).aws_config_file) == "/home/ann/.aws/config"
+    assert default_data_dir(Path("/root"), 0) == Path("/var/lib/longshore")
+    assert default_data_dir(Path("/home/ann"), 1000) == Path("/home/ann/.local/share/longshore")
