@@ -42,8 +42,29 @@ class Site:
     #: suffix of registry and load-balancer host names
     domain: str = "localhost"
 
+    @property
+    def registry_address(self) -> str:
+        """Host and port that Docker Engine reaches the registry by. It resolves no name that only this machine's C library
+        knows (`*.localhost`), and trusts plain HTTP on loopback addresses only."""
+        return self.endpoint.partition("://")[2]
+
+    @property
+    def registry_endpoint(self) -> str:
+        """What `docker login` is given."""
+        return self.endpoint
+
     def registry_host(self, account_id: str, region: str) -> str:
-        """Host and port that image names of this account and region begin with."""
+        """What image names of this account and region begin with, such that Docker Engine pushes and pulls them as they are.
+
+        127.0.0.1:PORT for the account and region of this installation; others stand behind it as the first part of the path,
+        127.0.0.1:PORT/ACCOUNT.dkr.ecr.REGION, since an address cannot say them.
+        """
+        if (account_id, region) == (self.account_id, self.region):
+            return self.registry_address
+        return f"{self.registry_address}/{account_id}.dkr.ecr.{region}"
+
+    def registry_dns_name(self, account_id: str, region: str) -> str:
+        """Another name for the same, for clients that resolve `*.localhost` (browsers, curl, hosts with systemd-resolved)."""
         return f"{account_id}.dkr.ecr.{region}.{self.domain}:{self.port}"
 
     def load_balancer_dns_name(self, name: str, identifier: str, region: str) -> str:

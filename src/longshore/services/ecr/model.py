@@ -6,7 +6,7 @@ only through a `RepositoryBlob`; tags point at digests; images point at what the
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -32,7 +32,8 @@ class Repository(msgspec.Struct, frozen=True):
     #: wildcard filters of the …_WITH_EXCLUSION settings
     mutability_exclusions: tuple[str, ...] = ()
     scan_on_push: bool = False
-    encryption_type: str = "AES256"
+    #: as asked for; bytes are not encrypted at rest
+    encryption_type: Literal["AES256", "KMS", "KMS_DSSE"] = "AES256"
     kms_key: str = ""
     tags: tuple[Tag, ...] = ()
 
@@ -67,9 +68,10 @@ class Image(msgspec.Struct, frozen=True):
     digest: str
     media_type: str
     manifest_size: int
-    #: compressed size of config and layers in bytes, as DescribeImages says it
+    #: compressed size of config and layers in bytes; of an index: that of the largest image in it
     size: int
     pushed_at: float
+    #: what its manifest declares, else the media type of its config; "" where an index says nothing
     artifact_media_type: str = ""
     #: digest of the manifest this one is about (a signature, an SBOM)
     subject: str = ""

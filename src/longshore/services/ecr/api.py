@@ -1,0 +1,7 @@
+"""The ECR API: what is declared here is served."""
+
+from __future__ import annotations
+
+from longshore.aws.operation import Api
+
+api = Api("ecr")

@@ -1,0 +1,232 @@
+"""Images in transactions: what PutImage and `docker push` have in common, and how images are found and go away.
+
+Every function here takes a reader or a transaction, decides, and writes; none of them touches bytes. Whoever pushes stores
+the manifest's bytes first and records the image afterwards, so a recorded image can always be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import msgspec
+
+from longshore.services.ecr.errors import (
+    ImageAlreadyExistsException,
+    ImageTagAlreadyExistsException,
+    LayersNotFoundException,
+    ReferencedImagesNotFoundException,
+    RepositoryNotFoundException,
+)
+from longshore.services.ecr.manifests import Manifest
+from longshore.services.ecr.model import (
+    IMAGE_TAGS,
+    IMAGES,
+    REPOSITORIES,
+    REPOSITORY_BLOBS,
+    Image,
+    ImageTag,
+    Reference,
+    Repository,
+    RepositoryBlob,
+    image_key,
+    tag_key,
+)
+from longshore.services.ecr.names import TAG, RepositoryId, is_tag, looks_like_digest
+from longshore.store.base import Reader, Tx
+
+#: a pull is written down when the last one noted is this much older
+PULLS_NOTED_EVERY_S = 3600.0
+
+
+class Unfound(Exception):
+    """No such image, or it cannot be deleted: `code` and `reason` as the batch operations report them."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(f"{code}: {reason}")
+        self.code = code
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A manifest whose bytes are stored, about to become an image. `tags` have been checked."""
+
+    manifest: Manifest
+    digest: str
+    size: int
+    tags: tuple[str, ...]
+    now: float
+
+
+def find_repository(reader: Reader, repository: RepositoryId) -> Repository:
+    """Raises RepositoryNotFoundException."""
+    found = reader.get(REPOSITORIES, repository.key)
+    if found is None:
+        raise RepositoryNotFoundException(repository.name, repository.account_id)
+    return found
+
+
+def record_push(tx: Tx, repository_id: RepositoryId, push: Push, *, again_is_error: bool) -> Image:
+    """The image and its tags. With `again_is_error` (PutImage) an image that is there under all of these tags is refused.
+
+    Raises RepositoryNotFoundException, LayersNotFoundException, ReferencedImagesNotFoundException, ImageTagAlreadyExistsException
+    and ImageAlreadyExistsException.
+    """
+    repository = find_repository(tx, repository_id)
+    _check_parts(tx, repository, push.manifest)
+    known = tx.get(IMAGES, image_key(repository.key, push.digest))
+    tags = [(tag, tx.get(IMAGE_TAGS, tag_key(repository.key, tag))) for tag in push.tags]
+    if again_is_error and known is not None and all(held is not None and held.digest == push.digest for _, held in tags):
+        raise ImageAlreadyExistsException(push.digest, push.tags[0] if push.tags else None, repository.name, repository.account_id)
+    for tag, held in tags:
+        if held is not None and held.digest != push.digest and is_immutable(repository, tag):
+            raise ImageTagAlreadyExistsException(tag, repository.name)
+    image = known if known is not None else tx.create(IMAGES, _image(tx, repository, push))
+    for tag, held in tags:
+        if held is None or held.digest != push.digest:
+            tx.put(IMAGE_TAGS, ImageTag(repository=repository.key, tag=tag, digest=push.digest, tagged_at=push.now))
+    return image
+
+
+def _check_parts(reader: Reader, repository: Repository, manifest: Manifest) -> None:
+    missing = [reference.digest for reference in manifest.references if not _is_there(reader, repository, reference)]
+    if not missing:
+        return
+    if manifest.is_index:
+        raise ReferencedImagesNotFoundException(missing, repository.name, repository.account_id)
+    raise LayersNotFoundException(missing, repository.name, repository.account_id)
+
+
+def _is_there(reader: Reader, repository: Repository, reference: Reference) -> bool:
+    key = image_key(repository.key, reference.digest)
+    if reference.is_manifest:
+        return reader.get(IMAGES, key) is not None
+    return reference.foreign or reader.get(REPOSITORY_BLOBS, key) is not None
+
+
+def _image(reader: Reader, repository: Repository, push: Push) -> Image:
+    manifest = push.manifest
+    if manifest.is_index:
+        # As DescribeImages defines it: an index is as large as the largest image in it.
+        children = (reader.get(IMAGES, image_key(repository.key, reference.digest)) for reference in manifest.references)
+        size = max((child.size for child in children if child is not None), default=0)
+    else:
+        size = sum(reference.size for reference in manifest.references)
+    return Image(
+        repository=repository.key,
+        digest=push.digest,
+        media_type=manifest.media_type,
+        manifest_size=push.size,
+        size=size,
+        pushed_at=push.now,
+        artifact_media_type=manifest.artifact_type,
+        subject=manifest.subject,
+        references=manifest.references,
+        annotations=manifest.annotations,
+    )
+
+
+def is_immutable(repository: Repository, tag: str) -> bool:
+    """Whether `tag`, once given, stays where it is."""
+    excluded = any(matches(pattern, tag) for pattern in repository.mutability_exclusions)
+    match repository.image_tag_mutability:
+        case "IMMUTABLE":
+            return True
+        case "IMMUTABLE_WITH_EXCLUSION":
+            return not excluded
+        case "MUTABLE_WITH_EXCLUSION":
+            return excluded
+    return False
+
+
+def matches(pattern: str, tag: str) -> bool:
+    """`*` stands for any run of characters; nothing else in a pattern is special (its alphabet has neither `?` nor `[`)."""
+    return fnmatchcase(tag, pattern)
+
+
+def find_image(reader: Reader, repository: str, digest: str | None, tag: str | None) -> Image:
+    """By digest, by tag, or by both where they agree. Raises Unfound."""
+    if not digest and not tag:
+        raise Unfound("MissingDigestAndTag", "Invalid request parameters: both tag and digest cannot be null")
+    if digest and not looks_like_digest(digest):
+        raise Unfound(
+            "InvalidImageDigest", "Invalid request parameters: image digest should satisfy the regex '[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+'"
+        )
+    if tag and not is_tag(tag):
+        raise Unfound("InvalidImageTag", f"Invalid request parameters: image tag should satisfy the regex '{TAG.pattern}'")
+    held = reader.get(IMAGE_TAGS, tag_key(repository, tag)) if tag else None
+    meant = digest or (held.digest if held else None)
+    image = reader.get(IMAGES, image_key(repository, meant)) if meant else None
+    if image is None or (tag and held is None):
+        raise Unfound("ImageNotFound", "Requested image not found")
+    if held is not None and held.digest != image.digest:
+        raise Unfound("ImageTagDoesNotMatchDigest", "Requested image tag does not match the requested image digest")
+    return image
+
+
+def tags_of(reader: Reader, image: Image) -> list[str]:
+    """Sorted."""
+    return [tag.tag for tag in reader.list(IMAGE_TAGS, "image", image_key(image.repository, image.digest))]
+
+
+def indexes_naming(reader: Reader, repository: str, digest: str) -> list[str]:
+    """Digests of the manifest lists in `repository` that consist of this image among others."""
+    return [
+        image.digest
+        for image in reader.list(IMAGES, "references", image_key(repository, digest))
+        if any(reference.is_manifest and reference.digest == digest for reference in image.references)
+    ]
+
+
+def delete_image(tx: Tx, image: Image) -> list[str]:
+    """The image with all its tags, which are returned. Raises Unfound while a manifest list names it."""
+    lists = indexes_naming(tx, image.repository, image.digest)
+    if lists:
+        raise Unfound("ImageReferencedByManifestList", f"Requested image referenced by manifest list: [{', '.join(lists)}]")
+    tags = tags_of(tx, image)
+    for tag in tags:
+        tx.delete(IMAGE_TAGS, tag_key(image.repository, tag))
+    tx.delete(IMAGES, image_key(image.repository, image.digest))
+    return tags
+
+
+def delete_repository(tx: Tx, repository: Repository) -> None:
+    """With everything in it; the bytes are freed by garbage collection where no other repository shows them."""
+    for tag in tx.list(IMAGE_TAGS, "repository", repository.key):
+        tx.delete(IMAGE_TAGS, tag_key(tag.repository, tag.tag))
+    for image in tx.list(IMAGES, "repository", repository.key):
+        tx.delete(IMAGES, image_key(image.repository, image.digest))
+    for blob in tx.list(REPOSITORY_BLOBS, "repository", repository.key):
+        tx.delete(REPOSITORY_BLOBS, image_key(blob.repository, blob.digest))
+    tx.delete(REPOSITORIES, repository.key)
+
+
+def record_blob(tx: Tx, repository_id: RepositoryId, digest: str, size: int, now: float) -> RepositoryBlob:
+    """A layer or config whose bytes are stored is readable in the repository from here on. Raises RepositoryNotFoundException."""
+    repository = find_repository(tx, repository_id)
+    return tx.put(REPOSITORY_BLOBS, RepositoryBlob(repository=repository.key, digest=digest, size=size, uploaded_at=now))
+
+
+def mount_blob(tx: Tx, repository_id: RepositoryId, digest: str, sources: Iterable[str], now: float) -> RepositoryBlob | None:
+    """Show in the repository what one of `sources` (repository keys) shows; None when none of them does.
+
+    The source is looked at in the same transaction, so the bytes cannot have been collected meanwhile.
+    """
+    for source in sources:
+        held = tx.get(REPOSITORY_BLOBS, image_key(source, digest))
+        if held is not None:
+            return record_blob(tx, repository_id, digest, held.size, now)
+    return None
+
+
+def record_pulls(tx: Tx, images: Iterable[Image], now: float) -> None:
+    for image in images:
+        held = tx.get(IMAGES, image_key(image.repository, image.digest))
+        if held is not None and is_pull_news(held, now):
+            tx.put(IMAGES, msgspec.structs.replace(held, last_pulled_at=now))
+
+
+def is_pull_news(image: Image, now: float) -> bool:
+    return image.last_pulled_at is None or now - image.last_pulled_at >= PULLS_NOTED_EVERY_S

@@ -1,0 +1,226 @@
+"""Images: put, list, describe, get and delete."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from longshore.aws.pagination import page, seal, unseal
+from longshore.aws.shapes import ecr as shapes
+from longshore.services.call import Call
+from longshore.services.ecr import views
+from longshore.services.ecr.api import api
+from longshore.services.ecr.errors import ImageDigestDoesNotMatchException, ImageNotFoundException, InvalidParameterException
+from longshore.services.ecr.images import (
+    Push,
+    Unfound,
+    delete_image,
+    find_image,
+    find_repository,
+    is_pull_news,
+    record_pulls,
+    record_push,
+    tags_of,
+)
+from longshore.services.ecr.manifests import INDEXES, ManifestInvalid, parse_manifest
+from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, Image, Repository, image_key, tag_key
+from longshore.services.ecr.names import LARGEST_MANIFEST, checked_digest, checked_tag, described, digest_of
+from longshore.services.ecr.scope import repository_of, repository_resource, tag_conditions
+from longshore.store.base import Tx
+
+_PAGE = 100
+_INVALID_TOKEN = "Invalid parameter at 'nextToken' failed to satisfy constraint: 'Invalid token'"
+#: stands between a digest and a tag in the tokens of ListImages
+_SEPARATOR = " "
+
+
+@api.operation("PutImage", resource=repository_resource, conditions=tag_conditions)
+async def put_image(call: Call, request: shapes.PutImageRequest) -> shapes.PutImageResponse:
+    """The layers must have been uploaded. The manifest's bytes are durable before the image is recorded."""
+    meant = repository_of(call, request, "ecr:PutImage")
+    find_repository(call.store, meant)
+    tags = (checked_tag(request.image_tag),) if request.image_tag else ()
+    content = request.image_manifest.encode()
+    if len(content) > LARGEST_MANIFEST:
+        raise InvalidParameterException(
+            "Invalid parameter at 'imageManifest' failed to satisfy constraint: "
+            f"'Member must have length less than or equal to {LARGEST_MANIFEST}'"
+        )
+    try:
+        manifest = parse_manifest(content, request.image_manifest_media_type)
+    except ManifestInvalid as error:
+        raise InvalidParameterException(
+            f"Invalid parameter at 'imageManifest' failed to satisfy constraint: 'Invalid manifest: {error}'"
+        ) from error
+    digest = _digest(content, request.image_digest)
+    size = await call.blobs.put(content, digest)
+    push = Push(manifest=manifest, digest=digest, size=size, tags=tags, now=call.clock.now())
+    image, repository = await call.store.transact(
+        lambda tx: (record_push(tx, meant, push, again_is_error=True), find_repository(tx, meant))
+    )
+    return shapes.PutImageResponse(image=views.image(image, repository, request.image_manifest, request.image_tag))
+
+
+def _digest(content: bytes, given: str | None) -> str:
+    if not given:
+        return digest_of(content)
+    calculated = digest_of(content, checked_digest(given).partition(":")[0])
+    if given != calculated:
+        raise ImageDigestDoesNotMatchException(given, calculated)
+    return calculated
+
+
+def _has_status(call: Call, tag_status: str | None, image_status: str | None) -> Callable[[Image], bool] | None:
+    """What DescribeImages and ListImages filter by; None when everything passes. There are no archived images yet."""
+    if image_status not in (None, "ACTIVE", "ANY"):
+        return lambda image: False
+    if tag_status in (None, "ANY"):
+        return None
+    tagged = tag_status == "TAGGED"
+    return lambda image: bool(call.store.count(IMAGE_TAGS, "image", image_key(image.repository, image.digest))) is tagged
+
+
+@api.operation("DescribeImages", resource=repository_resource, conditions=tag_conditions)
+async def describe_images(call: Call, request: shapes.DescribeImagesRequest) -> shapes.DescribeImagesResponse:
+    repository = find_repository(call.store, repository_of(call, request, "ecr:DescribeImages"))
+    if request.image_ids is not None:
+        if request.next_token is not None or request.max_results is not None:
+            raise InvalidParameterException("maxResults and nextToken cannot be specified together with imageIds")
+        named = {image.digest: image for image in (_named(call, repository, each) for each in request.image_ids)}
+        return shapes.DescribeImagesResponse(
+            image_details=tuple(views.image_detail(call.store, each, repository) for each in named.values())
+        )
+    status = request.filter or shapes.DescribeImagesFilter()
+    question = ("DescribeImages", repository.key, status.tag_status, status.image_status)
+    found, after = page(
+        lambda after, limit: call.store.list(IMAGES, "repository", repository.key, after=after, limit=limit),
+        lambda each: image_key(each.repository, each.digest),
+        after=unseal(call.secret_for_signing, question, request.next_token, InvalidParameterException(_INVALID_TOKEN)),
+        limit=request.max_results or _PAGE,
+        keep=_has_status(call, status.tag_status, status.image_status),
+    )
+    return shapes.DescribeImagesResponse(
+        image_details=tuple(views.image_detail(call.store, each, repository) for each in found),
+        next_token=seal(call.secret_for_signing, question, after) if after else None,
+    )
+
+
+def _named(call: Call, repository: Repository, identifier: shapes.ImageIdentifier) -> Image:
+    try:
+        return find_image(call.store, repository.key, identifier.image_digest, identifier.image_tag)
+    except Unfound as unfound:
+        if unfound.code in ("ImageNotFound", "ImageTagDoesNotMatchDigest"):
+            image = described(identifier.image_digest, identifier.image_tag)
+            raise ImageNotFoundException(image, repository.name, repository.account_id) from None
+        raise InvalidParameterException(unfound.reason) from None
+
+
+@api.operation("ListImages", resource=repository_resource, conditions=tag_conditions)
+async def list_images(call: Call, request: shapes.ListImagesRequest) -> shapes.ListImagesResponse:
+    """One entry per tag, and one for each image without tags."""
+    repository = find_repository(call.store, repository_of(call, request, "ecr:ListImages"))
+    status = request.filter or shapes.ListImagesFilter()
+    keep = _has_status(call, status.tag_status, status.image_status)
+    question = ("ListImages", repository.key, status.tag_status, status.image_status)
+    token = unseal(call.secret_for_signing, question, request.next_token, InvalidParameterException(_INVALID_TOKEN))
+    limit = request.max_results or _PAGE
+    found = _listed(call, repository, token, limit + 1, keep)
+    more = len(found) > limit
+    last = found[limit - 1] if more else None
+    return shapes.ListImagesResponse(
+        image_ids=tuple(found[:limit]),
+        next_token=seal(call.secret_for_signing, question, f"{last.image_digest}{_SEPARATOR}{last.image_tag or ''}") if last else None,
+    )
+
+
+def _listed(
+    call: Call, repository: Repository, token: str | None, limit: int, keep: Callable[[Image], bool] | None
+) -> list[shapes.ImageIdentifier]:
+    """At most `limit` entries after the one that `token` names (its digest and tag)."""
+    found: list[shapes.ImageIdentifier] = []
+    digest, _, tag = (token or "").partition(_SEPARATOR)
+    if token and tag:
+        # The image at the seam of two pages may have more tags than fitted on the first.
+        rest = call.store.list(IMAGE_TAGS, "image", image_key(repository.key, digest), after=tag_key(repository.key, tag), limit=limit)
+        found.extend(shapes.ImageIdentifier(image_digest=digest, image_tag=each.tag) for each in rest)
+    after = image_key(repository.key, digest) if token else None
+    while len(found) < limit:
+        images = call.store.list(IMAGES, "repository", repository.key, after=after, limit=limit)
+        for image in images:
+            if keep is None or keep(image):
+                found.extend(
+                    shapes.ImageIdentifier(image_digest=image.digest, image_tag=each) for each in tags_of(call.store, image) or (None,)
+                )
+        if len(images) < limit:
+            break
+        after = image_key(repository.key, images[-1].digest)
+    return found[:limit]
+
+
+@api.operation("BatchGetImage", resource=repository_resource, conditions=tag_conditions)
+async def batch_get_image(call: Call, request: shapes.BatchGetImageRequest) -> shapes.BatchGetImageResponse:
+    """Manifests as they were pushed: `acceptedMediaTypes` never makes one be converted."""
+    repository = find_repository(call.store, repository_of(call, request, "ecr:BatchGetImage"))
+    now = call.clock.now()
+    images: list[shapes.Image] = []
+    failures: list[shapes.ImageFailure] = []
+    pulled: list[Image] = []
+    for identifier in dict.fromkeys(request.image_ids):
+        try:
+            image = find_image(call.store, repository.key, identifier.image_digest, identifier.image_tag)
+            content = await call.blobs.read(image.digest)
+            if content is None:
+                raise Unfound("ImageInaccessible", "Requested image is not accessible: the bytes of its manifest are missing")
+        except Unfound as unfound:
+            failures.append(_failure(identifier, unfound))
+            continue
+        images.append(views.image(image, repository, content.decode(), identifier.image_tag))
+        if is_pull_news(image, now):
+            pulled.append(image)
+    if pulled:
+        await call.store.transact(lambda tx: record_pulls(tx, pulled, now))
+    return shapes.BatchGetImageResponse(images=tuple(images), failures=tuple(failures))
+
+
+def _failure(identifier: shapes.ImageIdentifier, unfound: Unfound) -> shapes.ImageFailure:
+    return shapes.ImageFailure(image_id=identifier, failure_code=unfound.code, failure_reason=unfound.reason)
+
+
+@api.operation("BatchDeleteImage", resource=repository_resource, conditions=tag_conditions)
+async def batch_delete_image(call: Call, request: shapes.BatchDeleteImageRequest) -> shapes.BatchDeleteImageResponse:
+    """A digest goes with all its tags; a tag goes alone, and takes the image with it when it was the last."""
+    meant = repository_of(call, request, "ecr:BatchDeleteImage")
+
+    def delete(tx: Tx) -> tuple[list[shapes.ImageIdentifier], list[shapes.ImageFailure]]:
+        repository = find_repository(tx, meant)
+        deleted: list[shapes.ImageIdentifier] = []
+        failures: list[shapes.ImageFailure] = []
+        for identifier in _lists_first(tx, repository, tuple(dict.fromkeys(request.image_ids))):
+            try:
+                deleted.extend(_delete(tx, repository, identifier))
+            except Unfound as unfound:
+                failures.append(_failure(identifier, unfound))
+        return deleted, failures
+
+    deleted, failures = await call.store.transact(delete)
+    return shapes.BatchDeleteImageResponse(image_ids=tuple(deleted), failures=tuple(failures))
+
+
+def _lists_first(tx: Tx, repository: Repository, identifiers: tuple[shapes.ImageIdentifier, ...]) -> list[shapes.ImageIdentifier]:
+    """Manifest lists before the images in them, so that both can go in one request whatever their order."""
+
+    def is_no_list(identifier: shapes.ImageIdentifier) -> bool:
+        try:
+            return find_image(tx, repository.key, identifier.image_digest, identifier.image_tag).media_type not in INDEXES
+        except Unfound:
+            return True
+
+    return sorted(identifiers, key=is_no_list)
+
+
+def _delete(tx: Tx, repository: Repository, identifier: shapes.ImageIdentifier) -> list[shapes.ImageIdentifier]:
+    image = find_image(tx, repository.key, identifier.image_digest, identifier.image_tag)
+    tag = identifier.image_tag
+    if tag and len(tags_of(tx, image)) > 1:
+        tx.delete(IMAGE_TAGS, tag_key(repository.key, tag))
+        return [shapes.ImageIdentifier(image_digest=image.digest, image_tag=tag)]
+    return [shapes.ImageIdentifier(image_digest=image.digest, image_tag=each) for each in delete_image(tx, image) or (None,)]

@@ -1,0 +1,75 @@
+"""Authorization tokens: what GetAuthorizationToken gives out and the registry takes as a password.
+
+A token carries who it was given to and until when it is good, sealed with the installation's secret. Nothing is kept for
+it on the server: it works after a restart, and on every replica that has the secret. What its bearer may do is asked anew with every
+request, so a policy taken away is taken away at once.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import b64encode, urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as Base64Error
+
+import msgspec
+
+from longshore.services.call import Principal
+
+USER_NAME = "AWS"
+GOOD_FOR_S = 12 * 3600.0
+#: longer ones are not looked at
+_LONGEST = 4096
+_SEAL_BYTES = 32
+_PURPOSE = b"ecr-authorization-token-1"
+
+
+class TokenInvalid(Exception):
+    """The password is none that was given out here."""
+
+
+class TokenExpired(Exception):
+    """The token was good once."""
+
+
+class _Claims(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    account_id: str
+    arn: str
+    user_id: str
+    access_key_id: str
+    expires_at: float
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(_Claims).decode
+
+
+def password(secret: bytes, principal: Principal, expires_at: float) -> str:
+    """A password for `principal`, good until `expires_at` (seconds since the epoch); URL-safe characters only."""
+    claims = _encode(_Claims(principal.account_id, principal.arn, principal.user_id, principal.access_key_id, expires_at))
+    return urlsafe_b64encode(_seal(secret, claims) + claims).decode().rstrip("=")
+
+
+def authorization_token(password: str) -> str:
+    """As GetAuthorizationToken returns it: what follows `Basic ` in a header."""
+    return b64encode(f"{USER_NAME}:{password}".encode()).decode()
+
+
+def principal_of(secret: bytes, password: str, now: float) -> Principal:
+    """Who the password was given to. Raises TokenInvalid and TokenExpired."""
+    if not password.isascii() or len(password) > _LONGEST:
+        raise TokenInvalid
+    try:
+        raw = urlsafe_b64decode(password + "=" * (-len(password) % 4))
+    except Base64Error:
+        raise TokenInvalid from None
+    seal, sealed = raw[:_SEAL_BYTES], raw[_SEAL_BYTES:]
+    if not hmac.compare_digest(seal, _seal(secret, sealed)):
+        raise TokenInvalid
+    claims = _decode(sealed)
+    if now >= claims.expires_at:
+        raise TokenExpired
+    return Principal(claims.account_id, claims.arn, claims.user_id, claims.access_key_id)
+
+
+def _seal(secret: bytes, claims: bytes) -> bytes:
+    return hmac.digest(hmac.digest(secret, _PURPOSE, "sha256"), claims, "sha256")
