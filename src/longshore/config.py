@@ -17,7 +17,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -206,17 +206,14 @@ class DataDirectory:
         self.state_file.unlink(missing_ok=True)
 
 
-C = TypeVar("C", PlatformConfig, AgentConfig)
+def read_platform(path: Path) -> PlatformConfig:
+    """What `write_platform` wrote; raises OSError or msgspec.DecodeError."""
+    return msgspec.json.decode(path.read_bytes(), type=PlatformConfig, dec_hook=_path_from_text)
 
 
-def read_config(path: Path, kind: type[C]) -> C:
-    """What `write_config` wrote; raises OSError or msgspec.DecodeError."""
-    return msgspec.json.decode(path.read_bytes(), type=kind, dec_hook=_path_from_text)
-
-
-def write_config(path: Path, config: PlatformConfig | AgentConfig) -> None:
+def write_platform(path: Path, platform: PlatformConfig) -> None:
     """As JSON, readable by its owner only: it holds keys."""
-    write_privately(path, msgspec.json.encode(config, enc_hook=str))
+    write_privately(path, msgspec.json.encode(platform, enc_hook=str))
 
 
 def _path_from_text(kind: type, text: Any) -> Path:

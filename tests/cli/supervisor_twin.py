@@ -14,7 +14,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from longshore.config import DataDirectory, InstanceState, PartState, PlatformConfig, State, read_config
+from longshore.config import DataDirectory, InstanceState, PartState, PlatformConfig, State, read_platform
 
 CLUSTER = {
     "clusterName": "default",
@@ -70,7 +70,6 @@ def main(mode: str, platform: PlatformConfig) -> None:
     say(event="starting", part="server")
     if mode == "--fail":
         say(event="failed", part="server", cause="the disk is full", fix="free some space")
-        stopping.wait()
         sys.exit(1)
     if mode == "--die":
         print("Traceback: something unforeseen", flush=True)
@@ -105,4 +104,4 @@ def main(mode: str, platform: PlatformConfig) -> None:
 
 if __name__ == "__main__":
     *modes, _, file = sys.argv[1:]
-    main(modes[0] if modes else "", read_config(Path(file), PlatformConfig))
+    main(modes[0] if modes else "", read_platform(Path(file)))

@@ -14,7 +14,7 @@ import pytest
 
 from longshore.cli import presence
 from longshore.cli.outcome import ExitCode, Failure
-from longshore.config import PlatformConfig, read_config
+from longshore.config import read_platform
 from tests.cli.conftest import Home
 
 
@@ -95,7 +95,7 @@ def test_the_root_key_is_made_once_and_kept_from_others(home: Home) -> None:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
     home.longshore("down")
     home.up()
-    platform = read_config(home.data.platform_file, PlatformConfig)
+    platform = read_platform(home.data.platform_file)
     assert platform.server is not None
     assert platform.server.credentials == first
     assert len(first.access_key_id) == 20 and len(first.secret_access_key) == 40

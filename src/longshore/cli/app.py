@@ -92,13 +92,16 @@ def up(
 @app.command()
 def down(
     data_dir: DataDir = None,
-    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for everything to stop.")] = 60,
+    keep_tasks: Annotated[
+        bool, typer.Option("--keep-tasks", help="Let the tasks' containers run on; the next start takes them over.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds to wait for everything to stop.")] = 75,
 ) -> None:
     """Stop the platform; what it keeps stays for the next start."""
     from longshore.cli import presence
 
     data = _settings(data_dir).data
-    presence.stop(data, timeout)
+    presence.stop(data, timeout, keep_tasks)
     print(f"stopped; its state is kept in {data.root}")
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from longshore.cli import machine
 from longshore.cli.client import Platform
 from longshore.cli.outcome import ExitCode, Failure
-from longshore.config import AgentConfig, Credentials, DataDirectory, write_config
+from longshore.config import AgentConfig, Credentials, DataDirectory, PlatformConfig, write_platform
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +88,9 @@ def become_agent(joining: Joining, data: DataDirectory) -> None:
     if not Platform(config.endpoint, config.region, config.credentials).healthy():
         raise Failure(f"no platform answers at {config.endpoint}", "check the endpoint, and that the platform listens beyond 127.0.0.1")
     file = data.agent(config.name) / "agent.json"
-    write_config(file, config)
+    write_platform(file, PlatformConfig(server=None, agents=(config,)))
     print(f"joining {config.endpoint} as {config.instance_id} ({config.address}, {config.zone}) in cluster {config.cluster}", flush=True)
-    os.execv(sys.executable, [sys.executable, "-m", "longshore.main", "agent", "--config", str(file)])
+    os.execv(sys.executable, [sys.executable, "-m", "longshore.main", "agent", "--config", str(file), "--name", config.name])
 
 
 def _attribute(text: str) -> tuple[str, str]:

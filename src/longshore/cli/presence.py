@@ -78,15 +78,18 @@ def not_running(data: DataDirectory) -> Failure:
     )
 
 
-def stop(data: DataDirectory, timeout_s: float) -> None:
-    """Asks the supervisor to stop everything and waits until it has; raises Failure when nothing runs or it takes too long."""
+def stop(data: DataDirectory, timeout_s: float, keep_tasks: bool = False) -> None:
+    """Asks the supervisor to stop everything and waits until it has; raises Failure when nothing runs or it takes too long.
+
+    `keep_tasks`: containers of tasks go on and are found again at the next start.
+    """
     pid = supervisor_pid(data)
     if pid is None:
         raise not_running(data)
     if pid == 0:
         raise Failure(f"a platform is just being started from {data.root}", "try again in a moment")
     try:
-        os.kill(pid, signal.SIGTERM)
+        os.kill(pid, signal.SIGHUP if keep_tasks else signal.SIGTERM)
     except PermissionError as error:
         raise Failure(f"process {pid} belongs to another user", "stop it as the user who started it, or as root") from error
     except ProcessLookupError:

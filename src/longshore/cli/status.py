@@ -11,7 +11,7 @@ import msgspec
 from longshore.cli import presence
 from longshore.cli.client import Platform
 from longshore.cli.outcome import ExitCode, Failure
-from longshore.config import Credentials, DataDirectory, InstanceState, PlatformConfig, State, read_config
+from longshore.config import Credentials, DataDirectory, InstanceState, State, read_platform
 
 _CLUSTERS_PER_CALL = 100
 
@@ -104,7 +104,7 @@ def _status_of(state: State, data: DataDirectory, parts: tuple[Part, ...], clust
 def root_credentials(data: DataDirectory) -> Credentials:
     """Of the platform that runs from `data`; raises Failure when they cannot be read."""
     try:
-        server = read_config(data.platform_file, PlatformConfig).server
+        server = read_platform(data.platform_file).server
     except PermissionError as error:
         raise Failure(f"{data.platform_file} belongs to another user", "run the command as the user who started the platform") from error
     except (OSError, msgspec.DecodeError) as error:

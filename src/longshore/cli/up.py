@@ -20,18 +20,23 @@ from longshore.cli import layout, machine, presence, profile
 from longshore.cli.events import PLATFORM, Event, GrowingFile, last_lines, read_event
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.cli.progress import Progress, progress_for
-from longshore.config import DataDirectory, Environment, PlatformConfig, write_config
+from longshore.config import DataDirectory, Environment, PlatformConfig, write_platform
 
 SUPERVISOR = (sys.executable, "-m", "longshore.main", "supervisor")
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _START_TIMEOUT_S = 90.0
 _LOOK_EVERY_S = 0.02
+_LOOK_AGAIN_S = 0.5
+#: what the supervisor itself allows its parts for an orderly end, and a little more
+_STOP_TIMEOUT_S = 75.0
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
     process: subprocess.Popen[bytes]
     ready: Event
+    #: parts that did not come up, without holding up the rest
+    failed: tuple[Event, ...]
     seconds: float
 
 
@@ -57,7 +62,7 @@ def up(
         raise _already(data)
     try:
         platform = plan(wishes, environment, data)
-        write_config(data.platform_file, platform)
+        write_platform(data.platform_file, platform)
         data.forget_state()
         started = start(data, [*command, "--config", str(data.platform_file)], lock, progress_for(out))
     finally:
@@ -66,7 +71,7 @@ def up(
         written = _write_profile(platform, environment)
         print(_ready_text(started, platform, written, detach), file=out, flush=True)
         if not detach:
-            _stay(started, data)
+            _stay(started, data, out)
     except KeyboardInterrupt:
         _stop(started, out)
     return started.process
@@ -120,34 +125,40 @@ def start(data: DataDirectory, command: Sequence[str], lock: int, progress: Prog
         )
     presence.note_supervisor(lock, process.pid)
     try:
-        ready = _follow(process, log, progress, begun + timeout_s)
+        ready, failed = _follow(process, log, progress, begun + timeout_s)
     except BaseException:
         _end(process)
         raise
     finally:
         progress.close()
-    return Started(process, ready, time.monotonic() - begun)
+    return Started(process, ready, failed, time.monotonic() - begun)
 
 
-def _follow(process: subprocess.Popen[bytes], log: Path, progress: Progress, deadline: float) -> Event:
+def _follow(process: subprocess.Popen[bytes], log: Path, progress: Progress, deadline: float) -> tuple[Event, tuple[Event, ...]]:
+    """The platform's ready line and the parts that failed before it; raises Failure when it ends instead, or takes too long."""
+    failed: list[Event] = []
     with GrowingFile(log) as file:
         while True:
             ended = process.poll() is not None
-            for line in file.new_lines():
-                event = read_event(line)
-                if event is None:
-                    continue
+            for event in filter(None, map(read_event, file.new_lines())):
                 if event.event == "failed":
-                    raise Failure(f"{event.part} did not start: {event.cause}", event.fix or f"the whole story is in {log}")
-                if event.event == "ready" and event.part == PLATFORM:
-                    return event
+                    failed.append(event)
+                elif event.event == "ready" and event.part == PLATFORM:
+                    return event, tuple(failed)
                 _show(event, progress)
             if ended:
-                raise Failure(f"the supervisor ended with {process.returncode} while starting{_ending_of(log)}", f"the whole log: {log}")
+                raise _not_started(process.returncode, log, failed)
             if time.monotonic() > deadline:
                 raise Failure("the platform was not ready in time", f"what it waits for is in {log}")
             progress.tick()
             time.sleep(_LOOK_EVERY_S)
+
+
+def _not_started(code: int, log: Path, failed: list[Event]) -> Failure:
+    if failed:
+        first = failed[0]
+        return Failure(f"{first.part} did not start: {first.cause}", first.fix or f"the whole story is in {log}")
+    return Failure(f"the supervisor ended with {code} while starting{_ending_of(log)}", f"the whole log: {log}")
 
 
 def _show(event: Event, progress: Progress) -> None:
@@ -161,16 +172,23 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     """After a start that came to nothing: let the supervisor stop what it had started."""
     process.terminate()
     try:
-        process.wait(20)
+        process.wait(_STOP_TIMEOUT_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
 
 
-def _stay(started: Started, data: DataDirectory) -> None:
-    code = started.process.wait()
+def _stay(started: Started, data: DataDirectory, out: TextIO) -> None:
+    """Until the platform ends, telling what dies and comes back meanwhile."""
+    log = data.log_file("supervisor")
+    with GrowingFile(log) as file:
+        list(file.new_lines())
+        while started.process.poll() is None:
+            for event in filter(None, map(read_event, file.new_lines())):
+                print(f"{event.part} {event.event}{f': {event.cause}' if event.cause else ''}", file=out, flush=True)
+            time.sleep(_LOOK_AGAIN_S)
+    code = started.process.returncode
     if code != 0:
-        log = data.log_file("supervisor")
         raise Failure(f"the platform ended with {code}{_ending_of(log)}", f"the whole log: {log}")
 
 
@@ -216,5 +234,6 @@ def _ready_text(started: Started, platform: PlatformConfig, profile_error: str |
         f"  instances       {instances or 'none yet: join machines with `longshore agent`'}",
         f"  aws profile     {profile.NAME}" if profile_error is None else f"  aws profile     not written: {profile_error}",
     ]
+    lines += [f"  {event.part} did not start: {event.cause}  → {event.fix}" for event in started.failed]
     lines.append('Use it: eval "$(longshore env)"   ' + ("Stop it: longshore down" if detach else "Stop it: Ctrl-C"))
     return "\n".join(lines)
