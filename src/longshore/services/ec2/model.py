@@ -1,6 +1,6 @@
 """The part of EC2 that load balancers and services stand on: VPCs, subnets, security groups.
 
-Instances are not kept here: every registered container instance shows up as one (views.py).
+Instances are not kept here: every registered container instance shows up as one (instances.py).
 """
 
 from __future__ import annotations
@@ -60,6 +60,22 @@ SUBNETS: Kind[Subnet] = Kind(
 )
 
 
+class DefaultNetwork(msgspec.Struct, frozen=True):
+    """Remembers that an account was given its default network in a region, so that what its owner deletes stays deleted."""
+
+    account_id: str
+    region: str
+    #: zones that were given a default subnet
+    zones: tuple[str, ...] = ()
+
+
+DEFAULT_NETWORKS: Kind[DefaultNetwork] = Kind(
+    name="ec2.default_network",
+    type=DefaultNetwork,
+    key=lambda network: f"{network.region}:{network.account_id}",
+)
+
+
 class SecurityGroupRule(msgspec.Struct, frozen=True):
     id: str  # sgr-…
     is_egress: bool
@@ -70,6 +86,7 @@ class SecurityGroupRule(msgspec.Struct, frozen=True):
     cidr_ipv6: str = ""
     referenced_group_id: str = ""
     description: str = ""
+    tags: tuple[Tag, ...] = ()
 
 
 class SecurityGroup(msgspec.Struct, frozen=True):
@@ -95,4 +112,21 @@ SECURITY_GROUPS: Kind[SecurityGroup] = Kind(
     unique=frozenset({"name"}),
 )
 
-KINDS: tuple[Kind[Any], ...] = (VPCS, SUBNETS, SECURITY_GROUPS)
+
+class InstanceTags(msgspec.Struct, frozen=True):
+    """Tags that CreateTags put on an instance; the instance itself is a container instance."""
+
+    instance_id: str
+    account_id: str
+    region: str
+    tags: tuple[Tag, ...] = ()
+
+
+INSTANCE_TAGS: Kind[InstanceTags] = Kind(
+    name="ec2.instance_tags",
+    type=InstanceTags,
+    key=lambda tagged: f"{tagged.region}:{tagged.account_id}:{tagged.instance_id}",
+    indexes={"scope": lambda tagged: (f"{tagged.region}:{tagged.account_id}",)},
+)
+
+KINDS: tuple[Kind[Any], ...] = (VPCS, SUBNETS, SECURITY_GROUPS, DEFAULT_NETWORKS, INSTANCE_TAGS)

@@ -1,0 +1,167 @@
+"""Listeners: a port of a load balancer, and what happens to requests that no rule claims."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from longshore.aws.operation import ANY_RESOURCE
+from longshore.aws.shapes import elbv2 as shapes
+from longshore.services.call import Call
+from longshore.services.elbv2 import views
+from longshore.services.elbv2.actions import checked_actions
+from longshore.services.elbv2.api import api
+from longshore.services.elbv2.errors import (
+    CertificateNotFound,
+    DuplicateListener,
+    InvalidConfigurationRequest,
+    TooManyListeners,
+    UnsupportedProtocol,
+    Validation,
+)
+from longshore.services.elbv2.forwarding import check_forwarding
+from longshore.services.elbv2.lookup import find_listener, find_load_balancer, load_balancer_of
+from longshore.services.elbv2.model import LISTENERS, RULES, Listener, LoadBalancer, target_groups_of
+from longshore.services.elbv2.names import listener_arn
+from longshore.services.elbv2.paging import page_of
+from longshore.services.elbv2.quotas import LISTENERS_PER_LOAD_BALANCER
+from longshore.services.elbv2.registration import release
+from longshore.services.elbv2.tagging import merged
+from longshore.store.base import Reader, Tx
+
+#: load balancer type -> protocols its listeners may have on AWS
+_PROTOCOLS = {
+    "application": ("HTTP", "HTTPS"),
+    "network": ("TCP", "TLS", "UDP", "TCP_UDP", "QUIC", "TCP_QUIC"),
+}
+#: those that need certificates or a data plane that is not there yet
+_NOT_SERVED = frozenset({"UDP", "TCP_UDP", "QUIC", "TCP_QUIC"})
+
+
+def _of_load_balancer(call: Call, request: shapes.CreateListenerInput) -> Iterable[str]:
+    return (request.load_balancer_arn,)
+
+
+def _named(call: Call, request: shapes.ModifyListenerInput | shapes.DeleteListenerInput) -> Iterable[str]:
+    return (request.listener_arn,)
+
+
+@api.operation("CreateListener", resource=_of_load_balancer)
+async def create_listener(call: Call, request: shapes.CreateListenerInput) -> shapes.CreateListenerOutput:
+    if request.protocol is None:
+        raise Validation("A listener protocol must be specified")
+    if request.port is None:
+        raise Validation("A listener port must be specified")
+    protocol, port = request.protocol, request.port
+    tags = merged((), request.tags)
+    identifier = call.ids.hex(16)
+
+    def create(tx: Tx) -> Listener:
+        lb = find_load_balancer(tx, call, request.load_balancer_arn)
+        _check_protocol(lb, protocol, request)
+        asked = Listener(
+            arn=listener_arn(lb.arn, identifier),
+            load_balancer_arn=lb.arn,
+            port=port,
+            protocol=protocol,
+            default_actions=checked_actions(request.default_actions, lb.type, protocol),
+            tags=tags,
+        )
+        check_forwarding(tx, call, lb, protocol, asked.default_actions)
+        known = _on_port(tx, lb, port)
+        if known is not None:
+            if (known.protocol, known.default_actions, known.tags) == (protocol, asked.default_actions, tags):
+                return known
+            raise DuplicateListener(f"A listener already exists on this port for this load balancer '{lb.arn}'")
+        if tx.count(LISTENERS, "load_balancer", lb.arn) >= LISTENERS_PER_LOAD_BALANCER:
+            raise TooManyListeners
+        return tx.create(LISTENERS, asked)
+
+    created = await call.store.transact(create)
+    return shapes.CreateListenerOutput(listeners=(views.listener(created),))
+
+
+def _on_port(reader: Reader, lb: LoadBalancer, port: int) -> Listener | None:
+    return next(iter(reader.list(LISTENERS, "port", f"{lb.arn}|{port}")), None)
+
+
+def _check_protocol(lb: LoadBalancer, protocol: str, request: shapes.CreateListenerInput | shapes.ModifyListenerInput) -> None:
+    """Refuses protocols that this type of load balancer does not have, or that are not served."""
+    if protocol not in _PROTOCOLS[lb.type]:
+        raise Validation(f"Protocol '{protocol}' must be one of '{', '.join(_PROTOCOLS[lb.type])}'")
+    if protocol in ("HTTPS", "TLS"):
+        arn = next((certificate.certificate_arn for certificate in request.certificates or ()), None)
+        if arn is None:
+            raise Validation(f"A certificate must be specified for {protocol} listeners")
+        # There is no certificate service yet, so there is no certificate either.
+        raise CertificateNotFound(f"Certificate '{arn}' not found")
+    if protocol in _NOT_SERVED:
+        raise UnsupportedProtocol(f"Listeners with the protocol '{protocol}' are not served")
+    for given, what in (
+        (request.certificates, "Certificates"),
+        (request.ssl_policy, "SSL policies"),
+        (request.alpn_policy, "ALPN policies"),
+        (request.mutual_authentication and request.mutual_authentication.mode not in (None, "off"), "Mutual authentication"),
+    ):
+        if given:
+            raise InvalidConfigurationRequest(f"{what} cannot be specified for {protocol} listeners")
+
+
+@api.operation("DescribeListeners", resource=ANY_RESOURCE)
+async def describe_listeners(call: Call, request: shapes.DescribeListenersInput) -> shapes.DescribeListenersOutput:
+    store = call.store
+    if request.listener_arns and request.load_balancer_arn:
+        raise Validation("You cannot specify both listener ARNs and a load balancer ARN")
+    if request.listener_arns:
+        found = [find_listener(store, call, arn) for arn in dict.fromkeys(request.listener_arns)]
+        return shapes.DescribeListenersOutput(listeners=tuple(views.listener(listener) for listener in found))
+    if not request.load_balancer_arn:
+        raise Validation("You must specify either listener ARNs or a load balancer ARN")
+    lb = find_load_balancer(store, call, request.load_balancer_arn)
+    page, next_marker = page_of(
+        store.list(LISTENERS, "load_balancer", lb.arn), lambda listener: listener.arn, request.marker, request.page_size
+    )
+    return shapes.DescribeListenersOutput(listeners=tuple(views.listener(listener) for listener in page), next_marker=next_marker)
+
+
+@api.operation("ModifyListener", resource=_named)
+async def modify_listener(call: Call, request: shapes.ModifyListenerInput) -> shapes.ModifyListenerOutput:
+    now = call.clock.now()
+
+    def change(tx: Tx) -> Listener:
+        listener = find_listener(tx, call, request.listener_arn)
+        lb = load_balancer_of(tx, listener)
+        protocol = request.protocol or listener.protocol
+        _check_protocol(lb, protocol, request)
+        port = request.port or listener.port
+        if port != listener.port and _on_port(tx, lb, port) is not None:
+            raise DuplicateListener(f"A listener already exists on this port for this load balancer '{lb.arn}'")
+        actions = listener.default_actions
+        if request.default_actions is not None:
+            actions = checked_actions(request.default_actions, lb.type, protocol)
+        check_forwarding(tx, call, lb, protocol, actions)
+        changed = msgspec.structs.replace(listener, port=port, protocol=protocol, default_actions=actions)
+        tx.put(LISTENERS, changed)
+        release(tx, target_groups_of(listener.default_actions), now)
+        return changed
+
+    changed = await call.store.transact(change)
+    return shapes.ModifyListenerOutput(listeners=(views.listener(changed),))
+
+
+@api.operation("DeleteListener", resource=_named)
+async def delete_listener(call: Call, request: shapes.DeleteListenerInput) -> shapes.DeleteListenerOutput:
+    now = call.clock.now()
+
+    def delete(tx: Tx) -> None:
+        listener = find_listener(tx, call, request.listener_arn)
+        groups = dict.fromkeys(target_groups_of(listener.default_actions))
+        for rule in tx.list(RULES, "listener", listener.arn):
+            groups.update(dict.fromkeys(target_groups_of(rule.actions)))
+            tx.delete(RULES, rule.arn)
+        tx.delete(LISTENERS, listener.arn)
+        release(tx, groups, now)
+
+    await call.store.transact(delete)
+    return shapes.DeleteListenerOutput()
