@@ -116,6 +116,25 @@ def test_every_module_tells_its_story_first() -> None:
     assert not silent
 
 
+@pytest.mark.parametrize(("ci", "outcome"), [("", "1 passed, 1 skipped"), ("true", "1 passed, 1 error")])
+def test_a_test_without_its_engine_is_skipped_on_a_laptop_and_fails_in_ci(tmp_path: Path, ci: str, outcome: str) -> None:
+    (tmp_path / "test_engines.py").write_text(
+        "import pytest\n"
+        "@pytest.mark.engine('no-such-engine')\ndef test_lacking(): pass\n"
+        "@pytest.mark.engine('bash')\ndef test_having(): pass\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-c", ROOT / "pyproject.toml", "-p", "tests.conftest", "-p", "no:cacheprovider", tmp_path],
+        cwd=ROOT,
+        env={**os.environ, "CI": ci},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert outcome in done.stdout, done.stdout + done.stderr
+    assert "the program no-such-engine is not installed" in done.stdout
+
+
 def test_shell_scripts_parse() -> None:
     scripts = [ROOT / ".ci/run", *sorted((ROOT / "tools").glob("*.sh")), *sorted((ROOT / "examples").rglob("*.sh"))]
     for script in scripts:
