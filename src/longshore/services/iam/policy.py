@@ -167,7 +167,7 @@ def _check_resource(resource: str) -> None:
             raise MalformedPolicy(f'Partition "{partition}" is not valid for resource "{resource}".')
         if len(parts) < 3 or not parts[2]:
             raise MalformedPolicy("Resource vendor must be fully qualified and cannot contain regexes.")
-        if len(parts) < 6 and not parts[-1].endswith("*"):
+        if len(parts) < 6 and "*" not in resource:
             raise MalformedPolicy(f'Resource {resource} must be in ARN format or "*".')
 
 

@@ -1,0 +1,435 @@
+"""What policies allow: each rule of the evaluation in a sentence, and the fast evaluator against a plain one."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longshore.services.iam.evaluator import decide
+from longshore.services.iam.policy import MalformedPolicy, compile_policy
+from tests.services.iam import reference
+
+ACCOUNT = "000000000000"
+OTHER = "111111111111"
+CLUSTER = f"arn:aws:ecs:us-east-1:{ACCOUNT}:cluster/edge"
+
+
+@dataclass(frozen=True)
+class Caller:
+    arn: str
+    account_id: str = ACCOUNT
+
+
+ANN = Caller(f"arn:aws:iam::{ACCOUNT}:user/ann")
+ROOT = Caller(f"arn:aws:iam::{ACCOUNT}:root")
+
+
+def document(*statements: dict[str, Any], version: str = "2012-10-17") -> str:
+    return json.dumps({"Version": version, "Statement": list(statements)})
+
+
+def allow(action: str | list[str] = "*", resource: str | list[str] = "*", **more: Any) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": action, "Resource": resource, **more}
+
+
+def deny(action: str | list[str] = "*", resource: str | list[str] = "*", **more: Any) -> dict[str, Any]:
+    return {"Effect": "Deny", "Action": action, "Resource": resource, **more}
+
+
+def may(
+    *statements: dict[str, Any],
+    action: str = "ecs:DescribeClusters",
+    resource: str = CLUSTER,
+    caller: Caller = ANN,
+    its: tuple[dict[str, Any], ...] = (),
+    **context: Any,
+) -> bool:
+    own = [compile_policy(document(*statements))] if statements else []
+    other = [compile_policy(document(*its), resource_based=True)] if its else []
+    keys = {name.replace("__", ":"): value if isinstance(value, list) else [value] for name, value in context.items()}
+    return decide(own, other, action, resource, keys, caller).allowed
+
+
+def test_nothing_is_allowed_without_a_policy() -> None:
+    assert not may()
+
+
+def test_an_explicit_deny_wins_over_every_allow() -> None:
+    assert may(allow())
+    assert not may(allow(), deny("ecs:Describe*"))
+    decision = decide([compile_policy(document(allow(), deny(Sid="NoEcs")))], [], "ecs:RunTask", CLUSTER, {}, ANN)
+    assert (decision.allowed, decision.explicit_deny) == (False, True)
+    assert decision.statement is not None and decision.statement.sid == "NoEcs"
+
+
+def test_a_missing_allow_is_not_an_explicit_deny() -> None:
+    decision = decide([compile_policy(document(allow("ecr:*")))], [], "ecs:RunTask", CLUSTER, {}, ANN)
+    assert (decision.allowed, decision.explicit_deny, decision.side) == (False, False, "identity")
+
+
+@pytest.mark.parametrize("pattern", ["*", "ecs:*", "ECS:describeclusters", "ecs:Describe*", "ecs:*Clusters", "ecs:D?scribe*s"])
+def test_actions_match_by_wildcard_and_without_regard_to_case(pattern: str) -> None:
+    assert may(allow(pattern))
+
+
+@pytest.mark.parametrize("pattern", ["ecr:*", "ecs:List*", "ecs:DescribeCluster", "ecs:DescribeClusters?"])
+def test_other_actions_do_not_match(pattern: str) -> None:
+    assert not may(allow(pattern))
+
+
+@pytest.mark.parametrize("pattern", [CLUSTER, "arn:aws:ecs:*:*:cluster/e*", "arn:aws:ecs:us-east-?:*", "arn:aws:ecs:*:cluster/*ge"])
+def test_resources_match_by_wildcard(pattern: str) -> None:
+    assert may(allow(resource=pattern))
+
+
+@pytest.mark.parametrize("pattern", [CLUSTER.upper().replace("ARN:AWS", "arn:aws"), "arn:aws:ecs:*:*:cluster/f*", CLUSTER + "?"])
+def test_other_resources_do_not_match(pattern: str) -> None:
+    assert not may(allow(resource=pattern))
+
+
+def test_not_action_and_not_resource_mean_all_others() -> None:
+    assert may({"Effect": "Allow", "NotAction": "iam:*", "Resource": "*"})
+    assert not may({"Effect": "Allow", "NotAction": "ecs:*", "Resource": "*"})
+    assert not may({"Effect": "Allow", "Action": "*", "NotResource": "arn:aws:ecs:*:*:cluster/edge"})
+    assert may({"Effect": "Allow", "Action": "*", "NotResource": "arn:aws:ecs:*:*:cluster/core"})
+
+
+def test_a_long_pattern_of_wildcards_is_matched_quickly() -> None:
+    pattern = "arn:aws:ecs:*:*:cluster/" + "*a" * 40 + "b"
+    started = time.perf_counter()
+    assert not may(allow(resource=pattern), resource=f"arn:aws:ecs:us-east-1:{ACCOUNT}:cluster/" + "a" * 2000)
+    assert time.perf_counter() - started < 0.5
+
+
+# ── variables ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_variable_stands_for_the_callers_value() -> None:
+    mine = allow(resource="arn:aws:ecs:*:*:cluster/${aws:username}")
+    assert may(mine, aws__username="edge")
+    assert not may(mine, aws__username="core")
+    assert not may(mine), "a variable without a value matches nothing"
+    assert may(mine, AWS__UserName="edge"), "keys are told apart without regard to case"
+
+
+def test_wildcards_in_a_variables_value_are_plain_characters() -> None:
+    assert not may(allow(resource="arn:aws:ecs:*:*:cluster/${aws:username}"), aws__username="*")
+    assert may(allow(resource="arn:aws:ecs:*:*:cluster/${*}"), resource=f"arn:aws:ecs:us-east-1:{ACCOUNT}:cluster/*")
+    assert not may(allow(resource="arn:aws:ecs:*:*:cluster/${*}"))
+
+
+def test_a_variable_may_have_a_default() -> None:
+    mine = allow(resource="arn:aws:ecs:*:*:cluster/${aws:PrincipalTag/team, 'edge'}")
+    assert may(mine)
+    assert not may(mine, **{"aws__PrincipalTag/team": "core"})
+
+
+def test_variables_are_plain_text_in_the_old_version() -> None:
+    old = compile_policy(
+        document({**allow(resource="arn:aws:ecs:*:*:cluster/${aws:username}"), "Principal": "*"}, version="2008-10-17"),
+        resource_based=True,
+    )
+    assert not decide([], [old], "ecs:DescribeClusters", CLUSTER, {"aws:username": ["edge"]}, ANN).allowed
+
+
+# ── conditions ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+KEY = "ecs:cluster"
+CONDITIONS: list[tuple[str, Any, Any, bool]] = [
+    # operator, policy value(s), value(s) in the request (None: absent), holds
+    ("StringEquals", "edge", "edge", True),
+    ("StringEquals", ["core", "edge"], "edge", True),
+    ("StringEquals", "Edge", "edge", False),
+    ("StringEquals", "e*", "edge", False),
+    ("StringEquals", "edge", None, False),
+    ("StringEqualsIfExists", "edge", None, True),
+    ("StringNotEquals", ["core", "edge"], "edge", False),
+    ("StringNotEquals", ["core", "rim"], "edge", True),
+    ("StringNotEquals", "edge", None, True),
+    ("StringEqualsIgnoreCase", "EDGE", "edge", True),
+    ("StringNotEqualsIgnoreCase", "EDGE", "edge", False),
+    ("StringLike", "e?g*", "edge", True),
+    ("StringNotLike", "e?g*", "edge", False),
+    ("NumericEquals", 3, "3.0", True),
+    ("NumericNotEquals", "3", "4", True),
+    ("NumericLessThan", "10", "9", True),
+    ("NumericLessThanEquals", "10", "10", True),
+    ("NumericGreaterThan", "10", "10", False),
+    ("NumericGreaterThanEquals", "10", "10", True),
+    ("NumericEquals", "3", "three", False),
+    ("DateEquals", "2026-03-01T00:00:00Z", "1772323200", True),
+    ("DateNotEquals", "2026-03-01T00:00:00Z", "1772323201", True),
+    ("DateLessThan", "2026-03-01T00:00:00Z", "2026-02-28T23:59:59Z", True),
+    ("DateLessThanEquals", "2026-03-01", "2026-03-01T00:00:00Z", True),
+    ("DateGreaterThan", "1772323200", "2026-03-01T00:00:01+00:00", True),
+    ("DateGreaterThanEquals", "2026-03-02T00:00:00Z", "2026-03-01T00:00:00Z", False),
+    ("Bool", "true", "true", True),
+    ("Bool", True, "true", True),
+    ("Bool", "false", "true", False),
+    ("Bool", "false", None, False),
+    ("BinaryEquals", "aGVsbG8=", "aGVsbG8=", True),
+    ("BinaryEquals", "aGVsbG8=", "????", False),
+    ("IpAddress", "10.0.0.0/8", "10.1.2.3", True),
+    ("IpAddress", ["192.0.2.1", "2001:db8::/32"], "2001:db8::1", True),
+    ("IpAddress", "10.0.0.0/8", "::1", False),
+    ("IpAddress", "10.0.0.0/8", "nonsense", False),
+    ("NotIpAddress", "10.0.0.0/8", "10.1.2.3", False),
+    ("ArnEquals", "arn:aws:ecs:*:*:cluster/edge", CLUSTER, True),
+    ("ArnLike", "arn:aws:ecs:*:cluster/edge", CLUSTER, False),
+    ("ArnNotLike", "arn:aws:ecs:*:*:cluster/core", CLUSTER, True),
+    ("ArnNotEquals", "arn:aws:ecs:*:*:cluster/edge", CLUSTER, False),
+    ("Null", "true", None, True),
+    ("Null", "true", "edge", False),
+    ("Null", False, "edge", True),
+    ("ForAllValues:StringEquals", ["a", "b"], ["a", "b", "a"], True),
+    ("ForAllValues:StringEquals", ["a", "b"], ["a", "c"], False),
+    ("ForAllValues:StringEquals", ["a"], None, True),
+    ("ForAllValues:StringNotEquals", ["a"], ["b", "c"], True),
+    ("ForAllValues:StringNotEquals", ["a"], ["b", "a"], False),
+    ("ForAnyValue:StringEquals", ["a", "b"], ["c", "b"], True),
+    ("ForAnyValue:StringEquals", ["a"], ["b"], False),
+    ("ForAnyValue:StringEquals", ["a"], None, False),
+    ("ForAnyValue:StringEqualsIfExists", ["a"], None, False),
+    ("ForAnyValue:StringNotEquals", ["a"], ["a", "b"], True),
+    ("ForAnyValue:StringLike", ["a*"], ["xa", "ab"], True),
+]
+
+
+@pytest.mark.parametrize(("operator", "wanted", "given_value", "holds"), CONDITIONS)
+def test_a_condition_operator(operator: str, wanted: Any, given_value: Any, holds: bool) -> None:
+    context = {} if given_value is None else {KEY: given_value}
+    assert may(allow(Condition={operator: {"ECS:Cluster": wanted}}), **context) is holds
+
+
+def test_all_conditions_of_a_statement_must_hold() -> None:
+    both = allow(Condition={"StringEquals": {"ecs:cluster": "edge"}, "Bool": {"aws:SecureTransport": "true"}})
+    assert may(both, ecs__cluster="edge", aws__SecureTransport="true")
+    assert not may(both, ecs__cluster="edge", aws__SecureTransport="false")
+
+
+def test_a_variable_in_a_condition_value() -> None:
+    own = allow(Condition={"StringLike": {"ecs:cluster": "${aws:username}-*"}})
+    assert may(own, ecs__cluster="ann-1", aws__username="ann")
+    assert not may(own, ecs__cluster="bob-1", aws__username="ann")
+    assert not may(own, ecs__cluster="ann-1")
+
+
+# ── resource policies ────────────────────────────────────────────────────────────────────────────────────────────────
+
+REPOSITORY = f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/web"
+FOREIGN = f"arn:aws:ecr:us-east-1:{OTHER}:repository/web"
+
+
+def grants(principal: Any, effect: str = "Allow", element: str = "Principal") -> dict[str, Any]:
+    return {"Effect": effect, "Action": "ecr:*", element: principal}
+
+
+def test_in_one_account_either_side_may_allow() -> None:
+    assert may(allow("ecr:*"), action="ecr:PutImage", resource=REPOSITORY)
+    assert may(its=(grants({"AWS": ANN.arn}),), action="ecr:PutImage", resource=REPOSITORY)
+    assert may(its=(grants("*"),), action="ecr:PutImage", resource=REPOSITORY)
+    assert not may(its=(grants({"AWS": f"{ANN.arn}a"}),), action="ecr:PutImage", resource=REPOSITORY)
+
+
+def test_naming_the_account_leaves_the_decision_to_its_own_policies() -> None:
+    for account in (ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root"):
+        assert not may(its=(grants({"AWS": account}),), action="ecr:PutImage", resource=REPOSITORY)
+        assert may(allow("ecr:PutImage"), its=(grants({"AWS": account}),), action="ecr:PutImage", resource=REPOSITORY)
+
+
+def test_across_accounts_both_sides_must_allow() -> None:
+    question: dict[str, Any] = {"action": "ecr:PutImage", "resource": FOREIGN}
+    assert not may(allow(), **question)
+    assert not may(its=(grants({"AWS": ANN.arn}),), **question)
+    assert may(allow(), its=(grants({"AWS": ANN.arn}),), **question)
+    assert may(allow(), its=(grants({"AWS": ACCOUNT}),), **question)
+    assert not may(its=(grants({"AWS": OTHER}),), caller=ROOT, **question)
+    assert may(its=(grants({"AWS": ACCOUNT}),), caller=ROOT, **question)
+
+
+def test_a_resource_policys_deny_binds_even_the_root() -> None:
+    assert may(action="ecr:PutImage", resource=REPOSITORY, caller=ROOT)
+    assert not may(its=(grants("*", "Deny"),), action="ecr:PutImage", resource=REPOSITORY, caller=ROOT)
+    assert not may(allow(), its=(grants({"AWS": ANN.arn}, "Deny"),), action="ecr:PutImage", resource=REPOSITORY)
+
+
+def test_not_principal_denies_everybody_else() -> None:
+    guarded = grants({"AWS": [ANN.arn]}, "Deny", "NotPrincipal")
+    question: dict[str, Any] = {"action": "ecr:PutImage", "resource": REPOSITORY, "its": (guarded,)}
+    assert may(allow(), **question)
+    assert not may(allow(), caller=Caller(f"arn:aws:iam::{ACCOUNT}:user/bob"), **question)
+
+
+# ── documents that cannot stand ──────────────────────────────────────────────────────────────────────────────────────
+
+MALFORMED: list[tuple[str, str]] = [
+    ("{", "This policy contains invalid Json"),
+    ("[" * 100_000, "This policy contains invalid Json"),
+    ("[]", "Syntax errors in policy."),
+    ("{}", "Syntax errors in policy."),
+    (document(), "Syntax errors in policy."),
+    (document(version="2020-01-01"), "Syntax errors in policy."),
+    (document(allow(), version="2008-10-17"), "Policy document must be version 2012-10-17 or greater."),
+    (json.dumps({"Statement": allow()}), "Policy document must be version 2012-10-17 or greater."),
+    (document({**allow(), "Effect": "allow"}), "Syntax errors in policy."),
+    (document({**allow(), "Colour": "red"}), "Syntax errors in policy."),
+    (document({**allow(), "NotAction": "*"}), "Syntax errors in policy."),
+    (document({"Effect": "Allow", "Resource": "*"}), "Policy statement must contain actions."),
+    (document({"Effect": "Allow", "Action": "*"}), "Policy statement must contain resources."),
+    (document(allow([])), "Policy statement must contain actions."),
+    (document(allow(resource=[])), "Policy statement must contain resources."),
+    (document(allow("RunTask")), "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."),
+    (document(allow("ecs:Run:Task")), "Actions/Condition can contain only one colon."),
+    (document(allow("e s:RunTask")), "Vendor e s is not valid"),
+    (document(allow(resource="web")), 'Resource web must be in ARN format or "*".'),
+    (document(allow(resource="arn:aws:ecs:us-east-1")), 'Resource arn:aws:ecs:us-east-1 must be in ARN format or "*".'),
+    (document(allow(resource="arn:mars:ecs:::x")), 'Partition "mars" is not valid for resource "arn:mars:ecs:::x".'),
+    (document(allow(resource="arn:aws::::x")), "Resource vendor must be fully qualified and cannot contain regexes."),
+    (document(allow(Sid="a-b")), "Statement IDs (SID) must be alpha-numeric."),
+    (document(allow(Sid="a"), allow(Sid="a")), "Statement IDs (SID) in a single policy must be unique."),
+    (document(allow(Principal="*")), "Policy document should not specify a principal."),
+    (document(allow(Condition={"StringEqual": {"aws:x": "y"}})), "Invalid Condition type : StringEqual."),
+    (document(allow(Condition={"ForSome:StringEquals": {"aws:x": "y"}})), "Invalid Condition type : ForSome:StringEquals."),
+    (document(allow(Condition={"StringEquals": "y"})), "Syntax errors in policy."),
+    (document(allow(Condition={"IpAddress": {"aws:SourceIp": "10.0.0.0/99"}})), "Invalid IP address in Condition"),
+    (document(allow(Condition={"NumericEquals": {"aws:x": "many"}})), "Invalid numeric value in Condition: many."),
+    (document(allow(Condition={"DateEquals": {"aws:x": "soon"}})), "Invalid date value in Condition: soon."),
+    (document(allow(Condition={"StringEquals": {"username": "y"}})), "Actions/Conditions must be prefaced by a vendor"),
+]
+
+
+@pytest.mark.parametrize(("text", "words"), MALFORMED, ids=[words[:40] + str(n) for n, (_, words) in enumerate(MALFORMED)])
+def test_a_malformed_document_is_refused_with_the_reason(text: str, words: str) -> None:
+    with pytest.raises(MalformedPolicy) as refused:
+        compile_policy(text)
+    assert str(refused.value).startswith(words)
+
+
+def test_a_resource_policy_needs_a_principal() -> None:
+    with pytest.raises(MalformedPolicy, match="Missing required field Principal"):
+        compile_policy(document(allow()), resource_based=True)
+    with pytest.raises(MalformedPolicy, match="Invalid principal in policy"):
+        compile_policy(document(grants({"AWS": "ann"})), resource_based=True)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: (
+            st.lists(inner)
+            | st.dictionaries(
+                st.sampled_from(["Version", "Statement", "Effect", "Action", "Resource", "Condition", "Sid", "Principal"]), inner
+            )
+        ),
+        max_leaves=12,
+    )
+)
+def test_no_document_makes_the_compiler_stumble(value: Any) -> None:
+    for resource_based in (False, True):
+        try:
+            compile_policy(json.dumps(value), resource_based=resource_based)
+        except MalformedPolicy:
+            pass
+
+
+# ── the fast evaluator against the plain one ─────────────────────────────────────────────────────────────────────────
+
+NAMES = st.sampled_from(["edge", "core", "ann", "e*", "*", "e?ge"])
+ACTIONS = st.sampled_from(["ecs:RunTask", "ecs:StopTask", "ecr:PutImage"])
+ACTION_PATTERNS = st.sampled_from(["*", "ecs:*", "ecs:Run*", "ECS:stoptask", "ecr:P?tImage", "*:*Task"])
+RESOURCES = st.builds("arn:aws:ecs:us-east-1:{}:cluster/{}".format, st.sampled_from([ACCOUNT, OTHER, ""]), NAMES) | st.just("*")
+RESOURCE_PATTERNS = st.sampled_from([
+    "*", "arn:aws:ecs:*", f"arn:aws:ecs:us-east-1:{ACCOUNT}:cluster/edge", "arn:aws:ecs:*:*:cluster/${aws:username}",
+    "arn:aws:ecs:*:*:cluster/e*g?", "arn:aws:ecs:*:cluster/${*}", "arn:aws:ecs:*:*:cluster/${aws:team, 'core'}*",
+])  # fmt: skip
+TEXTS = st.sampled_from(["edge", "Edge", "core", "e*", "e?ge", "*", "${aws:username}", "x${aws:team, 'y'}", "${?}"])
+WORDS = st.sampled_from(["edge", "Edge", "core", "e*", "ann", "xy", "?"])
+
+
+def conditions() -> st.SearchStrategy[dict[str, dict[str, list[str]]]]:
+    keys = st.sampled_from(["aws:username", "AWS:Team", "ecs:tags"])
+    strings = st.sampled_from(["StringEquals", "StringNotEquals", "StringLike", "StringNotLike", "StringEqualsIgnoreCase", "ArnLike"])
+    quantified = st.builds(
+        "{}{}{}".format, st.sampled_from(["", "ForAllValues:", "ForAnyValue:"]), strings, st.sampled_from(["", "IfExists"])
+    )
+    of_strings = st.tuples(quantified, keys, st.lists(TEXTS, min_size=1, max_size=2))
+    numbers = st.sampled_from(["NumericEquals", "NumericNotEquals", "NumericLessThan", "NumericGreaterThanEqualsIfExists"])
+    of_numbers = st.tuples(numbers, st.just("ecs:count"), st.lists(st.sampled_from(["1", "2", "3.0"]), min_size=1, max_size=2))
+    addresses = st.tuples(st.sampled_from(["IpAddress", "NotIpAddress"]), st.just("aws:SourceIp"), st.just(["10.0.0.0/8", "127.0.0.1"]))
+    nulls = st.tuples(st.just("Null"), keys, st.sampled_from([["true"], ["false"]]))
+    one = of_strings | of_numbers | addresses | nulls
+    return st.lists(one, max_size=2).map(lambda found: {name: {key: values} for name, key, values in found})
+
+
+PRINCIPALS = st.sampled_from(
+    ["*", {"AWS": "*"}, {"AWS": ANN.arn}, {"AWS": ACCOUNT}, {"AWS": [ROOT.arn, OTHER]}, {"AWS": OTHER}, {"Service": "ecs.amazonaws.com"}]
+)
+
+
+def statements(*, principals: bool) -> st.SearchStrategy[dict[str, Any]]:
+    return st.builds(
+        lambda effect, action, resource, condition, act, on, who, how: {
+            "Effect": effect,
+            act: action,
+            on: resource,
+            "Condition": condition,
+            **({how: who} if principals else {}),
+        },
+        st.sampled_from(["Allow", "Allow", "Allow", "Deny"]),
+        st.lists(ACTION_PATTERNS, min_size=1, max_size=2),
+        st.lists(RESOURCE_PATTERNS, min_size=1, max_size=2),
+        conditions(),
+        st.sampled_from(["Action", "Action", "NotAction"]),
+        st.sampled_from(["Resource", "Resource", "NotResource"]),
+        PRINCIPALS,
+        st.sampled_from(["Principal", "Principal", "NotPrincipal"]),
+    )
+
+
+CONTEXTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "aws:username": st.lists(WORDS, max_size=1),
+        "aws:team": st.lists(WORDS, max_size=2),
+        "ecs:tags": st.lists(WORDS, max_size=3),
+        "ecs:count": st.sampled_from([["1"], ["3"], []]),
+        "aws:SourceIp": st.sampled_from([["10.2.3.4"], ["127.0.0.1"], ["192.0.2.1"]]),
+    },
+)
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(statements(principals=False), max_size=3),
+    st.lists(statements(principals=True), max_size=2),
+    ACTIONS,
+    RESOURCES,
+    CONTEXTS,
+    st.sampled_from([ANN, ROOT]),
+)
+def test_the_evaluator_agrees_with_the_plain_one(
+    own: list[dict[str, Any]],
+    its: list[dict[str, Any]],
+    action: str,
+    resource: str,
+    context: dict[str, list[str]],
+    caller: Caller,
+) -> None:
+    identity = [document(*own)] if own else []
+    resources = [document(*its)] if its else []
+    decision = decide(
+        [compile_policy(text) for text in identity],
+        [compile_policy(text, resource_based=True) for text in resources],
+        action,
+        resource,
+        context,
+        caller,
+    )
+    expected = reference.allowed(identity, resources, action, resource, context, caller.arn, caller.account_id)
+    assert (decision.allowed, decision.explicit_deny) == expected
