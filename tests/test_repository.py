@@ -31,6 +31,15 @@ TRESPASSES = {
 }
 
 
+# modules that decide, beside plans and models: each is as pure as they are
+DECIDERS = [
+    "longshore/control/trespass/plan.py",
+    "longshore/agent/lifecycle.py",
+    "longshore/agent/container_spec.py",
+    "longshore/balancer/render.py",
+]
+
+
 def _lint_imports(directory: Path) -> str:
     """What import-linter says about the tree at `directory`."""
     program = Path(sys.executable).with_name("lint-imports")
@@ -62,6 +71,19 @@ def test_every_import_contract_catches_a_trespasser(tmp_path: Path) -> None:
     said = _lint_imports(tree)
     verdicts = dict(re.findall(r"^(.*?) +(KEPT|BROKEN)", said, flags=re.MULTILINE))
     assert verdicts == dict.fromkeys(TRESPASSES, "BROKEN"), said
+
+
+def test_everything_that_decides_is_held_to_be_pure(tmp_path: Path) -> None:
+    tree = _copy_of_the_tree(tmp_path)
+    for name in DECIDERS:
+        path = tree / "src" / name
+        path.parent.mkdir(exist_ok=True)
+        (path.parent / "__init__.py").touch()
+        with path.open("a") as file:
+            file.write("\nimport socket\n")
+    said = _lint_imports(tree)
+    for name in DECIDERS:
+        assert f"{name.removesuffix('.py').replace('/', '.')} -> socket" in said, said
 
 
 def test_every_import_contract_has_its_trespasser() -> None:
