@@ -1,0 +1,137 @@
+"""Blobs: layers and configs, sent from their files without passing through this process.
+
+A blob is readable in a repository only when the repository has it, whatever else the blob store holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+
+from aiohttp import web
+
+from longshore.kit.clock import Clock
+from longshore.registry.access import Access, Visit
+from longshore.registry.errors import BlobUnknown, DigestInvalid, Unsupported
+from longshore.registry.garbage import GRACE_S
+from longshore.registry.ranges import requested_range
+from longshore.services.ecr.images import find_repository, record_blob
+from longshore.services.ecr.model import IMAGES, REPOSITORY_BLOBS, RepositoryBlob, image_key
+from longshore.services.ecr.names import is_digest
+from longshore.store.base import Store, Tx
+from longshore.store.blobs import BlobStore
+
+log = logging.getLogger("longshore.registry")
+
+
+class Blobs:
+    def __init__(self, *, store: Store, blobs: BlobStore, clock: Clock, access: Access) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._clock = clock
+        self._access = access
+
+    async def head(self, visit: Visit) -> web.StreamResponse:
+        """A client that pushes asks this before it leaves a layer out, so an unused blob is kept for a while from here on."""
+        self._access.require(visit, "BatchCheckLayerAvailability", "GetDownloadUrlForLayer")
+        held = self._find(visit)
+        if self._clock.now() - held.uploaded_at > GRACE_S / 2 and not self._store.count(IMAGES, "references", _key(held)):
+            await self._store.transact(lambda tx: record_blob(tx, visit.repository, held.digest, held.size, self._clock.now()))
+        return web.Response(headers=_headers(held) | {"Content-Length": str(held.size)})
+
+    async def get(self, visit: Visit) -> web.StreamResponse:
+        self._access.require(visit, "GetDownloadUrlForLayer")
+        held = self._find(visit)
+        request = visit.request
+        if f'"{held.digest}"' in request.headers.get("If-None-Match", ""):
+            return web.Response(status=304, headers={"ETag": f'"{held.digest}"'})
+        wanted = requested_range(request.headers.get("Range"), held.size) if _is_current(request, held) else None
+        first, last = wanted or (0, held.size - 1)
+        response = web.StreamResponse(status=206 if wanted else 200, headers=_headers(held))
+        if wanted:
+            response.headers["Content-Range"] = f"bytes {first}-{last}/{held.size}"
+        response.content_length = last - first + 1
+        path = self._blobs.path(held.digest)
+        if path is not None:
+            await _send_file(request, response, path, first, last - first + 1)
+            return response
+        await response.prepare(request)
+        if last >= first:
+            async for chunk in self._blobs.stream(held.digest, first, last):
+                await response.write(chunk)
+        await response.write_eof()
+        return response
+
+    async def delete(self, visit: Visit) -> web.StreamResponse:
+        """Takes the blob out of the repository, unless an image there still consists of it."""
+        self._access.require(visit, "BatchDeleteImage")
+        held = self._find(visit)
+
+        def forget(tx: Tx) -> bool:
+            if tx.count(IMAGES, "references", _key(held)):
+                return False
+            tx.delete(REPOSITORY_BLOBS, _key(held))
+            return True
+
+        if not await self._store.transact(forget):
+            raise Unsupported("the blob belongs to an image of this repository: delete the image first")
+        return web.Response(status=202)
+
+    def _find(self, visit: Visit) -> RepositoryBlob:
+        if not is_digest(visit.reference):
+            raise DigestInvalid(f"{visit.reference[:150]!r} is not a supported digest")
+        find_repository(self._store, visit.repository)
+        held = self._store.get(REPOSITORY_BLOBS, image_key(visit.repository.key, visit.reference))
+        if held is None:
+            raise BlobUnknown
+        if self._blobs.size(held.digest) != held.size:
+            log.error(
+                "%s: blob %s should have %d bytes, the blob store has %s",
+                held.repository,
+                held.digest,
+                held.size,
+                self._blobs.size(held.digest),
+            )
+            raise BlobUnknown("the bytes of this blob are missing: push it again")
+        return held
+
+
+def _key(held: RepositoryBlob) -> str:
+    return image_key(held.repository, held.digest)
+
+
+def _headers(held: RepositoryBlob) -> dict[str, str]:
+    return {
+        "Accept-Ranges": "bytes",
+        "Cache-Control": "private, max-age=31536000, immutable",
+        "Content-Type": "application/octet-stream",
+        "Docker-Content-Digest": held.digest,
+        "Docker-Distribution-Api-Version": "registry/2.0",
+        "ETag": f'"{held.digest}"',
+    }
+
+
+def _is_current(request: web.BaseRequest, held: RepositoryBlob) -> bool:
+    """Whether a Range is to be honoured: If-Range, where it stands, must name this very content."""
+    condition = request.headers.get("If-Range")
+    return condition is None or condition == f'"{held.digest}"'
+
+
+async def _send_file(request: web.BaseRequest, response: web.StreamResponse, path: Path, offset: int, count: int) -> None:
+    """Headers, then the bytes from the page cache to the socket (sendfile), without copying them through this process."""
+    loop = asyncio.get_running_loop()
+    try:
+        file = await loop.run_in_executor(None, path.open, "rb")
+    except FileNotFoundError:
+        raise BlobUnknown from None
+    try:
+        await response.prepare(request)
+        if count:
+            transport = request.transport
+            if transport is None:
+                raise ConnectionResetError("the client is gone")
+            await loop.sendfile(transport, file, offset, count)
+        await response.write_eof()
+    finally:
+        file.close()

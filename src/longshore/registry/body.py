@@ -1,0 +1,77 @@
+"""Reading request bodies: small ones whole, large ones in pieces that are written away while the next arrive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from aiohttp.http import HttpVersion11
+
+from longshore.registry.errors import TooLarge
+
+#: bytes gathered before they are handed on: hashing and writing are done in few, large steps
+_PIECE = 1024 * 1024
+#: a client that sends nothing for so long is gone
+_SILENCE_S = 300.0
+
+
+async def receive(request: web.BaseRequest, most: int, write: Callable[[bytes], Awaitable[None]]) -> None:
+    """The whole body through `write`, which is called with one piece at a time while the next is being received.
+
+    Whatever arrived before the connection broke has been written when the exception comes out. Raises TooLarge.
+    """
+    received = 0
+    gathered = bytearray()
+    writing: asyncio.Task[None] | None = None
+
+    async def hand_on() -> None:
+        nonlocal writing
+        if writing is not None:
+            await writing
+        piece = bytes(gathered)
+        gathered.clear()
+        writing = asyncio.create_task(_written(write, piece))
+
+    try:
+        await _invite(request)
+        while chunk := await _next(request):
+            received += len(chunk)
+            if received > most:
+                raise TooLarge
+            gathered += chunk
+            if len(gathered) >= _PIECE:
+                await hand_on()
+    finally:
+        if gathered:
+            await hand_on()
+        if writing is not None:
+            await writing
+
+
+async def read_whole(request: web.BaseRequest, most: int, too_large: str) -> bytes:
+    """A body of at most `most` bytes. Raises TooLarge with the message `too_large`."""
+    if (request.content_length or 0) > most:
+        raise TooLarge(too_large)
+    await _invite(request)
+    body = bytearray()
+    while chunk := await _next(request):
+        body += chunk
+        if len(body) > most:
+            raise TooLarge(too_large)
+    return bytes(body)
+
+
+async def _written(write: Callable[[bytes], Awaitable[None]], piece: bytes) -> None:
+    await write(piece)
+
+
+async def _next(request: web.BaseRequest) -> bytes:
+    async with asyncio.timeout(_SILENCE_S):
+        return await request.content.readany()
+
+
+async def _invite(request: web.BaseRequest) -> None:
+    """Tell a client that asks first (Expect: 100-continue) to go ahead; by now it is known that its body is wanted."""
+    if request.version == HttpVersion11 and request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")

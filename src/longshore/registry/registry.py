@@ -1,0 +1,103 @@
+"""The registry: everything below /v2/.
+
+Way of a request: route → identify → handler, which authorises, acts and answers. One place turns what went wrong into the
+errors of the distribution specification.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import ClientPayloadError, web
+
+from longshore.aws.errors import AwsError
+from longshore.kit.clock import Clock
+from longshore.registry.access import Access, Authorise, Visit
+from longshore.registry.blobs import Blobs
+from longshore.registry.errors import RegistryError, Unavailable, Unsupported, rendered, told
+from longshore.registry.listing import Listing
+from longshore.registry.manifests import Manifests
+from longshore.registry.routes import Kind, Route, route
+from longshore.registry.uploads import Uploads
+from longshore.services.call import Principal, Site
+from longshore.store.base import Store, StoreUnavailable
+from longshore.store.blobs import BlobStore
+
+log = logging.getLogger("longshore.registry")
+
+Handler = Callable[[Visit], Awaitable[web.StreamResponse]]
+
+
+class Registry:
+    """`handle` answers any request whose path begins with /v2. `secret` is the installation's, which seals tokens and uploads."""
+
+    def __init__(self, *, store: Store, blobs: BlobStore, clock: Clock, site: Site, secret: bytes, authorise: Authorise) -> None:
+        self._store = store
+        self._access = Access(site=site, clock=clock, secret=secret, authorise=authorise)
+        self._listing = Listing(store=store, access=self._access)
+        content = Blobs(store=store, blobs=blobs, clock=clock, access=self._access)
+        manifests = Manifests(store=store, blobs=blobs, clock=clock, access=self._access)
+        uploads = Uploads(store=store, blobs=blobs, clock=clock, access=self._access, secret=secret)
+        self._handlers: Mapping[Kind, Mapping[str, Handler]] = {
+            Kind.BLOB: {"GET": content.get, "HEAD": content.head, "DELETE": content.delete},
+            Kind.MANIFEST: {"GET": manifests.get, "HEAD": manifests.get, "PUT": manifests.put, "DELETE": manifests.delete},
+            Kind.UPLOADS: {"POST": uploads.start},
+            Kind.UPLOAD: {"GET": uploads.status, "PATCH": uploads.append, "PUT": uploads.finish, "DELETE": uploads.cancel},
+            Kind.TAGS: {"GET": self._listing.tags, "HEAD": self._listing.tags},
+            Kind.REFERRERS: {"GET": self._listing.referrers, "HEAD": self._listing.referrers},
+        }
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            response = await self._answer(request)
+        except RegistryError as error:
+            response = rendered(error)
+        except AwsError as error:
+            response = rendered(told(error))
+        except StoreUnavailable as error:
+            log.error("%s %s: the store cannot be written: %s", request.method, request.path, error)
+            response = rendered(Unavailable(f"the registry cannot write at present: {error}"))
+        except (ConnectionError, ClientPayloadError, TimeoutError):
+            # The client went away; there is nobody to answer. What it had uploaded is kept.
+            raise
+        except OSError as error:
+            log.error("%s %s: %s", request.method, request.path, error)
+            response = rendered(Unavailable(f"the registry cannot write at present: {_cause(error)}"))
+        if not response.prepared:
+            response.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
+        return response
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        found = route(request.path)
+        principal = self._access.identify(request)
+        await self._store.read_barrier()
+        if found.kind is Kind.BASE:
+            _check_method(request, found, ("GET", "HEAD"))
+            return web.Response(body=b"{}", content_type="application/json")
+        if found.kind is Kind.CATALOG:
+            _check_method(request, found, ("GET", "HEAD"))
+            return await self._listing.catalog(request, principal)
+        return await self._visit(request, principal, found)
+
+    async def _visit(self, request: web.BaseRequest, principal: Principal, found: Route) -> web.StreamResponse:
+        handlers = self._handlers[found.kind]
+        _check_method(request, found, handlers)
+        visit = Visit(
+            request=request,
+            principal=principal,
+            repository=self._access.repository(request, found.name),
+            name=found.name,
+            reference=found.reference,
+        )
+        return await handlers[request.method](visit)
+
+
+def _check_method(request: web.BaseRequest, found: Route, allowed: Mapping[str, Handler] | tuple[str, ...]) -> None:
+    if request.method not in allowed:
+        raise Unsupported(f"{request.method} is not supported for {found.kind.value}", headers={"Allow": ", ".join(sorted(allowed))})
+
+
+def _cause(error: OSError) -> str:
+    return "no space is left on its disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "its disk refuses"
