@@ -111,11 +111,6 @@ class _Signature(NamedTuple):
 Lookup = Callable[[str], Secret | None]
 
 
-def is_signed(query: str, headers: Iterable[tuple[str, str]]) -> bool:
-    """Whether a request carries a signature at all, right or wrong."""
-    return "X-Amz-Signature=" in query or any(name.lower() == "authorization" for name, _ in headers)
-
-
 def verify(request: SignedRequest, lookup: Lookup, now: float, *, unsigned_payload: bool = False) -> Identity:
     """Who signed `request`; `now` is epoch seconds, `unsigned_payload` allows UNSIGNED-PAYLOAD.
 
@@ -141,12 +136,6 @@ def verify(request: SignedRequest, lookup: Lookup, now: float, *, unsigned_paylo
     canonical = _canonical_request(request.method, request.path, query, headers, claim, payload)
     _check_signature(signature, canonical, timestamp, claim, secret)
     return Identity(claim.access_key_id, claim.region, claim.service, claim.signed_headers, False)
-
-
-def check_service(identity: Identity, service: str) -> None:
-    """Refuse a signature made for another service than the one asked; `service` is the API's signing name."""
-    if identity.service != service:
-        raise SignatureDoesNotMatch(f"Credential should be scoped to correct service: '{service}'. ")
 
 
 def sign(

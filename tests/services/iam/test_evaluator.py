@@ -404,7 +404,7 @@ CONTEXTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(
     st.lists(statements(principals=False), max_size=3),
     st.lists(statements(principals=True), max_size=2),
