@@ -3,7 +3,7 @@
 Reading a request checks it in one go and only says that something is wrong. This is the slow path behind it: it walks
 the raw value along the types once more, raises Serialization at the first value of a wrong type (AWS stops at that, too) and
 otherwise gathers every constraint that does not hold. What becomes of those is each API's own manner: most answer
-`N validation errors detected: …`, ECR names the first, EC2 tells missing from wrong.
+`N validation errors detected: …`, ECR names the first, EC2 tells missing from wrong, IAM has sentences for names and paths.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ class InvalidParameterValue(AwsError):
 
 def refusal(api: str, request: type[msgspec.Struct], raw: Any, fallback: str, *, lax: bool = False) -> AwsError:
     """The error for `raw`, which is no valid `request`. `lax`: scalars are text, as in forms. `fallback` tells what else was wrong."""
+    if raw is None:
+        return Serialization("The request body is not an object")
     try:
         found = list(_violations(_type_of(request), raw, "", lax))
     except Serialization as error:
@@ -247,6 +249,20 @@ def _ecr(found: list[Violation]) -> AwsError:
     return InvalidParameterException(f"Invalid parameter at '{path}' failed to satisfy constraint: '{constraint}'")
 
 
+_IAM_WORDS: Mapping[str, str] = {
+    r"[\w+=,.@-]+": "It must contain only alphanumeric characters and/or the following: +=,.@_-",
+    r"(\u002F)|(\u002F[\u0021-\u007E]+\u002F)": (
+        "It must begin and end with / and contain only alphanumeric characters and/or / characters."
+    ),
+}
+
+
+def _iam(found: list[Violation]) -> AwsError:
+    path, _, constraint = found[0]
+    words = _IAM_WORDS.get(constraint.removeprefix("Member must satisfy regular expression pattern: "))
+    return Validation(f"The specified value for {path} is invalid. {words}") if words else _coral(Validation)(found)
+
+
 def _ec2(found: list[Violation]) -> AwsError:
     path, value, constraint = found[0]
     name = re.sub(r"\.(\d+)\.member\b", r".\1", path)
@@ -255,7 +271,7 @@ def _ec2(found: list[Violation]) -> AwsError:
     return InvalidParameterValue(f"Value ({_shown(value)}) for parameter {name} is invalid. {constraint}")
 
 
-_MANNERS: Mapping[str, Manner] = {"ecs": _coral(InvalidParameterException), "ecr": _ecr, "ec2": _ec2}
+_MANNERS: Mapping[str, Manner] = {"ecs": _coral(InvalidParameterException), "ecr": _ecr, "ec2": _ec2, "iam": _iam}
 
 
 def _quoted(value: Any) -> str:
