@@ -14,14 +14,12 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
+from longshore.aws.canonical import canonical_path, canonical_query, signing_key
 from longshore.aws.errors import AwsError
 from longshore.aws.sigv4 import (
     Secret,
     SignedRequest,
-    canonical_path,
-    canonical_query,
     sign,
-    signing_key,
     verify,
 )
 

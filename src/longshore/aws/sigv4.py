@@ -20,8 +20,19 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
-from urllib.parse import quote, unquote, unquote_plus
+from urllib.parse import unquote
 
+from longshore.aws.canonical import (
+    ALGORITHM,
+    TERMINATOR,
+    Claim,
+    canonical_pairs,
+    canonical_query,
+    canonical_request,
+    folded,
+    signature_of,
+    string_to_sign,
+)
 from longshore.aws.errors import (
     AwsError,
     IncompleteSignature,
@@ -31,8 +42,6 @@ from longshore.aws.errors import (
     SignatureDoesNotMatch,
 )
 
-ALGORITHM = "AWS4-HMAC-SHA256"
-TERMINATOR = "aws4_request"
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 EMPTY_SHA256 = sha256(b"").hexdigest()
 #: how far a client's clock may be from ours
@@ -49,10 +58,6 @@ _TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _REGION = re.compile(r"[a-z0-9-]{1,32}")
 _SERVICE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
-_PLAIN_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9_~.-]*)+/?")
-#: pairs whose escapes are exactly the ones canonicalisation would write
-_UNIT = r"(?:[A-Za-z0-9_.~-]|%(?:[0189A-F][0-9A-F]|2[0-9A-CF]|3[A-F]|40|5[B-E]|60|7[B-DF]))*"
-_CANONICAL_QUERY = re.compile(rf"{_UNIT}={_UNIT}(?:&{_UNIT}={_UNIT})*")
 
 
 class ExpiredToken(AwsError):
@@ -95,19 +100,6 @@ class Identity(NamedTuple):
     presigned: bool
 
 
-class _Signature(NamedTuple):
-    """A signature's claims, from the header or the query."""
-
-    access_key_id: str
-    #: YYYYMMDD
-    date: str
-    region: str
-    service: str
-    #: DATE/REGION/SERVICE/aws4_request
-    scope: str
-    signed_headers: tuple[str, ...]
-
-
 Lookup = Callable[[str], Secret | None]
 
 
@@ -133,7 +125,7 @@ def verify(request: SignedRequest, lookup: Lookup, now: float, *, unsigned_paylo
     _check_signed_headers(claim, headers)
     payload = _payload_hash(request, headers, unsigned_payload)
     query = canonical_query(request.query) if request.query else ""
-    canonical = _canonical_request(request.method, request.path, query, headers, claim, payload)
+    canonical = canonical_request(request.method, request.path, query, headers, claim, payload)
     _check_signature(signature, canonical, timestamp, claim, secret)
     return Identity(claim.access_key_id, claim.region, claim.service, claim.signed_headers, False)
 
@@ -165,10 +157,10 @@ def sign(
     if "host" not in values:
         raise ValueError("a signed request needs its Host header")
     scope = f"{timestamp[:8]}/{region}/{service}/{TERMINATOR}"
-    claim = _Signature(access_key_id, timestamp[:8], region, service, scope, tuple(sorted(values)))
+    claim = Claim(access_key_id, timestamp[:8], region, service, scope, tuple(sorted(values)))
     payload = values.get("x-amz-content-sha256") or sha256(body).hexdigest()
-    canonical = _canonical_request(method, path, canonical_query(query), values, claim, payload)
-    signature = _signature_of(_string_to_sign(canonical, timestamp, claim), claim, secret_access_key)
+    canonical = canonical_request(method, path, canonical_query(query), values, claim, payload)
+    signature = signature_of(string_to_sign(canonical, timestamp, claim), claim, secret_access_key)
     added["Authorization"] = (
         f"{ALGORITHM} Credential={access_key_id}/{scope}, SignedHeaders={';'.join(claim.signed_headers)}, Signature={signature}"
     )
@@ -186,17 +178,12 @@ def _single_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
         if key in values:
             if key in _SINGLE:
                 raise IncompleteSignature(f"The header '{key}' must not be repeated.")
-            value = f"{_folded(values[key])},{_folded(value)}"
+            value = f"{folded(values[key])},{folded(value)}"
         values[key] = value
     return values
 
 
-def _folded(value: str) -> str:
-    """The value as it is signed: blanks trimmed, and every run of them one blank."""
-    return " ".join(value.split())
-
-
-def _read_authorization(header: str, dated: bool) -> tuple[_Signature, str]:
+def _read_authorization(header: str, dated: bool) -> tuple[Claim, str]:
     """The claims and the signature. Clients end with the signature, so all before it repeats and is read once."""
     prefix, found, signature = header.partition("Signature=")
     if found and "," in signature:
@@ -210,7 +197,7 @@ def _read_authorization(header: str, dated: bool) -> tuple[_Signature, str]:
 
 
 @lru_cache(maxsize=4096)
-def _read_prefix(prefix: str) -> _Signature | None:
+def _read_prefix(prefix: str) -> Claim | None:
     """The claims in `AWS4-HMAC-SHA256 Credential=…, SignedHeaders=…`; None when one of them is missing or stands twice."""
     algorithm, _, rest = prefix.partition(" ")
     if algorithm != ALGORITHM:
@@ -226,7 +213,7 @@ def _read_prefix(prefix: str) -> _Signature | None:
     return _read_claim(parts["Credential"], parts["SignedHeaders"])
 
 
-def _read_claim(credential: str, signed_headers: str) -> _Signature:
+def _read_claim(credential: str, signed_headers: str) -> Claim:
     elements = credential.rsplit("/", 4)
     if len(elements) != 5:
         raise IncompleteSignature(
@@ -242,7 +229,7 @@ def _read_claim(credential: str, signed_headers: str) -> _Signature:
     names = tuple(signed_headers.split(";"))
     if "host" not in names:
         raise SignatureDoesNotMatch("'Host' must be a 'SignedHeader' in the AWS Authorization.")
-    return _Signature(access_key_id, date, region, service, f"{date}/{region}/{service}/{terminator}", names)
+    return Claim(access_key_id, date, region, service, f"{date}/{region}/{service}/{terminator}", names)
 
 
 def _incomplete(header: str, dated: bool) -> IncompleteSignature:
@@ -297,7 +284,7 @@ _QUERY_PARAMETERS = ("X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature", "
 
 
 def _verify_presigned(request: SignedRequest, headers: dict[str, str], lookup: Lookup, now: float, unsigned_payload: bool) -> Identity:
-    pairs = _canonical_pairs(request.query)
+    pairs = canonical_pairs(request.query)
     given = _presigned_parameters(pairs)
     if given["X-Amz-Algorithm"] != ALGORITHM:
         raise IncompleteSignature(f"Unsupported AWS 'algorithm': '{given['X-Amz-Algorithm']}'.")
@@ -313,7 +300,7 @@ def _verify_presigned(request: SignedRequest, headers: dict[str, str], lookup: L
     else:
         payload = _payload_hash(request, headers, unsigned_payload)
     query = "&".join([f"{name}={value}" for name, _, value in pairs if name != "X-Amz-Signature"])
-    canonical = _canonical_request(request.method, request.path, query, headers, claim, payload)
+    canonical = canonical_request(request.method, request.path, query, headers, claim, payload)
     _check_signature(given["X-Amz-Signature"], canonical, timestamp, claim, secret)
     return Identity(claim.access_key_id, claim.region, claim.service, claim.signed_headers, True)
 
@@ -347,7 +334,7 @@ def _expires_s(text: str) -> int:
 # ── the checks ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _secret_of(claim: _Signature, lookup: Lookup, token: str | None, now: float) -> Secret:
+def _secret_of(claim: Claim, lookup: Lookup, token: str | None, now: float) -> Secret:
     secret = lookup(claim.access_key_id)
     if secret is None:
         raise InvalidClientTokenId()
@@ -360,7 +347,7 @@ def _secret_of(claim: _Signature, lookup: Lookup, token: str | None, now: float)
     return secret
 
 
-def _check_scope_date(claim: _Signature, timestamp: str) -> None:
+def _check_scope_date(claim: Claim, timestamp: str) -> None:
     if claim.date != timestamp[:8]:
         raise SignatureDoesNotMatch(
             "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: "
@@ -395,7 +382,7 @@ def _stamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
-def _check_signed_headers(claim: _Signature, headers: dict[str, str]) -> None:
+def _check_signed_headers(claim: Claim, headers: dict[str, str]) -> None:
     """Every header named as signed was sent, and no x-amz- header was slipped in beside them."""
     for name in claim.signed_headers:
         if name not in headers:
@@ -418,82 +405,12 @@ def _payload_hash(request: SignedRequest, headers: dict[str, str], unsigned_payl
     return claimed if claimed is not None else actual
 
 
-def _check_signature(signature: str, canonical: str, timestamp: str, claim: _Signature, secret: Secret) -> None:
-    to_sign = _string_to_sign(canonical, timestamp, claim)
-    expected = _signature_of(to_sign, claim, secret.secret_access_key)
+def _check_signature(signature: str, canonical: str, timestamp: str, claim: Claim, secret: Secret) -> None:
+    to_sign = string_to_sign(canonical, timestamp, claim)
+    expected = signature_of(to_sign, claim, secret.secret_access_key)
     if not _SIGNATURE.fullmatch(signature) or not hmac.compare_digest(expected, signature):
         words = " ".join((SignatureDoesNotMatch.__doc__ or "").split())
         raise SignatureDoesNotMatch(
             f"{words}\n\nThe Canonical String for this request should have been\n'{canonical}'\n\n"
             f"The String-to-Sign should have been\n'{to_sign}'\n"
         )
-
-
-# ── canonical forms ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _canonical_request(method: str, path: str, query: str, headers: dict[str, str], claim: _Signature, payload: str) -> str:
-    names = claim.signed_headers
-    lines = "\n".join([f"{name}:{headers[name]}" for name in names])
-    if "  " in lines or ": " in lines or " \n" in lines or lines[-1] == " " or not lines.replace("\n", "", len(names) - 1).isprintable():
-        lines = "\n".join([f"{name}:{_folded(headers[name])}" for name in names])
-    uri = "/" if path in ("/", "") else canonical_path(path, claim.service)
-    return f"{method}\n{uri}\n{query}\n{lines}\n\n{';'.join(names)}\n{payload}"
-
-
-def canonical_path(path: str, service: str) -> str:
-    """The path as it is signed: normalised and encoded once more on top of how it was sent; for S3 neither."""
-    if service == "s3":
-        return quote(unquote(path, errors="surrogateescape"), safe="/-_.~", errors="surrogateescape")
-    if _PLAIN_PATH.fullmatch(path):
-        return path
-    segments: list[str] = []
-    for segment in path.split("/"):
-        if segment == "..":
-            segments[-1:] = []
-        elif segment not in ("", "."):
-            segments.append(quote(segment, safe="-_.~", errors="surrogateescape"))
-    trailing = "/" if segments and path.endswith("/") else ""
-    return f"/{'/'.join(segments)}{trailing}"
-
-
-def canonical_query(query: str) -> str:
-    """Pairs decoded, encoded in the one way of RFC 3986 and sorted."""
-    return "&".join(["".join(pair) for pair in _canonical_pairs(query)])
-
-
-def _canonical_pairs(query: str) -> list[tuple[str, str, str]]:
-    """(name, "=", value), canonically encoded and sorted by name, then value."""
-    if not query:
-        return []
-    if _CANONICAL_QUERY.fullmatch(query):
-        return sorted([pair.partition("=") for pair in query.split("&")])
-    pairs = []
-    for pair in query.split("&"):
-        if pair:
-            name, _, value = pair.partition("=")
-            pairs.append((_encoded(name), "=", _encoded(value)))
-    return sorted(pairs)
-
-
-def _encoded(text: str) -> str:
-    return quote(unquote_plus(text, errors="surrogateescape"), safe="-_.~", errors="surrogateescape")
-
-
-def _string_to_sign(canonical: str, timestamp: str, claim: _Signature) -> str:
-    digest = sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
-    return f"{ALGORITHM}\n{timestamp}\n{claim.scope}\n{digest}"
-
-
-def _signature_of(string_to_sign: str, claim: _Signature, secret_access_key: str) -> str:
-    key = signing_key(secret_access_key, claim.date, claim.region, claim.service)
-    return hmac.digest(key, string_to_sign.encode(), "sha256").hex()
-
-
-@lru_cache(maxsize=1024)
-def signing_key(secret_access_key: str, date: str, region: str, service: str) -> bytes:
-    """The key of one day, region and service; kept under the secret itself, so a replaced secret cannot meet an old key."""
-    key = f"AWS4{secret_access_key}".encode()
-    for part in (date, region, service, TERMINATOR):
-        key = hmac.digest(key, part.encode(), "sha256")
-    return key
