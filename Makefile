@@ -20,7 +20,8 @@ up: setup ## Start the platform in the background (ARGS="--port 4567 …" is pas
 down: ## Stop the platform
 	@if [ -x $(BIN)/longshore ]; then $(BIN)/longshore down $(ARGS) || [ $$? -eq 3 ]; else echo "nothing is installed here, so nothing runs from here"; fi
 
-check: setup ## Lint, types, import contracts and the fast tests
+check: ## Lint, types, import contracts and the fast tests (no engines needed)
+	@tools/setup.sh --no-engines
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -34,7 +35,8 @@ test: setup ## Everything: what `check` does and the tests with real engines
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q $(ARGS)
 
-format: setup ## Put the code into its one form
+format: ## Put the code into its one form
+	@tools/setup.sh --no-engines
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
