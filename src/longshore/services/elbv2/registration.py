@@ -33,12 +33,12 @@ def register(tx: Tx, group: TargetGroup, targets: Iterable[shapes.TargetDescript
     for description in targets:
         target = _resolve(tx, group, description, now, owner)
         known = tx.get(TARGETS, target_key(group.arn, target.id, target.port))
+        if known is None and tx.count(TARGETS, "target_group", group.arn) >= TARGETS_PER_TARGET_GROUP:
+            raise TooManyTargets
         if known is None or known.deregistered_at is not None or known.address != target.address:
             tx.put(TARGETS, target)
         elif known.owner != owner and owner:
             tx.put(TARGETS, msgspec.structs.replace(known, owner=owner))
-    if tx.count(TARGETS, "target_group", group.arn) > TARGETS_PER_TARGET_GROUP:
-        raise TooManyTargets
 
 
 def deregister(tx: Tx, group: TargetGroup, targets: Iterable[shapes.TargetDescription], now: float) -> None:
