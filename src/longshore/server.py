@@ -220,7 +220,9 @@ class Server:
 def _cannot_listen(config: ServerConfig, problem: OSError) -> CannotStart:
     where = f"{config.host}:{config.port}"
     if problem.errno == errno.EADDRINUSE:
-        return CannotStart(f"another program listens on {where}", f"stop it, or choose another --port (`ss -ltnp 'sport = :{config.port}'` names it)")
+        return CannotStart(
+            f"another program listens on {where}", f"stop it, or choose another --port (`ss -ltnp 'sport = :{config.port}'` names it)"
+        )
     if problem.errno in (errno.EACCES, errno.EPERM):
         return CannotStart(f"this user may not listen on {where}", "choose a --port above 1023, or run as root")
     return CannotStart(f"cannot listen on {where}: {problem.strerror}", "choose another --port or --host")

@@ -49,9 +49,7 @@ class Controller(Protocol):
 class Loop:
     """Runs one controller until cancelled."""
 
-    def __init__(
-        self, controller: Controller, store: Store, clock: Clock, ids: Ids, *, workers: int = 4, resync_s: float = 300.0
-    ) -> None:
+    def __init__(self, controller: Controller, store: Store, clock: Clock, ids: Ids, *, workers: int = 4, resync_s: float = 300.0) -> None:
         self._controller = controller
         self._store = store
         self._clock = clock

@@ -58,7 +58,9 @@ class Answer(web.StreamResponse):
             f"Content-Length: {len(self._answer_body)}\r\nDate: {rfc822_formatted_time()}\r\nServer: Longshore\r\n"
         ]
         lines.extend(f"{name}: {value}\r\n" for name, value in self._answer_headers)
-        lines.append("Connection: close\r\n\r\n" if self._answer_close else "Connection: keep-alive\r\n\r\n" if request.version < (1, 1) else "\r\n")
+        lines.append(
+            "Connection: close\r\n\r\n" if self._answer_close else "Connection: keep-alive\r\n\r\n" if request.version < (1, 1) else "\r\n"
+        )
         head = "".join(lines).encode("latin-1")
         transport.write(head if request.method == "HEAD" else head + self._answer_body)
         if transport.get_write_buffer_size() > 262_144:

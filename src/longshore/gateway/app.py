@@ -139,9 +139,7 @@ class Gateway:
             base_url=f"{request.scheme}://{request.host}",
             secret_for_signing=self._signing_secret,
         )
-        self._access.authorise(
-            operation, call, parsed, secure=request.secure, user_agent=request.headers.get("User-Agent", "")
-        )
+        self._access.authorise(operation, call, parsed, secure=request.secure, user_agent=request.headers.get("User-Agent", ""))
         await self._note_use(identified, call.region)
         await self._store.read_barrier()
         response = await operation.handle(call, parsed)

@@ -40,9 +40,7 @@ class Access:
         if principal.is_root and resource_account(resource) in ("", principal.account_id):
             return None
         context: dict[str, Sequence[str]] = dict(
-            global_context(
-                principal, now=self._clock.now(), region=region, source_ip=source_ip, secure=secure, user_agent=user_agent
-            )
+            global_context(principal, now=self._clock.now(), region=region, source_ip=source_ip, secure=secure, user_agent=user_agent)
         )
         context.update(conditions or {})
         decision = decide(self._policies.of(principal), (), action, resource, context, principal)

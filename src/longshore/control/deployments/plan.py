@@ -289,7 +289,12 @@ def _is_stuck(snapshot: Snapshot, primary: Rollout, stop: list[StopTask], start:
     mine = [member for member in snapshot.members if member.deployment_id == primary.id]
     old = len(snapshot.members) - len(mine)
     waiting = any(member.phase in (Phase.STARTING, Phase.WARMING) for member in snapshot.members)
-    return old > 0 and len(mine) < snapshot.desired and not waiting and upper_limit(snapshot.desired, snapshot.maximum_percent) <= len(snapshot.members)
+    return (
+        old > 0
+        and len(mine) < snapshot.desired
+        and not waiting
+        and upper_limit(snapshot.desired, snapshot.maximum_percent) <= len(snapshot.members)
+    )
 
 
 # ── the circuit breaker ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -158,6 +158,8 @@ def _endpoints(reader: Reader, service: Service, task: Task) -> Iterable[Endpoin
         if group is None or container is None:
             continue
         target_id = instance.ec2_instance_id if group.target_type == "instance" else instance.address
-        port = next((b.host_port for b in container.network_bindings if b.container_port == lb.container_port and b.protocol == "tcp"), None)
+        port = next(
+            (b.host_port for b in container.network_bindings if b.container_port == lb.container_port and b.protocol == "tcp"), None
+        )
         if port is not None and target_id:
             yield Endpoint(group.arn, target_id, port)

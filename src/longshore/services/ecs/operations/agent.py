@@ -1,0 +1,95 @@
+"""What agents ask and report: where their sockets are, and what became of tasks and containers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from longshore.aws.shapes import ecs as shapes
+from longshore.services.call import Call
+from longshore.services.ecs.api import api
+from longshore.services.ecs.errors import InvalidParameterException
+from longshore.services.ecs.lookup import definition_of_arn, find_cluster, find_task
+from longshore.services.ecs.model import TASKS, Task
+from longshore.services.ecs.reports import apply_container_report, apply_report
+from longshore.store.base import Reader, Tx
+
+ACCEPTED = "ACCEPT"
+
+
+def _instance_resource(call: Call, request: shapes.DiscoverPollEndpointRequest) -> Iterable[str]:
+    return (request.container_instance or "*",)
+
+
+def _cluster_resource(call: Call, request: Any) -> Iterable[str]:
+    name = request.cluster or "default"
+    return (name if name.startswith("arn:") else call.arn("ecs", f"cluster/{name}"),)
+
+
+@api.operation("DiscoverPollEndpoint", resource=_instance_resource)
+async def discover_poll_endpoint(call: Call, request: shapes.DiscoverPollEndpointRequest) -> shapes.DiscoverPollEndpointResponse:
+    """Bases of the control and telemetry sockets, on the address the agent itself used; it appends `/ws`."""
+    return shapes.DiscoverPollEndpointResponse(
+        endpoint=f"{call.base_url}/acs/", telemetry_endpoint=f"{call.base_url}/tcs/", service_connect_endpoint=f"{call.base_url}/sc/"
+    )
+
+
+@api.operation("SubmitTaskStateChange", resource=_cluster_resource)
+async def submit_task_state_change(call: Call, request: shapes.SubmitTaskStateChangeRequest) -> shapes.SubmitTaskStateChangeResponse:
+    """Raises InvalidParameterException for a task nobody knows: the agent then forgets the report instead of repeating it."""
+    now = call.clock.now()
+
+    def report(tx: Tx) -> None:
+        task = _reported_task(tx, call, request.cluster, request.task)
+        changed = apply_report(task, request, now, _essential(tx, task))
+        if changed is not task:
+            tx.put(TASKS, changed)
+
+    await call.store.transact(report)
+    return shapes.SubmitTaskStateChangeResponse(acknowledgment=ACCEPTED)
+
+
+@api.operation("SubmitContainerStateChange", resource=_cluster_resource)
+async def submit_container_state_change(
+    call: Call, request: shapes.SubmitContainerStateChangeRequest
+) -> shapes.SubmitContainerStateChangeResponse:
+    """The older way of reporting: one container, without the task's own state."""
+    change = shapes.ContainerStateChange(
+        container_name=request.container_name,
+        runtime_id=request.runtime_id,
+        exit_code=request.exit_code,
+        network_bindings=request.network_bindings,
+        reason=request.reason,
+        status=request.status,
+    )
+
+    def report(tx: Tx) -> None:
+        task = _reported_task(tx, call, request.cluster, request.task)
+        changed = apply_container_report(task, change)
+        if changed is not task:
+            tx.put(TASKS, changed)
+
+    await call.store.transact(report)
+    return shapes.SubmitContainerStateChangeResponse(acknowledgment=ACCEPTED)
+
+
+@api.operation("SubmitAttachmentStateChanges", resource=_cluster_resource)
+async def submit_attachment_state_changes(
+    call: Call, request: shapes.SubmitAttachmentStateChangesRequest
+) -> shapes.SubmitAttachmentStateChangesResponse:
+    """Tasks have no attachments here yet, so there is nothing to write down; agents want it acknowledged all the same."""
+    find_cluster(call.store, call, request.cluster)
+    return shapes.SubmitAttachmentStateChangesResponse(acknowledgment=ACCEPTED)
+
+
+def _reported_task(reader: Reader, call: Call, cluster: str | None, task: str | None) -> Task:
+    found = find_task(reader, call, find_cluster(reader, call, cluster), task or "")
+    if found is None:
+        raise InvalidParameterException("The task is not known.")
+    return found
+
+
+def _essential(reader: Reader, task: Task) -> frozenset[str]:
+    definition = definition_of_arn(reader, task.spec.task_definition_arn)
+    containers = (definition.definition.container_definitions if definition else None) or ()
+    return frozenset(container.name or "" for container in containers if container.essential is not False)

@@ -1,0 +1,195 @@
+"""A task as its agent is told of it: the payload of the agent protocol (§3), made of the task and its definition. Pure.
+
+Overrides of environment, cpu and memory are laid over here; only a command may travel as an override. Everything Docker
+is to know beyond the protocol's own fields goes as JSON text in `dockerConfig` (docker_settings.py).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from longshore.aws.shapes import ecs as shapes
+from longshore.services.call import Site
+from longshore.services.ecs.docker_settings import config_of, host_config_of
+from longshore.services.ecs.model import Task, TaskDefinition
+
+#: Docker API version that containers are created with; every engine since 2017 speaks it
+DOCKER_API_VERSION = "1.32"
+_ECR_HOST = re.compile(r"(?P<account>[0-9]{12})\.dkr[.-]ecr\.(?P<region>[a-z0-9-]+)\.(?P<domain>[a-z0-9.-]+)(:[0-9]+)?/")
+
+
+def task_payload(task: Task, definition: TaskDefinition, site: Site) -> dict[str, Any]:
+    wanted = definition.definition
+    overrides = {override.name: override for override in _container_overrides(task)}
+    containers = [
+        _container(task, wanted, container, overrides.get(container.name), site) for container in wanted.container_definitions or ()
+    ]
+    payload: dict[str, Any] = {
+        "arn": task.arn,
+        "taskClusterArn": task.cluster_arn,
+        "family": definition.family,
+        "version": str(definition.revision),
+        "desiredStatus": "RUNNING",
+        "overrides": "{}",
+        "containers": containers,
+        "volumes": [_volume(volume) for volume in wanted.volumes or ()],
+        "taskDefinitionAccountId": task.arn.split(":")[4],
+        "launchType": task.spec.launch_type,
+        "networkMode": wanted.network_mode or "bridge",
+        "group": task.spec.group,
+        "serviceName": task.spec.group.removeprefix("service:") if task.spec.service_arn else "",
+        "zone": task.availability_zone,
+    }
+    cpu, memory = _task_size(task, wanted)
+    if cpu:
+        payload["cpu"] = cpu / 1024
+    if memory:
+        payload["memory"] = memory
+    if wanted.pid_mode:
+        payload["pidMode"] = wanted.pid_mode
+    if wanted.ipc_mode:
+        payload["ipcMode"] = wanted.ipc_mode
+    return payload
+
+
+def _container_overrides(task: Task) -> tuple[shapes.ContainerOverride, ...]:
+    overrides = task.spec.overrides
+    return (overrides.container_overrides or ()) if overrides is not None else ()
+
+
+def _task_size(task: Task, definition: shapes.TaskDefinition) -> tuple[int, int]:
+    """(cpu units, memory MiB) of the task as a whole, 0 for no limit. Both are whole numbers since registration."""
+    overrides = task.spec.overrides
+    cpu = (overrides.cpu if overrides else None) or definition.cpu or "0"
+    memory = (overrides.memory if overrides else None) or definition.memory or "0"
+    return int(cpu), int(memory)
+
+
+def _container(
+    task: Task,
+    definition: shapes.TaskDefinition,
+    container: shapes.ContainerDefinition,
+    override: shapes.ContainerOverride | None,
+    site: Site,
+) -> dict[str, Any]:
+    name = container.name or ""
+    memory = (override.memory if override else None) or container.memory
+    reservation = (override.memory_reservation if override else None) or container.memory_reservation
+    cpu = override.cpu if override and override.cpu is not None else container.cpu
+    command = override.command if override and override.command is not None else container.command
+    known = next((known for known in task.status.containers if known.name == name), None)
+    told: dict[str, Any] = {
+        "name": name,
+        "image": container.image or "",
+        "cpu": cpu or 0,
+        "memory": memory or 0,
+        "essential": container.essential is not False,
+        "command": list(command or ()),
+        "entryPoint": list(container.entry_point or ()),
+        "environment": _environment(container, override),
+        "portMappings": [_port_mapping(mapping) for mapping in container.port_mappings or ()],
+        "mountPoints": [
+            {"sourceVolume": point.source_volume or "", "containerPath": point.container_path or "", "readOnly": bool(point.read_only)}
+            for point in container.mount_points or ()
+        ],
+        "volumesFrom": [
+            {"sourceContainer": source.source_container or "", "readOnly": bool(source.read_only)}
+            for source in container.volumes_from or ()
+        ],
+        "links": list(container.links or ()),
+        "overrides": "{}",
+        "dockerConfig": {
+            "version": DOCKER_API_VERSION,
+            "config": msgspec.json.encode(config_of(container)).decode(),
+            "hostConfig": msgspec.json.encode(host_config_of(container, definition.network_mode or "bridge", memory, reservation)).decode(),
+        },
+        "containerArn": known.arn if known else "",
+    }
+    told.update(_optional(container, site))
+    return told
+
+
+def _optional(container: shapes.ContainerDefinition, site: Site) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    if container.depends_on:
+        told["dependsOn"] = [{"containerName": d.container_name, "condition": d.condition} for d in container.depends_on]
+    if container.start_timeout is not None:
+        told["startTimeout"] = container.start_timeout
+    if container.stop_timeout is not None:
+        told["stopTimeout"] = container.stop_timeout
+    if container.health_check is not None and container.health_check.command[0] != "NONE":
+        told["healthCheckType"] = "docker"
+    if container.restart_policy is not None and container.restart_policy.enabled:
+        told["restartPolicy"] = msgspec.to_builtins(container.restart_policy)
+    if container.environment_files:
+        told["environmentFiles"] = [{"value": file.value, "type": file.type} for file in container.environment_files]
+    if container.secrets:
+        told["secrets"] = [_secret(secret) for secret in container.secrets]
+    authentication = registry_authentication(container.image or "", site)
+    if authentication is not None:
+        told["registryAuthentication"] = authentication
+    return told
+
+
+def _environment(container: shapes.ContainerDefinition, override: shapes.ContainerOverride | None) -> dict[str, str]:
+    environment = {pair.name or "": pair.value or "" for pair in container.environment or ()}
+    if override is not None:
+        environment.update({pair.name or "": pair.value or "" for pair in override.environment or ()})
+    return environment
+
+
+def _port_mapping(mapping: shapes.PortMapping) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "containerPort": mapping.container_port or 0,
+        "hostPort": mapping.host_port or 0,
+        "protocol": mapping.protocol or "tcp",
+    }
+    if mapping.container_port_range:
+        told["containerPortRange"] = mapping.container_port_range
+    return told
+
+
+def _secret(secret: shapes.Secret) -> dict[str, Any]:
+    provider = "asm" if ":secretsmanager:" in secret.value_from else "ssm"
+    return {
+        "name": secret.name,
+        "valueFrom": secret.value_from,
+        "provider": provider,
+        "type": "ENVIRONMENT_VARIABLE",
+        "target": "CONTAINER",
+    }
+
+
+def _volume(volume: shapes.Volume) -> dict[str, Any]:
+    name = volume.name or ""
+    if volume.docker_volume_configuration is not None:
+        configuration = volume.docker_volume_configuration
+        return {
+            "name": name,
+            "type": "docker",
+            "dockerVolumeConfiguration": {
+                "scope": configuration.scope or "task",
+                "autoprovision": bool(configuration.autoprovision),
+                "driver": configuration.driver or "local",
+                "driverOpts": configuration.driver_opts or {},
+                "labels": configuration.labels or {},
+            },
+        }
+    if volume.efs_volume_configuration is not None:
+        return {"name": name, "type": "efs", "efsVolumeConfiguration": msgspec.to_builtins(volume.efs_volume_configuration)}
+    source = volume.host.source_path if volume.host is not None else None
+    return {"name": name, "type": "host", "host": {"sourcePath": source} if source else {}}
+
+
+def registry_authentication(image: str, site: Site) -> dict[str, Any] | None:
+    """How to log in for an image of this installation's own registry; None for images from elsewhere."""
+    account, region = site.account_id, site.region
+    named = _ECR_HOST.match(image)
+    if named is not None and image.split("/", 1)[0].endswith(f".{site.domain}:{site.port}"):
+        account, region = named["account"], named["region"]
+    elif image.split("/", 1)[0] not in (f"127.0.0.1:{site.port}", f"localhost:{site.port}"):
+        return None
+    return {"type": "ecr", "ecrAuthData": {"registryId": account, "region": region, "endpointOverride": "", "useExecutionRole": False}}

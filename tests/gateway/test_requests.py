@@ -1,0 +1,144 @@
+"""The way of a request through the gateway: who is let in, what is refused, and in whose words."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from msgspec.structs import replace
+
+from longshore.gateway.app import MOST_BODY, Gateway
+from longshore.services.iam.identities import ensure_root
+from longshore.store.base import Store
+
+from .conftest import ACCOUNT, Client
+
+
+def code_of(body: bytes) -> str:
+    return str(json.loads(body)["__type"])
+
+
+async def test_a_signed_request_is_answered_with_its_request_id(client: Client) -> None:
+    answer = await client.query("Action=GetCallerIdentity&Version=2011-06-15")
+    assert answer.status == 200
+    assert f"<Arn>arn:aws:iam::{ACCOUNT}:root</Arn>" in answer.text
+    assert answer.headers["x-amzn-RequestId"] in answer.text
+
+
+async def test_an_unsigned_request_learns_nothing(client: Client) -> None:
+    async with client.session.post(client.url + "/", data=b"Action=GetCallerIdentity&Version=2011-06-15") as answer:
+        assert answer.status == 403
+        assert "MissingAuthenticationToken" in await answer.text()
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ({"secret": "wrong"}, "InvalidSignatureException"),
+        ({"key": "AKIAUNKNOWNUNKNOWN00"}, "UnrecognizedClientException"),
+        ({"skew_s": -16 * 60}, "InvalidSignatureException"),
+        ({"skew_s": 16 * 60}, "InvalidSignatureException"),
+        ({"sent_body": b'{"clusters":["other"]}'}, "InvalidSignatureException"),
+        ({"tamper": {"X-Amz-Target": "AmazonEC2ContainerServiceV20141113.DeleteCluster"}}, "InvalidSignatureException"),
+    ],
+    ids=["wrong secret", "unknown key", "too old", "from the future", "another body", "another operation"],
+)
+async def test_a_signature_that_does_not_hold_is_refused(client: Client, change: dict[str, object], code: str) -> None:
+    answer = await client.json("ListClusters", **change)
+    assert answer.status in (400, 403)
+    assert code_of(answer.body) == code
+
+
+async def test_a_signature_for_one_service_opens_no_other(client: Client) -> None:
+    headers = {"X-Amz-Target": "AmazonEC2ContainerServiceV20141113.ListClusters", "Content-Type": "application/x-amz-json-1.1"}
+    answer = await client.send(b"{}", headers, service="ecr")
+    assert code_of(answer.body) == "InvalidSignatureException"
+    assert "scoped to correct service: 'ecs'" in answer.text
+
+
+async def test_an_operation_not_served_is_refused_by_name(client: Client) -> None:
+    answer = await client.json("CreateCapacityProvider")
+    assert (answer.status, code_of(answer.body)) == (400, "UnknownOperationException")
+    assert "CreateCapacityProvider" in answer.text
+    answer = await client.query("Action=AssumeRole&Version=2011-06-15")
+    assert answer.status == 400
+    assert "<Code>InvalidAction</Code>" in answer.text
+    assert "AssumeRole" in answer.text
+
+
+async def test_an_operation_nobody_has_is_refused(client: Client) -> None:
+    assert code_of((await client.json("MakeCoffee")).body) == "UnknownOperationException"
+    assert "<Code>InvalidAction</Code>" in (await client.query("Action=MakeCoffee&Version=2011-06-15")).text
+    assert "<Code>InvalidAction</Code>" in (await client.query("Version=2011-06-15")).text
+
+
+async def test_a_version_of_another_api_is_not_taken_for_this_one(client: Client) -> None:
+    answer = await client.query("Action=DescribeLoadBalancers&Version=2012-06-01", service="elasticloadbalancing")
+    assert "<Code>InvalidAction</Code>" in answer.text
+
+
+@pytest.mark.parametrize("body", [b"", b"nonsense", b"[1]", b'{"clusters": 7}', b'{"clusters": ["a"', b"\xff\xfe", b'{"clusters": [1]}'])
+async def test_a_malformed_body_is_a_clear_error(client: Client, body: bytes) -> None:
+    answer = await client.json("DescribeClusters", body)
+    assert answer.status in (200, 400)
+    if answer.status == 400:
+        assert code_of(answer.body) in ("SerializationException", "InvalidParameterException")
+
+
+async def test_unknown_members_are_ignored_as_aws_does(client: Client) -> None:
+    assert (await client.json("DescribeClusters", b'{"clusters": ["a"], "somethingNew": {"x": 1}}')).status == 200
+
+
+async def test_a_body_over_the_limit_is_refused_before_it_is_read(client: Client) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(client.url.rsplit(":", 1)[1]))
+    writer.write(
+        b"POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: AmazonEC2ContainerServiceV20141113.ListClusters\r\n"
+        b"Content-Length: %d\r\n\r\n" % (MOST_BODY + 1)
+    )
+    status = await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+    assert b"413" in status
+
+
+async def test_a_header_over_the_limit_is_refused(client: Client) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(client.url.rsplit(":", 1)[1]))
+    writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 100_000 + b"\r\n\r\n")
+    status = await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+    assert b" 400 " in status or b" 431 " in status
+
+
+async def test_connections_are_kept_and_closed_when_draining(client: Client, gateway: Gateway) -> None:
+    first = await client.query("Action=GetCallerIdentity&Version=2011-06-15")
+    assert "Connection" not in first.headers
+    gateway.drain()
+    last = await client.query("Action=GetCallerIdentity&Version=2011-06-15")
+    assert (last.status, last.headers["Connection"]) == (200, "close")
+
+
+async def test_a_user_without_a_policy_may_ask_who_it_is_and_nothing_else(client: Client, store: Store) -> None:
+    await client.query("Action=CreateUser&Version=2010-05-08&UserName=ann", service="iam")
+    made = (await client.query("Action=CreateAccessKey&Version=2010-05-08&UserName=ann", service="iam")).text
+    key = made.split("<AccessKeyId>")[1].split("<")[0]
+    secret = made.split("<SecretAccessKey>")[1].split("<")[0]
+    assert (await client.query("Action=GetCallerIdentity&Version=2011-06-15", key=key, secret=secret)).status == 200
+    denied = await client.json("ListClusters", key=key, secret=secret)
+    assert (denied.status, code_of(denied.body)) == (400, "AccessDeniedException")
+    assert f"User: arn:aws:iam::{ACCOUNT}:user/ann is not authorized to perform: ecs:ListClusters" in denied.text
+
+
+async def test_a_key_switched_off_is_nobodys(client: Client, store: Store) -> None:
+    from longshore.services.iam.model import ACCESS_KEYS
+
+    await store.transact(lambda tx: ensure_root(tx, ACCOUNT, "AKIAOTHEROTHEROTHER0", "othersecret", 0.0))
+    key = store.get(ACCESS_KEYS, "AKIAOTHEROTHEROTHER0")
+    assert key is not None
+    await store.transact(lambda tx: tx.put(ACCESS_KEYS, replace(key, status="Inactive")))
+    answer = await client.json("ListClusters", key="AKIAOTHEROTHEROTHER0", secret="othersecret")
+    assert code_of(answer.body) == "UnrecognizedClientException"
+
+
+async def test_the_well_known_keys_work_in_dev_mode_only(client: Client) -> None:
+    answer = await client.json("ListClusters", key="test", secret="test")
+    assert code_of(answer.body) == "UnrecognizedClientException"
