@@ -43,7 +43,7 @@ class Controller(Protocol):
         """Every key there is to look at: for the start and each resync."""
 
     async def reconcile(self, key: str) -> float | None:
-        """Bring `key` one step nearer to what is wanted; returns seconds until it should be looked at again, or None for "when something changes"."""
+        """Bring `key` a step nearer to what is wanted; returns seconds until it is to be looked at again, None: when something changes."""
 
 
 class Loop:

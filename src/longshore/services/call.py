@@ -39,6 +39,8 @@ class Site:
     #: port of the gateway, which is the registry's port too
     port: int
     dev: bool = False
+    #: seconds after RUNNING at which a task counts as healthy when nothing checks its health, as long as ECS waits
+    warm_up_s: float = 40.0
     #: suffix of registry and load-balancer host names
     domain: str = "localhost"
 
