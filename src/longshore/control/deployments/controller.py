@@ -134,13 +134,9 @@ def _stop_tasks(tx: Tx, service: Service, todo: Plan, now: float) -> None:
         stopped.append(task.arn)
         log.info("(service %s) stops %s: %s", service.name, task.arn, stop.reason)
     if draining:
-        append_event(tx, service, event_words.draining(service.name, _primary_id(tx, service), draining), now)
+        append_event(tx, service, event_words.draining_connections(service.name, _primary_id(tx, service), draining), now)
     if stopped:
-        append_event(tx, service, event_words.stopped(service.name, task_ids(stopped)), now)
-
-
-def task_ids(arns: Iterable[str]) -> list[str]:
-    return [arn.rsplit("/", 1)[-1] for arn in arns]
+        append_event(tx, service, event_words.stopped_tasks(service.name, stopped), now)
 
 
 def _primary_id(tx: Tx, service: Service) -> str:
@@ -188,16 +184,16 @@ def _roll_back(tx: Tx, service: Service, todo: Plan, now: float, deployment_id: 
 def _tell(tx: Tx, service: Service, todo: Plan, launched: Launched, now: float) -> None:
     name, primary = service.name, _primary_id(tx, service)
     if launched.task_arns:
-        append_event(tx, service, event_words.started(name, task_ids(launched.task_arns)), now)
+        append_event(tx, service, event_words.started_tasks(name, launched.task_arns), now)
         log.info("(service %s) starts %d tasks: %s", name, len(launched.task_arns), todo.start_reason)
     if launched.refused and launched.refused != service.refusal:
         append_event(tx, service, launched.refused, now)
         log.info("%s", launched.refused)
     sentences = {
         "completed": lambda: event_words.deployment_completed(name, primary),
-        "steady": lambda: event_words.steady(name),
+        "steady": lambda: event_words.steady_state(name),
         "stuck": lambda: event_words.stuck(name),
-        "struggling": lambda: event_words.struggling(name),
+        "struggling": lambda: event_words.cannot_start_consistently(name),
         "failed": lambda: event_words.deployment_failed(name, todo.fail),
         "rolling back": lambda: event_words.rolling_back(name, todo.fail, todo.roll_back_to),
     }

@@ -21,7 +21,7 @@ from longshore.services.ecs.model import (
     revision_key,
 )
 from longshore.services.ecs.new_task import new_task, placed
-from longshore.services.ecs.placement import PlacementRequest, place_all, required_names
+from longshore.services.ecs.placement import NO_INSTANCES, Placement, PlacementRequest, place_all, required_names
 from longshore.store.base import Tx
 
 #: ids drawn per task for its containers; a definition has at most ten
@@ -61,7 +61,7 @@ def launch(tx: Tx, service: Service, count: int, drawn: Drawn, now: float) -> La
     deployment = next((d for d in tx.list(DEPLOYMENTS, "service", service.arn) if d.status == "PRIMARY"), None)
     definition = _definition(tx, deployment.task_definition_arn) if deployment else None
     if deployment is None or definition is None:
-        return Launched(refused=event_words.cannot_place(service.name, "The task definition of the service does not exist."))
+        return Launched(refused=event_words.no_place(service.name, "The task definition of the service does not exist."))
     spec = _spec(service, deployment, definition, now)
     prefix = service.cluster_arn.replace(":cluster/", ":task/", 1)
     tasks = [
@@ -80,7 +80,7 @@ def launch(tx: Tx, service: Service, count: int, drawn: Drawn, now: float) -> La
     for task, placement in zip(tasks, place_all(request, fleet_for(tx, service.cluster_arn, request), count), strict=False):
         instance = tx.get(CONTAINER_INSTANCES, placement.instance_arn) if placement.instance_arn else None
         if instance is None:
-            return Launched(tuple(made), event_words.unplaceable(service.name, placement))
+            return Launched(tuple(made), event_words.no_place(service.name, refusal_sentence(placement)))
         tx.put(TASKS, placed(task, instance))
         made.append(task.arn)
     return Launched(tuple(made))
@@ -110,6 +110,13 @@ def _spec(service: Service, deployment: Deployment, definition: TaskDefinition, 
         deployment_id=deployment.id,
         enable_execute_command=service.spec.enable_execute_command,
     )
+
+
+def refusal_sentence(placement: Placement) -> str:
+    """Why there is no place, as the closest instance says it."""
+    if placement.closest is None or placement.reason == NO_INSTANCES:
+        return event_words.NO_INSTANCES
+    return event_words.closest_instance(placement.closest, placement.reason)
 
 
 def task_tags(service: Service, definition: TaskDefinition) -> tuple[Tag, ...]:

@@ -80,7 +80,7 @@ def _step(tx: Tx, service_arn: str, now: float) -> None:
         for group_arn, count in Counter(change.endpoint.target_group_arn for change in changes).items():
             some = [change for change in changes if change.endpoint.target_group_arn == group_arn]
             if _apply(tx, service, verb, group_arn, some, now):
-                words = event_words.registered if verb == "register" else event_words.deregistered
+                words = event_words.registered_targets if verb == "register" else event_words.deregistered_targets
                 append_event(tx, service, words(service.name, count, group_arn), now)
     _let_go(tx, service, todo, now)
 
