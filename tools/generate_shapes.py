@@ -5,9 +5,10 @@
 
 Per structure reachable from a served operation there is one frozen Struct: snake_case members with their wire names, and,
 where it is reachable from an input, the model's constraints (lengths, patterns, ranges, enumerations, required members).
-Structures that only ever go out are loose: every member is optional and nothing is checked. For the query and ec2
-protocols the module also holds a table per input structure (how forms are read) and a function per output structure
-(straight-line XML). Patterns are Java's: they are anchored and translated, and what cannot be is dropped with a note.
+Structures that only ever go out are loose: every member is optional and nothing is checked but that a union says one
+thing. For the query and ec2 protocols the module also holds a table per input structure (how forms are read) and a
+function per output structure (straight-line XML). Patterns are Java's: they are anchored and translated, and what cannot
+be is dropped with a note.
 """
 
 from __future__ import annotations
@@ -216,6 +217,8 @@ class Types:
                 renames.append(f"{member!r}: {wire_name!r}")
         base = "frozen=True, kw_only=True, omit_defaults=True, gc=False"
         rename = f", rename={{{', '.join(renames)}}}" if renames else ""
+        if shape.get("union"):
+            lines += ["", "    def __post_init__(self) -> None:", "        one_of(self)"]
         body = "\n".join(lines) or "    pass"
         return f"class {name}(Struct, {base}{rename}):\n{body}\n"
 
@@ -424,7 +427,7 @@ def header(service: Service, body: str) -> str:
     lines += [f"from msgspec import {used('Meta', 'Struct')}", ""]
     if service.speaks_xml:
         lines.append("from longshore.aws.protocol import form")
-    protocol_names = used("ErrorShape", "Integer", "Long", "Members", "Model", "Node", "OperationShape", "Out")
+    protocol_names = used("ErrorShape", "Integer", "Long", "Members", "Model", "Node", "OperationShape", "Out", "one_of")
     lines.append(f"from longshore.aws.protocol.model import {protocol_names}")
     xml_names = ", ".join(name for name in ("base64", "boolean", "escape", "iso8601") if re.search(rf"(?<![.\w]){name}\(", body))
     if xml_names:

@@ -69,6 +69,8 @@ def _draw_structure(draw: Any, shape: Shape, xml: bool, full: bool, depth: int) 
     required = [name for name in shape.members if name in shape.required_members]
     optional = [name for name in shape.members if name not in required and (depth < _MOST_DEPTH or _is_flat(shape.members[name]))]
     chosen = draw(st.lists(st.sampled_from(optional), unique=True, max_size=6)) if optional else []
+    if getattr(shape, "is_tagged_union", False):
+        chosen = [draw(st.sampled_from(list(shape.members)))]
     if full and not required and not chosen:
         chosen = (optional or list(shape.members))[:1]
     return {name: _draw(draw, shape.members[name], xml, full, depth + 1) for name in required + chosen}
@@ -105,7 +107,8 @@ def _strings(shape: Shape, xml: bool) -> st.SearchStrategy[str]:
     if pattern:
         found = st.from_regex(re.compile(pattern, re.ASCII), fullmatch=True)
         return found.filter(lambda text: least <= len(text) <= most and not text.endswith("\n"))
-    characters = st.characters(exclude_categories=("Cs", "Cc", "Cn") if xml else ("Cs",)) | st.sampled_from("\t\n\r&<>\"'% +.")
+    legible = st.characters(exclude_categories=("Cs", "Cc", "Cn")) if xml else st.characters(exclude_categories=("Cs",))
+    characters = legible | st.sampled_from("\t\n\r&<>\"'% +.")
     return st.text(characters, min_size=least, max_size=max(least, min(most, 12)))
 
 

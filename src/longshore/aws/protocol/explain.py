@@ -51,7 +51,8 @@ def refusal(api: str, request: type[msgspec.Struct], raw: Any, fallback: str, *,
     except Serialization as error:
         return error
     if not found:
-        return Serialization(fallback)
+        # Without the decoder's own way of naming places.
+        return Serialization(fallback.split(" - at `$")[0])
     return _MANNERS.get(api, _coral(Validation))(found)
 
 

@@ -73,3 +73,9 @@ class ErrorShape:
 
     code: str
     status: int
+
+
+def one_of(union: msgspec.Struct) -> None:
+    """A union has exactly one member; botocore refuses to read any other. Raises ValueError, which reading makes a refusal."""
+    if sum(getattr(union, name) is not None for name in union.__struct_fields__) != 1:
+        raise ValueError(f"{type(union).__name__} must have one and only one member set")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from longshore.aws.protocol.model import ErrorShape, Integer, Long, Model, OperationShape
+from longshore.aws.protocol.model import ErrorShape, Integer, Long, Model, OperationShape, one_of
 
 AccessType = Literal["PUBLIC", "PRIVATE"]
 ApplicationProtocol = Literal["http", "http2", "grpc"]
@@ -1904,6 +1904,9 @@ class ServiceConnectContainerConfiguration(
 ):
     log_level: ServiceConnectContainerLogLevel | None = None
 
+    def __post_init__(self) -> None:
+        one_of(self)
+
 
 class ServiceConnectService(
     Struct,
@@ -2047,6 +2050,9 @@ class ServiceVolumeConfiguration(
 
 class SharingStrategy(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"nvidia_mps": "nvidiaMps"}):
     nvidia_mps: NvidiaMpsAllocation | None = None
+
+    def __post_init__(self) -> None:
+        one_of(self)
 
 
 class StartTaskRequest(
