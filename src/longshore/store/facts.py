@@ -12,28 +12,29 @@ from longshore.kit.resource import Kind
 
 T = TypeVar("T")
 
-_NOWHERE: frozenset[str] = frozenset()
-
 
 class Facts(NamedTuple):
     #: per index, in the order of `Kind.indexes`: the values under which it is found
-    places: tuple[frozenset[str], ...]
+    places: tuple[tuple[str, ...], ...]
     #: per total, in the order of `Kind.totals`: its group and what it adds there
     shares: tuple[tuple[str, tuple[int, ...]] | None, ...]
 
 
 def no_facts(kind: Kind[Any]) -> Facts:
     """The facts of a resource that does not exist."""
-    return Facts((_NOWHERE,) * len(kind.indexes), (None,) * len(kind.totals))
+    return Facts(((),) * len(kind.indexes), (None,) * len(kind.totals))
 
 
 def facts_of(kind: Kind[T], value: T) -> Facts:
-    places = []
+    places: list[tuple[str, ...]] = []
     for name, index in kind.indexes.items():
         found = index(value)
-        if isinstance(found, str):
+        if type(found) is tuple:
+            places.append(found)
+        elif isinstance(found, str):
             raise TypeError(f"index {name} of {kind!r} gives a string, not a collection of strings")
-        places.append(frozenset(found))
+        else:
+            places.append(tuple(found))
     shares: list[tuple[str, tuple[int, ...]] | None] = []
     for name, total in kind.totals.items():
         group = total.group(value)
@@ -62,9 +63,9 @@ class Ledger(ABC, Generic[T]):
         for name, left, entered in zip(self.index_names, was.places, now.places, strict=True):
             if left == entered:
                 continue
-            for value in left - entered:
+            for value in set(left).difference(entered):
                 self.leave(name, value, key)
-            for value in entered - left:
+            for value in set(entered).difference(left):
                 self.enter(name, value, key)
         for name, taken, given in zip(self.total_names, was.shares, now.shares, strict=True):
             if taken == given:

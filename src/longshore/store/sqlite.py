@@ -10,6 +10,7 @@ import asyncio
 import gc
 import logging
 import sqlite3
+import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,15 +31,20 @@ logger = logging.getLogger(__name__)
 
 FILE_NAME = "longshore.db"
 
+#: How soon a busy event loop gives way to the thread that commits. With Python's own 5 ms, a loop that never idles but looks for
+#: sockets every fraction of a millisecond keeps the thread from ever getting its turn: commits were measured to take seconds.
+GIVE_WAY_S = 5e-5
+
 #: Step n leads from format n to n + 1. Steps are never changed once released, only added.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
+        # With rowids on purpose: bodies are long for an index, and as rows in order of arrival they fill pages and append to them.
         """CREATE TABLE object (
                kind TEXT NOT NULL, key TEXT NOT NULL, revision INTEGER NOT NULL,
                schema INTEGER NOT NULL DEFAULT 1,  -- of the body, for changes that defaults cannot bridge
                body BLOB NOT NULL,
                PRIMARY KEY (kind, key)
-           ) WITHOUT ROWID""",
+           )""",
         """CREATE TABLE meta (
                id INTEGER PRIMARY KEY CHECK (id = 1),
                revision INTEGER NOT NULL, epoch INTEGER NOT NULL, format INTEGER NOT NULL
@@ -49,8 +55,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 
 #: In key order, in which the view takes them in quickest.
 SELECT = "SELECT key, revision, body FROM object WHERE kind = ? ORDER BY key"
-UPSERT = """INSERT INTO object (kind, key, revision, body) VALUES (?, ?, ?, ?)
+UPSERT = """INSERT INTO object (kind, key, revision, body) VALUES {}
             ON CONFLICT (kind, key) DO UPDATE SET revision = excluded.revision, body = excluded.body"""
+#: Rows per statement, to statement. Every statement lets go of the interpreter and has to queue for it again behind a busy event
+#: loop, so a batch is written with as few as possible, of few lengths, which are prepared once.
+UPSERTS = {rows: UPSERT.format(", ".join(["(?, ?, ?, ?)"] * rows)) for rows in (256, 64, 16, 4, 1)}
 DELETE = "DELETE FROM object WHERE kind = ? AND key = ?"
 META = "UPDATE meta SET revision = ?, epoch = ?"
 
@@ -61,11 +70,13 @@ class SqliteLog:
     def __init__(self, directory: Path, lock: DirectoryLock, *, most_pages: int | None = None) -> None:
         """`most_pages` bounds the file's size, in pages of 4 KiB."""
         self.path = directory / FILE_NAME
+        sys.setswitchinterval(min(GIVE_WAY_S, sys.getswitchinterval()))
         self._lock = lock
         self._most_pages = most_pages
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._connection: sqlite3.Connection | None = None
         self._closed = False
+        self._epoch = 0
 
     def __repr__(self) -> str:
         return str(self.path)
@@ -137,8 +148,10 @@ class SqliteLog:
         collecting = gc.isenabled()
         gc.disable()
         try:
-            revision, epoch = self._database.execute("SELECT revision, epoch FROM meta").fetchone()
-            for name, count in self._database.execute("SELECT kind, count(*) FROM object GROUP BY kind").fetchall():
+            view.revision, self._epoch = self._database.execute("SELECT revision, epoch FROM meta").fetchone()
+            by_kind = "SELECT kind, count(*), max(revision) FROM object GROUP BY kind"
+            for name, count, newest in self._database.execute(by_kind).fetchall():
+                view.revision = max(view.revision, newest)
                 if name in kinds:
                     self._load_kind(view, kinds[name])
                 else:
@@ -148,8 +161,7 @@ class SqliteLog:
         finally:
             if collecting:
                 gc.enable()
-        view.revision = revision
-        return epoch, unknown
+        return self._epoch, unknown
 
     def _load_kind(self, view: View, kind: Kind[Any]) -> None:
         decode = view.table(kind).decoder.decode
@@ -162,18 +174,27 @@ class SqliteLog:
 
     def _append(self, rows: list[Row], revision: int, epoch: int) -> None:
         database = self._database
-        written = [row for row in rows if row.body is not None]
-        deleted = [(row.kind, row.key) for row in rows if row.body is None]
         try:
+            if len(rows) == 1 and rows[0].body is not None and epoch == self._epoch:
+                # A lone write is one statement, its own transaction: `load` takes the newest revision from the rows, too.
+                database.execute(UPSERTS[1], rows[0])
+                return
             database.execute("BEGIN IMMEDIATE")
-            if written:
-                database.executemany(UPSERT, written)
-            if deleted:
+            self._upsert([row for row in rows if row.body is not None])
+            if deleted := [(row.kind, row.key) for row in rows if row.body is None]:
                 database.executemany(DELETE, deleted)
             database.execute(META, (revision, epoch))
             database.execute("COMMIT")
+            self._epoch = epoch
         except sqlite3.Error as error:
             self._give_up(error)
+
+    def _upsert(self, rows: list[Row]) -> None:
+        first = 0
+        for length, statement in UPSERTS.items():
+            while len(rows) - first >= length:
+                self._database.execute(statement, [column for row in rows[first : first + length] for column in row])
+                first += length
 
     def _wipe(self, revision: int, epoch: int) -> None:
         try:

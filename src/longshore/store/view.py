@@ -2,11 +2,15 @@
 
 One `Table` per kind: values by key, keys in order, secondary indexes, totals. Only the writer changes it, only after the commit,
 and without an await in between; readers therefore see whole revisions.
+
+An index or a total is built when it is first asked for and kept current from then on: a restart need not wait for all of them,
+and what nobody asks for costs nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from operator import add
 from typing import Any, TypeVar
 
 import msgspec
@@ -31,9 +35,10 @@ class Table(Ledger[T]):
         self.values: dict[str, T] = {}
         self.revisions: dict[str, int] = {}
         self.keys = Keys()
-        self.indexes: dict[str, dict[str, Keys]] = {name: {} for name in kind.indexes}
-        #: per total and group: how many resources are in it, then the sums
-        self.totals: dict[str, dict[str, tuple[int, ...]]] = {name: {} for name in kind.totals}
+        #: those built so far: name -> value -> keys
+        self.indexes: dict[str, dict[str, Keys]] = {}
+        #: those built so far: name -> group -> how many resources are in it, then the sums
+        self.totals: dict[str, dict[str, tuple[int, ...]]] = {}
 
     def write(self, key: str, value: T | None, revision: int, was: Facts, now: Facts) -> None:
         """Store `value` (None: delete); `was` and `now` are the facts of what is there and of what comes."""
@@ -53,29 +58,34 @@ class Table(Ledger[T]):
         return self.nothing if value is None else facts_of(self.kind, value)
 
     def enter(self, index: str, value: str, key: str) -> None:
-        places = self.indexes[index]
+        places = self.indexes.get(index)
+        if places is None:
+            return
         keys = places.get(value)
         if keys is None:
             keys = places[value] = Keys()
         keys.add(key)
 
     def leave(self, index: str, value: str, key: str) -> None:
-        places = self.indexes[index]
+        places = self.indexes.get(index)
+        if places is None:
+            return
         keys = places[value]
         keys.remove(key)
         if not keys:
             del places[value]
 
     def add(self, total: str, group: str, members: int, amounts: tuple[int, ...]) -> None:
-        groups = self.totals[total]
+        groups = self.totals.get(total)
+        if groups is None:
+            return
         standing = groups.get(group)
         if standing is None:
             groups[group] = (members, *amounts)
-            return
-        if standing[0] + members == 0:
+        elif standing[0] + members == 0:
             del groups[group]
-            return
-        groups[group] = (standing[0] + members, *(a + b for a, b in zip(standing[1:], amounts, strict=True)))
+        else:
+            groups[group] = (standing[0] + members, *map(add, standing[1:], amounts))
 
     def found(self, index: str | None, value: str | None) -> Keys | None:
         """The ordered keys of the whole table, or of those under `value`; None when there are none."""
@@ -83,21 +93,44 @@ class Table(Ledger[T]):
             return self.keys
         if value is None:
             raise StoreError(f"no value given for index {index} of {self.kind!r}")
+        places = self.indexes.get(index)
+        if places is None:
+            places = self._build_index(index)
+        return places.get(value)
+
+    def _build_index(self, index: str) -> dict[str, Keys]:
         try:
-            return self.indexes[index].get(value)
+            values_of = self.kind.indexes[index]
         except KeyError:
             raise StoreError(f"{self.kind!r} has no index {index}") from None
+        self.indexes[index] = {}
+        for key in self.keys.page(None, None):
+            for value in set(values_of(self.values[key])):
+                self.enter(index, value, key)
+        return self.indexes[index]
 
     def page(self, index: str | None, value: str | None, after: str | None, limit: int | None) -> list[str]:
         keys = self.found(index, value)
         return [] if keys is None else keys.page(after, limit)
 
     def total(self, name: str, group: str) -> tuple[int, ...]:
+        groups = self.totals.get(name)
+        if groups is None:
+            groups = self._build_total(name)
+        standing = groups.get(group)
+        return (0,) * self.kind.totals[name].width if standing is None else standing[1:]
+
+    def _build_total(self, name: str) -> dict[str, tuple[int, ...]]:
         try:
-            standing = self.totals[name].get(group)
+            total = self.kind.totals[name]
         except KeyError:
             raise StoreError(f"{self.kind!r} has no total {name}") from None
-        return (0,) * self.kind.totals[name].width if standing is None else standing[1:]
+        self.totals[name] = {}
+        for value in self.values.values():
+            group = total.group(value)
+            if group is not None:
+                self.add(name, group, 1, total.amounts(value))
+        return self.totals[name]
 
 
 class View:
@@ -143,9 +176,11 @@ class View:
         return self.table(kind).revisions.get(key, 0)
 
     def load(self, kind: Kind[T], key: str, value: T, revision: int) -> None:
-        """Take in a stored resource that is not there yet; quickest in key order."""
-        table = self.table(kind)
-        table.write(key, value, revision, table.nothing, facts_of(kind, value))
+        """Take in a stored resource; before anything is read, and quickest in key order."""
+        table = self.tables[kind]
+        table.values[key] = value
+        table.revisions[key] = revision
+        table.keys.add(key)
 
     def everything(self) -> Iterator[tuple[Kind[Any], str, Any]]:
         for kind, table in self.tables.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 
@@ -10,7 +12,7 @@ from longshore.store.base import AlreadyExists, Conflict, Store, StoreError, Tx
 from tests.store.parcels import PARCELS, TRUCKS, Parcel, Truck
 
 
-def put(*parcels: Parcel) -> object:
+def put(*parcels: Parcel) -> Callable[[Tx], None]:
     def write(tx: Tx) -> None:
         for parcel in parcels:
             tx.put(PARCELS, parcel)
@@ -197,7 +199,7 @@ async def test_mistakes_of_the_programmer_are_named(store: Store) -> None:
     with pytest.raises(StoreError, match="no value given for index depot"):
         store.list(PARCELS, "depot")
     with pytest.raises(TypeError, match="keeps Parcel, not Truck"):
-        await store.transact(lambda tx: tx.put(PARCELS, Truck("t")))  # type: ignore[arg-type]
+        await store.transact(lambda tx: tx.put(PARCELS, Truck("t")))  # type: ignore[misc]
 
 
 async def test_a_value_that_could_not_be_read_back_is_refused_when_it_is_written(store: Store) -> None:
@@ -213,7 +215,7 @@ async def test_a_coroutine_function_is_refused(store: Store) -> None:
         tx.put(PARCELS, Parcel("a"))
 
     with pytest.raises(TypeError, match="must be synchronous"):
-        await store.transact(wrong)
+        await store.transact(wrong)  # type: ignore[unused-coroutine]
     assert store.list(PARCELS) == []
 
 
