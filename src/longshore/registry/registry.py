@@ -6,7 +6,6 @@ errors of the distribution specification.
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -23,7 +22,7 @@ from longshore.registry.routes import Kind, Route, route
 from longshore.registry.uploads import Uploads
 from longshore.services.call import Principal, Site
 from longshore.store.base import Store, StoreUnavailable
-from longshore.store.blobs import BlobStore
+from longshore.store.blobs import BlobStore, BlobStoreFull
 
 log = logging.getLogger("longshore.registry")
 
@@ -59,12 +58,15 @@ class Registry:
         except StoreUnavailable as error:
             log.error("%s %s: the store cannot be written: %s", request.method, request.path, error)
             response = rendered(Unavailable(f"the registry cannot write at present: {error}"))
+        except BlobStoreFull as error:
+            log.error("%s %s: %s", request.method, request.path, error)
+            response = rendered(Unavailable(f"the registry cannot write at present: {error}"))
         except (ConnectionError, ClientPayloadError, TimeoutError):
             # The client went away; there is nobody to answer. What it had uploaded is kept.
             raise
         except OSError as error:
             log.error("%s %s: %s", request.method, request.path, error)
-            response = rendered(Unavailable(f"the registry cannot write at present: {_cause(error)}"))
+            response = rendered(Unavailable("the registry cannot reach its files at present"))
         if not response.prepared:
             response.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
         return response
@@ -97,7 +99,3 @@ class Registry:
 def _check_method(request: web.BaseRequest, found: Route, allowed: Mapping[str, Handler] | tuple[str, ...]) -> None:
     if request.method not in allowed:
         raise Unsupported(f"{request.method} is not supported for {found.kind.value}", headers={"Allow": ", ".join(sorted(allowed))})
-
-
-def _cause(error: OSError) -> str:
-    return "no space is left on its disk" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "its disk refuses"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from longshore.aws.errors import ServiceUnavailable
 from longshore.aws.pagination import page, seal, unseal
 from longshore.aws.shapes import ecr as shapes
 from longshore.services.call import Call
@@ -26,6 +27,7 @@ from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, Image, Repository, 
 from longshore.services.ecr.names import LARGEST_MANIFEST, checked_digest, checked_tag, described, digest_of
 from longshore.services.ecr.scope import repository_of, repository_resource, tag_conditions
 from longshore.store.base import Tx
+from longshore.store.blobs import BlobStoreFull
 
 _PAGE = 100
 _INVALID_TOKEN = "Invalid parameter at 'nextToken' failed to satisfy constraint: 'Invalid token'"
@@ -52,7 +54,10 @@ async def put_image(call: Call, request: shapes.PutImageRequest) -> shapes.PutIm
             f"Invalid parameter at 'imageManifest' failed to satisfy constraint: 'Invalid manifest: {error}'"
         ) from error
     digest = _digest(content, request.image_digest)
-    size = await call.blobs.put(content, digest)
+    try:
+        size = await call.blobs.put(content, digest)
+    except BlobStoreFull as error:
+        raise ServiceUnavailable(f"The image cannot be stored at present: {error}") from error
     push = Push(manifest=manifest, digest=digest, size=size, tags=tags, now=call.clock.now())
     image, repository = await call.store.transact(
         lambda tx: (record_push(tx, meant, push, again_is_error=True), find_repository(tx, meant))
