@@ -37,8 +37,8 @@ from longshore.gateway.identify import Identities
 from longshore.gateway.own import OwnRoutes
 from longshore.kit.clock import SystemClock
 from longshore.kit.ids import RandomIds
-from longshore.registry.collector import BlobCollector
-from longshore.registry.routes import Registry
+from longshore.registry.garbage import GarbageCollector
+from longshore.registry.registry import Registry
 from longshore.services.call import Site
 from longshore.services.ec2 import model as ec2_model
 from longshore.services.ec2.defaults import ensure_default_network
@@ -54,6 +54,9 @@ from longshore.store.sqlite import open_store
 log = logging.getLogger("longshore.server")
 
 KINDS = (*ecs_model.KINDS, *ecr_model.KINDS, *elbv2_model.KINDS, *ec2_model.KINDS, *iam_model.KINDS)
+#: seconds after RUNNING at which a task without any health check counts as healthy: as in ECS, and in --dev mode
+WARM_UP_S = 40.0
+DEV_WARM_UP_S = 2.0
 #: how long requests that have begun may take when the server stops
 DRAIN_S = 8.0
 
@@ -101,6 +104,7 @@ class Server:
             endpoint=config.endpoint,
             port=config.port,
             dev=config.dev,
+            warm_up_s=DEV_WARM_UP_S if config.dev else WARM_UP_S,
         )
         self._undo: list[Callable[[], Awaitable[Any]]] = []
         self._jobs: list[asyncio.Task[Any]] = []
@@ -137,7 +141,7 @@ class Server:
         self.balancer = Balancer(store, clock, ids, site, config.data_dir / "run" / "haproxy", config.haproxy)
         identities, access = Identities(store, clock, site), Access(store, clock)
         sessions = AgentSessions(store, clock, ids, site, identities, access)
-        registry = Registry(store, blobs, clock, ids, site, secret, access.denial)
+        registry = Registry(store=store, blobs=blobs, clock=clock, site=site, secret=secret, authorise=access.denial)
         gateway = Gateway(
             store=store, blobs=blobs, clock=clock, ids=ids, site=site, identities=identities, access=access, signing_secret=secret
         )
@@ -155,11 +159,12 @@ class Server:
             Deployments(store, clock, ids, site),
             Targets(store, clock, ids),
             Expiry(store, clock),
-            BlobCollector(store, blobs, clock),
             self.balancer,
         ]
         for controller in controllers:
             self._jobs.append(asyncio.create_task(Loop(controller, store, clock, ids).run(), name=controller.name))
+        collector = GarbageCollector(store=store, blobs=blobs, clock=clock)
+        self._jobs.append(asyncio.create_task(collector.run(), name="garbage"))
         self._jobs.append(asyncio.create_task(preload(), name="preload"))
         self._undo.append(self._end_jobs)
         gc.collect()

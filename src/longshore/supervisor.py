@@ -59,6 +59,7 @@ class _Supervisor:
         self._ids = RandomIds()
         self._parts: list[_Part] = []
         self._changed = asyncio.Event()
+        self._started_at = time.time()
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -200,7 +201,7 @@ class _Supervisor:
             parts.append(PartState(name="haproxy", pid=haproxy))
         return State(
             pid=os.getpid(),
-            started_at=time.time(),
+            started_at=self._started_at,
             endpoint=server.endpoint if server else agents[0].endpoint,
             registry=server.registry if server else "",
             load_balancers=self._load_balancers(),

@@ -147,9 +147,13 @@ class Gateway:
         return rendered
 
     async def _note_use(self, identified: Identified, region: str) -> None:
+        """A use that cannot be written down is no reason to refuse a request that needs no writing."""
         now = self._clock.now()
         if self._uses.note(identified.principal.access_key_id, now, identified.service, region):
-            await self._uses.write(now)
+            try:
+                await self._uses.write(now)
+            except StoreUnavailable as error:
+                log.warning("when %s was last used could not be written: %s", identified.principal.access_key_id, error)
 
     def _error(self, codec: Any, model: Model, error: AwsError, request_id: str) -> Answer:
         status, body, content_type, headers = codec.render_error(model, error, request_id)

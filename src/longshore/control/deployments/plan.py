@@ -204,10 +204,11 @@ def _stops(snapshot: Snapshot, primary: Rollout) -> list[StopTask]:
     floor = lower_limit(snapshot.desired, snapshot.minimum_percent)
     healthy = sum(1 for member in snapshot.members if member.phase is Phase.HEALTHY)
     stops: list[StopTask] = []
-    # 1. more of the primary than wanted
-    surplus = len(mine) - snapshot.desired
+    # 1. more of the primary than wanted; the unhealthy are no surplus: their replacement may be on its way
+    counted = [member for member in mine if member.phase is not Phase.UNHEALTHY]
+    surplus = len(counted) - snapshot.desired
     if surplus > 0:
-        for member in _victims(mine)[:surplus]:
+        for member in _victims(counted)[:surplus]:
             stops.append(StopTask(member.arn, _scaling_reason(member)))
             healthy -= member.phase is Phase.HEALTHY
     stopped = {stop.arn for stop in stops}
@@ -239,7 +240,7 @@ def _victims(members: list[Member]) -> list[Member]:
     """The order in which surplus tasks go: not serving before serving, then from the fullest zone, then the youngest."""
     remaining = sorted(members, key=lambda m: (-m.created_at, m.arn))
     per_zone = Counter(member.zone for member in remaining)
-    rank = {Phase.STARTING: 0, Phase.UNHEALTHY: 0, Phase.WARMING: 1, Phase.HEALTHY: 2}
+    rank = {Phase.STARTING: 0, Phase.UNHEALTHY: 1, Phase.WARMING: 1, Phase.HEALTHY: 2}
     order: list[Member] = []
     while remaining:
         lowest = min(rank[member.phase] for member in remaining)

@@ -1,0 +1,193 @@
+"""A platform without processes: the real store (in memory), the real controllers and loops, a stepped clock.
+
+The test plays the agents and the balancer: it says which tasks run, end or become healthy, and reads what was decided from
+the store, above all the service's event log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from msgspec.structs import replace
+
+from longshore.aws.shapes import ecs as shapes
+from longshore.control.deployments.controller import Deployments
+from longshore.control.loop import Loop
+from longshore.control.targets.controller import Targets
+from longshore.kit.clock import SteppedClock
+from longshore.kit.ids import SeededIds
+from longshore.services.call import Site
+from longshore.services.ecs import model as ecs
+from longshore.services.elbv2 import model as elbv2
+from longshore.store.base import Store, Tx
+from longshore.store.memory import memory_store
+
+ACCOUNT, REGION = "123456789012", "us-east-1"
+CLUSTER = f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/default"
+SERVICE = f"arn:aws:ecs:{REGION}:{ACCOUNT}:service/default/web"
+GROUP = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:targetgroup/web/0123456789abcdef"
+LISTENER = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:listener/app/web/0123456789abcdef/0123456789abcdef"
+
+
+class Stage:
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.clock = SteppedClock()
+        self.ids = SeededIds(7)
+        self.site = Site(ACCOUNT, REGION, ("us-east-1a", "us-east-1b"), "http://127.0.0.1:4566", 4566)
+
+    # ── what there is ──
+
+    async def instance(self, number: int, zone: str, *, cpu: int = 4096, memory_mib: int = 8192) -> None:
+        arn = f"arn:aws:ecs:{REGION}:{ACCOUNT}:container-instance/default/{number:032x}"
+        row = ecs.ContainerInstance(
+            arn=arn,
+            cluster_arn=CLUSTER,
+            ec2_instance_id=f"i-{number:017x}",
+            registered_at=self.clock.now(),
+            capacity=ecs.Capacity(cpu, memory_mib),
+            attributes=(ecs.Attribute("ecs.availability-zone", f"{REGION}{zone}"),),
+            address=f"127.0.1.{number}",
+            availability_zone=f"{REGION}{zone}",
+            agent_connected=True,
+        )
+        await self.store.transact(lambda tx: tx.put(ecs.CONTAINER_INSTANCES, row))
+
+    async def definition(self, revision: int, *, memory: int = 64, cpu: int = 0) -> str:
+        arn = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/web:{revision}"
+        container = shapes.ContainerDefinition(
+            name="main", image="web:1", memory=memory, cpu=cpu, essential=True, port_mappings=(shapes.PortMapping(container_port=80, host_port=0),)
+        )
+        definition = shapes.TaskDefinition(task_definition_arn=arn, family="web", revision=revision, container_definitions=(container,))
+        row = ecs.TaskDefinition(arn=arn, family="web", revision=revision, definition=definition)
+        await self.store.transact(lambda tx: tx.put(ecs.TASK_DEFINITIONS, row))
+        return arn
+
+    async def service(self, definition_arn: str, desired: int, *, balanced: bool = False, **spec: object) -> None:
+        load_balancers = (shapes.LoadBalancer(target_group_arn=GROUP, container_name="main", container_port=80),) if balanced else ()
+        wanted = ecs.ServiceSpec(definition_arn, desired, load_balancers=load_balancers, **spec)  # type: ignore[arg-type]
+        row = ecs.Service(SERVICE, CLUSTER, "web", self.clock.now(), wanted)
+
+        def make(tx: Tx) -> None:
+            tx.put(ecs.CLUSTERS, ecs.Cluster(CLUSTER, "default", self.clock.now()))
+            tx.put(ecs.SERVICES, row)
+            tx.put(ecs.DEPLOYMENTS, self._deployment(definition_arn, 1))
+            if balanced:
+                tx.put(elbv2.TARGET_GROUPS, elbv2.TargetGroup(GROUP, "web", "HTTP", 80, "vpc-1", "instance", self.clock.now()))
+                action = elbv2.shapes.Action(type="forward", target_group_arn=GROUP)
+                lb = LISTENER.replace("listener/", "loadbalancer/").rpartition("/")[0]
+                tx.put(elbv2.LISTENERS, elbv2.Listener(LISTENER, lb, 80, "HTTP", (action,)))
+
+        await self.store.transact(make)
+
+    def _deployment(self, definition_arn: str, number: int) -> ecs.Deployment:
+        return ecs.Deployment(f"ecs-svc/{number:019d}", SERVICE, definition_arn, self.clock.now(), self.clock.now())
+
+    async def change(self, change: Callable[[ecs.ServiceSpec], ecs.ServiceSpec]) -> None:
+        def write(tx: Tx) -> None:
+            service = tx.get(ecs.SERVICES, SERVICE)
+            assert service is not None
+            tx.put(ecs.SERVICES, replace(service, spec=change(service.spec)))
+
+        await self.store.transact(write)
+
+    async def deploy(self, definition_arn: str, number: int) -> None:
+        def write(tx: Tx) -> None:
+            service = tx.get(ecs.SERVICES, SERVICE)
+            assert service is not None
+            for old in tx.list(ecs.DEPLOYMENTS, "service", SERVICE):
+                tx.put(ecs.DEPLOYMENTS, replace(old, status="ACTIVE"))
+            tx.put(ecs.DEPLOYMENTS, self._deployment(definition_arn, number))
+            tx.put(ecs.SERVICES, replace(service, spec=replace(service.spec, task_definition_arn=definition_arn)))
+
+        await self.store.transact(write)
+
+    # ── what happens ──
+
+    def tasks(self, status: str | None = None) -> list[ecs.Task]:
+        found = self.store.list(ecs.TASKS)
+        return [task for task in found if status is None or task.last_status == status]
+
+    async def write_task(self, task: ecs.Task, **status: object) -> None:
+        await self.store.transact(lambda tx: tx.put(ecs.TASKS, replace(task, status=replace(task.status, **status))))
+
+    async def run_pending(self) -> None:
+        """Agents start what they were told."""
+        for task in self.tasks("PENDING"):
+            number = int(task.arn[-4:], 16)
+            container = replace(
+                task.status.containers[0], last_status="RUNNING", network_bindings=(ecs.NetworkBinding(80, 32768 + number % 20000),)
+            )
+            await self.write_task(task, last_status="RUNNING", started_at=self.clock.now(), containers=(container,))
+        await self.settle()
+
+    async def stop_stopping(self) -> None:
+        """Agents stop what they were told."""
+        for task in self.tasks("STOPPING"):
+            await self.write_task(task, last_status="STOPPED", stopped_at=self.clock.now())
+        await self.settle()
+
+    async def end(self, task: ecs.Task) -> None:
+        """A container dies by itself."""
+        await self.write_task(task, last_status="STOPPED", stopped_at=self.clock.now(), stop_code="EssentialContainerExited")
+        await self.settle()
+
+    async def balance(self, state: str = "healthy") -> None:
+        """The balancer probes what is registered and takes away what is deregistered."""
+
+        def write(tx: Tx) -> None:
+            for target in tx.list(elbv2.TARGETS):
+                if target.deregistered_at is not None:
+                    tx.delete(elbv2.TARGETS, elbv2.TARGETS.key(target))
+                else:
+                    tx.put(elbv2.TARGETS, replace(target, health=elbv2.TargetHealth(state, "", "", self.clock.now())))
+
+        await self.store.transact(write)
+        await self.settle()
+
+    async def settle(self) -> None:
+        """Let the controllers do all they can do now."""
+        calm = 0
+        revision = self.store.revision
+        while calm < 40:
+            await asyncio.sleep(0)
+            calm = calm + 1 if self.store.revision == revision else 0
+            revision = self.store.revision
+
+    async def step(self, seconds: float) -> None:
+        await self.clock.step(seconds)
+        await self.settle()
+
+    # ── what was said ──
+
+    def events(self) -> list[str]:
+        """The service's event log, oldest first, with ids made short and steady: task ids by order of birth."""
+        names = {task.arn.rsplit("/", 1)[-1]: f"t{number}" for number, task in enumerate(sorted(self.tasks(), key=self._birth), 1)}
+        lines = []
+        for event in self.store.list(ecs.SERVICE_EVENTS, "service", SERVICE):
+            line = event.message
+            for long, short in names.items():
+                line = line.replace(long, short)
+            lines.append(line.replace(GROUP, "web"))
+        return lines
+
+    def _birth(self, task: ecs.Task) -> tuple[float, str]:
+        return task.spec.created_at, task.arn
+
+
+@asynccontextmanager
+async def staged() -> AsyncIterator[Stage]:
+    store = memory_store((*ecs.KINDS, *elbv2.KINDS))
+    stage = Stage(store)
+    controllers = (Deployments(store, stage.clock, stage.ids, stage.site), Targets(store, stage.clock, stage.ids))
+    loops = [asyncio.create_task(Loop(controller, store, stage.clock, stage.ids).run()) for controller in controllers]
+    await stage.settle()
+    try:
+        yield stage
+    finally:
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        await store.close()
