@@ -35,6 +35,6 @@ def _key_of(token: str | None) -> str | None:
     if not token:
         return None
     try:
-        return base64.urlsafe_b64decode(token.encode("ascii")).decode()
+        return base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True).decode()
     except (UnicodeError, binascii.Error):
         raise InvalidPaginationToken from None

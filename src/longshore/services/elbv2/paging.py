@@ -24,7 +24,7 @@ def key_of(marker: str | None) -> str | None:
     if not marker:
         return None
     try:
-        return base64.urlsafe_b64decode(marker.encode("ascii")).decode()
+        return base64.b64decode(marker.encode("ascii"), altchars=b"-_", validate=True).decode()
     except (UnicodeError, binascii.Error):
         raise Validation(f"Invalid marker: '{marker}'") from None
 
