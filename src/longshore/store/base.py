@@ -124,7 +124,9 @@ class Store(Reader, Protocol):
         """
 
     def watch(self, *kinds: Kind[Any], index: str | None = None, value: str | None = None) -> Watch:
-        """Every later batch that touches one of `kinds`; with one kind, `index` and `value`: only changes from, to or under that index value.
+        """Every later batch that touches one of `kinds` (of any kind, where none is given).
+
+        With one kind, `index` and `value`: only changes from, to or under that index value.
 
         Subscribing and then listing without an await in between misses nothing.
         """

@@ -75,6 +75,14 @@ async def test_a_caller_that_gives_up_while_queued_writes_nothing(store: Store) 
     assert [parcel.name for parcel in store.list(PARCELS)] == ["a", "c"]
 
 
+async def test_closing_writes_what_is_queued_first(store: Store) -> None:
+    writes = [asyncio.ensure_future(store.transact(lambda tx, n=n: tx.put(PARCELS, Parcel(str(n))))) for n in range(3)]  # type: ignore[misc]
+    await asyncio.sleep(0)
+    await store.close()
+    assert [write.done() for write in writes] == [True] * 3
+    assert store.count(PARCELS) == 3
+
+
 async def test_an_older_lease_is_fenced_off(store: Store) -> None:
     first = await store.acquire_lease("deployments")
     other = await store.acquire_lease("placement")
