@@ -5,7 +5,7 @@ Small on purpose: the agent decides, the runtime does one thing at a time and te
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -17,6 +17,22 @@ class RuntimeFailure(Exception):
 
 class NoSuchContainer(RuntimeFailure):
     """There is no such container (any more)."""
+
+
+class NoSuchImage(RuntimeFailure):
+    """The image is not there: neither here nor, when it was asked for, in the registry."""
+
+
+class NotAllowed(RuntimeFailure):
+    """The registry wants other credentials."""
+
+
+class NameTaken(RuntimeFailure):
+    """Another container has this name."""
+
+
+class InUse(RuntimeFailure):
+    """An image or a volume that something else still needs."""
 
 
 class RuntimeUnavailable(RuntimeFailure):
@@ -50,9 +66,20 @@ class ContainerState(msgspec.Struct, frozen=True):
     ports: tuple[PublishedPort, ...] = ()
     ip_address: str = ""
 
+    @property
+    def is_running(self) -> bool:
+        return self.status in ("running", "paused", "restarting")
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status in ("exited", "dead")
+
 
 class RuntimeEvent(msgspec.Struct, frozen=True):
-    """Something happened to a container: start, die, oom, health_status, destroy. Events are hints; `inspect` is the truth."""
+    """Something happened to a container: start, die, oom, health_status, destroy. Events are hints; `inspect` is the truth.
+
+    The first event of every stream is `connected`: from here on nothing is missed, and what happened before may be asked for.
+    """
 
     container_id: str
     action: str
@@ -65,41 +92,81 @@ class RegistryAuth(msgspec.Struct, frozen=True):
     password: str
     server: str
 
+    def __repr__(self) -> str:
+        return f"RegistryAuth({self.username}@{self.server})"
+
+
+class LocalImage(msgspec.Struct, frozen=True):
+    """An image the engine holds."""
+
+    id: str
+    #: the registry digests it is known by, as repository@sha256:…; none when it was built here
+    digests: tuple[str, ...] = ()
+    size_bytes: int = 0
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """What a running container has used: since its start, except for memory."""
+
+    #: seconds since the epoch when it was read
+    at: float
+    cpu_ns: int
+    #: logical CPUs of the machine
+    cpus: int
+    memory_bytes: int
+    rx_bytes: int = 0
+    tx_bytes: int = 0
+    read_bytes: int = 0
+    written_bytes: int = 0
+
 
 class Runtime(Protocol):
+    """Every method raises RuntimeUnavailable when the engine does not answer and RuntimeFailure, or a kind of it, when it refuses."""
+
     async def version(self) -> str: ...
 
-    async def pull(self, image: str, auth: RegistryAuth | None) -> None: ...
+    async def pull(self, image: str, auth: RegistryAuth | None) -> None:
+        """Raises NoSuchImage and NotAllowed in the registry's words."""
 
-    async def image_digest(self, image: str) -> str | None:
-        """The registry digest of a local image (sha256:…), "" when it has none, None when the image is not there."""
+    async def image(self, image: str) -> LocalImage | None:
+        """The local image of that name, id or digest; None when it is not here."""
 
-    async def create(self, name: str, config: dict[str, Any]) -> str:
-        """Create from a Docker Engine create body ({…Config, "HostConfig": …}); returns the container's id."""
+    async def registry_digest(self, image: str, auth: RegistryAuth | None) -> str:
+        """The digest (sha256:…) its registry has for `image` now, without pulling it. Raises as `pull` does."""
 
-    async def start(self, container_id: str) -> None: ...
+    async def remove_image(self, image: str) -> None:
+        """Not when anything uses it (InUse); nothing happens when it is gone already."""
 
-    async def stop(self, container_id: str, timeout_s: int) -> None: ...
+    async def create(self, name: str, config: Mapping[str, Any]) -> str:
+        """Create from a Docker Engine create body ({…Config, "HostConfig": …}); returns the container's id.
 
-    async def remove(self, container_id: str) -> None: ...
+        Raises NameTaken and NoSuchImage.
+        """
 
-    async def inspect(self, container_id: str) -> ContainerState: ...
+    async def start(self, container_id: str) -> None:
+        """Also starts a container that has ended once more; nothing happens when it runs."""
 
-    async def list(self, labels: dict[str, str]) -> list[ContainerState]:
+    async def stop(self, container_id: str, timeout_s: int) -> None:
+        """The image's stop signal, and SIGKILL after `timeout_s`; returns when it has ended."""
+
+    async def remove(self, container_id: str) -> None:
+        """Kills it if it runs; its anonymous volumes go with it. Nothing happens when it is gone already."""
+
+    async def inspect(self, container_id: str) -> ContainerState:
+        """By id or name."""
+
+    async def containers(self, labels: dict[str, str]) -> list[ContainerState]:
         """Every container, running or not, that carries all of `labels`."""
 
-    async def create_volume(self, name: str, driver: str, options: dict[str, str], labels: dict[str, str]) -> None: ...
+    async def create_volume(self, name: str, driver: str, options: dict[str, str], labels: dict[str, str]) -> None:
+        """Nothing happens when it is there already."""
 
-    async def remove_volume(self, name: str) -> None: ...
+    async def remove_volume(self, name: str) -> None:
+        """Not when anything uses it (InUse); nothing happens when it is gone already."""
 
-    async def images(self) -> list[tuple[str, list[str], float, int]]:
-        """(image id, tags, created at, size in bytes) of local images."""
+    async def usage(self, container_id: str) -> Usage: ...
 
-    async def remove_image(self, image: str) -> None: ...
-
-    async def stats(self, container_id: str) -> dict[str, Any]:
-        """One sample of the engine's statistics."""
-
-    def events(self, labels: dict[str, str]) -> AsyncIterator[RuntimeEvent]: ...
+    def events(self, labels: dict[str, str]) -> AsyncIterator[RuntimeEvent]:
+        """Events of containers that carry all of `labels`, until the engine goes away (RuntimeUnavailable)."""
 
     async def close(self) -> None: ...

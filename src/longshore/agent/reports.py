@@ -1,0 +1,120 @@
+"""Telling the platform what has become of tasks, until it says that it has heard.
+
+Every report holds all that is known of a task, so a later one of the same status takes an earlier one's place; RUNNING is
+still sent before STOPPED. One task's reports go one after the other, ten tasks at a time. `InvalidParameterException` drops
+a report for good (the platform does not know the task); after anything else it is tried again (agent protocol §1.3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from longshore.agent.api import CallRefused, PlatformUnreachable, TaskChange
+from longshore.agent.pause import pause
+from longshore.kit.backoff import backoff_s
+from longshore.kit.clock import Clock
+from longshore.kit.ids import Ids
+
+log = logging.getLogger("longshore.agent")
+
+MOST_AT_ONCE = 10
+#: changes of containers in a task that does not run yet are gathered for so long
+GATHER_S = 5.0
+REASON_LENGTH = 1024
+_ORDER = ("PENDING", "RUNNING", "STOPPED")
+
+
+class Submits(Protocol):
+    async def submit_task_state_change(self, change: TaskChange) -> None: ...
+
+
+class Reporter:
+    def __init__(self, api: Submits, clock: Clock, ids: Ids, acknowledged: Callable[[str, str], None]) -> None:
+        """`acknowledged` is told the task's ARN and the status that was heard, or dropped for good."""
+        self._api = api
+        self._clock = clock
+        self._ids = ids
+        self._acknowledged = acknowledged
+        self._waiting: dict[str, dict[str, TaskChange]] = {}
+        self._workers: dict[str, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(MOST_AT_ONCE)
+        #: woken by `try_now` and by every new report
+        self._wakes: dict[str, asyncio.Event] = {}
+
+    def __repr__(self) -> str:
+        return f"Reporter({len(self._waiting)} tasks waiting)"
+
+    @property
+    def waiting(self) -> int:
+        """Tasks with something that was not heard yet."""
+        return len(self._waiting)
+
+    def submit(self, change: TaskChange) -> None:
+        reports = self._waiting.setdefault(change.task, {})
+        if change.status == "PENDING" and reports.keys() - {"PENDING"}:
+            return
+        if change.status != "PENDING":
+            reports.pop("PENDING", None)
+        reports[change.status] = change
+        wake = self._wakes.setdefault(change.task, asyncio.Event())
+        if change.status != "PENDING":
+            wake.set()
+        if change.task not in self._workers:
+            self._workers[change.task] = asyncio.create_task(self._work(change.task, wake), name=f"report:{change.task}")
+
+    def try_now(self) -> None:
+        """The platform is there again."""
+        for wake in self._wakes.values():
+            wake.set()
+
+    async def forget_all(self) -> None:
+        """Whatever was not heard is of no interest any more."""
+        workers = list(self._workers.values())
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        self._waiting.clear()
+
+    async def _work(self, arn: str, wake: asyncio.Event) -> None:
+        reports = self._waiting[arn]
+        failures = 0
+        try:
+            while reports:
+                status = min(reports, key=_ORDER.index)
+                if status == "PENDING":
+                    await pause(self._clock, GATHER_S, wake)
+                    status = min(reports, key=_ORDER.index)
+                wake.clear()
+                change = reports[status]
+                heard = await self._send(change)
+                if heard and reports.get(status) is change:
+                    del reports[status]
+                    self._acknowledged(arn, status)
+                failures = 0 if heard else failures + 1
+                if not heard:
+                    wait = backoff_s(failures - 1, self._ids.fraction(), first_s=1.0, most_s=30.0, factor=1.3)
+                    await pause(self._clock, wait, wake)
+        finally:
+            self._waiting.pop(arn, None)
+            self._workers.pop(arn, None)
+            self._wakes.pop(arn, None)
+
+    async def _send(self, change: TaskChange) -> bool:
+        """Whether it was heard, or is to be dropped."""
+        async with self._slots:
+            try:
+                await self._api.submit_task_state_change(change)
+            except CallRefused as error:
+                if error.code == "InvalidParameterException":
+                    log.warning("%s: report %s dropped: %s", change.task, change.status, error)
+                    return True
+                log.warning("%s: report %s not heard, another try follows: %s", change.task, change.status, error)
+                return False
+            except PlatformUnreachable as error:
+                log.info("%s: report %s waits: %s", change.task, change.status, error)
+                return False
+        log.info("%s: reported %s", change.task, change.status)
+        return True

@@ -1,0 +1,222 @@
+"""One agent, from its start to its end: `python -m longshore.main agent …` comes here.
+
+Journal → container engine → registration → tasks of the journal → sockets. A platform that does not know the instance any
+more (it was reset) is registered with anew, after everything of the old instance has been removed. On SIGTERM and SIGINT the
+sockets are closed and the containers run on, to be found again by the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+from pathlib import Path
+
+import aiohttp
+
+from longshore.agent.api import Api, CallRefused
+from longshore.agent.cleanup import Cleanup, Keeping
+from longshore.agent.container_spec import Place
+from longshore.agent.engine import Engine
+from longshore.agent.images import Images
+from longshore.agent.journal import Identity, Journal, JournalUnusable
+from longshore.agent.registration import RegistrationRefused, WrongAttributes, register
+from longshore.agent.session import ControlSession, Endpoints, InstanceUnknown
+from longshore.agent.sockets import Dialer
+from longshore.agent.telemetry import TelemetrySession
+from longshore.config import AgentConfig
+from longshore.kit.backoff import backoff_s
+from longshore.kit.clock import Clock, SystemClock
+from longshore.kit.ids import Ids, RandomIds
+from longshore.runtime.base import Runtime, RuntimeFailure
+
+log = logging.getLogger("longshore.agent")
+
+#: as the `docker_url` of an agent: containers exist in its memory only
+FAKE_ENGINE = "fake:"
+
+EXIT_OK = 0
+#: something that may be better the next time
+EXIT_FAILED = 1
+#: nothing a new start could mend; whoever supervises is not to try again
+EXIT_TERMINAL = 5
+
+
+def main(config: AgentConfig) -> int:
+    """Runs until SIGTERM or SIGINT; returns the exit code."""
+    return asyncio.run(_main(config))
+
+
+async def _main(config: AgentConfig) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        await run_agent(config, stop=stop)
+    except (WrongAttributes, RegistrationRefused) as error:
+        log.error("%s", error)
+        return EXIT_TERMINAL
+    except (CallRefused, AlreadyRunning, JournalUnusable) as error:
+        log.error("%s", error)
+        return EXIT_FAILED
+    return EXIT_OK
+
+
+class AlreadyRunning(Exception):
+    """Another agent works with the same data directory."""
+
+
+async def run_agent(
+    config: AgentConfig,
+    *,
+    stop: asyncio.Event,
+    runtime: Runtime | None = None,
+    clock: Clock | None = None,
+    ids: Ids | None = None,
+    keeping: Keeping | None = None,
+) -> None:
+    """Until `stop` is set. Raises what `registration.register` raises, AlreadyRunning and JournalUnusable."""
+    clock, ids = clock or SystemClock(), ids or RandomIds()
+    lock = _lock(config.data_dir)
+    own_runtime = runtime is None
+    runtime = runtime or _runtime(config.docker_url)
+    journal = Journal.open(config.data_dir / "journal")
+    try:
+        await Agent(config, runtime, journal, clock, ids, keeping or Keeping()).run(stop)
+    finally:
+        journal.close()
+        if own_runtime:
+            await runtime.close()
+        os.close(lock)
+
+
+class Agent:
+    def __init__(self, config: AgentConfig, runtime: Runtime, journal: Journal, clock: Clock, ids: Ids, keeping: Keeping) -> None:
+        self._config = config
+        self._runtime = runtime
+        self._journal = journal
+        self._clock = clock
+        self._ids = ids
+        self._keeping = keeping
+
+    async def run(self, stop: asyncio.Event) -> None:
+        work = asyncio.create_task(self._work(), name="agent")
+        stopping = asyncio.create_task(stop.wait(), name="agent:stop")
+        try:
+            await asyncio.wait((work, stopping), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            work.cancel()
+            outcome = (await asyncio.gather(work, stopping, return_exceptions=True))[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        log.info("agent %s stops; its tasks run on", self._config.name)
+
+    async def _work(self) -> None:
+        docker_version = await self._engine_version()
+        async with aiohttp.ClientSession() as http:
+            api = Api(http, self._config.endpoint, self._config.region, self._config.credentials, self._clock)
+            dialer = Dialer(api)
+            try:
+                while True:
+                    await self._be_instance(api, dialer, docker_version)
+            finally:
+                await dialer.close()
+
+    async def _engine_version(self) -> str:
+        failures = 0
+        while True:
+            try:
+                return await self._runtime.version()
+            except RuntimeFailure as error:
+                wait = backoff_s(failures, self._ids.fraction(), first_s=0.25, most_s=5.0)
+                failures += 1
+                log.warning("%s: %s; looking again in %.1f s", self._config.docker_url, error, wait)
+                await self._clock.sleep(wait)
+
+    async def _be_instance(self, api: Api, dialer: Dialer, docker_version: str) -> None:
+        """Register, and serve until the platform does not know the instance any more."""
+        images = Images(self._runtime, api, self._journal, self._clock, self._ids)
+        engine = Engine(self._config.instance_id, self._runtime, images, self._journal, api, self._clock, self._ids)
+        try:
+            place = await self._register(api, engine)
+            await engine.begin(place, self._config.cluster)
+            endpoints = Endpoints(api, self._config.cluster, place.container_instance_arn)
+            await self._serve(engine, endpoints, api, dialer, docker_version)
+        finally:
+            await engine.close()
+            await images.close()
+
+    async def _serve(self, engine: Engine, endpoints: Endpoints, api: Api, dialer: Dialer, docker_version: str) -> None:
+        clock, ids = self._clock, self._ids
+        control = ControlSession(engine, self._journal, endpoints, dialer, clock, ids, docker_version)
+        telemetry = TelemetrySession(engine, self._runtime, endpoints, dialer, api, clock, ids, docker_version)
+        cleanup = Cleanup(engine, self._runtime, self._journal, clock, self._keeping)
+        engine.health_listeners.append(telemetry.health_changed)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(engine.follow_events(), name="engine:events")
+                group.create_task(control.run(), name="control")
+                group.create_task(telemetry.run(), name="telemetry")
+                group.create_task(cleanup.run(), name="cleanup")
+        except* InstanceUnknown as unknown:
+            log.warning("the platform does not know this instance any more: %s", unknown.exceptions[0])
+            await self._start_over(engine)
+
+    async def _register(self, api: Api, engine: Engine) -> Place:
+        """The container instance of the last time if the platform still has it, a new one otherwise."""
+        known = self._journal.identity
+        fits = known.container_instance_arn and known.cluster == self._config.cluster and known.endpoint == self._config.endpoint
+        arn = known.container_instance_arn if fits else None
+        try:
+            registered = await register(api, self._config, arn, self._clock, self._ids)
+        except (CallRefused, RegistrationRefused) as error:
+            if arn is None:
+                raise
+            log.warning("the platform does not take this instance back: %s", error)
+            registered = await register(api, self._config, None, self._clock, self._ids)
+        place = Place(
+            instance_id=self._config.instance_id,
+            container_instance_arn=registered.container_instance_arn,
+            address=self._config.address,
+            region=self._config.region,
+        )
+        if known.container_instance_arn and known.container_instance_arn != place.container_instance_arn:
+            await self._start_over(engine)
+        self._journal.identify(Identity(place.container_instance_arn, self._config.cluster, self._config.endpoint))
+        await self._journal.sync()
+        log.info("agent %s is %s, at %s in %s", self._config.name, place.container_instance_arn, place.address, self._config.zone)
+        return place
+
+    async def _start_over(self, engine: Engine) -> None:
+        """Nothing of another instance is carried on."""
+        await engine.abandon_everything()
+        await self._journal.start_over()
+
+
+def _runtime(docker_url: str) -> Runtime:
+    if docker_url == FAKE_ENGINE:
+        from longshore.runtime.fake import FakeRuntime
+
+        return FakeRuntime()
+    from longshore.runtime.docker import DockerRuntime
+
+    return DockerRuntime(docker_url)
+
+
+def _lock(data_dir: Path) -> int:
+    """Held as long as the descriptor is open, and let go by the kernel whatever happens."""
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise JournalUnusable(f"{data_dir}: {error.strerror or error}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise AlreadyRunning(f"another agent works with {data_dir}") from None
+    return descriptor

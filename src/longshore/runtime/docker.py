@@ -1,0 +1,349 @@
+"""Docker Engine as a Runtime, through aiodocker.
+
+aiodocker keeps the connection and speaks most of the API. What it has no call for (events of some labels, one sample of
+statistics, a registry's digest) goes over the same session. Every failure leaves here as a RuntimeFailure in the engine's
+own words; the API is https://docs.docker.com/reference/api/engine/.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, TypeVar, cast
+from urllib.parse import quote
+
+import aiodocker
+import aiohttp
+import msgspec
+
+from longshore.runtime.base import (
+    ContainerState,
+    InUse,
+    LocalImage,
+    NameTaken,
+    NoSuchContainer,
+    NoSuchImage,
+    NotAllowed,
+    PublishedPort,
+    RegistryAuth,
+    RuntimeEvent,
+    RuntimeFailure,
+    RuntimeUnavailable,
+    Usage,
+)
+
+T = TypeVar("T")
+
+#: how long the engine has to answer what it can answer at once
+_ANSWER_S = 60.0
+
+
+class DockerRuntime:
+    def __init__(self, url: str) -> None:
+        """`url`: unix:///path or tcp://host:port."""
+        self._url = url
+        self._opened: aiodocker.Docker | None = None
+
+    def __repr__(self) -> str:
+        return f"DockerRuntime({self._url})"
+
+    @property
+    def _docker(self) -> aiodocker.Docker:
+        """Opened on first use, since its session belongs to the running loop."""
+        if self._opened is None:
+            # No limit on connections: a stop holds one for as long as the container takes to end.
+            connector: aiohttp.BaseConnector
+            if self._url.startswith("unix://"):
+                connector = aiohttp.UnixConnector(self._url.removeprefix("unix://"), limit=0)
+                self._opened = aiodocker.Docker(url=self._url, connector=connector)
+                self._opened.docker_host = "unix://localhost"
+            else:
+                self._opened = aiodocker.Docker(url=self._url, connector=aiohttp.TCPConnector(limit=0))
+        return self._opened
+
+    async def close(self) -> None:
+        if self._opened is not None:
+            docker, self._opened = self._opened, None
+            connector = docker.connector
+            await docker.close()
+            if connector is not None:
+                await connector.close()
+
+    async def version(self) -> str:
+        return str((await _answer(self._docker.version()))["Version"])
+
+    # ── images ──
+
+    async def pull(self, image: str, auth: RegistryAuth | None) -> None:
+        given = {"username": auth.username, "password": auth.password} if auth else None
+        try:
+            await _answer(self._docker.images.pull(image, auth=given), None)
+        except NoSuchContainer as error:
+            raise NoSuchImage(str(error)) from error
+        except RuntimeUnavailable:
+            raise
+        except RuntimeFailure as error:
+            raise _registry_failure(str(error)) from error
+
+    async def image(self, image: str) -> LocalImage | None:
+        try:
+            found = await _answer(self._docker.images.inspect(quote(image, safe="/:@")))
+        except NoSuchContainer:
+            return None
+        return LocalImage(found["Id"], tuple(found.get("RepoDigests") or ()), int(found.get("Size") or 0))
+
+    async def registry_digest(self, image: str, auth: RegistryAuth | None) -> str:
+        headers = {"X-Registry-Auth": _auth_header(auth)} if auth else {}
+        try:
+            answer = await self._ask("GET", f"distribution/{quote(image, safe='/:@')}/json", headers=headers)
+        except NoSuchContainer as error:
+            raise NoSuchImage(str(error)) from error
+        except RuntimeUnavailable:
+            raise
+        except RuntimeFailure as error:
+            raise _registry_failure(str(error)) from error
+        return str(answer["Descriptor"]["digest"])
+
+    async def remove_image(self, image: str) -> None:
+        try:
+            await _answer(self._docker.images.delete(quote(image, safe="/:@")))
+        except NoSuchContainer:
+            return
+
+    # ── containers ──
+
+    async def create(self, name: str, config: Mapping[str, Any]) -> str:
+        try:
+            container = await _answer(self._docker.containers.create(dict(config), name=name))
+        except NoSuchContainer as error:
+            # 404 of this call is about the image, or about another container that this one refers to
+            raise (NoSuchImage(str(error)) if "image" in str(error).lower() else RuntimeFailure(str(error))) from error
+        except InUse as error:
+            raise NameTaken(str(error)) from error
+        return str(container.id)
+
+    async def start(self, container_id: str) -> None:
+        await _answer(self._docker.containers.container(container_id).start())
+
+    async def stop(self, container_id: str, timeout_s: int) -> None:
+        await _answer(self._docker.containers.container(container_id).stop(t=timeout_s), timeout_s + _ANSWER_S)
+
+    async def remove(self, container_id: str) -> None:
+        try:
+            await _answer(self._docker.containers.container(container_id).delete(force=True, v=True))
+        except NoSuchContainer:
+            return
+        except InUse as error:
+            if "already in progress" not in str(error):
+                raise
+
+    async def inspect(self, container_id: str) -> ContainerState:
+        return container_state(await _answer(self._docker.containers.container(container_id).show()))
+
+    async def containers(self, labels: dict[str, str]) -> list[ContainerState]:
+        filters = msgspec.json.encode({"label": _label_filter(labels)}).decode()
+        found = await self._ask("GET", "containers/json", {"all": "1", "filters": filters})
+        states = await asyncio.gather(*(self._inspect_if_there(entry["Id"]) for entry in found))
+        return [state for state in states if state is not None]
+
+    async def _inspect_if_there(self, container_id: str) -> ContainerState | None:
+        try:
+            return await self.inspect(container_id)
+        except NoSuchContainer:
+            return None
+
+    async def usage(self, container_id: str) -> Usage:
+        stats = await self._ask("GET", f"containers/{container_id}/stats", {"stream": "0", "one-shot": "1"})
+        return _usage(cast("dict[str, Any]", stats))
+
+    # ── volumes ──
+
+    async def create_volume(self, name: str, driver: str, options: dict[str, str], labels: dict[str, str]) -> None:
+        config = {"Name": name, "Driver": driver or "local", "DriverOpts": options, "Labels": labels}
+        await self._ask("POST", "volumes/create", body=msgspec.json.encode(config))
+
+    async def remove_volume(self, name: str) -> None:
+        try:
+            await self._ask("DELETE", f"volumes/{quote(name, safe='')}")
+        except NoSuchContainer:
+            return
+
+    # ── events ──
+
+    async def events(self, labels: dict[str, str]) -> AsyncIterator[RuntimeEvent]:
+        filters = {"type": ["container"], "label": _label_filter(labels)}
+        params = {"filters": msgspec.json.encode(filters).decode()}
+        try:
+            async with self._request("GET", "events", params, timeout=aiohttp.ClientTimeout(sock_connect=10)) as response:
+                yield RuntimeEvent("", "connected", {}, 0.0)
+                async for line in response.content:
+                    if line.strip():
+                        yield _event(msgspec.json.decode(line))
+        except (aiohttp.ClientError, OSError) as error:
+            raise RuntimeUnavailable(f"the event stream broke: {error}") from error
+        raise RuntimeUnavailable("the event stream ended")
+
+    async def _ask(
+        self, method: str, path: str, params: dict[str, str] | None = None, headers: dict[str, str] | None = None, body: bytes | None = None
+    ) -> Any:
+        """What aiodocker has no (typed) call for; the decoded answer, None when there is none."""
+        try:
+            async with self._request(method, path, params, headers, body, aiohttp.ClientTimeout(total=_ANSWER_S)) as response:
+                content = await response.read()
+                return msgspec.json.decode(content) if content else None
+        except (aiohttp.ClientError, OSError) as error:
+            raise RuntimeUnavailable(f"Docker Engine does not answer: {error or type(error).__name__}") from error
+
+    @asynccontextmanager
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        params: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+        body: bytes | None = None,
+        timeout: aiohttp.ClientTimeout | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        docker = self._docker
+        if docker.api_version == "auto":
+            docker.api_version = f"v{(await _answer(docker.version()))['ApiVersion']}"
+        url = f"{docker.docker_host}/{docker.api_version}/{path}"
+        sent = {"Content-Type": "application/json", **(headers or {})}
+        async with docker.session.request(method, url, params=params, headers=sent, data=body, timeout=timeout) as response:
+            if response.status >= 400:
+                raise _failure(response.status, _message(await response.read()))
+            yield response
+
+
+async def _answer(call: Awaitable[T], timeout_s: float | None = _ANSWER_S) -> T:
+    """What aiodocker answers, with its failures turned into ours."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await call
+    except aiodocker.DockerError as error:
+        raise _failure(error.status, str(error.message)) from error
+    except TimeoutError as error:
+        raise RuntimeUnavailable(f"Docker Engine did not answer within {timeout_s:.0f} s") from error
+    except (aiohttp.ClientError, OSError) as error:
+        raise RuntimeUnavailable(f"Docker Engine does not answer: {error or type(error).__name__}") from error
+
+
+def _failure(status: int, text: str) -> RuntimeFailure:
+    match status:
+        case 900:  # aiodocker's mark for "no connection"
+            return RuntimeUnavailable(text)
+        case 404:
+            return NoSuchContainer(text)
+        case 409:
+            return InUse(text)
+        case 401 | 403:
+            return NotAllowed(text)
+        case _:
+            return RuntimeFailure(text)
+
+
+def _registry_failure(text: str) -> RuntimeFailure:
+    """The engine passes on what registries say as plain text."""
+    lowered = text.lower()
+    if any(words in lowered for words in ("unauthorized", "no basic auth credentials", "authentication required", "denied")):
+        return NotAllowed(text)
+    if any(words in lowered for words in ("not found", "manifest unknown", "name unknown", "does not exist")):
+        return NoSuchImage(text)
+    return RuntimeFailure(text)
+
+
+def _message(body: bytes) -> str:
+    try:
+        return str(msgspec.json.decode(body)["message"])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return body.decode(errors="replace").strip()
+
+
+def _auth_header(auth: RegistryAuth) -> str:
+    content = {"username": auth.username, "password": auth.password, "serveraddress": auth.server}
+    return base64.urlsafe_b64encode(msgspec.json.encode(content)).decode()
+
+
+def _label_filter(labels: dict[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in labels.items()]
+
+
+def container_state(found: dict[str, Any]) -> ContainerState:
+    """An answer of `GET /containers/{id}/json`."""
+    state = found["State"]
+    health = state.get("Health") or {}
+    probes = health.get("Log") or [{}]
+    status = str(state["Status"])
+    return ContainerState(
+        id=found["Id"],
+        name=str(found["Name"]).removeprefix("/"),
+        image=found["Config"].get("Image") or "",
+        image_id=found.get("Image") or "",
+        status=status,
+        labels=found["Config"].get("Labels") or {},
+        created_at=_seconds(found["Created"]) or 0.0,
+        exit_code=state.get("ExitCode") if status in ("exited", "dead") else None,
+        oom_killed=bool(state.get("OOMKilled")),
+        error=state.get("Error") or "",
+        started_at=_seconds(state.get("StartedAt")),
+        finished_at=_seconds(state.get("FinishedAt")),
+        health=_health(health.get("Status") or ""),
+        health_output=str(probes[-1].get("Output") or "")[:1024],
+        ports=_ports(found.get("NetworkSettings") or {}),
+        ip_address=_address(found.get("NetworkSettings") or {}),
+    )
+
+
+def _health(status: str) -> str:
+    return "" if status == "none" else status
+
+
+def _ports(network: dict[str, Any]) -> tuple[PublishedPort, ...]:
+    published = []
+    for name, bindings in (network.get("Ports") or {}).items():
+        port, _, protocol = name.partition("/")
+        for binding in bindings or ():
+            published.append(PublishedPort(int(port), int(binding["HostPort"]), protocol, binding.get("HostIp") or "0.0.0.0"))
+    return tuple(sorted(published, key=lambda port: (port.container_port, port.protocol, port.host_ip, port.host_port)))
+
+
+def _address(network: dict[str, Any]) -> str:
+    own = network.get("IPAddress") or ""
+    return own or next((attached["IPAddress"] for attached in (network.get("Networks") or {}).values() if attached.get("IPAddress")), "")
+
+
+def _seconds(text: str | None) -> float | None:
+    """Seconds since the epoch of an RFC 3339 time; None for the zero time, which stands for never."""
+    if not text or text.startswith("0001-"):
+        return None
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _event(event: dict[str, Any]) -> RuntimeEvent:
+    actor = event.get("Actor") or {}
+    action = str(event.get("Action") or "").partition(":")[0]
+    return RuntimeEvent(str(actor.get("ID") or ""), action, actor.get("Attributes") or {}, int(event.get("timeNano") or 0) / 1e9)
+
+
+def _usage(stats: dict[str, Any]) -> Usage:
+    cpu = stats.get("cpu_stats") or {}
+    memory = stats.get("memory_stats") or {}
+    networks = (stats.get("networks") or {}).values()
+    blocks = (stats.get("blkio_stats") or {}).get("io_service_bytes_recursive") or ()
+    percpu = (cpu.get("cpu_usage") or {}).get("percpu_usage") or ()
+    # as `docker stats` counts: what the page cache could give back is not used
+    details = memory.get("stats") or {}
+    reclaimable = details.get("total_inactive_file") or details.get("inactive_file") or 0
+    return Usage(
+        at=_seconds(stats.get("read")) or 0.0,
+        cpu_ns=int((cpu.get("cpu_usage") or {}).get("total_usage") or 0),
+        cpus=int(cpu.get("online_cpus") or len(percpu) or 1),
+        memory_bytes=max(0, int(memory.get("usage") or 0) - int(reclaimable)),
+        rx_bytes=sum(int(network.get("rx_bytes") or 0) for network in networks),
+        tx_bytes=sum(int(network.get("tx_bytes") or 0) for network in networks),
+        read_bytes=sum(int(block["value"]) for block in blocks if str(block["op"]).lower() == "read"),
+        written_bytes=sum(int(block["value"]) for block in blocks if str(block["op"]).lower() == "write"),
+    )
