@@ -19,8 +19,9 @@ from longshore.services.ecr.model import KINDS, REPOSITORIES, Repository
 from longshore.services.ecr.names import RepositoryId
 from longshore.services.ecr.tokens import GOOD_FOR_S, password
 from longshore.store.base import Store
+from longshore.store.blobs import BlobStore
+from longshore.store.file_blobs import FileBlobStore
 from longshore.store.memory import memory_store
-from tests.registry.blob_twin import TwinBlobs
 
 ACCOUNT, REGION = "000000000000", "us-east-1"
 SECRET = b"s" * 32
@@ -49,7 +50,7 @@ class Client:
     session: ClientSession
     server: RawTestServer
     store: Store
-    blobs: TwinBlobs
+    blobs: BlobStore
     clock: SteppedClock
     door: Door
     registry: Registry
@@ -89,7 +90,7 @@ class Client:
         self.registry = make_registry(self.store, self.blobs, self.clock, self.door)
 
 
-def make_registry(store: Store, blobs: TwinBlobs, clock: SteppedClock, door: Door) -> Registry:
+def make_registry(store: Store, blobs: BlobStore, clock: SteppedClock, door: Door) -> Registry:
     return Registry(store=store, blobs=blobs, clock=clock, site=SITE, secret=SECRET, authorise=door.authorise)
 
 
@@ -101,7 +102,7 @@ def basic(principal: Principal, expires_at: float, secret: bytes = SECRET) -> di
 async def client(tmp_path: Path) -> AsyncIterator[Client]:
     clock, door = SteppedClock(), Door()
     store = memory_store(KINDS)
-    blobs = TwinBlobs(tmp_path, clock)
+    blobs = await FileBlobStore.open(tmp_path, clock=clock)
     made: list[Client] = []
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
@@ -117,3 +118,4 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
         yield made[0]
     await server.close()
     await store.close()
+    await blobs.close()

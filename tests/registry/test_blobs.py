@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import asyncio
 
 import pytest
 
 from longshore.registry.garbage import GRACE_S
+from longshore.services.ecr.images import record_blob
 from longshore.services.ecr.manifests import OCI_MANIFEST
 from longshore.services.ecr.model import REPOSITORY_BLOBS
-from longshore.services.ecr.names import digest_of
-from tests.registry.blob_twin import TwinBlobs
-from tests.registry.conftest import Client
+from longshore.services.ecr.names import RepositoryId, digest_of
+from longshore.store.memory_blobs import MemoryBlobStore
+from tests.registry.conftest import ACCOUNT, REGION, Client
 from tests.registry.contents import CONFIG, LAYER, manifest
 
 DIGEST = digest_of(LAYER)
@@ -19,9 +20,9 @@ PATH = f"/v2/app/web/blobs/{DIGEST}"
 
 
 @pytest.fixture(params=["from a file", "from a store without files"])
-async def stored(client: Client, request: pytest.FixtureRequest, tmp_path: Path) -> Client:
+async def stored(client: Client, request: pytest.FixtureRequest) -> Client:
     if request.param != "from a file":
-        client.blobs = TwinBlobs(tmp_path, client.clock, with_paths=False)
+        client.blobs = MemoryBlobStore(clock=client.clock)
         client.restart()
     await client.push_blob("app/web", LAYER, DIGEST)
     return client
@@ -126,3 +127,19 @@ async def test_an_unused_blob_that_a_push_asks_for_is_kept_for_that_push(client:
     assert (await client.ask("HEAD", PATH)).status == 200
     (held,) = client.store.list(REPOSITORY_BLOBS)
     assert held.uploaded_at == client.clock.now()
+
+
+async def test_a_client_that_stops_listening_is_no_error(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    large = bytes(20 * 1024 * 1024)
+    await client.blobs.put(large, digest_of(large))
+    web = RepositoryId(REGION, ACCOUNT, "app/web")
+    await client.store.transact(lambda tx: record_blob(tx, web, digest_of(large), len(large), client.clock.now()))
+    caplog.set_level("INFO", "longshore.registry")
+    for _ in range(2):
+        async with client.session.get(client.url(f"/v2/app/web/blobs/{digest_of(large)}"), headers=client.headers) as response:
+            await response.content.readexactly(1000)
+            response.close()
+    async with asyncio.timeout(5):
+        while caplog.text.count("the connection broke") < 2:
+            assert (await client.ask("GET", "/v2/")).status == 200
+    assert "Traceback" not in caplog.text

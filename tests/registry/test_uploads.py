@@ -141,13 +141,20 @@ async def test_an_upload_goes_on_after_a_restart(client: Client) -> None:
     assert await stored(client) == LAYER
 
 
-async def test_what_came_before_the_connection_broke_is_kept(client: Client) -> None:
+@pytest.mark.parametrize(
+    ("header", "sent"),
+    [
+        (f"Content-Length: {len(LAYER)}", LAYER[:3000]),
+        ("Transfer-Encoding: chunked", b"bb8\r\n" + LAYER[:3000] + b"\r\n"),
+    ],
+)
+async def test_what_came_before_the_connection_broke_is_kept(
+    client: Client, caplog: pytest.LogCaptureFixture, header: str, sent: bytes
+) -> None:
     location = await begin(client)
     _, writer = await asyncio.open_connection("127.0.0.1", client.server.port)
-    head = (
-        f"PATCH {location} HTTP/1.1\r\nHost: x\r\nAuthorization: {client.headers['Authorization']}\r\nContent-Length: {len(LAYER)}\r\n\r\n"
-    )
-    writer.write(head.encode() + LAYER[:3000])
+    head = f"PATCH {location} HTTP/1.1\r\nHost: x\r\nAuthorization: {client.headers['Authorization']}\r\n{header}\r\n\r\n"
+    writer.write(head.encode() + sent)
     await writer.drain()
     writer.close()
     async with asyncio.timeout(5):
@@ -155,6 +162,7 @@ async def test_what_came_before_the_connection_broke_is_kept(client: Client) -> 
             assert response.status == 204
     response = await client.ask("PUT", f"{location}?digest={DIGEST}", data=LAYER[3000:])
     assert response.status == 201
+    assert "Traceback" not in caplog.text
 
 
 async def test_a_put_whose_answer_got_lost_can_be_repeated(client: Client) -> None:

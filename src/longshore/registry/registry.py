@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
-from aiohttp import ClientPayloadError, web
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from longshore.aws.errors import AwsError
 from longshore.kit.clock import Clock
@@ -61,9 +62,12 @@ class Registry:
         except BlobStoreFull as error:
             log.error("%s %s: %s", request.method, request.path, error)
             response = rendered(Unavailable(f"the registry cannot write at present: {error}"))
-        except (ConnectionError, ClientPayloadError, TimeoutError):
-            # The client went away; there is nobody to answer. What it had uploaded is kept.
-            raise
+        except (ConnectionError, TimeoutError, web.RequestPayloadError, HttpProcessingError) as error:
+            # The client is gone, or sends what is no body: there is nobody to answer. What it had uploaded is kept.
+            log.info("%s %s: the connection broke: %s", request.method, request.path, error or type(error).__name__)
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=400)
         except OSError as error:
             log.error("%s %s: %s", request.method, request.path, error)
             response = rendered(Unavailable("the registry cannot reach its files at present"))
