@@ -6,6 +6,7 @@ EC2 identity (`mi-…`) are none of EC2's.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from longshore.aws.shapes import ec2 as shapes
@@ -43,6 +44,11 @@ def running_instances(reader: Reader, call: Call) -> list[ContainerInstance]:
     return [latest[instance_id] for instance_id in sorted(latest)]
 
 
+def is_running(reader: Reader, call: Call, instance_id: str) -> bool:
+    known = reader.list(CONTAINER_INSTANCES, "ec2_instance", f"{scope_of_call(call)}:{instance_id}")
+    return instance_id.startswith("i-") and any(instance.status != "INACTIVE" for instance in known)
+
+
 def ground_of(reader: Reader, call: Call) -> Ground:
     vpc = default_vpc(reader, call.account_id, call.region)
     subnets = [] if vpc is None else reader.list(SUBNETS, "vpc", vpc.id)
@@ -54,11 +60,9 @@ def ground_of(reader: Reader, call: Call) -> Ground:
     )
 
 
-def instances_in(reader: Reader, call: Call, subnet: Subnet) -> int:
-    """How many instances stand in a subnet."""
-    if not subnet.is_default:
-        return 0
-    return sum(1 for instance in running_instances(reader, call) if instance.availability_zone == subnet.availability_zone)
+def instances_per_zone(reader: Reader, call: Call) -> Counter[str]:
+    """How many instances stand in each zone's default subnet."""
+    return Counter(instance.availability_zone for instance in running_instances(reader, call))
 
 
 def reservation(call: Call, instance: shapes.Instance) -> shapes.Reservation:

@@ -7,6 +7,7 @@ import re
 from longshore.services.call import Call
 from longshore.services.ec2.errors import (
     InvalidGroupNotFound,
+    InvalidSecurityGroupRuleNotFound,
     InvalidSubnetNotFound,
     InvalidVpcNotFound,
     MalformedId,
@@ -54,6 +55,15 @@ def find_security_group(reader: Reader, call: Call, group_id: str) -> SecurityGr
         check_id(group_id, "sg")
         raise InvalidGroupNotFound(f"The security group '{group_id}' does not exist")
     return group
+
+
+def group_of_rule(reader: Reader, call: Call, rule_id: str) -> SecurityGroup:
+    """The group that holds a rule."""
+    for group in reader.list(SECURITY_GROUPS, "rule", rule_id):
+        if _is_ours(call, group):
+            return group
+    check_id(rule_id, "sgr")
+    raise InvalidSecurityGroupRuleNotFound(f"The security group rule ID '{rule_id}' does not exist")
 
 
 def group_named(reader: Reader, call: Call, group_id: str | None, group_name: str | None) -> SecurityGroup:

@@ -108,6 +108,7 @@ SECURITY_GROUPS: Kind[SecurityGroup] = Kind(
         "scope": lambda group: (f"{group.region}:{group.account_id}",),
         "vpc": lambda group: (group.vpc_id,),
         "name": lambda group: (f"{group.vpc_id}:{group.name}",),
+        "rule": lambda group: [rule.id for rule in group.rules],
     },
     unique=frozenset({"name"}),
 )

@@ -19,7 +19,7 @@ from longshore.services.ec2.errors import (
     RulesPerSecurityGroupLimitExceeded,
 )
 from longshore.services.ec2.filters import ValuesOf, boolean, filtered
-from longshore.services.ec2.lookup import check_id, find_security_group, group_named, scope_of_call
+from longshore.services.ec2.lookup import check_id, find_security_group, group_named, group_of_rule, scope_of_call
 from longshore.services.ec2.model import SECURITY_GROUPS, SecurityGroup, SecurityGroupRule, Tag
 from longshore.services.ec2.operations.security_groups import named_group
 from longshore.services.ec2.paging import page_of
@@ -62,6 +62,8 @@ async def _authorize(
     call: Call, request: Authorize, group_name: str | None, *, is_egress: bool
 ) -> tuple[SecurityGroup, list[SecurityGroupRule]]:
     asked = rules_from(_permissions(request), is_egress)
+    if len(asked) > MOST_RULES:
+        raise RulesPerSecurityGroupLimitExceeded
     tags: tuple[Tag, ...] = at_creation(request.tag_specifications, "security-group-rule")
     added = [msgspec.structs.replace(rule, id=f"sgr-{call.ids.hex(17)}", tags=tags) for rule in asked]
 
@@ -166,15 +168,14 @@ _FILTERS: Mapping[str, ValuesOf[Placed]] = {
 async def describe_security_group_rules(
     call: Call, request: shapes.DescribeSecurityGroupRulesRequest
 ) -> shapes.DescribeSecurityGroupRulesResult:
-    everything: list[Placed] = [
-        (group, rule) for group in call.store.list(SECURITY_GROUPS, "scope", scope_of_call(call)) for rule in group.rules
-    ]
-    wanted = set(request.security_group_rule_ids or ())
-    known = {rule.id for _, rule in everything}
-    for rule_id in sorted(wanted - known):
-        check_id(rule_id, "sgr")
-        raise InvalidSecurityGroupRuleNotFound(f"The security group rule ID '{rule_id}' does not exist")
-    placed = sorted((entry for entry in everything if not wanted or entry[1].id in wanted), key=lambda entry: entry[1].id)
+    wanted = frozenset(request.security_group_rule_ids or ())
+    groups = (
+        [group_of_rule(call.store, call, rule_id) for rule_id in sorted(wanted)]
+        if wanted
+        else call.store.list(SECURITY_GROUPS, "scope", scope_of_call(call))
+    )
+    every = {rule.id: (group, rule) for group in groups for rule in group.rules if not wanted or rule.id in wanted}
+    placed: list[Placed] = [every[rule_id] for rule_id in sorted(every)]
     found = filtered(placed, request.filters, _FILTERS, lambda entry: entry[1].tags)
     page, next_token = page_of(found, lambda entry: entry[1].id, request.next_token, request.max_results, named=bool(wanted))
     return shapes.DescribeSecurityGroupRulesResult(

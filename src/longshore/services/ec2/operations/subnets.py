@@ -20,7 +20,7 @@ from longshore.services.ec2.errors import (
     UnsupportedOperation,
 )
 from longshore.services.ec2.filters import ValuesOf, boolean, filtered
-from longshore.services.ec2.instances import instances_in
+from longshore.services.ec2.instances import instances_per_zone
 from longshore.services.ec2.lookup import find_subnet, find_vpc, scope_of_call
 from longshore.services.ec2.model import SUBNETS, Subnet
 from longshore.services.ec2.operations.vpcs import ipv4_block
@@ -29,7 +29,7 @@ from longshore.services.ec2.regions import zone_id
 from longshore.services.ec2.resources import any_of, arn_of
 from longshore.services.ec2.tagging import at_creation
 from longshore.services.elbv2.model import LOAD_BALANCERS
-from longshore.store.base import Tx
+from longshore.store.base import Reader, Tx
 
 MOST_SUBNETS_PER_VPC = 200
 
@@ -92,6 +92,11 @@ def _chosen_zone(call: Call, name: str | None, id: str | None) -> str:
 @operation("DescribeSubnets", resource=ANY_RESOURCE)
 async def describe_subnets(call: Call, request: shapes.DescribeSubnetsRequest) -> shapes.DescribeSubnetsResult:
     store = call.store
+    standing = instances_per_zone(store, call)
+
+    def taken(subnet: Subnet) -> int:
+        return standing[subnet.availability_zone] if subnet.is_default else 0
+
     filters: dict[str, ValuesOf[Subnet]] = {
         "subnet-id": lambda subnet: (subnet.id,),
         "subnet-arn": lambda subnet: (arn_of(call, subnet.id),),
@@ -100,7 +105,7 @@ async def describe_subnets(call: Call, request: shapes.DescribeSubnetsRequest) -
         "availabilityZone": lambda subnet: (subnet.availability_zone,),
         "availability-zone-id": lambda subnet: (subnet.availability_zone_id,),
         "availabilityZoneId": lambda subnet: (subnet.availability_zone_id,),
-        "available-ip-address-count": lambda subnet: (str(views.free_addresses(subnet.cidr_block, instances_in(store, call, subnet))),),
+        "available-ip-address-count": lambda subnet: (str(views.free_addresses(subnet.cidr_block, taken(subnet))),),
         "cidr-block": lambda subnet: (subnet.cidr_block,),
         "cidrBlock": lambda subnet: (subnet.cidr_block,),
         "cidr": lambda subnet: (subnet.cidr_block,),
@@ -117,17 +122,19 @@ async def describe_subnets(call: Call, request: shapes.DescribeSubnetsRequest) -
         subnets = store.list(SUBNETS, "scope", scope_of_call(call))
     found = filtered(subnets, request.filters, filters, lambda subnet: subnet.tags)
     page, next_token = page_of(found, lambda subnet: subnet.id, request.next_token, request.max_results, named=bool(request.subnet_ids))
-    return shapes.DescribeSubnetsResult(
-        subnets=tuple(views.subnet(call, subnet, instances_in(store, call, subnet)) for subnet in page), next_token=next_token
-    )
+    return shapes.DescribeSubnetsResult(subnets=tuple(views.subnet(call, subnet, taken(subnet)) for subnet in page), next_token=next_token)
 
 
 @operation("DeleteSubnet", resource=_named)
 async def delete_subnet(call: Call, request: shapes.DeleteSubnetRequest) -> None:
     def delete(tx: Tx) -> None:
         subnet = find_subnet(tx, call, request.subnet_id)
-        if tx.count(LOAD_BALANCERS, "subnet", subnet.id) or instances_in(tx, call, subnet):
+        if tx.count(LOAD_BALANCERS, "subnet", subnet.id) or _holds_instances(tx, call, subnet):
             raise DependencyViolation(f"The subnet '{subnet.id}' has dependencies and cannot be deleted.")
         tx.delete(SUBNETS, subnet.id)
 
     await call.store.transact(delete)
+
+
+def _holds_instances(reader: Reader, call: Call, subnet: Subnet) -> bool:
+    return subnet.is_default and instances_per_zone(reader, call)[subnet.availability_zone] > 0

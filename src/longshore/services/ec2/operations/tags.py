@@ -10,10 +10,10 @@ from longshore.aws.operation import ANY_RESOURCE
 from longshore.aws.shapes import ec2 as shapes
 from longshore.services.call import Call
 from longshore.services.ec2.api import operation
-from longshore.services.ec2.errors import InvalidID, InvalidInstanceNotFound, InvalidSecurityGroupRuleNotFound, MissingParameter
+from longshore.services.ec2.errors import InvalidID, InvalidInstanceNotFound, MissingParameter
 from longshore.services.ec2.filters import ValuesOf, filtered
-from longshore.services.ec2.instances import running_instances
-from longshore.services.ec2.lookup import check_id, find_security_group, find_subnet, find_vpc, scope_of_call
+from longshore.services.ec2.instances import is_running
+from longshore.services.ec2.lookup import check_id, find_security_group, find_subnet, find_vpc, group_of_rule, scope_of_call
 from longshore.services.ec2.model import INSTANCE_TAGS, SECURITY_GROUPS, SUBNETS, VPCS, InstanceTags, Tag
 from longshore.services.ec2.paging import page_of
 from longshore.services.ec2.resources import RESOURCE_TYPES, arn_of
@@ -74,17 +74,13 @@ def _change(tx: Tx, call: Call, id: str, change: Change) -> None:
 
 
 def _change_rule(tx: Tx, call: Call, id: str, change: Change) -> None:
-    for group in tx.list(SECURITY_GROUPS, "scope", scope_of_call(call)):
-        if any(rule.id == id for rule in group.rules):
-            rules = tuple(msgspec.structs.replace(rule, tags=change(rule.tags)) if rule.id == id else rule for rule in group.rules)
-            tx.put(SECURITY_GROUPS, msgspec.structs.replace(group, rules=rules))
-            return
-    check_id(id, "sgr")
-    raise InvalidSecurityGroupRuleNotFound(f"The security group rule ID '{id}' does not exist")
+    group = group_of_rule(tx, call, id)
+    rules = tuple(msgspec.structs.replace(rule, tags=change(rule.tags)) if rule.id == id else rule for rule in group.rules)
+    tx.put(SECURITY_GROUPS, msgspec.structs.replace(group, rules=rules))
 
 
 def _change_instance(tx: Tx, call: Call, id: str, change: Change) -> None:
-    if not any(instance.ec2_instance_id == id for instance in running_instances(tx, call)):
+    if not is_running(tx, call, id):
         check_id(id, "i")
         raise InvalidInstanceNotFound(f"The instance ID '{id}' does not exist")
     key = f"{scope_of_call(call)}:{id}"

@@ -9,9 +9,10 @@ from longshore.aws.shapes import elbv2 as shapes
 from longshore.services.call import Call
 from longshore.services.elbv2 import registration, views
 from longshore.services.elbv2.api import api
-from longshore.services.elbv2.errors import Validation
+from longshore.services.elbv2.errors import TooManyTargets, Validation
 from longshore.services.elbv2.lookup import find_target_group, in_use
-from longshore.services.elbv2.model import TARGETS
+from longshore.services.elbv2.model import TARGETS, Target
+from longshore.services.elbv2.quotas import TARGETS_PER_TARGET_GROUP
 from longshore.store.base import Tx
 
 
@@ -21,7 +22,7 @@ def _of_group(call: Call, request: shapes.RegisterTargetsInput | shapes.Deregist
 
 @api.operation("RegisterTargets", resource=_of_group)
 async def register_targets(call: Call, request: shapes.RegisterTargetsInput) -> shapes.RegisterTargetsOutput:
-    _refuse_none(request.targets)
+    _check_count(request.targets)
     now = call.clock.now()
 
     def register(tx: Tx) -> None:
@@ -34,7 +35,7 @@ async def register_targets(call: Call, request: shapes.RegisterTargetsInput) -> 
 
 @api.operation("DeregisterTargets", resource=_of_group)
 async def deregister_targets(call: Call, request: shapes.DeregisterTargetsInput) -> shapes.DeregisterTargetsOutput:
-    _refuse_none(request.targets)
+    _check_count(request.targets)
     now = call.clock.now()
 
     def deregister(tx: Tx) -> None:
@@ -45,9 +46,11 @@ async def deregister_targets(call: Call, request: shapes.DeregisterTargetsInput)
     return shapes.DeregisterTargetsOutput()
 
 
-def _refuse_none(targets: tuple[shapes.TargetDescription, ...]) -> None:
+def _check_count(targets: tuple[shapes.TargetDescription, ...]) -> None:
     if not targets:
         raise Validation("At least one target must be specified")
+    if len(targets) > TARGETS_PER_TARGET_GROUP:
+        raise TooManyTargets
 
 
 @api.operation("DescribeTargetHealth", resource=ANY_RESOURCE)
@@ -60,9 +63,12 @@ async def describe_target_health(call: Call, request: shapes.DescribeTargetHealt
         return shapes.DescribeTargetHealthOutput(
             target_health_descriptions=tuple([views.target_health(group, target, is_used) for target in registered])
         )
+    by_id: dict[str, list[Target]] = {}
+    for target in registered:
+        by_id.setdefault(target.id, []).append(target)
     found: list[shapes.TargetHealthDescription] = []
     for asked in request.targets:
-        matching = [target for target in registered if target.id == asked.id and asked.port in (None, target.port)]
+        matching = [target for target in by_id.get(asked.id, ()) if asked.port in (None, target.port)]
         found.extend(views.target_health(group, target, is_used) for target in matching)
         if not matching:
             found.append(views.unregistered_target(asked, asked.port or group.port))
