@@ -85,9 +85,10 @@ class Client:
         response = await self.ask("POST", f"/v2/{name}/blobs/uploads/?digest={digest}", data=content)
         assert response.status == 201, await response.text()
 
-    def restart(self) -> None:
-        """A new server over the same store and files."""
-        self.registry = make_registry(self.store, self.blobs, self.clock, self.door)
+    def serve_from(self, blobs: BlobStore) -> None:
+        """A new registry over the same store, which knows nothing of what the one before it was doing."""
+        self.blobs = blobs
+        self.registry = make_registry(self.store, blobs, self.clock, self.door)
 
 
 def make_registry(store: Store, blobs: BlobStore, clock: SteppedClock, door: Door) -> Registry:

@@ -22,8 +22,7 @@ PATH = f"/v2/app/web/blobs/{DIGEST}"
 @pytest.fixture(params=["from a file", "from a store without files"])
 async def stored(client: Client, request: pytest.FixtureRequest) -> Client:
     if request.param != "from a file":
-        client.blobs = MemoryBlobStore(clock=client.clock)
-        client.restart()
+        client.serve_from(MemoryBlobStore(clock=client.clock))
     await client.push_blob("app/web", LAYER, DIGEST)
     return client
 

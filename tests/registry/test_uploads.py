@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
 from longshore.services.ecr.names import digest_of
+from longshore.store.file_blobs import FileBlobStore
 from tests.registry.conftest import Client
 from tests.registry.contents import LAYER
 
@@ -129,16 +131,18 @@ async def test_an_upload_that_was_not_given_out_is_unknown(client: Client, refer
     assert response.status in (400, 404)
 
 
-async def test_an_upload_goes_on_after_a_restart(client: Client) -> None:
+async def test_an_upload_goes_on_after_a_restart(client: Client, tmp_path: Path) -> None:
     location = await begin(client)
     await client.ask("PATCH", location, data=LAYER[:5000])
-    client.restart()
+    blobs = await FileBlobStore.open(tmp_path, clock=client.clock)
+    client.serve_from(blobs)
     response = await client.ask("GET", location)
     assert response.headers["Range"] == "0-4999"
     response = await client.ask("PATCH", location, data=LAYER[5000:], headers={"Content-Range": f"5000-{len(LAYER) - 1}"})
     response = await client.ask("PUT", f"{location}?digest={DIGEST}")
     assert response.status == 201
     assert await stored(client) == LAYER
+    await blobs.close()
 
 
 @pytest.mark.parametrize(
