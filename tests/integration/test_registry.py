@@ -108,8 +108,10 @@ async def image(docker_url: str, unique_name: Callable[[str], str]) -> AsyncIter
     tag = f"longshore-test/{unique_name('pushed')}:1"
     context = tar_of({"Dockerfile": b'FROM scratch\nCOPY a /a\nCOPY b /b\nCMD ["/a"]\n', "a": os.urandom(3_000_000), "b": tag.encode()})
     await asyncio.to_thread(build_image, tag, context, docker_url)
+    identity = str((await inspect(tag))["Id"])
     yield tag
-    await run("docker", "image", "rm", "--force", tag)
+    # By its identity: names that moved on leave a reference by digest behind.
+    await run("docker", "image", "rm", "--force", identity)
 
 
 async def inspect(image: str) -> dict[str, object]:
@@ -147,7 +149,7 @@ async def test_what_one_repository_has_is_mounted_into_another(served: Served, i
         await run("docker", "image", "rm", remote)
 
 
-async def test_docker_says_why_a_push_is_refused(served: Served, image: str) -> None:
+async def test_docker_says_why_a_push_is_refused(served: Served, image: str, base_image: str) -> None:
     absent = f"{served.address}/absent:1"
     await run("docker", "tag", image, absent)
     refused = await served.docker("push", absent, fails=True)
@@ -156,7 +158,7 @@ async def test_docker_says_why_a_push_is_refused(served: Served, image: str) -> 
     await run("docker", "tag", image, fixed)
     for _ in range(2):
         await served.docker("push", fixed)
-    await run("docker", "tag", "longshore-test/busybox:1", fixed)
+    await run("docker", "tag", base_image, fixed)
     refused = await served.docker("push", fixed, fails=True)
     assert "The image tag '1' already exists in the 'fixed' repository and cannot be overwritten because" in refused
     await run("docker", "image", "rm", absent, fixed)
