@@ -113,9 +113,13 @@ def find_task(reader: Reader, call: Call, cluster: Cluster, reference: str) -> T
     return reader.get(TASKS, task_arn(call, cluster, reference))
 
 
+def container_instance_arn(call: Call, cluster: Cluster, reference: str) -> str:
+    return _child(call, cluster, "container-instance", reference)
+
+
 def find_container_instance(reader: Reader, call: Call, cluster: Cluster, reference: str) -> ContainerInstance | None:
     """None also for one that was deregistered."""
-    found = reader.get(CONTAINER_INSTANCES, _child(call, cluster, "container-instance", reference))
+    found = reader.get(CONTAINER_INSTANCES, container_instance_arn(call, cluster, reference))
     return None if found is None or found.status == "INACTIVE" else found
 
 

@@ -1,0 +1,36 @@
+"""What may be launched here, and how: rules that RunTask, StartTask and services share. Pure."""
+
+from __future__ import annotations
+
+from longshore.aws.shapes import ecs as shapes
+from longshore.services.ecs.errors import InvalidParameterException, UnsupportedFeatureException
+from longshore.services.ecs.model import TaskDefinition
+
+LAUNCH_TYPES = ("EC2", "EXTERNAL")
+
+
+def checked_launch_type(
+    launch_type: str | None, capacity_providers: tuple[shapes.CapacityProviderStrategyItem, ...] | None
+) -> str:
+    """EC2 unless another is asked for. Raises UnsupportedFeatureException for what this installation does not offer."""
+    if capacity_providers:
+        if launch_type:
+            raise InvalidParameterException("Specifying both a launch type and capacity provider strategy is not supported.")
+        raise UnsupportedFeatureException("Capacity provider strategies are not offered by this installation. Use the launch type EC2.")
+    if launch_type not in (None, *LAUNCH_TYPES):
+        raise UnsupportedFeatureException(f"The launch type {launch_type} is not offered by this installation. Use EC2.")
+    return launch_type or "EC2"
+
+
+def check_launchable(definition: TaskDefinition, launch_type: str, network: shapes.NetworkConfiguration | None) -> None:
+    """Raises InvalidParameterException or UnsupportedFeatureException when tasks of `definition` cannot run this way."""
+    wanted = definition.definition
+    if wanted.network_mode == "awsvpc":
+        if network is None or network.awsvpc_configuration is None:
+            raise InvalidParameterException("Network Configuration must be provided when networkMode 'awsvpc' is specified.")
+        raise UnsupportedFeatureException("The network mode awsvpc is not offered by this installation. Use bridge, host or none.")
+    if network is not None and network.awsvpc_configuration is not None:
+        raise InvalidParameterException("Network Configuration is not valid for the given networkMode of this task definition.")
+    required = wanted.requires_compatibilities
+    if (required and launch_type not in required) or launch_type not in (wanted.compatibilities or ()):
+        raise InvalidParameterException(f"Task definition does not support launch_type {launch_type}.")

@@ -1,0 +1,291 @@
+"""Services: created, changed, deleted. What follows from that is the deployments controller's to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from longshore.aws.shapes import ecs as shapes
+from longshore.services.call import Call
+from longshore.services.ecs.api import api
+from longshore.services.ecs.errors import InvalidParameterException, ServiceNotActiveException
+from longshore.services.ecs.launching import check_launchable, checked_launch_type
+from longshore.services.ecs.lookup import (
+    child_arn,
+    cluster_arn,
+    definition_of_arn,
+    find_cluster,
+    find_definition,
+    find_runnable_definition,
+    find_service,
+    passed_roles,
+)
+from longshore.services.ecs.model import (
+    DEPLOYMENTS,
+    SERVICE_EVENTS,
+    SERVICES,
+    Cluster,
+    Deployment,
+    Service,
+    ServiceSpec,
+    TaskDefinition,
+)
+from longshore.services.ecs.names import NAME
+from longshore.services.ecs.placement_rules import checked_constraints, checked_strategy
+from longshore.services.ecs.service_rules import (
+    check_load_balancers,
+    check_offered,
+    checked_desired_count,
+    checked_grace_period,
+    with_configuration,
+)
+from longshore.services.ecs.service_views import service_view, status_of
+from longshore.services.ecs.tagging import tags_from
+from longshore.store.base import Tx
+
+_NOT_IDEMPOTENT = "Creation of service was not idempotent."
+_DRAINING = "Unable to Start a service that is still Draining."
+
+Asked = shapes.CreateServiceRequest | shapes.UpdateServiceRequest
+
+
+# ── authorisation ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _created(call: Call, request: shapes.CreateServiceRequest) -> Iterable[str]:
+    return (child_arn(call, request.cluster, "service", request.service_name),)
+
+
+def _named(call: Call, request: shapes.UpdateServiceRequest | shapes.DeleteServiceRequest) -> Iterable[str]:
+    return (child_arn(call, request.cluster, "service", request.service),)
+
+
+def _cluster_condition(call: Call, request: Asked | shapes.DeleteServiceRequest) -> dict[str, list[str]]:
+    return {"ecs:cluster": [cluster_arn(call, request.cluster)]}
+
+
+def _roles(call: Call, request: Asked) -> Iterable[tuple[str, str]]:
+    found = find_definition(call.store, call, request.task_definition) if request.task_definition else None
+    definition = found.definition if found is not None else shapes.TaskDefinition()
+    own = request.role if isinstance(request, shapes.CreateServiceRequest) else None
+    return passed_roles(call, own, definition.task_role_arn, definition.execution_role_arn)
+
+
+# ── creating ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@api.operation("CreateService", resource=_created, also=_roles, conditions=_cluster_condition)
+async def create_service(call: Call, request: shapes.CreateServiceRequest) -> shapes.CreateServiceResponse:
+    """Asking again for the same service gives the one there is; for another of that name InvalidParameterException."""
+    if not NAME.fullmatch(request.service_name):
+        raise InvalidParameterException("Invalid service name. Up to 255 letters, numbers, hyphens and underscores are allowed.")
+    _check_offered(request, request.scheduling_strategy)
+    wanted = _wanted(request)
+    tags, now = tags_from(request.tags), call.clock.now()
+    deployment_id = f"ecs-svc/{call.ids.digits(19)}"
+
+    def create(tx: Tx) -> Service:
+        cluster = find_cluster(tx, call, request.cluster)
+        definition = _runnable(tx, call, request.task_definition)
+        spec = replace(wanted, task_definition_arn=definition.arn)
+        arn = call.arn("ecs", f"service/{cluster.name}/{request.service_name}")
+        there = tx.get(SERVICES, arn)
+        if there is not None and there.status != "INACTIVE":
+            return _same_again(there, spec)
+        check_launchable(definition, spec.launch_type, request.network_configuration)
+        check_load_balancers(tx, call, spec.load_balancers, definition)
+        _forget(tx, arn)
+        service = Service(
+            arn=arn,
+            cluster_arn=cluster.arn,
+            name=request.service_name,
+            created_at=now,
+            spec=spec,
+            created_by=call.principal.arn,
+            tags=tags,
+            client_token=(request.client_token or "")[:64],
+        )
+        tx.put(DEPLOYMENTS, _deployment(service, deployment_id, now))
+        return tx.put(SERVICES, service)
+
+    service = await call.store.transact(create)
+    return shapes.CreateServiceResponse(service=service_view(call.store, service, with_tags=True))
+
+
+def _check_offered(request: Asked, scheduling_strategy: str | None) -> None:
+    check_offered(
+        controller=request.deployment_controller,
+        scheduling_strategy=scheduling_strategy,
+        service_registries=request.service_registries,
+        service_connect=request.service_connect_configuration,
+        others=(
+            request.volume_configurations,
+            request.vpc_lattice_configurations,
+            request.gateway_connectors,
+            request.monitoring is not None and request.monitoring.metric_configurations,
+        ),
+    )
+
+
+def _wanted(request: shapes.CreateServiceRequest) -> ServiceSpec:
+    """What is asked for, its task definition not looked up yet."""
+    load_balancers = request.load_balancers or ()
+    spec = ServiceSpec(
+        task_definition_arn="",
+        desired_count=checked_desired_count(request.desired_count),
+        launch_type=checked_launch_type(request.launch_type, request.capacity_provider_strategy),
+        load_balancers=load_balancers,
+        health_check_grace_period_s=checked_grace_period(request.health_check_grace_period_seconds, load_balancers),
+        placement_constraints=checked_constraints(request.placement_constraints),
+        placement_strategy=checked_strategy(request.placement_strategy),
+        role_arn=request.role or "",
+        propagate_tags=request.propagate_tags or "NONE",
+        enable_ecs_managed_tags=bool(request.enable_ecs_managed_tags),
+        enable_execute_command=bool(request.enable_execute_command),
+        availability_zone_rebalancing=request.availability_zone_rebalancing or "DISABLED",
+        platform_version=request.platform_version or "",
+    )
+    return with_configuration(spec, request.deployment_configuration)
+
+
+def _runnable(tx: Tx, call: Call, reference: str | None) -> TaskDefinition:
+    if not reference:
+        raise InvalidParameterException("TaskDefinition can not be blank.")
+    return find_runnable_definition(tx, call, reference)
+
+
+def _same_again(there: Service, spec: ServiceSpec) -> Service:
+    if status_of(there) == "DRAINING":
+        raise InvalidParameterException(_DRAINING)
+    if there.spec != spec:
+        raise InvalidParameterException(_NOT_IDEMPOTENT)
+    return there
+
+
+def _forget(tx: Tx, arn: str) -> None:
+    """What is left of an earlier service of the same name."""
+    for event in tx.list(SERVICE_EVENTS, "service", arn):
+        tx.delete(SERVICE_EVENTS, SERVICE_EVENTS.key(event))
+    for deployment in tx.list(DEPLOYMENTS, "history", arn):
+        tx.delete(DEPLOYMENTS, deployment.id)
+
+
+def _deployment(service: Service, deployment_id: str, now: float) -> Deployment:
+    return Deployment(
+        id=deployment_id,
+        service_arn=service.arn,
+        task_definition_arn=service.spec.task_definition_arn,
+        created_at=now,
+        updated_at=now,
+        desired_count=service.spec.desired_count,
+        rollout_state_reason=f"ECS deployment {deployment_id} in progress.",
+    )
+
+
+# ── updating ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@api.operation("UpdateService", resource=_named, also=_roles, conditions=_cluster_condition)
+async def update_service(call: Call, request: shapes.UpdateServiceRequest) -> shapes.UpdateServiceResponse:
+    """Another task definition, other load balancers or `forceNewDeployment` begin a new deployment; all else keeps the one there is."""
+    _check_offered(request, None)
+    if request.capacity_provider_strategy:
+        checked_launch_type(None, request.capacity_provider_strategy)
+    now, deployment_id = call.clock.now(), f"ecs-svc/{call.ids.digits(19)}"
+
+    def update(tx: Tx) -> Service:
+        cluster = find_cluster(tx, call, request.cluster)
+        service = find_service(tx, call, cluster, request.service)
+        if status_of(service) != "ACTIVE":
+            raise ServiceNotActiveException
+        changed = replace(service, spec=_changed(tx, call, service, request))
+        if request.force_new_deployment or _begins_deployment(service.spec, changed.spec):
+            _check_runnable(tx, call, changed, request)
+            _supersede(tx, changed, now)
+            tx.put(DEPLOYMENTS, _deployment(changed, deployment_id, now))
+        elif changed.spec.desired_count != service.spec.desired_count:
+            _rescale(tx, changed, now)
+        return tx.put(SERVICES, changed) if changed != service else service
+
+    service = await call.store.transact(update)
+    return shapes.UpdateServiceResponse(service=service_view(call.store, service, with_tags=True))
+
+
+def _changed(tx: Tx, call: Call, service: Service, request: shapes.UpdateServiceRequest) -> ServiceSpec:
+    """The service's settings with what the request names; an empty list takes something away, a missing one keeps it."""
+    spec = service.spec
+    load_balancers = spec.load_balancers if request.load_balancers is None else request.load_balancers
+    grace = request.health_check_grace_period_seconds
+    arn = find_runnable_definition(tx, call, request.task_definition).arn if request.task_definition else spec.task_definition_arn
+    changed = replace(
+        spec,
+        task_definition_arn=arn,
+        desired_count=spec.desired_count if request.desired_count is None else checked_desired_count(request.desired_count),
+        load_balancers=load_balancers,
+        health_check_grace_period_s=spec.health_check_grace_period_s if grace is None else checked_grace_period(grace, load_balancers),
+        placement_constraints=spec.placement_constraints
+        if request.placement_constraints is None
+        else checked_constraints(request.placement_constraints),
+        placement_strategy=spec.placement_strategy if request.placement_strategy is None else checked_strategy(request.placement_strategy),
+        propagate_tags=request.propagate_tags or spec.propagate_tags,
+        enable_ecs_managed_tags=_or(request.enable_ecs_managed_tags, spec.enable_ecs_managed_tags),
+        enable_execute_command=_or(request.enable_execute_command, spec.enable_execute_command),
+        availability_zone_rebalancing=request.availability_zone_rebalancing or spec.availability_zone_rebalancing,
+        platform_version=request.platform_version or spec.platform_version,
+    )
+    return with_configuration(changed, request.deployment_configuration)
+
+
+def _or(given: bool | None, kept: bool) -> bool:
+    return kept if given is None else given
+
+
+def _begins_deployment(before: ServiceSpec, after: ServiceSpec) -> bool:
+    return (before.task_definition_arn, before.load_balancers, before.platform_version) != (
+        after.task_definition_arn,
+        after.load_balancers,
+        after.platform_version,
+    )
+
+
+def _check_runnable(tx: Tx, call: Call, service: Service, request: shapes.UpdateServiceRequest) -> None:
+    definition = definition_of_arn(tx, service.spec.task_definition_arn)
+    if definition is None:
+        raise InvalidParameterException("TaskDefinition not found.")
+    check_launchable(definition, service.spec.launch_type, request.network_configuration)
+    check_load_balancers(tx, call, service.spec.load_balancers, definition)
+
+
+def _supersede(tx: Tx, service: Service, now: float) -> None:
+    for deployment in tx.list(DEPLOYMENTS, "service", service.arn):
+        if deployment.status == "PRIMARY":
+            tx.put(DEPLOYMENTS, replace(deployment, status="ACTIVE", updated_at=now))
+
+
+def _rescale(tx: Tx, service: Service, now: float) -> None:
+    for deployment in tx.list(DEPLOYMENTS, "service", service.arn):
+        if deployment.status == "PRIMARY":
+            tx.put(DEPLOYMENTS, replace(deployment, desired_count=service.spec.desired_count, updated_at=now))
+
+
+# ── deleting ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@api.operation("DeleteService", resource=_named, conditions=_cluster_condition)
+async def delete_service(call: Call, request: shapes.DeleteServiceRequest) -> shapes.DeleteServiceResponse:
+    """The service is DRAINING until its tasks have stopped, then INACTIVE. One that wants tasks goes with `force` only."""
+
+    def delete(tx: Tx) -> Service:
+        cluster: Cluster = find_cluster(tx, call, request.cluster)
+        service = find_service(tx, call, cluster, request.service)
+        if service.status == "INACTIVE":
+            raise ServiceNotActiveException
+        if service.spec.deleted:
+            return service
+        if service.spec.desired_count > 0 and not request.force:
+            raise InvalidParameterException("The service cannot be stopped while it is scaled above 0.")
+        return tx.put(SERVICES, replace(service, spec=replace(service.spec, desired_count=0, deleted=True)))
+
+    service = await call.store.transact(delete)
+    return shapes.DeleteServiceResponse(service=service_view(call.store, service, with_tags=True))
