@@ -66,8 +66,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def registry(self) -> str:
-        """Host and port that image names of the default account and region begin with."""
-        return f"{self.account_id}.dkr.ecr.{self.region}.localhost:{self.port}"
+        """Host and port that image names of the default account and region begin with, and what `docker login` takes."""
+        return f"127.0.0.1:{self.port}"
 
 
 class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):

@@ -130,7 +130,8 @@ class Server:
         except StoreLocked as locked:
             raise CannotStart(str(locked), "stop the other server, or choose another --data-dir") from None
         self._undo.append(store.close)
-        blobs = await FileBlobStore.open(config.data_dir / "registry")
+        blobs = await FileBlobStore.open(config.data_dir / "registry", clock=clock, ids=ids)
+        self._undo.append(blobs.close)
         secret = _signing_secret(directory.root / "signing-key")
         now = clock.now()
         try:

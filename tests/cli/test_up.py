@@ -22,7 +22,7 @@ def test_up_says_what_starts_and_where_everything_answers(home: Home) -> None:
     said = home.up()
     assert "starting server\nserver ready" in said
     assert f"endpoint        http://127.0.0.1:{home.port}" in said
-    assert f"registry        000000000000.dkr.ecr.us-east-1.localhost:{home.port}" in said
+    assert f"registry        127.0.0.1:{home.port}" in said
     assert "load balancers  127.0.2.N" in said
     assert "an ordinary log line" not in said
 

@@ -52,7 +52,9 @@ class Access:
         """Raises AccessDenied. An operation whose action is empty needs no permission (sts GetCallerIdentity)."""
         if not operation.action:
             return
-        asked: Iterable[tuple[str, str]] = [(operation.action, resource) for resource in operation.resource(call, request)]
+        # what names no resource asks for all of them: nothing gets by for want of a name
+        resources = tuple(operation.resource(call, request)) or ("*",)
+        asked: Iterable[tuple[str, str]] = [(operation.action, resource) for resource in resources]
         if operation.also is not None:
             asked = [*asked, *operation.also(call, request)]
         root = call.principal.is_root
