@@ -141,6 +141,10 @@ class Journal:
         if sequence > self.sequence:
             self._append(_Line(sequence=sequence))
 
+    def restart_sequence(self) -> None:
+        """What the platform says on a new connection of a new process is newer than anything before."""
+        self._append(_Line(sequence=-1))
+
     def keep(self, task: TaskRecord) -> None:
         self._append(_Line(task=task))
 

@@ -187,6 +187,7 @@ class Agent:
         if known.container_instance_arn and known.container_instance_arn != place.container_instance_arn:
             await self._start_over(engine)
         self._journal.identify(Identity(place.container_instance_arn, self._config.cluster, self._config.endpoint))
+        self._journal.restart_sequence()
         await self._journal.sync()
         log.info("agent %s is %s, at %s in %s", self._config.name, place.container_instance_arn, place.address, self._config.zone)
         return place
