@@ -1,0 +1,119 @@
+"""Writes docs/operations.md: every operation of every API served, and whether it is served here, in part or not yet.
+
+    python tools/operations_page.py            write the page
+    python tools/operations_page.py --check    exit 1 if it would change
+
+What is served is read from the operations registered in the code; what exists, from AWS's models (their names are kept beside
+the generated shapes). Only the notes on what is served in part are written by hand, below.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from longshore.gateway.catalogue import SERVED, served
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "operations.md"
+
+TITLES: Mapping[str, str] = {
+    "ecs": "Amazon ECS",
+    "ecr": "Amazon ECR",
+    "elbv2": "Elastic Load Balancing v2",
+    "ec2": "Amazon EC2",
+    "iam": "AWS IAM",
+    "sts": "AWS STS",
+}
+
+#: API -> operation -> what is left out. An operation that is served and not named here does what AWS documents.
+PARTIAL: Mapping[str, Mapping[str, str]] = {}
+
+HEAD = """\
+# Operations
+
+Every operation of every API that is served. **Served** means: what AWS documents, apart from what
+[differences.md](differences.md) names. **Partial** operations leave out what their note says. An operation that is **not yet**
+served is refused by its name (`UnknownOperationException` or `InvalidAction`), never answered with a made-up success.
+
+This page is written by `tools/operations_page.py` from the code and AWS's own models; a test keeps it fresh.
+"""
+
+
+class UnknownNote(Exception):
+    """A note about an operation that is not served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """One API: the operations AWS's model names, those answered here, and notes on those answered in part."""
+
+    api: str
+    known: frozenset[str]
+    served: frozenset[str]
+    notes: Mapping[str, str]
+
+    @property
+    def missing(self) -> list[str]:
+        return sorted(self.known - self.served)
+
+
+def coverage(api: str, notes: Mapping[str, str]) -> Coverage:
+    """Of an API as it is registered in the code; raises UnknownNote."""
+    answers = served(api)
+    strangers = sorted(notes.keys() - answers.operations.keys())
+    if strangers:
+        raise UnknownNote(f"{api}: {', '.join(strangers)}")
+    return Coverage(api, answers.known | answers.operations.keys(), frozenset(answers.operations), notes)
+
+
+def page(apis: list[Coverage]) -> str:
+    return "\n".join([HEAD, _summary(apis), *map(_section, apis)])
+
+
+def _title(api: str) -> str:
+    return TITLES.get(api, api)
+
+
+def _anchor(title: str) -> str:
+    return title.lower().replace(" ", "-")
+
+
+def _summary(apis: list[Coverage]) -> str:
+    lines = ["| API | served | partial | not yet |", "|---|---:|---:|---:|"]
+    for api in apis:
+        title = _title(api.api)
+        whole = len(api.served) - len(api.notes)
+        lines.append(f"| [{title}](#{_anchor(title)}) | {whole} | {len(api.notes)} | {len(api.missing)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _section(api: Coverage) -> str:
+    lines = [f"## {_title(api.api)}", "", "| operation | state | what is left out |", "|---|---|---|"]
+    for name in sorted(api.served):
+        note = api.notes.get(name)
+        lines.append(f"| {name} | partial | {note} |" if note else f"| {name} | served | |")
+    if api.missing:
+        lines += ["", f"Not yet ({len(api.missing)}): {', '.join(api.missing)}."]
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the page is stale")
+    given = parser.parse_args(arguments)
+    text = page([coverage(api, PARTIAL.get(api, {})) for api in SERVED])
+    if given.check:
+        if PAGE.exists() and PAGE.read_text() == text:
+            return 0
+        print("docs/operations.md is stale: run python tools/operations_page.py")
+        return 1
+    PAGE.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
