@@ -30,7 +30,50 @@ TITLES: Mapping[str, str] = {
 }
 
 #: API -> operation -> what is left out. An operation that is served and not named here does what AWS documents.
-PARTIAL: Mapping[str, Mapping[str, str]] = {}
+PARTIAL: Mapping[str, Mapping[str, str]] = {
+    "ecs": {
+        "CreateCluster": "no capacity providers, execute-command configuration or Service Connect defaults",
+        "UpdateCluster": "settings only",
+        "CreateService": (
+            "REPLICA with the ECS deployment controller, strategy ROLLING, launch types EC2 and EXTERNAL; no capacity providers, awsvpc, "
+            "service registries, Service Connect, Classic Load Balancers, deployment alarms or lifecycle hooks, managed volumes"
+        ),
+        "UpdateService": "as CreateService",
+        "RunTask": "launch types EC2 and EXTERNAL; network modes bridge, host and none; no capacity providers, no managed volumes",
+        "StartTask": "as RunTask",
+        "SubmitAttachmentStateChanges": "acknowledged; attachments do not exist without awsvpc",
+    },
+    "ecr": {
+        "CreateRepository": "scanning and KMS settings are kept and shown, nothing is scanned or encrypted",
+        "PutImage": "no replication, no scan on push, no lifecycle policy follows",
+    },
+    "elbv2": {
+        "CreateLoadBalancer": "types application and network; no gateway type, addresses of one's own, or IPv6",
+        "CreateListener": "HTTP and TCP; HTTPS and TLS need certificates, which nothing keeps yet",
+        "ModifyListener": "as CreateListener",
+        "CreateTargetGroup": "target types instance and ip; protocols HTTP, HTTPS and TCP; IPv4",
+        "CreateRule": "no transforms, no authentication actions",
+        "ModifyRule": "as CreateRule",
+        "ModifyLoadBalancerAttributes": "all are kept and shown; access logs need a bucket, and there is none",
+        "SetSecurityGroups": "kept and shown; packets are not filtered",
+    },
+    "ec2": {
+        "DescribeInstances": "container instances, as far as ECS and load balancers need to see them",
+        "CreateVpc": "IPv4 without address pools; a record, no network of its own",
+        "CreateSubnet": "IPv4; a record, no network of its own",
+        "CreateSecurityGroup": "kept and shown; packets are not filtered",
+        "AuthorizeSecurityGroupIngress": "no prefix lists; source groups by id in IpPermissions; packets are not filtered",
+        "AuthorizeSecurityGroupEgress": "no prefix lists; packets are not filtered",
+        "DescribeSecurityGroups": "the filters that ECS and load-balancer tools use",
+        "DescribeVpcs": "the filters that ECS and load-balancer tools use",
+        "DescribeSubnets": "the filters that ECS and load-balancer tools use",
+    },
+    "iam": {
+        "CreateUser": "no permissions boundary",
+        "ListPolicies": "of AWS's own policies the 15 that concern the served APIs",
+        "AttachUserPolicy": "of AWS's own policies the 15 that concern the served APIs",
+    },
+}
 
 HEAD = """\
 # Operations
