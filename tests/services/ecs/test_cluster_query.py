@@ -1,0 +1,111 @@
+"""The cluster query language: what expressions mean, and where those that cannot be read go wrong."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from longshore.services.ecs.cluster_query import Facts, QueryError, matches, parse
+
+FACTS = Facts(
+    agent_connected=True,
+    agent_version="1.105.1",
+    ec2_instance_id="i-0123456789abcdef0",
+    registered_at=1_700_000_000.0,
+    running_tasks_count=3,
+    attributes={"ecs.instance-type": "t2.small", "ecs.availability-zone": "us-east-1a", "stack": "prod", "bare": ""},
+    groups=lambda: frozenset({"service:web", "family:batch"}),
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "attribute:ecs.instance-type =~ t2.*",
+        "attribute:ecs.instance-type matches (t2|t3)\\.small",
+        "attribute:ecs.instance-type !~ t3.*",
+        "attribute:ecs.availability-zone in [us-east-1a, us-east-1b]",
+        "attribute:ecs.availability-zone not_in [us-west-1a]",
+        "attribute:ecs.availability-zone !in [us-west-1a]",
+        "attribute:stack == prod",
+        'attribute:stack == "prod"',
+        "attribute:stack equals prod",
+        "attribute:stack != test",
+        "attribute:unknown != test",
+        "attribute:bare exists",
+        "attribute:unknown !exists",
+        "attribute:unknown not_exists",
+        "task:group == service:web",
+        "task:group != service:api",
+        "task:group =~ family:.*",
+        "not(task:group == service:api)",
+        "!(task:group == service:api) && agentConnected == true",
+        "runningTasksCount > 1 and runningTasksCount <= 3",
+        "runningTasksCount less_than 10",
+        "agentVersion >= 1.9.0",
+        "agentVersion < 1.200.0",
+        "registeredAt > 2018-06-18",
+        "registeredAt < 2100-06-18T22:28:28+00:00",
+        "registeredAt == 2023-11-14T22:13:20Z",
+        "ec2InstanceId == i-0123456789abcdef0",
+        "attribute:stack == test or attribute:stack == prod",
+        "attribute:stack == prod || attribute:stack == test && agentConnected == false",
+        "(attribute:stack == test or attribute:stack == prod) and not agentConnected == false",
+    ],
+)
+def test_an_expression_that_holds(text: str) -> None:
+    assert matches(parse(text), FACTS)
+    assert not matches(parse(f"not ({text})"), FACTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "a subject is missing at position 1"),
+        ("colour == red", "unknown subject 'colour' at position 1"),
+        ("attribute:a", "an operator is missing at position 12"),
+        ("attribute:a ==", "a value is missing at position 15"),
+        ("attribute:a ~ b", "unexpected character '~' at position 13"),
+        ("attribute:a is b", "unknown operator 'is' at position 13"),
+        ("attribute:a in [b", "']' is expected instead of the end at position 18"),
+        ("(attribute:a exists", "')' is expected instead of the end at position 20"),
+        ("attribute:a exists )", "unexpected ')' at position 20"),
+        ("attribute:a =~ [", "is not a regular expression"),
+        ("agentConnected == yes", "agentConnected is true or false"),
+        ("agentConnected > true", "agentConnected has no order"),
+        ("runningTasksCount == many", "compared with a number"),
+        ("registeredAt > yesterday", "compared with a date"),
+        ("! " * 40 + "attribute:a exists", "nested more than 32 levels"),
+        ("x" * 3000, "longer than 2000"),
+    ],
+)
+def test_what_cannot_be_read_says_where(text: str, complaint: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        parse(text)
+    assert complaint in str(caught.value)
+
+
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|a)*$", "a*a*a*a*a*b", "(?=a)", "(a)\\1", "((((a))))+"])
+def test_patterns_that_could_take_forever_are_refused(pattern: str) -> None:
+    with pytest.raises(QueryError):
+        parse(f"attribute:a =~ {pattern}")
+
+
+def test_the_worst_pattern_allowed_is_still_quick() -> None:
+    facts = Facts(True, "", "", 0.0, 0, {"a": "a" * 128}, lambda: frozenset())
+    query = parse("attribute:a =~ .*.*.*b")
+    begun = time.perf_counter()
+    assert not matches(query, facts)
+    assert time.perf_counter() - begun < 0.5
+
+
+@given(st.text(alphabet="attribue:sk=!~<>&|()[], \"nodrx01.*+\\", max_size=60))
+def test_whatever_is_sent_is_read_or_refused(text: str) -> None:
+    try:
+        query = parse(text)
+    except QueryError:
+        return
+    assert matches(query, FACTS) in (True, False)
