@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import botocore.parsers
 import botocore.session
 import pytest
+from botocore.model import ServiceModel
 from msgspec.structs import replace as changed
 
 from longshore.aws.errors import AwsError
@@ -33,6 +35,11 @@ SITE = Site(account_id=ACCOUNT, region=REGION, zones=ZONES, endpoint="http://127
 ROOT = Principal(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:root", ACCOUNT, "AKIAROOT")
 
 
+@cache
+def botocore_model() -> ServiceModel:
+    return botocore.session.get_session().get_service_model("ecs")
+
+
 @dataclass
 class Ecs:
     """`await ecs("CreateCluster", clusterName="web")` gives what boto3 would give, or raises the AwsError."""
@@ -51,8 +58,8 @@ class Ecs:
             list(declared.also(self.call, request))
         response = await declared.handle(self.call, request)
         body, _ = codec.render(shapes.MODEL, shape, response, "request-1")
-        model = botocore.session.get_session().get_service_model("ecs").operation_model(operation)
-        parsed = botocore.parsers.create_parser("json").parse({"body": body, "headers": {}, "status_code": 200}, model.output_shape)
+        output = botocore_model().operation_model(operation).output_shape
+        parsed = botocore.parsers.create_parser("json").parse({"body": body, "headers": {}, "status_code": 200}, output)
         parsed.pop("ResponseMetadata")
         return dict(parsed)
 

@@ -200,6 +200,11 @@ def cluster_resource(call: Call, request: Any) -> Iterable[str]:
     return (cluster_arn(call, request.cluster),)
 
 
+def child_resources(call: Call, cluster: str | None, resource_type: str, references: Iterable[str]) -> list[str]:
+    """One ARN for each reference; `*` for none at all, so that a request that names nothing is still asked for its permission."""
+    return [child_arn(call, cluster, resource_type, reference) for reference in references] or ["*"]
+
+
 def definition_resource(call: Call, request: Any) -> Iterable[str]:
     """`task-definition/FAMILY:REVISION` of requests with a `task_definition` member."""
     return (definition_resource_arn(call, request.task_definition),)

@@ -25,7 +25,7 @@ class Tag(msgspec.Struct, frozen=True, gc=False):
 # ── clusters ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Cluster(msgspec.Struct, frozen=True):
+class Cluster(msgspec.Struct, frozen=True, gc=False):
     arn: str
     name: str
     created_at: float
@@ -68,7 +68,7 @@ class Capacity(msgspec.Struct, frozen=True, gc=False):
     gpus: tuple[str, ...] = ()
 
 
-class ContainerInstance(msgspec.Struct, frozen=True):
+class ContainerInstance(msgspec.Struct, frozen=True, gc=False):
     """`status` is written by operations; the connection's facts by the agent session that the gateway holds."""
 
     arn: str
@@ -109,7 +109,7 @@ CONTAINER_INSTANCES: Kind[ContainerInstance] = Kind(
 # ── task definitions ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class TaskDefinition(msgspec.Struct, frozen=True):
+class TaskDefinition(msgspec.Struct, frozen=True, gc=False):
     """One revision; `definition` is the answer's own shape with every default filled in, so that what is shown is what runs."""
 
     arn: str
@@ -140,7 +140,7 @@ TASK_DEFINITIONS: Kind[TaskDefinition] = Kind(
 )
 
 
-class Family(msgspec.Struct, frozen=True):
+class Family(msgspec.Struct, frozen=True, gc=False):
     """Remembers the highest revision ever given out: a revision number is never used again."""
 
     scope: str
@@ -192,7 +192,7 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     ports: tuple[HostPort, ...] = ()
 
 
-class TaskSpec(msgspec.Struct, frozen=True):
+class TaskSpec(msgspec.Struct, frozen=True, gc=False):
     """What was asked. Written once, when the task is created."""
 
     task_definition_arn: str
@@ -214,7 +214,7 @@ class TaskSpec(msgspec.Struct, frozen=True):
     client_token: str = ""
 
 
-class Stop(msgspec.Struct, frozen=True):
+class Stop(msgspec.Struct, frozen=True, gc=False):
     """Somebody wants the task gone: an operation or a controller, once, and never taken back."""
 
     reason: str
@@ -229,7 +229,7 @@ class NetworkBinding(msgspec.Struct, frozen=True, gc=False):
     bind_ip: str = "0.0.0.0"
 
 
-class Container(msgspec.Struct, frozen=True):
+class Container(msgspec.Struct, frozen=True, gc=False):
     """A container as its agent last reported it."""
 
     name: str
@@ -244,7 +244,7 @@ class Container(msgspec.Struct, frozen=True):
     health_status: str = "UNKNOWN"  # HEALTHY | UNHEALTHY | UNKNOWN
 
 
-class TaskStatus(msgspec.Struct, frozen=True):
+class TaskStatus(msgspec.Struct, frozen=True, gc=False):
     """What was seen. Written from the agent's reports (SubmitTaskStateChange, PublishHealthRequest)."""
 
     last_status: str = "PROVISIONING"
@@ -263,7 +263,7 @@ class TaskStatus(msgspec.Struct, frozen=True):
     version: int = 1
 
 
-class Task(msgspec.Struct, frozen=True):
+class Task(msgspec.Struct, frozen=True, gc=False):
     arn: str
     cluster_arn: str
     spec: TaskSpec
@@ -373,7 +373,7 @@ TASKS: Kind[Task] = Kind(
 # ── services ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class ServiceSpec(msgspec.Struct, frozen=True):
+class ServiceSpec(msgspec.Struct, frozen=True, gc=False):
     """What was asked for. Written by CreateService, UpdateService and DeleteService."""
 
     task_definition_arn: str
@@ -398,7 +398,7 @@ class ServiceSpec(msgspec.Struct, frozen=True):
     deleted: bool = False
 
 
-class Service(msgspec.Struct, frozen=True):
+class Service(msgspec.Struct, frozen=True, gc=False):
     arn: str
     cluster_arn: str
     name: str
@@ -431,7 +431,7 @@ SERVICES: Kind[Service] = Kind(
 )
 
 
-class Deployment(msgspec.Struct, frozen=True):
+class Deployment(msgspec.Struct, frozen=True, gc=False):
     """One version of a service being rolled out. The operation that asked for it creates it; the deployments controller does the rest."""
 
     id: str  # ecs-svc/<19 digits>
@@ -459,7 +459,7 @@ DEPLOYMENTS: Kind[Deployment] = Kind(
 )
 
 
-class ServiceEvent(msgspec.Struct, frozen=True):
+class ServiceEvent(msgspec.Struct, frozen=True, gc=False):
     """One line of a service's event log, newest kept: what was decided and why, in AWS's words."""
 
     id: str

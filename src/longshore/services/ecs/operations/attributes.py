@@ -14,7 +14,7 @@ from longshore.services.call import Call
 from longshore.services.ecs.api import api
 from longshore.services.ecs.errors import AttributeLimitExceededException, InvalidParameterException, TargetNotFoundException
 from longshore.services.ecs.listing import page_limit
-from longshore.services.ecs.lookup import child_arn, cluster_resource, find_cluster, find_container_instance
+from longshore.services.ecs.lookup import child_resources, cluster_resource, find_cluster, find_container_instance
 from longshore.services.ecs.model import CONTAINER_INSTANCES, Attribute, Cluster, ContainerInstance
 from longshore.services.ecs.operations.container_instances import BUILT_IN
 from longshore.store.base import Tx
@@ -27,7 +27,7 @@ _VALUE = re.compile(r"(?! )[A-Za-z0-9_./\\@: -]{0,128}(?<! )")
 
 def _targets(call: Call, request: shapes.PutAttributesRequest | shapes.DeleteAttributesRequest) -> Iterable[str]:
     references = dict.fromkeys(attribute.target_id or "" for attribute in request.attributes)
-    return [child_arn(call, request.cluster, "container-instance", reference) for reference in references]
+    return child_resources(call, request.cluster, "container-instance", references)
 
 
 @api.operation("PutAttributes", resource=_targets)

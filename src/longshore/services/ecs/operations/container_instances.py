@@ -17,7 +17,7 @@ from longshore.services.ecs.fleet import facts_of
 from longshore.services.ecs.identity_document import Identity, capacity_of, identity_attributes, read_identity
 from longshore.services.ecs.listing import list_page
 from longshore.services.ecs.lookup import (
-    child_arn,
+    child_resources,
     cluster_resource,
     container_instance_arn,
     find_cluster,
@@ -148,7 +148,7 @@ def _laid_over(under: tuple[Attribute, ...], over: tuple[Attribute, ...]) -> tup
 
 
 def _described(call: Call, request: shapes.DescribeContainerInstancesRequest) -> Iterable[str]:
-    return [child_arn(call, request.cluster, "container-instance", reference) for reference in request.container_instances]
+    return child_resources(call, request.cluster, "container-instance", request.container_instances)
 
 
 @api.operation("DescribeContainerInstances", resource=_described)

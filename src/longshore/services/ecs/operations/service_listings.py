@@ -10,7 +10,7 @@ from longshore.services.call import Call
 from longshore.services.ecs.api import api
 from longshore.services.ecs.errors import InvalidParameterException
 from longshore.services.ecs.listing import list_page
-from longshore.services.ecs.lookup import child_arn, cluster_arn, find_cluster, service_arn
+from longshore.services.ecs.lookup import child_resources, cluster_arn, find_cluster, service_arn
 from longshore.services.ecs.model import SERVICES, Service
 from longshore.services.ecs.service_views import service_view
 
@@ -18,7 +18,7 @@ MOST_DESCRIBED = 10
 
 
 def _described(call: Call, request: shapes.DescribeServicesRequest) -> Iterable[str]:
-    return [child_arn(call, request.cluster, "service", reference) for reference in request.services]
+    return child_resources(call, request.cluster, "service", request.services)
 
 
 def _cluster_condition(call: Call, request: shapes.DescribeServicesRequest | shapes.ListServicesRequest) -> dict[str, list[str]]:

@@ -169,7 +169,7 @@ async def deregister_task_definition(
 
 
 def _named_definitions(call: Call, request: shapes.DeleteTaskDefinitionsRequest) -> Iterable[str]:
-    return [definition_resource_arn(call, reference) for reference in request.task_definitions]
+    return [definition_resource_arn(call, reference) for reference in request.task_definitions] or ["*"]
 
 
 @api.operation("DeleteTaskDefinitions", resource=_named_definitions)

@@ -11,6 +11,7 @@ from longshore.services.ecs.errors import InvalidParameterException
 from longshore.services.ecs.listing import list_page
 from longshore.services.ecs.lookup import (
     child_arn,
+    child_resources,
     cluster_arn,
     cluster_name_of,
     container_instance_arn,
@@ -32,7 +33,7 @@ def _cluster_condition(call: Call, request: shapes.DescribeTasksRequest | shapes
 
 
 def _described(call: Call, request: shapes.DescribeTasksRequest) -> Iterable[str]:
-    return [child_arn(call, request.cluster, "task", reference) for reference in request.tasks]
+    return child_resources(call, request.cluster, "task", request.tasks)
 
 
 @api.operation("DescribeTasks", resource=_described, conditions=_cluster_condition)
