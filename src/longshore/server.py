@@ -34,6 +34,7 @@ from longshore.gateway.app import Gateway
 from longshore.gateway.authorise import Access
 from longshore.gateway.catalogue import preload
 from longshore.gateway.identify import Identities
+from longshore.gateway.lane import Lanes
 from longshore.gateway.own import OwnRoutes
 from longshore.kit.clock import SystemClock
 from longshore.kit.ids import RandomIds
@@ -192,19 +193,22 @@ class Server:
 
     async def _listen(self, gateway: Gateway) -> None:
         config = self._config
-        server = web.Server(gateway.handle, access_log=None, max_line_size=16_384, max_field_size=16_384, auto_decompress=False)
-        runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=DRAIN_S)
-        await runner.setup()
-        site = web.TCPSite(runner, config.host, config.port, backlog=1024)
+        general = web.Server(gateway.handle, access_log=None, max_line_size=16_384, max_field_size=16_384, auto_decompress=False)
+        lanes = Lanes(gateway.answer, general)
+        loop = asyncio.get_running_loop()
         try:
-            await site.start()
+            listener = await loop.create_server(lanes, config.host, config.port, backlog=1024)
         except OSError as problem:
-            await runner.cleanup()
             raise _cannot_listen(config, problem) from None
+        self._jobs.append(asyncio.create_task(lanes.sweep(), name="sweep"))
 
         async def drain() -> None:
+            """No new connections; what has begun is finished, each answer closing its connection."""
+            listener.close()
             gateway.drain()
-            await runner.cleanup()
+            general.pre_shutdown()
+            await lanes.drain(DRAIN_S)
+            await general.shutdown(DRAIN_S)
 
         self._undo.append(drain)
 

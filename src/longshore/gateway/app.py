@@ -18,7 +18,6 @@ from longshore.aws.errors import (
     AwsError,
     InternalFailure,
     RequestTooLarge,
-    Serialization,
     ServiceUnavailable,
     SignatureDoesNotMatch,
     UnknownOperation,
@@ -30,6 +29,7 @@ from longshore.gateway.authorise import Access
 from longshore.gateway.catalogue import Served, served
 from longshore.gateway.identify import Identified, Identities
 from longshore.gateway.recognise import protocol_of, recognise
+from longshore.gateway.request import MOST_BODY, ApiRequest, Reply, read_body
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.services.call import Call, Site
@@ -38,9 +38,6 @@ from longshore.store.base import Store, StoreUnavailable
 from longshore.store.blobs import BlobStore
 
 log = logging.getLogger("longshore.gateway")
-
-#: a manifest of 4 MiB inside JSON, escaped, with room to spare
-MOST_BODY = 12 * 1024 * 1024
 
 _PROTOCOLS: dict[str, Any] = {"json": json, "query": query, "ec2": ec2}
 #: for errors before an API is known
@@ -85,26 +82,31 @@ class Gateway:
         self._draining = True
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """What aiohttp's server calls for each request."""
+        """What aiohttp's server calls for each request that is not read by the fast lane."""
         path = request.path
         if path != "/":
             for prefix, handler in self._mounts.items():
                 if path.startswith(prefix) or path == prefix.rstrip("/"):
                     return await handler(request)
-        return await self._api(request)
+        try:
+            body = await read_body(request, MOST_BODY)
+        except AwsError as error:
+            headers = {name.lower(): value for name, value in request.headers.items()}
+            return Answer.of(self._error(_PROTOCOLS[protocol_of(headers)], _NO_MODEL, error, self._ids.uuid()))
+        return Answer.of(await self.answer(ApiRequest.of(request, body)))
 
-    async def _api(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def answer(self, request: ApiRequest) -> Reply:
+        """One API request, from its bytes to those of its reply."""
         request_id = self._ids.uuid()
         model, codec = _NO_MODEL, _PROTOCOLS[protocol_of(request.headers)]
         try:
-            body = await read_body(request, MOST_BODY)
-            identified = self._identities.identify(request, body)
-            recognised = recognise(request.headers, request.rel_url.raw_query_string, body, identified.service)
+            identified = self._identities.identify(request)
+            recognised = recognise(request.headers, request.query, request.body, identified.service)
             api = served(recognised.api)
             model = api.model
             check_service(identified.service, model.signing_name)
             codec = _PROTOCOLS["ec2" if model.protocol == "ec2" else recognised.protocol]
-            payload, content_type = await self._operate(request, api, recognised.operation, codec, body, identified, request_id)
+            payload, content_type = await self._operate(request, api, recognised.operation, codec, identified, request_id)
         except AwsError as error:
             return self._error(codec, model, error, request_id)
         except StoreUnavailable as error:
@@ -113,18 +115,18 @@ class Gateway:
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:  # the boundary: whatever it was becomes a 500 that names the request, and a line in the log
-            log.exception("%s: %s %s failed", request_id, request.method, request.headers.get("X-Amz-Target", request.path))
+            log.exception("%s: %s %s failed", request_id, request.method, request.headers.get("x-amz-target", request.path))
             return self._error(codec, model, InternalFailure(), request_id)
-        return Answer(200, payload, content_type, (("x-amzn-RequestId", request_id),), close=self._draining)
+        return Reply(200, payload, content_type, (("x-amzn-RequestId", request_id),), close=self._draining)
 
     async def _operate(
-        self, request: web.BaseRequest, api: Served, name: str, codec: Any, body: bytes, identified: Identified, request_id: str
+        self, request: ApiRequest, api: Served, name: str, codec: Any, identified: Identified, request_id: str
     ) -> tuple[bytes, str]:
         operation = api.operations.get(name)
         if operation is None:
             raise UnknownOperation(_unserved(api, name))
         shape = api.shapes[name]
-        parsed = codec.parse(api.model, shape, body or request.rel_url.raw_query_string.encode())
+        parsed = codec.parse(api.model, shape, request.body or request.query.encode())
         call = Call(
             store=self._store,
             blobs=self._blobs,
@@ -135,11 +137,11 @@ class Gateway:
             account_id=identified.principal.account_id,
             region=self._site.region if api.model.global_endpoint else identified.region,
             request_id=request_id,
-            source_ip=request.remote or "",
-            base_url=f"{request.scheme}://{request.host}",
+            source_ip=request.remote,
+            base_url=request.base_url,
             secret_for_signing=self._signing_secret,
         )
-        self._access.authorise(operation, call, parsed, secure=request.secure, user_agent=request.headers.get("User-Agent", ""))
+        self._access.authorise(operation, call, parsed, secure=request.secure, user_agent=request.headers.get("user-agent", ""))
         await self._note_use(identified, call.region)
         await self._store.read_barrier()
         response = await operation.handle(call, parsed)
@@ -155,33 +157,10 @@ class Gateway:
             except StoreUnavailable as error:
                 log.warning("when %s was last used could not be written: %s", identified.principal.access_key_id, error)
 
-    def _error(self, codec: Any, model: Model, error: AwsError, request_id: str) -> Answer:
+    def _error(self, codec: Any, model: Model, error: AwsError, request_id: str) -> Reply:
         status, body, content_type, headers = codec.render_error(model, error, request_id)
         close = self._draining or isinstance(error, RequestTooLarge)
-        return Answer(status, body, content_type, (*headers, ("x-amzn-RequestId", request_id)), close=close)
-
-
-async def read_body(request: web.BaseRequest, most: int) -> bytes:
-    """The whole body, at most `most` bytes of it; raises RequestTooLarge."""
-    if request.headers.get("Content-Encoding", "identity").lower() not in ("identity", "", "aws-chunked"):
-        raise Serialization("Content-Encoding is not supported for this operation.")
-    length = request.content_length
-    if length is not None and length > most:
-        raise RequestTooLarge(f"The request body of {length} bytes is larger than the {most} bytes accepted.")
-    if not request.body_exists:
-        return b""
-    received = await request.content.read(-1) if length is not None else await _read_bounded(request, most)
-    return received
-
-
-async def _read_bounded(request: web.BaseRequest, most: int) -> bytes:
-    pieces, size = [], 0
-    async for piece in request.content.iter_any():
-        size += len(piece)
-        if size > most:
-            raise RequestTooLarge(f"The request body is larger than the {most} bytes accepted.")
-        pieces.append(piece)
-    return b"".join(pieces)
+        return Reply(status, body, content_type, (*headers, ("x-amzn-RequestId", request_id)), close=close)
 
 
 def check_service(signed_for: str, signing_name: str) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aiohttp import web
-
 from longshore.aws.sigv4 import Secret, SignedRequest, verify
+from longshore.gateway.request import ApiRequest
 from longshore.kit.clock import Clock
 from longshore.services.call import Principal, Site
 from longshore.services.iam.identities import Credentials, find_credentials, root_principal
@@ -37,9 +36,8 @@ class Identities:
             return self._dev
         return find_credentials(self._store, access_key_id)
 
-    def identify(self, request: web.BaseRequest, body: bytes) -> Identified:
+    def identify(self, request: ApiRequest) -> Identified:
         """Raises what sigv4.verify raises: a request without a good signature gets no further."""
-        url = request.rel_url
         found: Credentials | None = None
 
         def look_up(access_key_id: str) -> Secret | None:
@@ -47,7 +45,7 @@ class Identities:
             found = self.credentials(access_key_id)
             return found.secret if found else None
 
-        signed = SignedRequest(request.method, url.raw_path, url.raw_query_string, tuple(request.headers.items()), body)
+        signed = SignedRequest(request.method, request.path, request.query, request.pairs, request.body)
         identity = verify(signed, look_up, self._clock.now())
         assert found is not None  # verify refuses keys that are not found
         return Identified(found.principal, identity.region, identity.service)

@@ -14,6 +14,7 @@ from longshore.aws.errors import AwsError
 from longshore.gateway.agents.sessions import AgentSessions
 from longshore.gateway.answer import Answer
 from longshore.gateway.identify import Identities
+from longshore.gateway.request import ApiRequest
 from longshore.kit.clock import Clock
 from longshore.services.call import Site
 from longshore.services.ecs.model import CLUSTERS, CONTAINER_INSTANCES, TASKS, Cluster, ContainerInstance
@@ -73,7 +74,7 @@ class OwnRoutes:
         if not self._site.dev:
             return _json(403, {"error": "AccessDenied", "message": "reset is served in --dev mode only."})
         try:
-            identified = self._identities.identify(request, b"")
+            identified = self._identities.identify(ApiRequest.of(request, b""))
         except AwsError as error:
             return _json(403, {"error": error.code, "message": error.message})
         if not identified.principal.is_root:

@@ -23,13 +23,13 @@ class Recognised:
 
 
 def protocol_of(headers: Mapping[str, str]) -> str:
-    """The protocol errors are told in before anything else is known."""
-    return "json" if "X-Amz-Target" in headers or "json" in headers.get("Content-Type", "") else "query"
+    """The protocol errors are told in before anything else is known. Header names are lower-case here and below."""
+    return "json" if "x-amz-target" in headers or "json" in headers.get("content-type", "") else "query"
 
 
 def recognise(headers: Mapping[str, str], query: str, body: bytes, service: str) -> Recognised:
     """`service` is the signing name in the request's credential scope. Raises UnknownOperation, naming what was asked for."""
-    target = headers.get("X-Amz-Target")
+    target = headers.get("x-amz-target")
     if target is not None:
         prefix, _, operation = target.rpartition(".")
         api = TARGET_PREFIXES.get(prefix)

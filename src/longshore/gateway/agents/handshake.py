@@ -11,12 +11,16 @@ from dataclasses import dataclass
 import msgspec
 from aiohttp import web
 
+from longshore.aws.arn import parse_arn
 from longshore.aws.errors import AwsError
 from longshore.gateway.answer import Answer
 from longshore.gateway.authorise import Access
 from longshore.gateway.identify import Identified, Identities
+from longshore.gateway.request import ApiRequest
 from longshore.services.ecs.model import CONTAINER_INSTANCES, ContainerInstance
 from longshore.store.base import Store
+
+SIGNING_NAME = "ecs"
 
 
 class Refused(Exception):
@@ -38,13 +42,16 @@ def admit(
 ) -> Opened:
     """Verify the signature and that the caller may act for the container instance it names. Raises Refused."""
     try:
-        identified = identities.identify(request, b"")
+        identified = identities.identify(ApiRequest.of(request, b""))
     except AwsError as error:
         raise Refused("AccessDeniedException", error.message, 403) from None
     arn = request.query.get(instance_parameter, "")
+    if identified.service != SIGNING_NAME:
+        raise Refused("AccessDeniedException", f"Credential should be scoped to correct service: '{SIGNING_NAME}'.", 403)
     instance = store.get(CONTAINER_INSTANCES, arn)
-    account = arn.split(":")[4] if arn.count(":") >= 5 else ""
-    if instance is None or account != identified.principal.account_id:
+    named = parse_arn(arn)
+    own = named is not None and (named.region, named.account_id) == (identified.region, identified.principal.account_id)
+    if instance is None or not own:
         raise Refused("InvalidInstanceException", "The container instance is not known.")
     if instance.status == "INACTIVE":
         raise Refused("InactiveInstanceException", "The container instance is no longer registered.")

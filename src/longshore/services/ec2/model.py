@@ -17,7 +17,7 @@ class Tag(msgspec.Struct, frozen=True, gc=False):
     value: str = ""
 
 
-class Vpc(msgspec.Struct, frozen=True):
+class Vpc(msgspec.Struct, frozen=True, gc=False):
     id: str
     account_id: str
     region: str
@@ -37,7 +37,7 @@ VPCS: Kind[Vpc] = Kind(
 )
 
 
-class Subnet(msgspec.Struct, frozen=True):
+class Subnet(msgspec.Struct, frozen=True, gc=False):
     id: str
     account_id: str
     region: str
@@ -60,7 +60,7 @@ SUBNETS: Kind[Subnet] = Kind(
 )
 
 
-class DefaultNetwork(msgspec.Struct, frozen=True):
+class DefaultNetwork(msgspec.Struct, frozen=True, gc=False):
     """Remembers that an account was given its default network in a region, so that what its owner deletes stays deleted."""
 
     account_id: str
@@ -76,7 +76,7 @@ DEFAULT_NETWORKS: Kind[DefaultNetwork] = Kind(
 )
 
 
-class SecurityGroupRule(msgspec.Struct, frozen=True):
+class SecurityGroupRule(msgspec.Struct, frozen=True, gc=False):
     id: str  # sgr-…
     is_egress: bool
     ip_protocol: str  # tcp | udp | icmp | -1 | a number
@@ -89,7 +89,7 @@ class SecurityGroupRule(msgspec.Struct, frozen=True):
     tags: tuple[Tag, ...] = ()
 
 
-class SecurityGroup(msgspec.Struct, frozen=True):
+class SecurityGroup(msgspec.Struct, frozen=True, gc=False):
     id: str
     account_id: str
     region: str
@@ -114,7 +114,7 @@ SECURITY_GROUPS: Kind[SecurityGroup] = Kind(
 )
 
 
-class InstanceTags(msgspec.Struct, frozen=True):
+class InstanceTags(msgspec.Struct, frozen=True, gc=False):
     """Tags that CreateTags put on an instance; the instance itself is a container instance."""
 
     instance_id: str

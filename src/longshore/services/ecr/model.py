@@ -22,7 +22,7 @@ def repository_key(region: str, account_id: str, name: str) -> str:
     return f"{region}:{account_id}:{name}"
 
 
-class Repository(msgspec.Struct, frozen=True):
+class Repository(msgspec.Struct, frozen=True, gc=False):
     arn: str
     region: str
     account_id: str
@@ -61,7 +61,7 @@ class Reference(msgspec.Struct, frozen=True, gc=False):
     foreign: bool = False
 
 
-class Image(msgspec.Struct, frozen=True):
+class Image(msgspec.Struct, frozen=True, gc=False):
     """One manifest of a repository. Its bytes are the blob `digest`, served exactly as pushed."""
 
     repository: str  # key of the repository
@@ -98,7 +98,7 @@ IMAGES: Kind[Image] = Kind(
 )
 
 
-class ImageTag(msgspec.Struct, frozen=True):
+class ImageTag(msgspec.Struct, frozen=True, gc=False):
     repository: str
     tag: str
     digest: str
@@ -120,7 +120,7 @@ IMAGE_TAGS: Kind[ImageTag] = Kind(
 )
 
 
-class RepositoryBlob(msgspec.Struct, frozen=True):
+class RepositoryBlob(msgspec.Struct, frozen=True, gc=False):
     """A layer or config uploaded to, or mounted into, a repository."""
 
     repository: str

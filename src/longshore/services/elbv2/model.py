@@ -25,7 +25,7 @@ def scope_of(arn: str) -> str:
     return f"{parts[3]}:{parts[4]}"
 
 
-class LoadBalancerStatus(msgspec.Struct, frozen=True):
+class LoadBalancerStatus(msgspec.Struct, frozen=True, gc=False):
     """Written by the balancer."""
 
     state: str = "provisioning"  # provisioning | active | active_impaired | failed
@@ -34,7 +34,7 @@ class LoadBalancerStatus(msgspec.Struct, frozen=True):
     address: str = ""
 
 
-class LoadBalancer(msgspec.Struct, frozen=True):
+class LoadBalancer(msgspec.Struct, frozen=True, gc=False):
     arn: str
     name: str
     type: str  # application | network
@@ -70,7 +70,7 @@ LOAD_BALANCERS: Kind[LoadBalancer] = Kind(
 )
 
 
-class HealthCheck(msgspec.Struct, frozen=True):
+class HealthCheck(msgspec.Struct, frozen=True, gc=False):
     protocol: str = "HTTP"
     port: str = "traffic-port"
     path: str = "/"
@@ -83,7 +83,7 @@ class HealthCheck(msgspec.Struct, frozen=True):
     http_codes: str = "200"
 
 
-class TargetGroup(msgspec.Struct, frozen=True):
+class TargetGroup(msgspec.Struct, frozen=True, gc=False):
     arn: str
     name: str
     protocol: str
@@ -124,7 +124,7 @@ def target_groups_of(actions: tuple[shapes.Action, ...]) -> list[str]:
     return list(found)
 
 
-class Listener(msgspec.Struct, frozen=True):
+class Listener(msgspec.Struct, frozen=True, gc=False):
     arn: str
     load_balancer_arn: str
     port: int
@@ -150,7 +150,7 @@ LISTENERS: Kind[Listener] = Kind(
 )
 
 
-class Rule(msgspec.Struct, frozen=True):
+class Rule(msgspec.Struct, frozen=True, gc=False):
     """A rule with a priority; a listener's default actions stand in the listener itself."""
 
     arn: str
@@ -172,7 +172,7 @@ RULES: Kind[Rule] = Kind(
 )
 
 
-class TargetHealth(msgspec.Struct, frozen=True):
+class TargetHealth(msgspec.Struct, frozen=True, gc=False):
     """Written by the balancer. `state` in ELB's words: initial, healthy, unhealthy, unused, draining, unavailable."""
 
     state: str = "initial"
@@ -183,7 +183,7 @@ class TargetHealth(msgspec.Struct, frozen=True):
     drained: bool = False
 
 
-class Target(msgspec.Struct, frozen=True):
+class Target(msgspec.Struct, frozen=True, gc=False):
     """One registration. Deregistering marks it; it disappears when the balancer has drained it."""
 
     target_group_arn: str

@@ -26,7 +26,7 @@ def root_arn(account_id: str) -> str:
 # ── users ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class User(msgspec.Struct, frozen=True):
+class User(msgspec.Struct, frozen=True, gc=False):
     account_id: str
     name: str
     #: AIDA…; survives renaming
@@ -61,7 +61,7 @@ USERS: Kind[User] = Kind(
 # ── access keys ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class AccessKey(msgspec.Struct, frozen=True):
+class AccessKey(msgspec.Struct, frozen=True, gc=False):
     #: AKIA… (or what the installation's owner chose for the root)
     access_key_id: str
     account_id: str
@@ -83,7 +83,7 @@ ACCESS_KEYS: Kind[AccessKey] = Kind(
 )
 
 
-class AccessKeyUse(msgspec.Struct, frozen=True):
+class AccessKeyUse(msgspec.Struct, frozen=True, gc=False):
     """The last use of a key, as of at most a minute ago."""
 
     access_key_id: str
@@ -99,7 +99,7 @@ ACCESS_KEY_USES: Kind[AccessKeyUse] = Kind(name="iam.access_key_use", type=Acces
 # ── policies ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class InlinePolicy(msgspec.Struct, frozen=True):
+class InlinePolicy(msgspec.Struct, frozen=True, gc=False):
     user_arn: str
     name: str
     document: str
@@ -117,7 +117,7 @@ INLINE_POLICIES: Kind[InlinePolicy] = Kind(
 )
 
 
-class ManagedPolicy(msgspec.Struct, frozen=True):
+class ManagedPolicy(msgspec.Struct, frozen=True, gc=False):
     """A policy by itself; its documents are `PolicyVersion`s."""
 
     account_id: str
@@ -153,7 +153,7 @@ MANAGED_POLICIES: Kind[ManagedPolicy] = Kind(
 )
 
 
-class PolicyVersion(msgspec.Struct, frozen=True):
+class PolicyVersion(msgspec.Struct, frozen=True, gc=False):
     policy_arn: str
     #: v1, v2, …
     version_id: str
@@ -173,7 +173,7 @@ POLICY_VERSIONS: Kind[PolicyVersion] = Kind(
 )
 
 
-class Attachment(msgspec.Struct, frozen=True):
+class Attachment(msgspec.Struct, frozen=True, gc=False):
     """A managed policy (ours or AWS's) on a user."""
 
     policy_arn: str

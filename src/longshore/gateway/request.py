@@ -1,0 +1,105 @@
+"""An API request and its reply as plain values, whichever HTTP code read the one and writes the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+
+from aiohttp import web
+from aiohttp.helpers import rfc822_formatted_time
+
+from longshore.aws.errors import RequestTooLarge, Serialization
+
+_REASONS = {status.value: status.phrase for status in HTTPStatus}
+#: a manifest of 4 MiB inside JSON, escaped, with room to spare
+MOST_BODY = 12 * 1024 * 1024
+
+
+class ApiRequest:
+    """`path` and `query` as sent, percent-encoded; `headers` by lower-case name, the last of several; `pairs` are all of them."""
+
+    __slots__ = ("body", "headers", "method", "pairs", "path", "query", "remote", "secure")
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        pairs: Sequence[tuple[str, str]],
+        headers: Mapping[str, str],
+        body: bytes,
+        remote: str,
+        secure: bool,
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.pairs = pairs
+        self.headers = headers
+        self.body = body
+        self.remote = remote
+        self.secure = secure
+
+    @property
+    def base_url(self) -> str:
+        return f"{'https' if self.secure else 'http'}://{self.headers.get('host', '')}"
+
+    @classmethod
+    def of(cls, request: web.BaseRequest, body: bytes) -> ApiRequest:
+        pairs = tuple(request.headers.items())
+        return cls(
+            request.method,
+            request.rel_url.raw_path,
+            request.rel_url.raw_query_string,
+            pairs,
+            {name.lower(): value for name, value in pairs},
+            body,
+            request.remote or "",
+            request.secure,
+        )
+
+
+class Reply:
+    """`headers` are pairs that the gateway itself made: nothing of a client's goes into them unchecked."""
+
+    __slots__ = ("body", "close", "content_type", "headers", "status")
+
+    def __init__(
+        self, status: int, body: bytes, content_type: str, headers: Iterable[tuple[str, str]] = (), *, close: bool = False
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.content_type = content_type
+        self.headers = tuple(headers)
+        self.close = close
+
+    def head(self, *, keep_alive_said: bool = False) -> bytes:
+        """Status line and headers with the blank line; `keep_alive_said` is for HTTP/1.0 clients, which must be told."""
+        lines = [
+            f"HTTP/1.1 {self.status} {_REASONS.get(self.status, '')}\r\nContent-Type: {self.content_type}\r\n"
+            f"Content-Length: {len(self.body)}\r\nDate: {rfc822_formatted_time()}\r\nServer: Longshore\r\n"
+        ]
+        for name, value in self.headers:
+            lines.append(f"{name}: {value}\r\n")
+        lines.append("Connection: close\r\n\r\n" if self.close else "Connection: keep-alive\r\n\r\n" if keep_alive_said else "\r\n")
+        return "".join(lines).encode("latin-1")
+
+
+async def read_body(request: web.BaseRequest, most: int) -> bytes:
+    """The whole body, at most `most` bytes of it; raises RequestTooLarge."""
+    if request.headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
+        raise Serialization("Content-Encoding is not supported for this operation.")
+    length = request.content_length
+    if length is not None and length > most:
+        raise RequestTooLarge(f"The request body of {length} bytes is larger than the {most} bytes accepted.")
+    if not request.body_exists:
+        return b""
+    if length is not None:
+        return await request.content.read(-1)
+    pieces, size = [], 0
+    async for piece in request.content.iter_any():
+        size += len(piece)
+        if size > most:
+            raise RequestTooLarge(f"The request body is larger than the {most} bytes accepted.")
+        pieces.append(piece)
+    return b"".join(pieces)
