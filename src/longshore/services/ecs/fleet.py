@@ -9,12 +9,18 @@ from longshore.services.ecs.cluster_query import Facts
 from longshore.services.ecs.model import (
     CONTAINER_INSTANCES,
     TASKS,
+    Attribute,
     ContainerInstance,
     HostPort,
     host_port_key,
 )
 from longshore.services.ecs.placement import Candidate, Fleet, PlacementRequest
 from longshore.store.base import Reader
+
+#: instance ARN -> its attributes as they are kept, and the same by name: an agent names some fifty, and seldom changes them
+_Named = tuple[tuple[Attribute, ...], dict[str, str]]
+_named: dict[str, _Named] = {}
+_MOST_NAMED = 20_000
 
 
 def fleet_for(reader: Reader, cluster_arn: str, request: PlacementRequest) -> Fleet:
@@ -50,6 +56,18 @@ def facts_of(reader: Reader, instance: ContainerInstance, *, running_tasks_count
         ec2_instance_id=instance.ec2_instance_id,
         registered_at=instance.registered_at,
         running_tasks_count=running_tasks_count,
-        attributes={attribute.name: attribute.value for attribute in instance.attributes},
+        attributes=_by_name(instance),
         groups=lambda: frozenset(task.spec.group for task in reader.list(TASKS, "active_on", instance.arn)),
     )
+
+
+def _by_name(instance: ContainerInstance) -> dict[str, str]:
+    """Worked out once for as long as the instance's attributes are the very same tuple."""
+    known = _named.get(instance.arn)
+    if known is not None and known[0] is instance.attributes:
+        return known[1]
+    if len(_named) >= _MOST_NAMED:
+        _named.clear()
+    by_name = {attribute.name: attribute.value for attribute in instance.attributes}
+    _named[instance.arn] = (instance.attributes, by_name)
+    return by_name

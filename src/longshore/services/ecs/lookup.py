@@ -59,13 +59,13 @@ def cluster_arn(call: Call, reference: str | None) -> str:
 def find_cluster(reader: Reader, call: Call, reference: str | None) -> Cluster:
     """Raises ClusterNotFoundException, also for clusters that were deleted; InvalidParameterException for what cannot be a reference."""
     arn = cluster_arn(call, reference)
+    cluster = reader.get(CLUSTERS, arn) if _is_own(call, arn) else None
+    if cluster is not None and cluster.status != "INACTIVE":
+        return cluster
     parsed = parse_arn(arn)
     if parsed is None or parsed.resource_type != "cluster" or not NAME.fullmatch(parsed.resource_id):
         raise InvalidParameterException("Identifier is not a valid cluster name or ARN.")
-    cluster = reader.get(CLUSTERS, arn) if _is_own(call, arn) else None
-    if cluster is None or cluster.status == "INACTIVE":
-        raise ClusterNotFoundException
-    return cluster
+    raise ClusterNotFoundException
 
 
 def _is_own(call: Call, arn: str) -> bool:
