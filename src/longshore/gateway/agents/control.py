@@ -13,10 +13,11 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
 from aiohttp import WSMsgType, web
 from msgspec.structs import replace
 
+from longshore.gateway.agents.ending import until_deregistered, until_first_ends
+from longshore.gateway.agents.frames import read_frame, written
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.services.call import Site
@@ -30,6 +31,8 @@ log = logging.getLogger("longshore.gateway.agents")
 HEARTBEAT_S = 30.0
 #: a payload not acknowledged for so long is sent again
 REPEAT_S = 10.0
+#: an agent that says nothing for so long, not even to three heartbeats, is gone though its connection stands
+SILENCE_S = 100.0
 #: tasks in one payload
 MOST_TASKS = 20
 
@@ -39,6 +42,7 @@ class ControlSession:
         self, socket: web.WebSocketResponse, instance: ContainerInstance, store: Store, clock: Clock, ids: Ids, site: Site
     ) -> None:
         self._socket = socket
+        self._instance = instance
         self._arn = instance.arn
         self._cluster_arn = instance.cluster_arn
         self._store = store
@@ -50,30 +54,29 @@ class ControlSession:
         #: task ARN -> what the agent was last told
         self._told: dict[str, str] = {}
         self._manifest_id = ""
-
-    @property
-    def instance_arn(self) -> str:
-        return self._arn
+        self._frames_heard = 0
+        self._replaced = asyncio.Event()
 
     async def run(self) -> None:
-        """Until the agent goes, the instance is deregistered or the server stops."""
+        """Until the agent goes or falls silent, its instance is deregistered, a newer session takes over or the server stops."""
         watch = self._store.watch(TASKS, index="container_instance", value=self._arn)
-        jobs = [
-            asyncio.create_task(self._receive(), name=f"acs:receive:{self._arn}"),
-            asyncio.create_task(self._follow(watch), name=f"acs:follow:{self._arn}"),
-            asyncio.create_task(self._beat(), name=f"acs:heartbeat:{self._arn}"),
-            asyncio.create_task(self._repeat(), name=f"acs:repeat:{self._arn}"),
-        ]
         try:
-            done, _ = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
-            for job in done:
-                if not job.cancelled() and (error := job.exception()) is not None and not isinstance(error, ConnectionError):
-                    log.warning("%s: control session ended: %r", self._arn, error)
+            await until_first_ends(
+                f"acs:{self._arn}",
+                receive=self._receive(),
+                follow=self._follow(watch),
+                heartbeat=self._beat(),
+                repeat=self._repeat(),
+                silence=self._until_silent(),
+                registered=until_deregistered(self._store, self._instance),
+                only=self._until_replaced(),
+            )
         finally:
             watch.close()
-            for job in jobs:
-                job.cancel()
-            await asyncio.gather(*jobs, return_exceptions=True)
+
+    def give_way(self) -> None:
+        """Have `run` return: a newer session of the same instance is open."""
+        self._replaced.set()
 
     async def stop_everything(self) -> None:
         """Tell the agent to stop all it was told to run, whatever the store says: before the store is wiped."""
@@ -89,6 +92,9 @@ class ControlSession:
             if batch.lost:
                 await self._send_tasks(self._store.list(TASKS, "active_on", self._arn))
                 continue
+            for change in batch.changes:
+                if change.new is None:
+                    self._told.pop(change.key, None)
             await self._send_tasks(change.new for change in batch.changes if change.new is not None)
 
     async def _send_tasks(self, tasks: Iterable[Task]) -> None:
@@ -166,6 +172,17 @@ class ControlSession:
                 self._told.pop(arn, None)
             await self._send_tasks(task for arn in sorted(arns) if (task := self._store.get(TASKS, arn)) is not None)
 
+    async def _until_silent(self) -> None:
+        while True:
+            before = self._frames_heard
+            await self._clock.sleep(SILENCE_S)
+            if self._frames_heard == before:
+                log.warning("%s: nothing heard for %.0f s", self._arn, SILENCE_S)
+                return
+
+    async def _until_replaced(self) -> None:
+        await self._replaced.wait()
+
     def _envelope(self, message_id: str, **members: Any) -> dict[str, Any]:
         return {
             "messageId": message_id,
@@ -176,7 +193,7 @@ class ControlSession:
         }
 
     async def _send(self, kind: str, message: dict[str, Any]) -> None:
-        await self._socket.send_str(msgspec.json.encode({"type": kind, "message": message}).decode())
+        await self._socket.send_str(written(kind, message))
 
     # ── up ──
 
@@ -184,16 +201,12 @@ class ControlSession:
         async for frame in self._socket:
             if frame.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 continue
-            try:
-                received = msgspec.json.decode(frame.data)
-                kind, message = received["type"], received["message"]
-            except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError):
-                log.warning("%s: a control frame that is not a message: %.80r", self._arn, frame.data)
-                continue
-            if isinstance(message, dict):
-                await self._heard(kind, message)
+            self._frames_heard += 1
+            message = read_frame(frame.data, self._arn)
+            if message is not None:
+                await self._heard(message.kind, message.content)
 
-    async def _heard(self, kind: object, message: dict[str, Any]) -> None:
+    async def _heard(self, kind: str, message: dict[str, Any]) -> None:
         match kind:
             case "AckRequest":
                 self._unacknowledged.pop(str(message.get("messageId")), None)

@@ -37,6 +37,7 @@ class AgentSessions:
         self._site = site
         self._control: dict[str, ControlSession] = {}
         self._sockets: set[web.WebSocketResponse] = set()
+        self._closing = False
 
     @property
     def connected_instances(self) -> tuple[str, ...]:
@@ -50,7 +51,10 @@ class AgentSessions:
         socket = await self._open(request)
         session = ControlSession(socket, opened.instance, self._store, self._clock, self._ids, self._site)
         arn = opened.instance.arn
+        older = self._control.get(arn)
         self._control[arn] = session
+        if older is not None:
+            older.give_way()
         version, agent_hash = request.query.get("agentVersion", "")[:64], request.query.get("agentHash", "")[:64]
         docker_version = request.query.get("dockerVersion", "")[:128]
         try:
@@ -61,6 +65,8 @@ class AgentSessions:
             if known:
                 log.info("%s: agent %s connected from %s", arn, version, request.remote)
                 await session.run()
+        except StoreError as error:
+            log.error("%s: could not write down that its agent is there: %s", arn, error)
         finally:
             await self._closed(socket, arn, session)
         return socket
@@ -82,12 +88,15 @@ class AgentSessions:
         await asyncio.gather(*(session.stop_everything() for session in self._control.values()), return_exceptions=True)
 
     async def close(self) -> None:
-        """Close every socket; agents come back at once when a server listens again."""
+        """Close every socket and open no more; agents come back at once when a server listens again."""
+        self._closing = True
         await asyncio.gather(
             *(socket.close(code=WSCloseCode.GOING_AWAY, message=b"server stops") for socket in list(self._sockets)), return_exceptions=True
         )
 
     def _admit(self, request: web.BaseRequest, instance_parameter: str, action: str) -> Opened:
+        if self._closing:
+            raise Refused("ServerException", "The server stops.", 503)
         return admit(request, self._store, self._identities, self._access, instance_parameter=instance_parameter, action=action)
 
     async def _open(self, request: web.BaseRequest) -> web.WebSocketResponse:

@@ -6,17 +6,17 @@ metrics are acknowledged and not kept yet (protocol: the agent protocol §4).
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Any
 
-import msgspec
 from aiohttp import WSMsgType, web
 from msgspec.structs import replace
 
+from longshore.gateway.agents.ending import until_deregistered, until_first_ends
+from longshore.gateway.agents.frames import read_frame, written
 from longshore.kit.clock import Clock
 from longshore.services.ecs.model import TASKS, ContainerInstance, Task
-from longshore.store.base import Store, Tx
+from longshore.store.base import Store, StoreError, Tx
 
 log = logging.getLogger("longshore.gateway.agents")
 
@@ -32,19 +32,24 @@ _HEALTH = ("HEALTHY", "UNHEALTHY", "UNKNOWN")
 class TelemetrySession:
     def __init__(self, socket: web.WebSocketResponse, instance: ContainerInstance, store: Store, clock: Clock) -> None:
         self._socket = socket
+        self._instance = instance
         self._arn = instance.arn
         self._store = store
         self._clock = clock
 
     async def run(self) -> None:
-        beat = asyncio.create_task(self._beat(), name=f"tcs:heartbeat:{self._arn}")
-        try:
-            async for frame in self._socket:
-                if frame.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                    await self._heard(frame.data if isinstance(frame.data, bytes) else frame.data.encode())
-        finally:
-            beat.cancel()
-            await asyncio.gather(beat, return_exceptions=True)
+        """Until the agent goes or its instance is deregistered."""
+        await until_first_ends(
+            f"tcs:{self._arn}",
+            receive=self._receive(),
+            heartbeat=self._beat(),
+            registered=until_deregistered(self._store, self._instance),
+        )
+
+    async def _receive(self) -> None:
+        async for frame in self._socket:
+            if frame.type in (WSMsgType.TEXT, WSMsgType.BINARY):
+                await self._heard(frame.data if isinstance(frame.data, bytes) else frame.data.encode())
 
     async def _beat(self) -> None:
         while True:
@@ -53,21 +58,20 @@ class TelemetrySession:
 
     async def _heard(self, frame: bytes) -> None:
         _, blank, body = frame.partition(b"\r\n\r\n")
-        try:
-            received = msgspec.json.decode(body if blank else frame)
-            kind, message = received["type"], received["message"]
-        except (msgspec.MsgspecError, KeyError, TypeError):
-            log.warning("%s: a telemetry frame that is not a message: %.80r", self._arn, frame)
+        message = read_frame(body if blank else frame, self._arn)
+        if message is None or message.kind not in _ACKS:
             return
-        if kind == "PublishHealthRequest" and isinstance(message, dict):
-            reports = health_reports(message)
-            if reports:
+        reports = health_reports(message.content) if message.kind == "PublishHealthRequest" else {}
+        if reports:
+            try:
                 await self._store.transact(lambda tx: apply_health(tx, self._arn, reports))
-        if kind in _ACKS:
-            await self._send(_ACKS[kind], {"message": "OK"})
+            except StoreError as error:
+                log.error("%s: the health of its containers could not be written: %s", self._arn, error)
+                return
+        await self._send(_ACKS[message.kind], {"message": "ok"})
 
     async def _send(self, kind: str, message: dict[str, Any]) -> None:
-        await self._socket.send_str(msgspec.json.encode({"type": kind, "message": message}).decode())
+        await self._socket.send_str(written(kind, message))
 
 
 def health_reports(message: dict[str, Any]) -> dict[str, dict[str, str]]:
