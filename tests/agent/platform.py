@@ -26,7 +26,7 @@ Condition = Callable[[], Any]
 async def until(condition: Condition, timeout_s: float = 10.0) -> Any:
     """The first true value of `condition`; fails when there is none in time."""
     async with asyncio.timeout(timeout_s):
-        while not (value := condition()):
+        while not (value := condition()):  # noqa: ASYNC110 - conditions of tests are plain functions
             await asyncio.sleep(0.002)
         return value
 

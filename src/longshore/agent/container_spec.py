@@ -62,7 +62,7 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     host_port: int | None = msgspec.field(default=None, name="hostPort")
     container_port_range: str | None = msgspec.field(default=None, name="containerPortRange")
     host_port_range: str | None = msgspec.field(default=None, name="hostPortRange")
-    protocol: str = "tcp"
+    protocol: str
 
 
 def container_name(task: messages.Task, name: str) -> str:

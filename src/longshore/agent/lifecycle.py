@@ -112,6 +112,8 @@ class Action(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
+    """A step that gives something up begins nothing: what follows from it is for the next one."""
+
     #: to begin now; at most one for each container
     actions: tuple[Action, ...] = ()
     #: containers that end without having run, with the reason
@@ -190,7 +192,9 @@ def _towards_running(parts: Sequence[Part], seen: Mapping[str, Seen], now: float
             actions.append(Action(Verb.CREATE if known.phase is Phase.PULLED else Verb.START, part.name))
         else:
             times.extend(wait.until for wait in waits if wait.until is not None)
-    return Step(tuple(actions), given_up, min(times, default=None))
+    if given_up:
+        return Step(given_up=given_up)
+    return Step(tuple(actions), look_again_at=min(times, default=None))
 
 
 class _Wait(msgspec.Struct, frozen=True):
@@ -258,7 +262,9 @@ def _towards_stopped(parts: Sequence[Part], seen: Mapping[str, Seen], now: float
             times.append(known.retry_at)
             continue
         actions.append(Action(Verb.STOP, part.name))
-    return Step(tuple(actions), given_up, min(times, default=None))
+    if given_up:
+        return Step(given_up=given_up)
+    return Step(tuple(actions), look_again_at=min(times, default=None))
 
 
 def _needed(name: str, parts: Sequence[Part], seen: Mapping[str, Seen]) -> bool:

@@ -1,0 +1,180 @@
+"""When an image is pulled, when its registry is asked, and with which credentials."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from longshore.agent import messages
+from longshore.agent.api import CallRefused, RegistryToken
+from longshore.agent.images import UNREACHABLE_S, CannotPull, Images, digest_of, engine_reference, registry_of
+from longshore.agent.journal import Journal
+from longshore.kit.clock import SteppedClock
+from longshore.kit.ids import SeededIds
+from longshore.runtime.base import LocalImage, NoSuchImage, NotAllowed, RegistryAuth, RuntimeFailure
+from longshore.runtime.fake import Behaviour, FakeRuntime
+
+IMAGE = "127.0.0.1:4566/web:1"
+OLD, NEW = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
+ECR = messages.RegistryAuthentication(type="ecr", ecr_auth_data=messages.EcrAuth(registry_id="000000000000", region="us-east-1"))
+
+
+class Tokens:
+    def __init__(self, clock: SteppedClock) -> None:
+        self.clock = clock
+        self.asked: list[tuple[str, str]] = []
+        self.refusal: CallRefused | None = None
+
+    async def registry_token(self, registry_id: str, region: str) -> RegistryToken:
+        self.asked.append((registry_id, region))
+        if self.refusal is not None:
+            raise self.refusal
+        return RegistryToken(RegistryAuth("AWS", "secret", "http://e"), self.clock.now() + 43200)
+
+
+class Registry(FakeRuntime):
+    """Counts what it is asked."""
+
+    def __init__(self, clock: SteppedClock) -> None:
+        super().__init__(clock, has_every_image=False)
+        self.asked = 0
+        self.auths: list[RegistryAuth | None] = []
+
+    async def registry_digest(self, image: str, auth: RegistryAuth | None) -> str:
+        self.asked += 1
+        self.auths.append(auth)
+        return await super().registry_digest(image, auth)
+
+    async def pull(self, image: str, auth: RegistryAuth | None) -> None:
+        self.auths.append(auth)
+        await super().pull(image, auth)
+
+    @property
+    def pulls(self) -> int:
+        return [call for call, _ in self.calls].count("pull")
+
+
+class Bench:
+    def __init__(self, path: Path) -> None:
+        self.clock = SteppedClock()
+        self.registry = Registry(self.clock)
+        self.tokens = Tokens(self.clock)
+        self.journal = Journal.open(path)
+        self.images = Images(self.registry, self.tokens, self.journal, self.clock, SeededIds())
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    made = Bench(tmp_path / "journal")
+    yield made
+    await made.images.close()
+    made.journal.close()
+
+
+async def test_what_is_not_here_is_pulled_once_for_all_who_want_it(bench: Bench) -> None:
+    bench.registry.publish(IMAGE, OLD)
+    ready = await asyncio.gather(*(bench.images.get(IMAGE, None) for _ in range(5)))
+    assert {one.digest for one in ready} == {OLD}
+    assert bench.registry.pulls == 1 and bench.registry.asked == 0
+    assert [image.reference for image in bench.journal.images.values()] == [IMAGE]
+
+
+async def test_a_tag_that_has_not_moved_is_not_pulled_again(bench: Bench) -> None:
+    bench.registry.publish(IMAGE, OLD)
+    await bench.images.get(IMAGE, None)
+    await bench.images.get(IMAGE, None)
+    await bench.images.get(IMAGE, None)
+    assert bench.registry.pulls == 1
+    assert bench.registry.asked == 1  # the answer holds for a moment
+    await bench.clock.step(10)
+    await bench.images.get(IMAGE, None)
+    assert bench.registry.asked == 2
+
+
+async def test_a_tag_that_has_moved_is_pulled(bench: Bench) -> None:
+    bench.registry.publish(IMAGE, OLD)
+    await bench.images.get(IMAGE, None)
+    bench.registry.publish(IMAGE, NEW)
+    assert (await bench.images.get(IMAGE, None)).digest == NEW
+    assert bench.registry.pulls == 2
+
+
+async def test_a_digest_that_is_here_is_the_right_one(bench: Bench) -> None:
+    named = f"127.0.0.1:4566/web@{OLD}"
+    bench.registry.publish(named, OLD)
+    await bench.images.get(named, None)
+    await bench.images.get(named, None)
+    assert (bench.registry.pulls, bench.registry.asked) == (1, 0)
+
+
+async def test_a_registry_that_does_not_answer_is_left_alone_while_the_image_serves(bench: Bench) -> None:
+    bench.registry.publish(IMAGE, OLD)
+    await bench.images.get(IMAGE, None)
+    bench.registry.behave(IMAGE, Behaviour(pull_failure=RuntimeFailure("connection refused")))
+    await bench.clock.step(10)
+    for _ in range(3):
+        assert (await bench.images.get(IMAGE, None)).digest == OLD
+    assert bench.registry.asked == 1
+    bench.registry.behave(IMAGE, Behaviour())
+    bench.registry.publish(IMAGE, NEW)
+    await bench.clock.step(UNREACHABLE_S)
+    assert (await bench.images.get(IMAGE, None)).digest == NEW
+
+
+async def test_what_may_pass_is_tried_again_and_then_named(bench: Bench) -> None:
+    bench.registry.behave(IMAGE, Behaviour(pull_failure=RuntimeFailure("dial tcp 127.0.0.1:4566: connection refused")))
+    waiting = asyncio.create_task(bench.images.get(IMAGE, None))
+    while not waiting.done():
+        await bench.clock.step(1)
+        await asyncio.sleep(0)
+    with pytest.raises(CannotPull, match="CannotPullContainerError: Error response from daemon: dial tcp"):
+        await waiting
+    assert bench.registry.pulls == 4
+
+
+@pytest.mark.parametrize("failure", [NoSuchImage("manifest unknown"), NotAllowed("no basic auth credentials")])
+async def test_what_the_registry_refuses_is_not_tried_again(bench: Bench, failure: RuntimeFailure) -> None:
+    bench.registry.behave(IMAGE, Behaviour(pull_failure=failure))
+    with pytest.raises(CannotPull, match=str(failure)):
+        await bench.images.get(IMAGE, None)
+    assert bench.registry.pulls == 1
+
+
+async def test_the_registrys_token_is_asked_for_once_until_it_nears_its_end(bench: Bench) -> None:
+    bench.registry.publish(IMAGE, OLD)
+    await bench.images.get(IMAGE, ECR)
+    await bench.images.get(IMAGE, ECR)
+    assert bench.tokens.asked == [("000000000000", "us-east-1")]
+    assert {auth.username for auth in bench.registry.auths if auth} == {"AWS"} and None not in bench.registry.auths
+    await bench.clock.step(43200 - 1000)
+    await bench.images.get(IMAGE, ECR)
+    assert len(bench.tokens.asked) == 2
+
+
+async def test_without_a_token_it_cannot_be_pulled(bench: Bench) -> None:
+    bench.tokens.refusal = CallRefused("GetAuthorizationToken", "AccessDeniedException", "no", 400)
+    with pytest.raises(CannotPull, match="CannotPullECRContainerError: GetAuthorizationToken: AccessDeniedException"):
+        await bench.images.get(IMAGE, ECR)
+
+
+def test_names_ending_in_localhost_become_the_address_they_stand_for() -> None:
+    assert engine_reference("000000000000.dkr.ecr.us-east-1.localhost:4566/web:1") == "127.0.0.1:4566/web:1"
+    assert engine_reference("web:1") == "web:1"
+    assert engine_reference("library.example/web") == "library.example/web"
+
+
+def test_registries_and_digests_are_told_from_names() -> None:
+    assert [registry_of(name) for name in ("web", "a/web", "a.b/web", "localhost/web", "h:1/web")] == [
+        "docker.io",
+        "docker.io",
+        "a.b",
+        "localhost",
+        "h:1",
+    ]
+    image = LocalImage("sha256:x", (f"h:1/web@{OLD}", f"nginx@{NEW}"))
+    assert digest_of("h:1/web:1", image) == OLD
+    assert digest_of("docker.io/library/nginx:1", image) == NEW
+    assert digest_of("h:1/other:1", image) == ""
