@@ -48,7 +48,9 @@ def _health_check(check: shapes.HealthCheck) -> dict[str, Any]:
     return wanted
 
 
-def host_config_of(container: shapes.ContainerDefinition, network_mode: str, memory: int | None, reservation: int | None) -> dict[str, Any]:
+def host_config_of(
+    container: shapes.ContainerDefinition, network_mode: str, memory: int | None, reservation: int | None, task_id: str
+) -> dict[str, Any]:
     """`memory` and `reservation` in MiB, overrides included."""
     host: dict[str, Any] = {"NetworkMode": network_mode, "CapAdd": [], "CapDrop": []}
     if reservation:
@@ -69,11 +71,22 @@ def host_config_of(container: shapes.ContainerDefinition, network_mode: str, mem
         host["Ulimits"] = [{"Name": limit.name, "Soft": limit.soft_limit, "Hard": limit.hard_limit} for limit in container.ulimits]
     if container.system_controls:
         host["Sysctls"] = {control.namespace or "": control.value or "" for control in container.system_controls}
-    log = container.log_configuration
-    host["LogConfig"] = {"Type": log.log_driver if log else "json-file", "Config": dict(log.options or {}) if log else {}}
+    host["LogConfig"] = _log_config(container, task_id)
     if container.linux_parameters is not None:
         host.update(_linux(container.linux_parameters, memory))
     return host
+
+
+def _log_config(container: shapes.ContainerDefinition, task_id: str) -> dict[str, Any]:
+    """Docker knows no stream prefix: ECS makes the stream's name of it."""
+    log = container.log_configuration
+    if log is None:
+        return {"Type": "json-file", "Config": {}}
+    options = dict(log.options or {})
+    prefix = options.pop("awslogs-stream-prefix", "") if log.log_driver == "awslogs" else ""
+    if prefix:
+        options["awslogs-stream"] = f"{prefix}/{container.name}/{task_id}"
+    return {"Type": log.log_driver, "Config": options}
 
 
 def _linux(linux: shapes.LinuxParameters, memory: int | None) -> dict[str, Any]:

@@ -52,7 +52,19 @@ def task_payload(task: Task, definition: TaskDefinition, site: Site) -> dict[str
         payload["pidMode"] = wanted.pid_mode
     if wanted.ipc_mode:
         payload["ipcMode"] = wanted.ipc_mode
+    if wanted.enable_fault_injection:
+        payload["enableFaultInjection"] = True
+    if wanted.proxy_configuration is not None:
+        payload["proxyConfiguration"] = _proxy(wanted.proxy_configuration)
     return payload
+
+
+def _proxy(proxy: shapes.ProxyConfiguration) -> dict[str, Any]:
+    return {
+        "type": proxy.type or "APPMESH",
+        "containerName": proxy.container_name,
+        "properties": {pair.name or "": pair.value or "" for pair in proxy.properties or ()},
+    }
 
 
 def _container_overrides(task: Task) -> tuple[shapes.ContainerOverride, ...]:
@@ -81,6 +93,8 @@ def _container(
     cpu = override.cpu if override and override.cpu is not None else container.cpu
     command = override.command if override and override.command is not None else container.command
     known = next((known for known in task.status.containers if known.name == name), None)
+    task_id = task.arn.rsplit("/", 1)[-1]
+    host_config = host_config_of(container, definition.network_mode or "bridge", memory, reservation, task_id)
     told: dict[str, Any] = {
         "name": name,
         "image": container.image or "",
@@ -104,15 +118,19 @@ def _container(
         "dockerConfig": {
             "version": DOCKER_API_VERSION,
             "config": msgspec.json.encode(config_of(container)).decode(),
-            "hostConfig": msgspec.json.encode(host_config_of(container, definition.network_mode or "bridge", memory, reservation)).decode(),
+            "hostConfig": msgspec.json.encode(host_config).decode(),
         },
         "containerArn": known.arn if known else "",
     }
-    told.update(_optional(container, site))
+    told.update(_optional(container))
+    told.update(_secrets(container, override))
+    authentication = _private_registry(container, task) or registry_authentication(container.image or "", site)
+    if authentication is not None:
+        told["registryAuthentication"] = authentication
     return told
 
 
-def _optional(container: shapes.ContainerDefinition, site: Site) -> dict[str, Any]:
+def _optional(container: shapes.ContainerDefinition) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if container.depends_on:
         told["dependsOn"] = [{"containerName": d.container_name, "condition": d.condition} for d in container.depends_on]
@@ -124,13 +142,21 @@ def _optional(container: shapes.ContainerDefinition, site: Site) -> dict[str, An
         told["healthCheckType"] = "docker"
     if container.restart_policy is not None and container.restart_policy.enabled:
         told["restartPolicy"] = msgspec.to_builtins(container.restart_policy)
-    if container.environment_files:
-        told["environmentFiles"] = [{"value": file.value, "type": file.type} for file in container.environment_files]
-    if container.secrets:
-        told["secrets"] = [_secret(secret) for secret in container.secrets]
-    authentication = registry_authentication(container.image or "", site)
-    if authentication is not None:
-        told["registryAuthentication"] = authentication
+    if container.firelens_configuration is not None:
+        firelens = container.firelens_configuration
+        told["firelensConfiguration"] = {"type": firelens.type, "options": dict(firelens.options or {})}
+    return told
+
+
+def _secrets(container: shapes.ContainerDefinition, override: shapes.ContainerOverride | None) -> dict[str, Any]:
+    """What the agent fetches by itself before the container starts."""
+    log = container.log_configuration
+    secrets = [_secret(secret, "ENVIRONMENT_VARIABLE", "CONTAINER") for secret in container.secrets or ()]
+    secrets += [_secret(secret, "BOOTSTRAP", "LOG_DRIVER") for secret in (log.secret_options if log else None) or ()]
+    files = (*(container.environment_files or ()), *((override.environment_files if override else None) or ()))
+    told: dict[str, Any] = {"secrets": secrets} if secrets else {}
+    if files:
+        told["environmentFiles"] = [{"value": file.value, "type": file.type} for file in files]
     return told
 
 
@@ -152,15 +178,23 @@ def _port_mapping(mapping: shapes.PortMapping) -> dict[str, Any]:
     return told
 
 
-def _secret(secret: shapes.Secret) -> dict[str, Any]:
-    provider = "asm" if ":secretsmanager:" in secret.value_from else "ssm"
+def _secret(secret: shapes.Secret, kind: str, target: str) -> dict[str, Any]:
+    parts = secret.value_from.split(":")
     return {
         "name": secret.name,
         "valueFrom": secret.value_from,
-        "provider": provider,
-        "type": "ENVIRONMENT_VARIABLE",
-        "target": "CONTAINER",
+        "region": parts[3] if len(parts) > 5 else "",
+        "provider": "asm" if ":secretsmanager:" in secret.value_from else "ssm",
+        "type": kind,
+        "target": target,
     }
+
+
+def _private_registry(container: shapes.ContainerDefinition, task: Task) -> dict[str, Any] | None:
+    credentials = container.repository_credentials
+    if credentials is None:
+        return None
+    return {"type": "asm", "asmAuthData": {"credentialsParameter": credentials.credentials_parameter, "region": task.arn.split(":")[3]}}
 
 
 def _volume(volume: shapes.Volume) -> dict[str, Any]:

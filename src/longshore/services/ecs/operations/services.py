@@ -200,8 +200,10 @@ async def update_service(call: Call, request: shapes.UpdateServiceRequest) -> sh
         if status_of(service) != "ACTIVE":
             raise ServiceNotActiveException
         changed = replace(service, spec=_changed(tx, call, service, request))
-        if request.force_new_deployment or _begins_deployment(service.spec, changed.spec):
+        begins = request.force_new_deployment or _begins_deployment(service.spec, changed.spec)
+        if begins or request.network_configuration is not None:
             _check_runnable(tx, call, changed, request)
+        if begins:
             _supersede(tx, changed, now)
             tx.put(DEPLOYMENTS, _deployment(changed, deployment_id, now))
         elif changed.spec.desired_count != service.spec.desired_count:
