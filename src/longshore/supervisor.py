@@ -163,7 +163,11 @@ class _Supervisor:
                 self._changed.set()
                 _say(event="ready" if first else "recovered", part=part.name)
             elif said.get("event") == "failed":
+                # a part that goes on trying holds nobody up: it is told about now, and told as recovered when it is ready
                 part.failure = {"cause": str(said.get("cause", "")), "fix": str(said.get("fix", ""))}
+                if not part.ready.is_set():
+                    _say(event="failed", part=part.name, **part.failure)
+                    part.ready.set()
         return await part.process.wait()
 
     # ── while it runs ──

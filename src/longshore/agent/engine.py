@@ -103,6 +103,14 @@ class Engine:
         self._loops.clear()
         self.jobs.clear()
 
+    async def stop_everything(self) -> None:
+        """Stop every task, each in its own time, and return when all have stopped."""
+        log.info("stopping %d tasks", len(self.wanted_tasks()))
+        for job in self.jobs.values():
+            job.stop()
+        loops = list(self._loops.values())
+        await asyncio.gather(*loops, return_exceptions=True)
+
     async def abandon_everything(self) -> None:
         """Remove every container of this instance: the platform knows nothing of them."""
         await self.close()
@@ -141,11 +149,12 @@ class Engine:
         """Those that are to run, as far as this agent knows."""
         return [job for job in self.jobs.values() if job.is_wanted and job.status is not TaskStatus.STOPPED]
 
-    def _acknowledged(self, arn: str, status: str) -> None:
-        """The platform has heard of a status of a task."""
+    def _acknowledged(self, arn: str, status: str, known: bool) -> None:
+        """The platform has heard of a status of a task; what it does not know is cleared away without waiting."""
         job = self.jobs.get(arn)
         if job is not None and TaskStatus[status] > job.record.reported:
-            job.record = msgspec.structs.replace(job.record, reported=int(TaskStatus[status]))
+            stopped_at = job.record.stopped_at if known or job.record.stopped_at is None else 0.0
+            job.record = msgspec.structs.replace(job.record, reported=int(TaskStatus[status]), stopped_at=stopped_at)
             self._journal.keep(job.record)
 
     # ── clearing away ──

@@ -1,8 +1,10 @@
 """One agent, from its start to its end: `python -m longshore.main agent …` comes here.
 
 Journal → container engine → registration → tasks of the journal → sockets. A platform that does not know the instance any
-more (it was reset) is registered with anew, after everything of the old instance has been removed. On SIGTERM and SIGINT the
-sockets are closed and the containers run on, to be found again by the next start.
+more (it was reset) is registered with anew, after everything of the old instance has been removed. On SIGTERM the sockets are
+closed and the containers run on, to be found again by the next start; on SIGINT the tasks are stopped first.
+
+What its supervisor should know it says on standard output, one JSON line each: that it is ready, or what keeps it from that.
 """
 
 from __future__ import annotations
@@ -12,9 +14,12 @@ import fcntl
 import logging
 import os
 import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import aiohttp
+import msgspec
 
 from longshore.agent.api import Api, CallRefused
 from longshore.agent.cleanup import Cleanup, Keeping
@@ -36,6 +41,8 @@ log = logging.getLogger("longshore.agent")
 
 #: as the `docker_url` of an agent: containers exist in its memory only
 FAKE_ENGINE = "fake:"
+#: an engine that does not answer so many times is told about; the agent goes on asking
+ENGINE_PATIENCE = 3
 
 EXIT_OK = 0
 #: something that may be better the next time
@@ -45,24 +52,50 @@ EXIT_TERMINAL = 5
 
 
 def main(config: AgentConfig) -> int:
-    """Runs until SIGTERM or SIGINT; returns the exit code."""
+    """Runs until SIGTERM (its tasks run on) or SIGINT (they are stopped first); returns the exit code."""
     return asyncio.run(_main(config))
 
 
 async def _main(config: AgentConfig) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    stop_tasks = asyncio.Event()
+
+    def interrupted() -> None:
+        stop_tasks.set()
+        stop.set()
+
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGINT, interrupted)
     try:
-        await run_agent(config, stop=stop)
+        await run_agent(config, stop=stop, stop_tasks=stop_tasks, connected=_Ready(config.name))
     except (WrongAttributes, RegistrationRefused) as error:
         log.error("%s", error)
+        _say(event="failed", part=config.name, cause=str(error), fix="see its log")
         return EXIT_TERMINAL
     except (CallRefused, AlreadyRunning, JournalUnusable) as error:
         log.error("%s", error)
+        _say(event="failed", part=config.name, cause=str(error), fix="see its log")
         return EXIT_FAILED
     return EXIT_OK
+
+
+class _Ready:
+    """Says on standard output, once, that the instance is connected: its supervisor waits for that."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._said = False
+
+    def __call__(self) -> None:
+        if not self._said:
+            self._said = True
+            _say(event="ready", part=self._name)
+
+
+def _say(**facts: str) -> None:
+    sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")
+    sys.stdout.flush()
 
 
 class AlreadyRunning(Exception):
@@ -73,19 +106,26 @@ async def run_agent(
     config: AgentConfig,
     *,
     stop: asyncio.Event,
+    stop_tasks: asyncio.Event | None = None,
+    connected: Callable[[], None] = lambda: None,
     runtime: Runtime | None = None,
     clock: Clock | None = None,
     ids: Ids | None = None,
     keeping: Keeping | None = None,
 ) -> None:
-    """Until `stop` is set. Raises what `registration.register` raises, AlreadyRunning and JournalUnusable."""
+    """Until `stop` is set; with `stop_tasks` set by then, every task is stopped first. `connected` is called at each connection.
+
+    Raises what `registration.register` raises, AlreadyRunning and JournalUnusable."""
     clock, ids = clock or SystemClock(), ids or RandomIds()
     lock = _lock(config.data_dir)
     own_runtime = runtime is None
     runtime = runtime or _runtime(config.docker_url)
     journal = Journal.open(config.data_dir / "journal")
     try:
-        await Agent(config, runtime, journal, clock, ids, keeping or Keeping()).run(stop)
+        agent = Agent(config, runtime, journal, clock, ids, keeping or Keeping())
+        agent.connected = connected
+        agent.stop_tasks = stop_tasks or agent.stop_tasks
+        await agent.run(stop)
     finally:
         journal.close()
         if own_runtime:
@@ -101,6 +141,8 @@ class Agent:
         self._clock = clock
         self._ids = ids
         self._keeping = keeping
+        self.connected: Callable[[], None] = lambda: None
+        self.stop_tasks = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         work = asyncio.create_task(self._work(), name="agent")
@@ -113,7 +155,7 @@ class Agent:
             outcome = (await asyncio.gather(work, stopping, return_exceptions=True))[0]
         if isinstance(outcome, Exception):
             raise outcome
-        log.info("agent %s stops; its tasks run on", self._config.name)
+        log.info("agent %s stops; its tasks %s", self._config.name, "are stopped" if self.stop_tasks.is_set() else "run on")
 
     async def _work(self) -> None:
         docker_version = await self._engine_version()
@@ -135,6 +177,9 @@ class Agent:
                 wait = backoff_s(failures, self._ids.fraction(), first_s=0.25, most_s=5.0)
                 failures += 1
                 log.warning("%s: %s; looking again in %.1f s", self._config.docker_url, error, wait)
+                if failures == ENGINE_PATIENCE:
+                    cause = f"Docker Engine does not answer at {self._config.docker_url}: {error}"
+                    _say(event="failed", part=self._config.name, cause=cause, fix="install and start it (`make setup` does both)")
                 await self._clock.sleep(wait)
 
     async def _be_instance(self, api: Api, dialer: Dialer, docker_version: str) -> None:
@@ -147,6 +192,8 @@ class Agent:
             endpoints = Endpoints(api, self._config.cluster, place.container_instance_arn)
             await self._serve(engine, endpoints, api, dialer, docker_version)
         finally:
+            if self.stop_tasks.is_set():
+                await engine.stop_everything()
             await engine.close()
             await images.close()
 
@@ -154,6 +201,7 @@ class Agent:
         clock, ids = self._clock, self._ids
         control = ControlSession(engine, self._journal, endpoints, dialer, clock, ids, docker_version)
         telemetry = TelemetrySession(engine, self._runtime, endpoints, dialer, api, clock, ids, docker_version)
+        control.connected = self.connected
         cleanup = Cleanup(engine, self._runtime, self._journal, clock, self._keeping)
         engine.health_listeners.append(telemetry.health_changed)
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -68,6 +69,8 @@ class ControlSession:
         #: credentials id → the newest credentials
         self.credentials: dict[str, messages.RoleCredentials] = {}
         self._acknowledging: set[asyncio.Task[None]] = set()
+        #: called at every connection
+        self.connected: Callable[[], None] = lambda: None
 
     async def run(self) -> None:
         """For ever. Raises InstanceUnknown."""
@@ -102,6 +105,7 @@ class ControlSession:
             raise
         self._has_connected = True
         log.info("connected to %s", endpoint)
+        self.connected()
         self._engine.reporter.try_now()
         async with watching(socket, self._clock, self._ids) as watch:
             async for frame in socket:

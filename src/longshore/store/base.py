@@ -72,6 +72,9 @@ class Watch(Protocol):
     async def next(self) -> Batch:
         """The next batch, waiting for it if need be."""
 
+    def merged(self) -> AsyncIterator[Batch]:
+        """Like iterating, but everything that waits comes as one batch."""
+
     def close(self) -> None: ...
 
 

@@ -64,6 +64,16 @@ class QueueWatch:
             await self._arrived.wait()
         raise WatchClosed(f"{self!r} is closed")
 
+    async def merged(self) -> AsyncIterator[Batch]:
+        """Like iterating, but everything that waits comes as one batch: for whoever answers many changes as cheaply as one."""
+        async for batch in self:
+            if not self._batches:
+                yield batch
+                continue
+            waiting, self._batches, self._waiting = [batch, *self._batches], deque(), 0
+            changes = tuple(change for one in waiting for change in one.changes)
+            yield Batch(waiting[-1].revision, changes, lost=any(one.lost for one in waiting))
+
     async def _until_closed(self) -> AsyncIterator[Batch]:
         while True:
             try:

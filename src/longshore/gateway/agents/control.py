@@ -88,7 +88,7 @@ class ControlSession:
     async def _follow(self, watch: Any) -> None:
         await self._send_tasks(self._store.list(TASKS, "active_on", self._arn))
         await self._send_manifest()
-        async for batch in watch:
+        async for batch in watch.merged():
             if batch.lost:
                 await self._send_tasks(self._store.list(TASKS, "active_on", self._arn))
                 continue
