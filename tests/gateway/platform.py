@@ -19,7 +19,10 @@ from longshore.gateway.identify import Identities
 from longshore.kit.clock import SteppedClock
 from longshore.kit.ids import Ids, RandomIds
 from longshore.services.call import Site
+from longshore.services.ec2 import model as ec2
+from longshore.services.ecr import model as ecr
 from longshore.services.ecs import model as ecs
+from longshore.services.elbv2 import model as elbv2
 from longshore.services.iam import model as iam
 from longshore.services.iam.identities import ensure_root
 from longshore.store.base import Store, Tx
@@ -31,7 +34,7 @@ KEY, SECRET = "AKIDEXAMPLE", "secretexample"
 CLUSTER = f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/demo"
 INSTANCE = f"arn:aws:ecs:{REGION}:{ACCOUNT}:container-instance/demo/0123456789abcdef0123456789abcdef"
 FAMILY = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/fam"
-KINDS = (*ecs.KINDS, *iam.KINDS)
+KINDS = (*ecs.KINDS, *ecr.KINDS, *elbv2.KINDS, *ec2.KINDS, *iam.KINDS)
 #: how long a test waits for what must come
 PATIENCE_S = 5.0
 
@@ -159,9 +162,11 @@ async def platform_on(clock: SteppedClock, ids: Ids | None = None, store: Store 
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    async with aiohttp.ClientSession(auto_decompress=False) as http:
-        yield Platform(held, clock, sessions, gateway, url, http)
-    await sessions.close()
-    await runner.cleanup()
-    if own:
-        await held.close()
+    try:
+        async with aiohttp.ClientSession(auto_decompress=False) as http:
+            yield Platform(held, clock, sessions, gateway, url, http)
+    finally:
+        await sessions.close()
+        await runner.cleanup()
+        if own:
+            await held.close()

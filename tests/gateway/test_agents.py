@@ -229,9 +229,9 @@ async def test_an_instance_counts_as_connected_while_its_control_socket_is_open(
         await until(lambda: platform.seen().agent_connected)
         row = platform.seen()
         assert (row.agent_version, row.agent_hash, row.docker_version) == ("1.105.1", "a8b3e7d3", "DockerVersion: 20.10.24+dfsg1")
-        assert platform.sessions.connected_instances == (INSTANCE,)
+        assert list(platform.sessions.connected_instances) == [INSTANCE]
     await until(lambda: not platform.seen().agent_connected)
-    assert platform.sessions.connected_instances == ()
+    assert list(platform.sessions.connected_instances) == []
 
 
 async def test_a_newer_session_takes_the_older_ones_place(platform: Platform) -> None:
