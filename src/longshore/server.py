@@ -140,7 +140,17 @@ class Server:
         except StoreUnavailable as full:
             raise CannotStart(f"the data directory cannot be written: {full}", f"make room or repair {config.data_dir}") from None
 
-        self.balancer = Balancer(store, clock, ids, site, config.data_dir / "run" / "haproxy", config.haproxy)
+        self.balancer = Balancer(
+            store,
+            clock,
+            ids,
+            site,
+            config.data_dir / "run" / "haproxy",
+            config.haproxy,
+            network=config.load_balancer_network,
+            privileged_port_offset=config.privileged_port_offset,
+            log_file=directory.log_file("haproxy"),
+        )
         identities, access = Identities(store, clock, site), Access(store, clock)
         sessions = AgentSessions(store, clock, ids, site, identities, access)
         registry = Registry(store=store, blobs=blobs, clock=clock, site=site, secret=secret, authorise=access.denial)

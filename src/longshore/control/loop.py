@@ -32,12 +32,22 @@ class Watched:
     keys: Callable[[Change[Any]], Iterable[str]]
 
 
+class Watches(Protocol):
+    """What a `Watched` says; controllers outside of this package bring their own."""
+
+    @property
+    def kind(self) -> Kind[Any]: ...
+
+    @property
+    def keys(self) -> Callable[[Change[Any]], Iterable[str]]: ...
+
+
 class Controller(Protocol):
     @property
     def name(self) -> str: ...
 
     @property
-    def watches(self) -> Sequence[Watched]: ...
+    def watches(self) -> Sequence[Watches]: ...
 
     def keys(self) -> Iterable[str]:
         """Every key there is to look at: for the start and each resync."""

@@ -1,0 +1,88 @@
+"""Which listener gets which address and port, given what is taken already. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from longshore.balancer.snapshot import LOCALHOST, Front
+from longshore.balancer.words import LOCAL
+
+#: (address, port)
+Bind = tuple[str, int]
+
+
+class Binds(msgspec.Struct, frozen=True):
+    #: what cannot be bound, and why
+    taken: dict[Bind, str] = {}
+    #: port of 127.0.0.1 -> the one listener that has it for itself (its ARN)
+    alone: dict[int, str] = {}
+    #: port of 127.0.0.1 -> HTTP listeners told apart there by the host name
+    shared: dict[int, tuple[Front, ...]] = {}
+
+    def is_usable(self, front: Front) -> bool:
+        return (front.address, front.port) not in self.taken
+
+    def is_alone(self, front: Front) -> bool:
+        return self.alone.get(front.port) == front.listener.arn
+
+    def is_sharing(self, front: Front) -> bool:
+        return any(other.listener.arn == front.listener.arn for other in self.shared.get(front.port, ()))
+
+    def trouble(self, front: Front) -> tuple[bool, str]:
+        """(whether the listener listens at all, what is to be said about it)."""
+        own = (front.address, front.port)
+        if own in self.taken:
+            return False, f"port {front.port} of {front.address} cannot be listened on: {self.taken[own]}"
+        if (LOCALHOST, front.port) in self.taken:
+            return (
+                True,
+                f"port {front.port} of {LOCALHOST} cannot be listened on ({self.taken[LOCALHOST, front.port]}); use {front.address}:{front.port}",
+            )
+        if not self.is_alone(front) and not self.is_sharing(front):
+            return True, f"port {front.port} of {LOCALHOST} belongs to another load balancer; use {front.address}:{front.port}"
+        return True, ""
+
+
+def allocate(fronts: Iterable[Front], held: set[Bind], why_taken: Callable[[Bind], str]) -> Binds:
+    """`held` are binds of the running HAProxy's, which are free for it; `why_taken` says for any other why not (empty: free)."""
+    taken: dict[Bind, str] = {}
+    by_port: dict[int, list[Front]] = {}
+    for front in fronts:
+        own = (front.address, front.port)
+        reason = "" if own in held else why_taken(own)
+        if reason:
+            taken[own] = reason
+        else:
+            by_port.setdefault(front.port, []).append(front)
+    alone: dict[int, str] = {}
+    shared: dict[int, tuple[Front, ...]] = {}
+    for port, here in by_port.items():
+        local = (LOCALHOST, port)
+        reason = "" if local in held else why_taken(local)
+        if reason:
+            taken[local] = reason
+            continue
+        http = sorted((front for front in here if front.is_http), key=lambda front: front.load_balancer.slot)
+        if len(here) == 1:
+            alone[port] = here[0].listener.arn
+        elif len(http) == 1:
+            alone[port] = http[0].listener.arn
+        elif http:
+            shared[port] = tuple(http)
+        else:
+            alone[port] = min(here, key=lambda front: front.load_balancer.slot).listener.arn
+    return Binds(taken, alone, shared)
+
+
+def held_by(frontends: Iterable[str]) -> set[Bind]:
+    """The binds of a running HAProxy, told by its frontends' names."""
+    found: set[Bind] = set()
+    for name in frontends:
+        address, colon, port = name.removesuffix(LOCAL).rpartition(":")
+        if colon and port.isdecimal():
+            found.add((address, int(port)))
+            if name.endswith(LOCAL):
+                found.add((LOCALHOST, int(port)))
+    return found

@@ -1,0 +1,48 @@
+"""What HAProxy says of a server, in Elastic Load Balancing's words. Pure."""
+
+from __future__ import annotations
+
+from longshore.balancer.runtime import Seen
+from longshore.services.elbv2.model import Target, TargetHealth
+
+_TIMEOUTS = frozenset({"L4TOUT", "L6TOUT", "L7TOUT"})
+
+
+def health_of(seen: Seen, known: Target, now: float) -> TargetHealth:
+    """The health of a target; the one known already when nothing has changed."""
+    state, reason, description = _words(seen, known.health)
+    if known.health.state == state and known.health.reason == reason and known.health.description == description:
+        return known.health
+    since = known.health.since if known.health.state == state else now
+    return TargetHealth(state=state, reason=reason, description=description, since=since)
+
+
+def _words(seen: Seen, known: TargetHealth) -> tuple[str, str, str]:
+    if seen.status.startswith("UP"):
+        return "healthy", "", ""
+    if seen.status.startswith("NOLB"):
+        return "initial", "Elb.InitialHealthChecking", "Initial health checks in progress"
+    if seen.status.startswith("DOWN"):
+        return _failure(seen, known)
+    if seen.status == "no check":
+        return "unavailable", "Target.HealthCheckDisabled", "Health checks are disabled"
+    return known.state, known.reason, known.description
+
+
+def _failure(seen: Seen, known: TargetHealth) -> tuple[str, str, str]:
+    if seen.check_status == "L7STS":
+        return "unhealthy", "Target.ResponseCodeMismatch", f"Health checks failed with these codes: [{seen.check_code}]"
+    if seen.check_status in _TIMEOUTS:
+        return "unhealthy", "Target.Timeout", "Request timed out"
+    if known.state == "unhealthy" and seen.check_status in ("", "INI"):
+        return known.state, known.reason, known.description  # a new worker has not looked itself yet
+    return "unhealthy", "Target.FailedHealthChecks", "Health checks failed"
+
+
+def accepts(http_codes: str, code: int) -> bool:
+    """Whether a matcher such as `200,202-299` takes `code`."""
+    for part in http_codes.split(","):
+        first, _, last = part.partition("-")
+        if first.isdecimal() and int(first) <= code <= int(last or first):
+            return True
+    return False

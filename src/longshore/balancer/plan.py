@@ -1,0 +1,61 @@
+"""What is to be done to the servers of one target group, given what HAProxy has of them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from longshore.balancer.snapshot import Pool
+from longshore.balancer.words import server_name
+from longshore.services.elbv2.model import Target
+
+
+class Step(msgspec.Struct, frozen=True):
+    server: str
+    reason: str
+    #: None for a server that no target stands for
+    target: Target | None = None
+
+
+class Plan(msgspec.Struct, frozen=True):
+    #: new servers, out of service until their first check
+    add: tuple[Step, ...] = ()
+    #: registered again while they drained: in service again, as new ones
+    revive: tuple[Step, ...] = ()
+    #: to get no further requests
+    withhold: tuple[Step, ...] = ()
+    #: withheld already: to go when their connections are gone or their time is over
+    finish: tuple[Step, ...] = ()
+    #: nobody's any more
+    remove: tuple[Step, ...] = ()
+    #: deregistered targets that HAProxy does not know: nothing to wait for
+    forget: tuple[Step, ...] = ()
+
+
+def plan(pool: Pool | None, statuses: Mapping[str, str]) -> Plan:
+    """`statuses`: server name -> status as HAProxy says it."""
+    add: list[Step] = []
+    revive: list[Step] = []
+    withhold: list[Step] = []
+    finish: list[Step] = []
+    forget: list[Step] = []
+    wanted: set[str] = set()
+    for target in pool.targets if pool else ():
+        name = server_name(target)
+        wanted.add(name)
+        status = statuses.get(name)
+        is_withheld = status is not None and status.startswith("MAINT")
+        if target.deregistered_at is None:
+            if status is None:
+                add.append(Step(name, "registered", target))
+            elif is_withheld:
+                revive.append(Step(name, "registered again", target))
+        elif status is None:
+            forget.append(Step(name, "deregistered, and in no worker", target))
+        elif is_withheld:
+            finish.append(Step(name, "deregistered, and withheld from new requests", target))
+        else:
+            withhold.append(Step(name, "deregistered", target))
+    remove = [Step(name, "no target stands for it") for name in statuses if name not in wanted]
+    return Plan(tuple(add), tuple(revive), tuple(withhold), tuple(finish), tuple(remove), tuple(forget))

@@ -1,0 +1,159 @@
+"""HAProxy as a process: a master that outlives us, so that a kill of the server cuts no connection.
+
+It has a session of its own and none of our descriptors. Whoever starts later finds it by its master socket and takes it over.
+When a worker dies the master goes with it (and when the master dies, so do its workers): one thing to watch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+
+from longshore.balancer.render import Places
+from longshore.balancer.runtime import RuntimeFailed, ask_master, processes_in
+from longshore.kit.clock import Clock
+
+log = logging.getLogger("longshore.balancer")
+
+#: where packages put it, in case the search path of whoever starts us lacks them
+_USUAL_PLACES = "/usr/sbin:/usr/local/sbin:/usr/local/bin:/opt/homebrew/bin"
+_POLL_S = 0.1
+_GRACE_S = 3.0
+_CHECK_S = 60.0
+
+
+class CannotRun(Exception):
+    """HAProxy cannot be started; says why and what to do."""
+
+
+class HAProxy:
+    def __init__(self, binary: str, places: Places, log_file: Path, clock: Clock) -> None:
+        self._binary = binary
+        self._places = places
+        self._log_file = log_file
+        self._clock = clock
+        self.pid: int | None = None
+
+    def __repr__(self) -> str:
+        return f"HAProxy(pid={self.pid})"
+
+    def program(self) -> str | None:
+        return shutil.which(self._binary) or shutil.which(self._binary, path=_USUAL_PLACES)
+
+    async def adopt(self) -> bool:
+        """Take over one that runs already in this directory."""
+        try:
+            processes = processes_in(await self.ask("show proc"))
+        except RuntimeFailed:
+            return False
+        master = next((process.pid for process in processes if process.is_master), None)
+        if master is None or len(processes) < 2:
+            return False
+        self.pid = master
+        return True
+
+    async def ask(self, line: str) -> str:
+        """One command to the master. Raises RuntimeFailed."""
+        return await ask_master(self._places.master_socket, line)
+
+    async def workers(self) -> list[int]:
+        """Process ids, the one that serves now first."""
+        return [process.pid for process in processes_in(await self.ask("show proc")) if not process.is_master]
+
+    def start(self) -> None:
+        """Raises CannotRun."""
+        program = self.program()
+        if program is None:
+            raise CannotRun("HAProxy is not installed: apt-get install haproxy (macOS: brew install haproxy)")
+        places = self._places
+        arguments = [program, "-W", "-S", f"{places.master_socket},mode,600", "-f", places.config]
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        try:
+            self.pid = os.posix_spawn(
+                program,
+                arguments,
+                {"PATH": _USUAL_PLACES + ":/usr/bin:/bin"},
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, str(self._log_file), flags, 0o600),
+                    (os.POSIX_SPAWN_DUP2, 1, 2),
+                ],
+                setsid=True,
+            )
+        except OSError as problem:
+            raise CannotRun(f"{program} cannot be started: {problem.strerror}") from problem
+        Path(places.directory, "haproxy.pid").write_text(f"{self.pid}\n")
+
+    async def reload(self) -> None:
+        await self.ask("reload")
+
+    async def refusal(self, path: str) -> str:
+        """What `haproxy -c` has against the configuration at `path`; empty when it would do."""
+        program = self.program()
+        if program is None:
+            return ""
+        process = await asyncio.create_subprocess_exec(
+            program, "-c", "-f", path, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={}
+        )
+        try:
+            async with asyncio.timeout(_CHECK_S):
+                _, errors = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+        if process.returncode == 0:
+            return ""
+        lines = [line for line in errors.decode(errors="replace").splitlines() if "[ALERT]" in line]
+        return (lines[0].partition(" : ")[2] if lines else errors.decode(errors="replace")).strip()[:500] or "it is not accepted"
+
+    def is_alive(self) -> bool:
+        if self.pid is None:
+            return False
+        with contextlib.suppress(ChildProcessError):
+            if os.waitpid(self.pid, os.WNOHANG)[0] == self.pid:
+                return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    async def ended(self) -> None:
+        """Returns when it has ended, which it never should."""
+        pid = self.pid
+        if pid is None:
+            return
+        try:
+            descriptor = os.pidfd_open(pid)
+        except (AttributeError, OSError):
+            while self.is_alive():
+                await self._clock.sleep(_POLL_S)
+            return
+        loop = asyncio.get_running_loop()
+        over = asyncio.Event()
+        loop.add_reader(descriptor, over.set)
+        try:
+            await over.wait()
+        finally:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+        self.is_alive()
+
+    async def stop(self) -> None:
+        """Lets requests that have begun end, for a moment; then ends it."""
+        for wanted, grace_s in ((signal.SIGUSR1, _GRACE_S), (signal.SIGTERM, _GRACE_S), (signal.SIGKILL, _GRACE_S)):
+            if not self.is_alive() or self.pid is None:
+                break
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, wanted)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace_s):
+                    await self.ended()
+        self.pid = None
+        Path(self._places.directory, "haproxy.pid").unlink(missing_ok=True)

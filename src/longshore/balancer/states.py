@@ -1,0 +1,53 @@
+"""The file by which a new HAProxy worker knows every server's health from its first request on. Pure.
+
+Written from what the store knows, not from what the old worker says, so a start after a crash and a reload are the same.
+A server whose first check is still out is told apart as `stopping`: it gets no traffic, one passed check brings it up, and
+`fall` failed ones bring it down, which is just what Elastic Load Balancing does with a new target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from longshore.balancer.snapshot import Pool
+from longshore.balancer.words import OPEN, backend_name, server_name
+from longshore.services.elbv2.model import Target
+
+_HEAD = (
+    "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight srv_time_since_last_change "
+    "srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn "
+    "srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr srv_agent_addr srv_agent_port\n"
+)
+_STOPPED, _RUNNING, _STOPPING = 0, 2, 3
+_FORCED_MAINTENANCE = 1
+_UNKNOWN, _NEUTRAL, _FAILED, _PASSED = 0, 1, 2, 3
+
+
+def server_states(pools: Iterable[Pool]) -> str:
+    lines = [_HEAD]
+    for pool in pools:
+        backend = backend_name(pool.group.arn)
+        use_ssl = int(pool.group.protocol == "HTTPS")
+        for number, target in enumerate(pool.targets, 1):
+            lines.append(_line(backend, number, target, _operational_state(target), use_ssl))
+            lines.append(_line(backend + OPEN, number, target, _RUNNING, use_ssl))
+    return "".join(lines)
+
+
+def _operational_state(target: Target) -> int:
+    match target.health.state:
+        case "healthy":
+            return _RUNNING
+        case "unhealthy":
+            return _STOPPED
+    return _STOPPING
+
+
+def _line(backend: str, number: int, target: Target, state: int, use_ssl: int) -> str:
+    leaving = target.deregistered_at is not None
+    result = {_RUNNING: _PASSED, _STOPPED: _FAILED, _STOPPING: _UNKNOWN}[state]
+    return (
+        f"1 {backend} {number} {server_name(target)} {target.address} {_STOPPED if leaving else state} "
+        f"{_FORCED_MAINTENANCE if leaving else 0} 1 1 1 1 {result} {1 if state == _RUNNING else 0} 6 0 0 0 - "
+        f"{target.port} - {use_ssl} 0 - - 0\n"
+    )
