@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -82,6 +83,15 @@ async def test_an_empty_cluster_is_refused(ecs: Ecs) -> None:
         "InvalidParameterException",
         "No Container Instances were found in your cluster.",
     )
+
+
+async def test_tasks_that_are_asked_for_at_the_same_time_do_not_share_what_there_is(ecs: Ecs) -> None:
+    await ready(ecs, instances=2, container={"memory": 200})
+    answers = await asyncio.gather(*(ecs("RunTask", taskDefinition="web", count=3) for _ in range(10)))
+    assert sum(len(answer["tasks"]) for answer in answers) == 2 * (2048 // 200)
+    arns = (await ecs("ListContainerInstances"))["containerInstanceArns"]
+    for shown in (await ecs("DescribeContainerInstances", containerInstances=arns))["containerInstances"]:
+        assert {one["name"]: one["integerValue"] for one in shown["remainingResources"]}["MEMORY"] == 2048 % 200
 
 
 async def test_the_same_client_token_runs_the_same_tasks_once(ecs: Ecs) -> None:

@@ -95,6 +95,7 @@ async def run_task(call: Call, request: shapes.RunTaskRequest) -> shapes.RunTask
 
     def run(tx: Tx) -> tuple[list[Task], tuple[shapes.Failure, ...]]:
         find_cluster(tx, call, cluster.arn)
+        find_runnable_definition(tx, call, definition.arn)
         if spec.client_token:
             before = tx.list(TASKS, "client_token", f"{cluster.arn}|{spec.client_token}")
             if before:
@@ -209,6 +210,7 @@ async def start_task(call: Call, request: shapes.StartTaskRequest) -> shapes.Sta
 
     def start(tx: Tx) -> tuple[list[Task], list[shapes.Failure]]:
         found, made, failures = find_cluster(tx, call, cluster.arn), [], []
+        find_runnable_definition(tx, call, definition.arn)
         for reference, task in zip(references, tasks, strict=True):
             instance = find_container_instance(tx, call, found, reference)
             arn = container_instance_arn(call, found, reference)
