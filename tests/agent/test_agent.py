@@ -409,3 +409,57 @@ async def test_stopped_tasks_are_cleared_away_after_a_while(platform: Platform, 
     await agent.start()
     await platform.connected(len(platform.control) + 1)
     assert [call for call, _ in engine.calls].count("create") == 1
+
+
+async def test_a_container_of_somebody_else_is_never_taken_over(platform: Platform, agent: AgentUnderTest, engine: FakeRuntime) -> None:
+    await platform.connected()
+    await platform.send_tasks(task(1))
+    await platform.reported(task_arn(1), "RUNNING")
+    name = engine.all()[0].name
+    await agent.stop()
+    engine.vanish(engine.all()[0].id)
+    await engine.create(name, {"Image": "bb:1", "Labels": {"com.amazonaws.ecs.task-arn": task_arn(1), "longshore.instance": "i-another"}})
+    (agent.config.data_dir / "journal").unlink()
+    await agent.start()
+    await platform.connected(2)
+    await platform.send_tasks(task(1))
+    report = await platform.reported(task_arn(1), "STOPPED")
+    assert report["containers"][0]["reason"].startswith("CannotCreateContainerError: ")
+    assert [state.labels["longshore.instance"] for state in engine.all()] == ["i-another"]
+
+
+async def test_an_engine_that_is_back_is_used_at_once(platform: Platform, agent: AgentUnderTest, engine: FakeRuntime) -> None:
+    await platform.connected()
+    engine.go_down()
+    await platform.send_tasks(task(1))
+    await until(lambda: platform.acknowledged())
+    engine.come_back()
+    await platform.reported(task_arn(1), "RUNNING", 3.0)
+
+
+async def test_a_restart_policy_brings_a_sidecar_back(platform: Platform, agent: AgentUnderTest, engine: FakeRuntime) -> None:
+    policy = {"enabled": True, "restartAttemptPeriod": 0}
+    await platform.connected()
+    await platform.send_tasks(task(1, container("web"), container("log", essential=False, restartPolicy=policy)))
+    await platform.reported(task_arn(1), "RUNNING")
+    sidecar = next(state.id for state in engine.all() if "-log-" in state.name)
+    engine.exit(sidecar, 1)
+    await until(lambda: [call for call in engine.calls if call[0] == "start" and "-log-" in call[1]][1:])
+    await platform.send_tasks(task(2))
+    await platform.reported(task_arn(2), "RUNNING")
+    statuses = {entry["status"] for report in platform.reports for entry in report["containers"]}
+    assert statuses == {"RUNNING"}
+
+
+async def test_the_same_instance_with_another_cluster_is_another_instance(
+    platform: Platform, agent: AgentUnderTest, engine: FakeRuntime
+) -> None:
+    await platform.connected()
+    await platform.send_tasks(task(1))
+    await platform.reported(task_arn(1), "RUNNING")
+    await agent.stop()
+    agent.config = replace(agent.config, cluster="other")
+    await agent.start()
+    await platform.connected(2)
+    assert "containerInstanceArn" not in platform.registrations[-1] and platform.registrations[-1]["cluster"] == "other"
+    assert engine.all() == []

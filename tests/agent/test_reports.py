@@ -37,8 +37,8 @@ class Desk:
     def __init__(self) -> None:
         self.clock = SteppedClock()
         self.listener = Listener()
-        self.acknowledged: list[tuple[str, str]] = []
-        self.reporter = Reporter(self.listener, self.clock, SeededIds(), lambda arn, status: self.acknowledged.append((arn, status)))
+        self.acknowledged: list[tuple[str, str, bool]] = []
+        self.reporter = Reporter(self.listener, self.clock, SeededIds(), lambda *heard: self.acknowledged.append(heard))
 
     def submit(self, status: str, task: str = "t", code: int | None = None) -> None:
         containers = (ContainerChange(container_name="main", status=status, exit_code=code),)
@@ -67,7 +67,7 @@ async def test_running_is_heard_before_stopped_even_when_both_wait(desk: Desk) -
     await desk.clock.step(2)
     await desk.settle()
     assert desk.heard == ["RUNNING", "STOPPED"]
-    assert desk.acknowledged == [("t", "RUNNING"), ("t", "STOPPED")]
+    assert desk.acknowledged == [("t", "RUNNING", True), ("t", "STOPPED", True)]
     assert desk.reporter.waiting == 0
 
 
@@ -101,11 +101,11 @@ async def test_running_overtakes_what_is_being_gathered(desk: Desk) -> None:
     assert desk.heard == ["RUNNING"]
 
 
-async def test_an_invalid_report_is_dropped_and_counts_as_heard(desk: Desk) -> None:
+async def test_an_invalid_report_is_dropped_for_good(desk: Desk) -> None:
     desk.listener.trouble = [CallRefused("Submit", "InvalidParameterException", "no such task", 400)]
     desk.submit("RUNNING")
     await desk.settle()
-    assert desk.heard == [] and desk.acknowledged == [("t", "RUNNING")]
+    assert desk.heard == [] and desk.acknowledged == [("t", "RUNNING", False)]
 
 
 async def test_any_other_refusal_is_repeated_with_growing_pauses(desk: Desk) -> None:

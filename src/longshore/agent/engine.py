@@ -16,16 +16,16 @@ import msgspec
 from longshore.agent import messages
 from longshore.agent.acceptance import Refused
 from longshore.agent.api import ContainerChange, TaskChange
-from longshore.agent.container_spec import INSTANCE_LABEL, NAME_LABEL, TASK_LABEL, Place, belongs_to_task, container_name, volume_name
+from longshore.agent.container_spec import INSTANCE_LABEL, NAME_LABEL, TASK_LABEL, Place, container_name
 from longshore.agent.images import Images
 from longshore.agent.journal import Journal, TaskRecord
-from longshore.agent.lifecycle import Phase, TaskStatus
+from longshore.agent.lifecycle import TaskStatus
 from longshore.agent.reports import REASON_LENGTH, Reporter, Submits
 from longshore.agent.task import Surroundings, TaskJob
 from longshore.kit.backoff import backoff_s
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
-from longshore.runtime.base import ContainerState, InUse, NoSuchContainer, Runtime, RuntimeEvent, RuntimeUnavailable
+from longshore.runtime.base import ContainerState, NoSuchContainer, Runtime, RuntimeEvent, RuntimeFailure, RuntimeUnavailable
 
 log = logging.getLogger("longshore.agent")
 
@@ -58,8 +58,13 @@ class Engine:
         """Take up every task of the journal. Waits for the engine when it does not answer."""
         self._place, self._cluster = place, cluster
         for record in list(self._journal.tasks.values()):
-            task = msgspec.json.decode(record.payload, type=messages.Task)
-            self.jobs[record.arn] = TaskJob(task, record, self._surroundings())
+            try:
+                task = msgspec.json.decode(record.payload, type=messages.Task)
+                self.jobs[record.arn] = TaskJob(task, record, self._surroundings())
+            except (msgspec.MsgspecError, Refused) as error:
+                log.error("%s: what the journal has of it cannot be used, so it is given up: %s", record.arn, error)
+                self._journal.forget(record.arn)
+                continue
             for ranges in record.host_ranges.values():
                 self._ports_taken.update(ranges.values())
         found = await self._look_until_answered()
@@ -69,9 +74,8 @@ class Engine:
                 by_task.setdefault(state.labels[TASK_LABEL], {})[state.labels.get(NAME_LABEL, "")] = state
         for arn, job in self.jobs.items():
             job.recover(by_task.get(arn, {}))
-            if job.record.reported < job.record.status or job.record.status is TaskStatus.RUNNING:
-                self._report(job)  # once too often does no harm
-            self._run(job)
+            if job.record.reported < TaskStatus.STOPPED:
+                self._run(job)
         await self._remove_unknown(found)
 
     async def follow_events(self) -> None:
@@ -86,12 +90,8 @@ class Engine:
                         await self._resync()
                     else:
                         await self._on_event(event)
-            except RuntimeUnavailable as error:
-                self._runtime_seen(there=False)
-                wait = backoff_s(failures, self._ids.fraction(), first_s=0.25, most_s=5.0)
-                failures += 1
-                log.warning("the container engine is away: %s; looking again in %.1f s", error, wait)
-                await self._clock.sleep(wait)
+            except RuntimeFailure as error:
+                failures = await self._wait_for_engine(failures, error)
 
     async def close(self) -> None:
         """Let go of the tasks; their containers run on."""
@@ -170,12 +170,7 @@ class Engine:
     async def _clear_away(self, job: TaskJob) -> None:
         for container in job.task.containers:
             await self._remove(job.container_id(container.name) or container_name(job.task, container.name))
-        for volume in job.task.volumes or ():
-            if belongs_to_task(volume):
-                try:
-                    await self._runtime.remove_volume(volume_name(job.task, volume))
-                except InUse as error:
-                    log.warning("%s: volume %s is left behind: %s", job.arn, volume.name, error)
+        await job.volumes.remove()
         for ranges in job.record.host_ranges.values():
             self._ports_taken.difference_update(ranges.values())
         self.jobs.pop(job.arn, None)
@@ -240,6 +235,7 @@ class Engine:
                     job.observe(there[container_id], name)
                 elif container_id:
                     await self._look_at(job, name, container_id)  # it may be younger than the list
+            job.engine_is_back()
         await self._remove_unknown(found)
 
     async def _look_at(self, job: TaskJob, name: str, container_id: str) -> None:
@@ -247,6 +243,10 @@ class Engine:
             job.observe(await self._runtime.inspect(container_id), name)
         except NoSuchContainer:
             job.vanished(name)
+        except RuntimeUnavailable:
+            raise
+        except RuntimeFailure as error:
+            log.warning("%s: the engine does not tell about container %s: %s", job.arn, name, error)
 
     async def _look_until_answered(self) -> list[ContainerState]:
         failures = 0
@@ -255,12 +255,16 @@ class Engine:
                 found = await self._runtime.containers({INSTANCE_LABEL: self._place.instance_id})
                 self._runtime_seen(there=True)
                 return found
-            except RuntimeUnavailable as error:
-                self._runtime_seen(there=False)
-                wait = backoff_s(failures, self._ids.fraction(), first_s=0.25, most_s=5.0)
-                failures += 1
-                log.warning("the container engine does not answer: %s; looking again in %.1f s", error, wait)
-                await self._clock.sleep(wait)
+            except RuntimeFailure as error:
+                failures = await self._wait_for_engine(failures, error)
+
+    async def _wait_for_engine(self, failures: int, error: RuntimeFailure) -> int:
+        """Longer each time; returns how often it has failed by now."""
+        self._runtime_seen(there=False)
+        wait = backoff_s(failures, self._ids.fraction(), first_s=0.25, most_s=5.0)
+        log.warning("the container engine is away: %s; looking again in %.1f s", error, wait)
+        await self._clock.sleep(wait)
+        return failures + 1
 
     async def _remove_unknown(self, found: Iterable[ContainerState]) -> None:
         """Containers of this instance that belong to no task it has, or are not the one their task has of that name."""
@@ -272,9 +276,10 @@ class Engine:
             await self._remove(state.id)
 
     async def _remove(self, container: str) -> None:
+        """What cannot be removed now is found again as nobody's when the event stream opens the next time."""
         try:
             await self._runtime.remove(container)
-        except InUse as error:
+        except RuntimeFailure as error:
             log.warning("container %s is left behind: %s", container, error)
 
     def _runtime_seen(self, *, there: bool) -> None:
@@ -287,14 +292,15 @@ def task_change(job: TaskJob, cluster: str) -> TaskChange | None:
     record = job.record
     containers = []
     for name, kept in record.containers.items():
-        if kept.phase not in (Phase.RUNNING, Phase.STOPPED):
+        status = job.container_status(name)
+        if not status:
             continue
         containers.append(
             ContainerChange(
                 container_name=name,
-                status=kept.phase.name,
+                status=status,
                 runtime_id=kept.id or None,
-                exit_code=kept.exit_code if kept.phase is Phase.STOPPED else None,
+                exit_code=kept.exit_code if status == "STOPPED" else None,
                 reason=kept.reason[:REASON_LENGTH] or None,
                 image_digest=kept.image_digest or None,
                 network_bindings=kept.bindings if bytes(kept.bindings) else None,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from enum import Enum
 from typing import Protocol
 
 from longshore.agent.api import CallRefused, PlatformUnreachable, TaskChange
@@ -27,13 +28,22 @@ REASON_LENGTH = 1024
 _ORDER = ("PENDING", "RUNNING", "STOPPED")
 
 
+class Outcome(Enum):
+    """What became of an attempt to report."""
+
+    HEARD = 1
+    #: the platform does not know the task: never to be tried again
+    DROPPED = 2
+    FAILED = 3
+
+
 class Submits(Protocol):
     async def submit_task_state_change(self, change: TaskChange) -> None: ...
 
 
 class Reporter:
-    def __init__(self, api: Submits, clock: Clock, ids: Ids, acknowledged: Callable[[str, str], None]) -> None:
-        """`acknowledged` is told the task's ARN and the status that was heard, or dropped for good."""
+    def __init__(self, api: Submits, clock: Clock, ids: Ids, acknowledged: Callable[[str, str, bool], None]) -> None:
+        """`acknowledged` is told the task's ARN, the status, and whether the platform knew the task (or the report was dropped)."""
         self._api = api
         self._clock = clock
         self._ids = ids
@@ -89,10 +99,11 @@ class Reporter:
                     status = min(reports, key=_ORDER.index)
                 wake.clear()
                 change = reports[status]
-                heard = await self._send(change)
+                outcome = await self._send(change)
+                heard = outcome is not Outcome.FAILED
                 if heard and reports.get(status) is change:
                     del reports[status]
-                    self._acknowledged(arn, status)
+                    self._acknowledged(arn, status, outcome is Outcome.HEARD)
                 failures = 0 if heard else failures + 1
                 if not heard:
                     wait = backoff_s(failures - 1, self._ids.fraction(), first_s=1.0, most_s=30.0, factor=1.3)
@@ -102,19 +113,18 @@ class Reporter:
             self._workers.pop(arn, None)
             self._wakes.pop(arn, None)
 
-    async def _send(self, change: TaskChange) -> bool:
-        """Whether it was heard, or is to be dropped."""
+    async def _send(self, change: TaskChange) -> Outcome:
         async with self._slots:
             try:
                 await self._api.submit_task_state_change(change)
             except CallRefused as error:
                 if error.code == "InvalidParameterException":
                     log.warning("%s: report %s dropped: %s", change.task, change.status, error)
-                    return True
+                    return Outcome.DROPPED
                 log.warning("%s: report %s not heard, another try follows: %s", change.task, change.status, error)
-                return False
+                return Outcome.FAILED
             except PlatformUnreachable as error:
                 log.info("%s: report %s waits: %s", change.task, change.status, error)
-                return False
+                return Outcome.FAILED
         log.info("%s: reported %s", change.task, change.status)
-        return True
+        return Outcome.HEARD

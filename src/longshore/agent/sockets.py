@@ -30,6 +30,8 @@ QUIET_S, QUIET_SPREAD_S = 60.0, 60.0
 #: renewed after 30 to 35 minutes
 LIFE_S, LIFE_SPREAD_S = 30 * 60.0, 5 * 60.0
 HANDSHAKE_S = 30.0
+#: how long the platform has to answer a close
+CLOSE_S = 2.0
 #: a connection that lasted so long was a good one
 GOOD_S = 60.0
 CLEAN_CODES = frozenset({1000, 1001, 1006, 1011})
@@ -67,7 +69,12 @@ class Dialer:
         headers = self._api.signed("GET", url, {}, b"")
         try:
             async with asyncio.timeout(HANDSHAKE_S):
-                return await self._session.ws_connect(yarl.URL(url, encoded=True), headers=headers, max_msg_size=MOST_FRAME)
+                return await self._session.ws_connect(
+                    yarl.URL(url, encoded=True),
+                    headers=headers,
+                    max_msg_size=MOST_FRAME,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_S),
+                )
         except aiohttp.WSServerHandshakeError as error:
             raise HandshakeRefused(error.status, "", error.message) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -17,20 +17,19 @@ from msgspec.structs import replace
 from longshore.agent import lifecycle, messages
 from longshore.agent.acceptance import parts as parts_of
 from longshore.agent.container_spec import (
+    INSTANCE_LABEL,
+    TASK_LABEL,
     Place,
-    belongs_to_task,
     container_name,
     create_body,
-    is_docker_volume,
     network_bindings,
-    task_labels,
-    volume_name,
 )
 from longshore.agent.images import CannotPull, Images, Ready
 from longshore.agent.journal import ContainerRecord, Journal, TaskRecord
 from longshore.agent.lifecycle import TRANSITIONS, Part, Phase, Seen, TaskStatus, Verb
 from longshore.agent.pause import pause
 from longshore.agent.ports import NoFreePorts, choose_ranges
+from longshore.agent.volumes import VolumeFailure, Volumes
 from longshore.kit.backoff import backoff_s
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
@@ -76,10 +75,9 @@ class TaskJob:
         #: containers of which the engine said something while they were being started
         self._hints: set[str] = set()
         #: what was reported last
-        self._told = _telling(record)
+        self._told: tuple[object, ...] = (record.status, [])
         self._actions: dict[str, asyncio.Task[None]] = {}
-        self._volumes = asyncio.Lock()
-        self._volumes_made = False
+        self.volumes = Volumes(task, around.runtime, around.place)
         self._wake = asyncio.Event()
         #: container name → when its health last changed
         self.health_since: dict[str, float] = {}
@@ -104,6 +102,16 @@ class TaskJob:
     def container_id(self, name: str) -> str:
         """ "" before it is created."""
         return self._record(name).id
+
+    def container_status(self, name: str) -> str:
+        """RUNNING, STOPPED, or "" before it runs; what is about to be started again counts as running."""
+        known = self.seen[name]
+        if known.phase < Phase.RUNNING:
+            return ""
+        if known.phase is Phase.RUNNING:
+            return "RUNNING"
+        comes_back = self.is_wanted and not lifecycle.has_ended(self._part[name], known) and not lifecycle.must_end(self.parts, self.seen)
+        return "RUNNING" if comes_back else "STOPPED"
 
     # ── what happens to it ──
 
@@ -132,6 +140,12 @@ class TaskJob:
         if known is not None and known.doing not in (Verb.CREATE, Verb.START) and known.phase in (Phase.CREATED, Phase.RUNNING):
             self._end(name, VANISHED)
             self._wake.set()
+
+    def engine_is_back(self) -> None:
+        """What failed because the engine was away is worth trying now."""
+        self.seen = {name: replace(known, retry_at=None) for name, known in self.seen.items()}
+        self._retries.clear()
+        self._wake.set()
 
     def recover(self, states: Mapping[str, ContainerState]) -> None:
         """Take up where an earlier process left off: the engine's word, and the journal's where the engine has none."""
@@ -242,18 +256,20 @@ class TaskJob:
         container, runtime = self._named[name], self._around.runtime
         docker_name = container_name(self.task, name)
         try:
-            await self._make_volumes()
+            await self.volumes.make()
             body = create_body(self.task, container, self._around.place, self._ready[name].reference, self._host_ranges(container))
             container_id = await runtime.create(docker_name, body)
-        except NameTaken:
-            # created by an earlier process whose journal did not get that far
-            container_id = (await runtime.inspect(docker_name)).id
+        except NameTaken as error:
+            container_id = await self._mine(docker_name)
+            if not container_id:
+                self._end(name, f"CannotCreateContainerError: Error response from daemon: {error}")
+                return
         except NoFreePorts as error:
             self._end(name, f"CannotCreateContainerError: {error}")
             return
         except RuntimeUnavailable:
             raise
-        except _VolumeFailure as error:
+        except VolumeFailure as error:
             self._end(name, f"CannotCreateVolumeError: {error}")
             return
         except RuntimeFailure as error:
@@ -261,6 +277,16 @@ class TaskJob:
             return
         self._keep(name, id=container_id)
         self._advance(name, Phase.CREATED)
+
+    async def _mine(self, docker_name: str) -> str:
+        """The container an earlier process created without getting to write it down; "" when it is somebody else's."""
+        try:
+            found = await self._around.runtime.inspect(docker_name)
+        except NoSuchContainer:
+            return ""
+        labels = found.labels
+        is_mine = labels.get(TASK_LABEL) == self.arn and labels.get(INSTANCE_LABEL) == self._around.place.instance_id
+        return found.id if is_mine else ""
 
     async def _start(self, name: str) -> None:
         runtime, again = self._around.runtime, self.seen[name].phase is Phase.STOPPED
@@ -306,26 +332,6 @@ class TaskJob:
             raise
         except RuntimeFailure as error:
             self._try_later(name, Verb.STOP, error)
-
-    async def _make_volumes(self) -> None:
-        """Those the engine would not make by itself in the same way, once."""
-        async with self._volumes:
-            if self._volumes_made:
-                return
-            for volume in self.task.volumes or ():
-                if is_docker_volume(volume):
-                    await self._make_volume(volume)
-            self._volumes_made = True
-
-    async def _make_volume(self, volume: messages.Volume) -> None:
-        given = volume.docker_volume_configuration or messages.DockerVolume()
-        labels = {**(given.labels or {}), **(task_labels(self.task, self._around.place) if belongs_to_task(volume) else {})}
-        try:
-            await self._around.runtime.create_volume(volume_name(self.task, volume), given.driver, given.driver_opts or {}, labels)
-        except RuntimeUnavailable:
-            raise
-        except RuntimeFailure as error:
-            raise _VolumeFailure(str(error)) from error
 
     def _host_ranges(self, container: messages.Container) -> Mapping[str, int]:
         """Chosen once, and kept with the task."""
@@ -406,20 +412,25 @@ class TaskJob:
         if stopped_at is None and (status is TaskStatus.STOPPED or lifecycle.must_end(self.parts, self.seen)):
             stopped_at = self._stopped_at()
         self.record = replace(self.record, status=status, stopped_at=stopped_at)
-        telling = _telling(self.record)
+        telling = self._telling()
         if telling != self._told:
             self._told = telling
             self._around.journal.keep(self.record)
             self._around.report(self)
 
+    def _telling(self) -> tuple[object, ...]:
+        """What of all that is known makes a report worth sending."""
+        told = []
+        for name in self.seen:
+            kept, word = self._record(name), self.container_status(name)
+            if word:
+                told.append((name, word, kept.exit_code, kept.reason, kept.restart_count))
+        return self.status, told
+
     def _stopped_at(self) -> float:
         """When the first essential container ended."""
         ends = [self.seen[part.name].finished_at for part in self.parts if part.essential]
         return min((end for end in ends if end is not None), default=self._around.clock.now())
-
-
-class _VolumeFailure(RuntimeFailure):
-    """A volume could not be made."""
 
 
 def _stopped(kept: ContainerRecord) -> Seen:
@@ -431,12 +442,3 @@ def _stopped(kept: ContainerRecord) -> Seen:
         started_at=kept.started_at,
         finished_at=kept.finished_at,
     )
-
-
-def _telling(record: TaskRecord) -> tuple[object, ...]:
-    """What of a record makes a report worth sending."""
-    containers = [
-        (name, kept.phase if kept.phase >= Phase.RUNNING else Phase.NONE, kept.exit_code, kept.reason, kept.restart_count)
-        for name, kept in record.containers.items()
-    ]
-    return record.status, [entry for entry in containers if entry[1] is not Phase.NONE]

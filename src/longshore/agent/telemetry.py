@@ -19,7 +19,7 @@ from longshore.agent.api import AGENT_VERSION, Api
 from longshore.agent.engine import Engine
 from longshore.agent.pause import pause
 from longshore.agent.session import AGENT_HASH, Endpoints
-from longshore.agent.sockets import Backoff, Dialer, HandshakeRefused, Socket, stay_connected, watching
+from longshore.agent.sockets import Backoff, Dialer, HandshakeRefused, Socket, Watch, stay_connected, watching
 from longshore.agent.task import TaskJob
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
@@ -71,29 +71,35 @@ class TelemetrySession:
         socket = await self._dialer.open(url)
         self._status_told = None
         async with watching(socket, self._clock, self._ids) as watch:
-            publishing = asyncio.create_task(self._publish(socket, url), name="telemetry:publish")
+            jobs = (
+                asyncio.create_task(self._listen(socket, watch), name="telemetry:listen"),
+                asyncio.create_task(self._publish(socket, url), name="telemetry:publish"),
+            )
             try:
-                async for frame in socket:
-                    if frame.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY) and _kind(frame.data) in _SIGNS_OF_LIFE:
-                        watch.heard()
+                done, _ = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
+                for job in done:
+                    job.result()
             finally:
-                publishing.cancel()
-                await asyncio.gather(publishing, return_exceptions=True)
+                for job in jobs:
+                    job.cancel()
+                await asyncio.gather(*jobs, return_exceptions=True)
         return socket.close_code
+
+    async def _listen(self, socket: Socket, watch: Watch) -> None:
+        async for frame in socket:
+            if frame.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY) and _kind(frame.data) in _SIGNS_OF_LIFE:
+                watch.heard()
 
     async def _publish(self, socket: Socket, url: str) -> None:
         """Everything every 20 seconds; health as soon as it changes."""
-        try:
-            while True:
-                await self._publish_status(socket, url)
-                await self._publish_metrics(socket, url)
-                next_at = self._clock.now() + PUBLISH_S
-                while (left := next_at - self._clock.now()) > 0:
-                    self._health_wake.clear()
-                    await self._publish_health(socket, url)
-                    await pause(self._clock, left, self._health_wake)
-        except ConnectionError:
-            await socket.close()
+        while True:
+            await self._publish_status(socket, url)
+            await self._publish_metrics(socket, url)
+            next_at = self._clock.now() + PUBLISH_S
+            while (left := next_at - self._clock.now()) > 0:
+                self._health_wake.clear()
+                await self._publish_health(socket, url)
+                await pause(self._clock, left, self._health_wake)
 
     async def _publish_health(self, socket: Socket, url: str) -> None:
         tasks = [health for job in self._engine.wanted_tasks() if (health := metrics.task_health(job)) is not None]

@@ -37,6 +37,8 @@ from longshore.runtime.base import (
 
 T = TypeVar("T")
 
+#: what is worth hearing; health checks alone make two more of each time they run
+_EVENTS = ("start", "die", "oom", "health_status", "destroy")
 #: how long the engine has to answer what it can answer at once
 _ANSWER_S = 60.0
 
@@ -174,7 +176,7 @@ class DockerRuntime:
     # ── events ──
 
     async def events(self, labels: dict[str, str]) -> AsyncIterator[RuntimeEvent]:
-        filters = {"type": ["container"], "label": _label_filter(labels)}
+        filters = {"type": ["container"], "event": list(_EVENTS), "label": _label_filter(labels)}
         params = {"filters": msgspec.json.encode(filters).decode()}
         try:
             async with self._request("GET", "events", params, timeout=aiohttp.ClientTimeout(sock_connect=10)) as response:
