@@ -48,7 +48,7 @@ from longshore.services.ecs import model as ecs_model
 from longshore.services.elbv2 import model as elbv2_model
 from longshore.services.iam import model as iam_model
 from longshore.services.iam.identities import ensure_root
-from longshore.store.base import StoreLocked, StoreUnavailable, Tx
+from longshore.store.base import Store, StoreError, StoreLocked, StoreUnavailable, Tx
 from longshore.store.file_blobs import FileBlobStore
 from longshore.store.sqlite import open_store
 
@@ -124,22 +124,7 @@ class Server:
 
     async def start(self) -> None:
         config, clock, ids, site = self._config, self._clock, self._ids, self._site
-        directory = DataDirectory(config.data_dir)
-        directory.prepare()
-        try:
-            store = await open_store(config.data_dir, KINDS)
-        except StoreLocked as locked:
-            raise CannotStart(str(locked), "stop the other server, or choose another --data-dir") from None
-        self._undo.append(store.close)
-        blobs = await FileBlobStore.open(config.data_dir / "registry", clock=clock, ids=ids)
-        self._undo.append(blobs.close)
-        secret = _signing_secret(directory.root / "signing-key")
-        now = clock.now()
-        try:
-            await store.transact(lambda tx: self._found(tx, now))
-        except StoreUnavailable as full:
-            raise CannotStart(f"the data directory cannot be written: {full}", f"make room or repair {config.data_dir}") from None
-
+        store, blobs, secret = await self._open(config.data_dir)
         self.balancer = Balancer(
             store,
             clock,
@@ -149,7 +134,7 @@ class Server:
             config.haproxy,
             network=config.load_balancer_network,
             privileged_port_offset=config.privileged_port_offset,
-            log_file=directory.log_file("haproxy"),
+            log_file=DataDirectory(config.data_dir).log_file("haproxy"),
         )
         identities, access = Identities(store, clock, site), Access(store, clock)
         sessions = AgentSessions(store, clock, ids, site, identities, access)
@@ -183,6 +168,29 @@ class Server:
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
         log.info("Longshore %s answers at %s (account %s, region %s)", __version__, config.endpoint, config.account_id, config.region)
+
+    async def _open(self, path: Path) -> tuple[Store, FileBlobStore, bytes]:
+        """What is kept in the data directory: the store, blobs and the signing secret. Raises CannotStart."""
+        try:
+            DataDirectory(path).prepare()
+            store = await open_store(path, KINDS)
+            self._undo.append(store.close)
+            blobs = await FileBlobStore.open(path / "registry", clock=self._clock, ids=self._ids)
+            self._undo.append(blobs.close)
+            secret = _signing_secret(path / "signing-key")
+            now = self._clock.now()
+            await store.transact(lambda tx: self._found(tx, now))
+        except StoreLocked as locked:
+            raise CannotStart(str(locked), "stop the other server, or choose another --data-dir") from None
+        except StoreUnavailable as problem:
+            raise CannotStart(
+                f"what {path} holds cannot be used: {problem}", f"make room on its disk, bring back a copy of {path}, or move it away"
+            ) from None
+        except StoreError as problem:
+            raise CannotStart(f"what {path} holds cannot be read: {problem}", f"bring back a copy of {path}, or move it away") from None
+        except OSError as problem:
+            raise CannotStart(f"the data directory {path} cannot be used: {problem.strerror}", "choose another --data-dir") from None
+        return store, blobs, secret
 
     async def until(self, stop: asyncio.Event) -> None:
         """Returns when `stop` is set; raises when a controller's loop ends, which none ever should."""
