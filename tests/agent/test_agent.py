@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
+from collections.abc import AsyncIterator
 
 import pytest
 from msgspec.structs import replace
@@ -11,6 +13,7 @@ from msgspec.structs import replace
 from longshore.agent.registration import WrongAttributes
 from longshore.agent.run import AlreadyRunning, run_agent
 from longshore.config import AgentConfig
+from longshore.kit.clock import SteppedClock
 from longshore.runtime.base import NoSuchImage
 from longshore.runtime.fake import Behaviour, FakeRuntime
 from tests.agent.conftest import AgentUnderTest
@@ -463,3 +466,56 @@ async def test_the_same_instance_with_another_cluster_is_another_instance(
     await platform.connected(2)
     assert "containerInstanceArn" not in platform.registrations[-1] and platform.registrations[-1]["cluster"] == "other"
     assert engine.all() == []
+
+
+async def test_a_task_that_has_stopped_is_reported_again_to_whoever_asks(platform: Platform, agent: AgentUnderTest) -> None:
+    await platform.connected()
+    await platform.send_tasks(task(1))
+    await platform.reported(task_arn(1), "RUNNING")
+    await platform.send_tasks(task(1, desired="STOPPED"))
+    await platform.reported(task_arn(1), "STOPPED")
+    platform.reports.clear()
+    await platform.send_tasks(task(1))
+    report = await platform.reported(task_arn(1), "STOPPED")
+    assert report["containers"][0]["exitCode"] == 0
+
+
+# ── by the clock ──
+
+
+@pytest.fixture
+async def timed(agent_config: AgentConfig, engine: FakeRuntime) -> AsyncIterator[SteppedClock]:
+    """The clock of an agent that runs by it."""
+    clock = SteppedClock(time.time())
+    stop = asyncio.Event()
+    job = asyncio.create_task(run_agent(agent_config, stop=stop, runtime=engine, clock=clock))
+    yield clock
+    stop.set()
+    await job
+
+
+async def test_what_containers_use_is_published_every_twenty_seconds(platform: Platform, timed: SteppedClock) -> None:
+    await platform.connected()
+    await platform.send_tasks(task(1))
+    await platform.reported(task_arn(1), "RUNNING")
+    socket = await until(lambda: platform.telemetry and platform.telemetry[0])
+    for count in (1, 2, 3):
+        await until(lambda expected=count: len(socket.heard_of("PublishMetricsRequest")) == expected)
+        await timed.step(20)
+    message = socket.heard_of("PublishMetricsRequest")[2]
+    assert message["metadata"]["idle"] is False and message["metadata"]["fin"] is True
+    [told] = message["taskMetrics"]
+    assert told["taskArn"] == task_arn(1) and told["taskDefinitionFamily"] == "web"
+    [main] = told["containerMetrics"]
+    assert main["containerName"] == "main"
+    assert main["cpuStatsSet"]["sum"] == pytest.approx(0.5, rel=0.1) and main["cpuStatsSet"]["sampleCount"] == 1
+    assert main["memoryStatsSet"]["max"] == 8.0
+
+
+async def test_a_platform_that_falls_silent_is_connected_to_anew(platform: Platform, timed: SteppedClock) -> None:
+    await platform.connected()
+    await until(lambda: platform.telemetry)
+    for _ in range(130):
+        await timed.step(1)
+        await asyncio.sleep(0)
+    await platform.connected(2)

@@ -122,14 +122,16 @@ class Engine:
     def take_on(self, task: messages.Task, payload: bytes) -> None:
         """A task of a payload; one that is known already is only ever told to stop. Raises Refused."""
         job = self.jobs.get(task.arn)
-        if task.desired_status == "STOPPED":
-            if job is not None:
-                job.stop()
-            else:
-                self._report_unknown(task)
-            return
-        if job is not None:
-            return
+        if job is not None and job.status is TaskStatus.STOPPED:
+            self._report(job)  # whoever asks has not heard of it
+        elif job is not None and task.desired_status == "STOPPED":
+            job.stop()
+        elif job is None and task.desired_status == "STOPPED":
+            self._report_unknown(task)
+        elif job is None:
+            self._begin(task, payload)
+
+    def _begin(self, task: messages.Task, payload: bytes) -> None:
         record = TaskRecord(arn=task.arn, payload=msgspec.Raw(payload))
         job = TaskJob(task, record, self._surroundings())
         log.info("%s: taken on: %s:%s, %s", task.arn, task.family, task.version, ", ".join(part.name for part in job.parts))
