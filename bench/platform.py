@@ -121,15 +121,20 @@ def detached(directory: Path, *options: str) -> Iterator[Running]:
     """`longshore up --detach` with Docker Engine behind it; stopped on leaving, its tasks too."""
     port = free_port()
     environment = scratch_environment(directory / "client")
-    data = directory / "data"
-    start = [LONGSHORE, "up", "--detach", "--data-dir", data, "--port", str(port), *options]
+    data = DataDirectory(directory / "data")
+    start = [LONGSHORE, "up", "--detach", "--data-dir", data.root, "--port", str(port), *options]
     started = subprocess.run(start, env=environment, capture_output=True, text=True, check=False)
     if started.returncode != 0:
         raise RuntimeError(f"longshore up: {started.stdout}{started.stderr}")
     try:
-        yield Running(f"http://127.0.0.1:{port}", DataDirectory(data).credentials(), DataDirectory(data))
+        running = Running(f"http://127.0.0.1:{port}", data.credentials(), data)
+        wait_for_instances(running, 1)
+        yield running
+    except BaseException:
+        print_logs(data)
+        raise
     finally:
-        subprocess.run([LONGSHORE, "down", "--data-dir", data], env=environment, capture_output=True, check=False)
+        subprocess.run([LONGSHORE, "down", "--data-dir", data.root], env=environment, capture_output=True, check=False)
 
 
 @contextlib.contextmanager
@@ -153,7 +158,12 @@ def simulated(directory: Path, instances: int) -> Iterator[Running]:
                 break
         else:
             raise RuntimeError(f"the platform did not start (logs in {data.logs})")
-        yield Running(server.endpoint, server.credentials, data)
+        running = Running(server.endpoint, server.credentials, data)
+        wait_for_instances(running, instances)
+        yield running
+    except BaseException:
+        print_logs(data)
+        raise
     finally:
         process.terminate()
         process.wait(60)
@@ -169,8 +179,8 @@ def _simulated_agent(number: int, server: ServerConfig, data: DataDirectory) -> 
         instance_id=data.instance_id(name),
         address=f"127.0.1.{number}",
         zone=server.zones[(number - 1) % len(server.zones)],
-        cpu_units=100_000_000,
-        memory_mib=100_000_000,
+        cpu_units=4_000_000,
+        memory_mib=4_000_000,
         docker_url="fake:",
         log_level="warning",
     )
@@ -186,6 +196,25 @@ def wait_until(what: str, seen: Callable[[], T | None], *, timeout_s: float = 60
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {timeout_s:g} s for {what}")
         time.sleep(every_s)
+
+
+def wait_for_instances(platform: Running, count: int) -> None:
+    """Until `count` container instances have joined the default cluster."""
+    client = platform.client()
+
+    def joined() -> bool:
+        clusters = client.ecs("DescribeClusters", clusters=["default"])["clusters"]
+        return bool(clusters) and clusters[0]["registeredContainerInstancesCount"] >= count
+
+    wait_until("container instances to join", joined, every_s=0.02)
+    client.close()
+
+
+def print_logs(data: DataDirectory) -> None:
+    """The ends of all logs: the directory is gone when somebody wants to look."""
+    for path in sorted(data.logs.glob("*.log")):
+        for line in path.read_text(errors="replace").splitlines()[-10:]:
+            print(f"{path.stem}: {line}", file=sys.stderr)
 
 
 def memory_mb(pid: int) -> dict[str, float]:

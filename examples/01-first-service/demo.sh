@@ -43,6 +43,7 @@ run() {
 failed() {
     local code=$1 line=$2
     trap - ERR
+    [ "$BASH_SUBSHELL" = 0 ] || exit "$code"
     printf '\ndemo: step %d (%s) failed with exit code %d in line %d of demo.sh; the reason is above.\n' \
         "$step_number" "$step_name" "$code" "$line" >&2
     printf '      what runs: longshore status     what it says: longshore logs [server|agent-1|haproxy]\n' >&2
@@ -108,13 +109,10 @@ eval "$settings"
 
 instances_ready() { [ "$(aws ecs list-container-instances --cluster "$cluster" --query 'length(containerInstanceArns)' --output text)" -ge 1 ]; }
 until_true 30 "a container instance" instances_ready
-instances=$(aws ecs list-container-instances --cluster "$cluster" --query 'containerInstanceArns' --output text)
-# shellcheck disable=SC2086
-run aws ecs describe-container-instances --cluster "$cluster" --container-instances $instances --output text --query \
-    'containerInstances[].[ec2InstanceId, attributes[?name==`ecs.availability-zone`].value | [0], agentConnected, registeredResources[?name==`MEMORY`].integerValue | [0]]' |
-    awk '{ printf "   %s  %s  agent connected: %s  %s MiB\n", $1, $2, $3, $4 }'
-zones=$(aws ecs list-attributes --cluster "$cluster" --target-type container-instance --attribute-name ecs.availability-zone \
-    --query 'attributes[].value' --output text | tr -s '\t ' '\n' | sort -u | wc -l)
+run aws ecs list-attributes --target-type container-instance --attribute-name ecs.availability-zone \
+    --query 'attributes[].[targetId, value]' --output text >"$work/instances"
+sed 's/^/   /' "$work/instances"
+zones=$(cut -f 2 "$work/instances" | sort -u | wc -l)
 [ "$zones" -ge 2 ] || say "(This platform has its instances in one zone only; 'make down' first to see two.)"
 
 # --- 2 --------------------------------------------------------------------------------------------------------------
@@ -176,10 +174,10 @@ say "it answers at $url"
 
 # --- 4 --------------------------------------------------------------------------------------------------------------
 step "Two services: three tasks of web, one of api"
-service() { # NAME COUNT TARGET-GROUP
-    local name=$1 count=$2 targets=$3 definition status
-    sed "s|IMAGE|$repository:1|" "$here/task-$name.json" >"$work/task-$name.json"
-    definition=$(run aws ecs register-task-definition --cli-input-json "file://$work/task-$name.json" \
+service() { # CONTAINER COUNT TARGET-GROUP
+    local container=$1 name=demo-$1 count=$2 targets=$3 definition status
+    sed "s|IMAGE|$repository:1|" "$here/task-$container.json" >"$work/task-$container.json"
+    definition=$(run aws ecs register-task-definition --cli-input-json "file://$work/task-$container.json" \
         --query 'taskDefinition.taskDefinitionArn' --output text)
     definition=${definition##*/}
     status=$(aws ecs describe-services --cluster "$cluster" --services "$name" --query 'services[0].status' --output text)
@@ -189,13 +187,13 @@ service() { # NAME COUNT TARGET-GROUP
             --query 'service.status' --output text >/dev/null
     else
         run aws ecs create-service --cluster "$cluster" --service-name "$name" --task-definition "$definition" --desired-count "$count" \
-            --load-balancers "targetGroupArn=$targets,containerName=$name,containerPort=80" --query 'service.status' --output text >/dev/null
+            --load-balancers "targetGroupArn=$targets,containerName=$container,containerPort=80" --query 'service.status' --output text >/dev/null
     fi
 }
 service web 3 "$web_targets"
 service api 1 "$api_targets"
 say "waiting until they are stable"
-run aws ecs wait services-stable --cluster "$cluster" --services web api
+run aws ecs wait services-stable --cluster "$cluster" --services demo-web demo-api
 
 # --- 5 --------------------------------------------------------------------------------------------------------------
 step "Ask through the load balancer: answers come from several tasks in two zones"
@@ -205,7 +203,7 @@ run curl -fsS "$url/" | sed 's/^/   /'
 run curl -fsS "$url/api/" | sed 's/^/   /'
 for _ in $(seq 30); do curl -fsS "$url/"; done >"$work/answers"
 say "30 answers of web, by task:"
-tasks_of web >"$work/tasks"
+tasks_of demo-web >"$work/tasks"
 while read -r task zone instance container; do
     answers=$(grep -c "\"$container\"" "$work/answers" || true)
     printf '   task %s  %s  instance %s  container %s  %3d answers\n' "${task:0:8}" "$zone" "${instance:0:8}" "$container" "$answers"
@@ -221,7 +219,7 @@ victim=$(head -n 1 "$work/tasks" | cut -d' ' -f4)
 killed_at=$(date +%s%N)
 run docker kill "$victim" | sed 's/^/   /'
 replaced() {
-    tasks_of web >"$work/tasks"
+    tasks_of demo-web >"$work/tasks"
     [ "$(wc -l <"$work/tasks")" = 3 ] && ! grep -q " $victim\$" "$work/tasks"
 }
 until_true 60 "the replacement" replaced
@@ -231,7 +229,7 @@ while read -r task zone instance container; do
 done <"$work/tasks"
 until_true 60 "three healthy targets" all_healthy
 say "what the service says about it:"
-run aws ecs describe-services --cluster "$cluster" --services web --query 'services[0].events[:4].[message]' --output text | sed 's/^/   /'
+run aws ecs describe-services --cluster "$cluster" --services demo-web --query 'services[0].events[:4].[message]' --output text | sed 's/^/   /'
 
 # --- 7 --------------------------------------------------------------------------------------------------------------
 cat <<END
@@ -239,9 +237,9 @@ cat <<END
 ${bold}It runs. What to try next${plain}
    eval "\$(longshore env)"                       point aws, boto3 and terraform here (longshore is in .venv/bin)
    curl $url/
-   aws ecs update-service --service web --desired-count 5
-   aws ecs list-tasks --service-name web
+   aws ecs update-service --service demo-web --desired-count 5
+   aws ecs list-tasks --service-name demo-web
    aws elbv2 describe-target-health --target-group-arn $web_targets
    longshore status
-   make down                                     stop everything; 'make up' brings it back as it was
+   make down                                     stop everything; this demo, or longshore up, brings it back
 END
