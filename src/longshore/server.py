@@ -109,6 +109,7 @@ class Server:
         )
         self._undo: list[Callable[[], Awaitable[Any]]] = []
         self._jobs: list[asyncio.Task[Any]] = []
+        self._listener: asyncio.Server | None = None
         self.balancer: Balancer
 
     async def __aenter__(self) -> Server:
@@ -164,6 +165,7 @@ class Server:
         self._jobs.append(asyncio.create_task(collector.run(), name="garbage"))
         self._jobs.append(asyncio.create_task(preload(), name="preload"))
         self._undo.append(self._end_jobs)
+        self._undo.append(self._stop_accepting)
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
@@ -215,7 +217,7 @@ class Server:
         lanes = Lanes(gateway.answer, general)
         loop = asyncio.get_running_loop()
         try:
-            listener = await loop.create_server(lanes, config.host, config.port, backlog=1024)
+            self._listener = listener = await loop.create_server(lanes, config.host, config.port, backlog=1024)
         except OSError as problem:
             raise _cannot_listen(config, problem) from None
         self._jobs.append(asyncio.create_task(lanes.sweep(), name="sweep"))
@@ -229,6 +231,11 @@ class Server:
             await general.shutdown(DRAIN_S)
 
         self._undo.append(drain)
+
+    async def _stop_accepting(self) -> None:
+        """Before anything else is taken apart: agents whose sockets are closed must not come back to a server that goes."""
+        if self._listener is not None:
+            self._listener.close()
 
     async def _end_jobs(self) -> None:
         for job in self._jobs:

@@ -12,7 +12,7 @@ from longshore.gateway.app import MOST_BODY, Gateway
 from longshore.services.iam.identities import ensure_root
 from longshore.store.base import Store
 
-from .conftest import ACCOUNT, Client
+from tests.gateway.conftest import ACCOUNT, Client
 
 
 def code_of(body: bytes) -> str:

@@ -16,6 +16,7 @@ from longshore.agent.cleanup import Keeping
 from longshore.agent.run import run_agent
 from longshore.config import AgentConfig, Credentials
 from longshore.runtime.docker import DockerRuntime
+from tests import engines
 from tests.agent.platform import KEY, SECRET, Platform, container, running_platform, task, task_arn, until
 
 pytestmark = pytest.mark.engine("docker")
@@ -85,6 +86,10 @@ async def agent(platform: Platform, docker_url: str, base_image: str, tmp_path: 
         await runtime.close()
 
 
+def _volumes(docker_url: str) -> str:
+    return engines.docker_request("GET", "/volumes", docker_url=docker_url)[1].decode()
+
+
 def _fetch(address: str) -> str:
     with urllib.request.urlopen(f"http://{address}/", timeout=5) as answer:
         text: str = answer.read().decode()
@@ -146,14 +151,15 @@ async def test_fixed_ports_and_ranges_are_published_as_asked(
     assert refused["containers"][0]["reason"].startswith("CannotStartContainerError: Error response from daemon: ")
 
 
-async def test_containers_of_a_task_share_volumes_and_links(
-    platform: Platform, agent: DockerAgent, base_image: str, tmp_path: Path
+async def test_containers_share_volumes_and_links_and_all_goes_with_the_task(
+    platform: Platform, agent: DockerAgent, base_image: str, tmp_path: Path, docker_url: str
 ) -> None:
     (tmp_path / "given").write_text("given by the host\n")
     read = "cat /data/made /host/given; wget -q -O - http://db:80/; while true; do sleep 0.1; done"
     db = container(
         "db",
         base_image,
+        stopTimeout=0,
         command=["sh", "-c", "echo made > /data/made; mkdir /www; echo linked > /www/index.html; httpd -f -p 80 -h /www"],
         mountPoints=[{"sourceVolume": "data", "containerPath": "/data", "readOnly": False}],
     )
@@ -162,6 +168,7 @@ async def test_containers_of_a_task_share_volumes_and_links(
         base_image,
         command=["sh", "-c", f"until wget -q -O - http://db:80/ >/dev/null; do sleep 0.05; done; ({read}) > /host/out"],
         links=["db:db"],
+        stopTimeout=0,
         volumesFrom=[{"sourceContainer": "db", "readOnly": True}],
         mountPoints=[{"sourceVolume": "host", "containerPath": "/host", "readOnly": False}],
     )
@@ -170,6 +177,15 @@ async def test_containers_of_a_task_share_volumes_and_links(
     await platform.reported(task_arn(1), "RUNNING", 20)
     out = tmp_path / "out"
     await until(lambda: out.exists() and out.read_text() == "made\ngiven by the host\nlinked\n")
+    await agent.stop()
+    agent.keeping = Keeping(stopped_tasks_s=0.0, tasks_every_s=0.05)
+    await agent.start()
+    await platform.connected(2)
+    await platform.send_tasks(task(1, desired="STOPPED"))
+    await platform.reported(task_arn(1), "STOPPED", 20)
+    async with asyncio.timeout(20):
+        while await agent.containers() or "ecs-web-3-data-" in _volumes(docker_url):
+            await asyncio.sleep(0.02)
 
 
 async def test_what_does_not_listen_is_killed_after_its_timeout(platform: Platform, agent: DockerAgent, base_image: str) -> None:

@@ -57,9 +57,8 @@ class Stage:
 
     async def definition(self, revision: int, *, memory: int = 64, cpu: int = 0) -> str:
         arn = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/web:{revision}"
-        container = shapes.ContainerDefinition(
-            name="main", image="web:1", memory=memory, cpu=cpu, essential=True, port_mappings=(shapes.PortMapping(container_port=80, host_port=0),)
-        )
+        ports = (shapes.PortMapping(container_port=80, host_port=0),)
+        container = shapes.ContainerDefinition(name="main", image="web:1", memory=memory, cpu=cpu, essential=True, port_mappings=ports)
         definition = shapes.TaskDefinition(task_definition_arn=arn, family="web", revision=revision, container_definitions=(container,))
         row = ecs.TaskDefinition(arn=arn, family="web", revision=revision, definition=definition)
         await self.store.transact(lambda tx: tx.put(ecs.TASK_DEFINITIONS, row))

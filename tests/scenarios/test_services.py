@@ -10,7 +10,7 @@ from longshore.aws.shapes import ecs as shapes
 from longshore.services.ecs import model as ecs
 from longshore.services.elbv2 import model as elbv2
 
-from .stage import CLUSTER, SERVICE, Stage, staged
+from tests.scenarios.stage import CLUSTER, SERVICE, Stage, staged
 
 
 async def two_zones(stage: Stage) -> None:
@@ -129,7 +129,8 @@ async def test_without_a_place_the_service_says_why_once_and_goes_on_when_there_
         await stage.run_pending()
         refusals = [line for line in stage.events() if "unable to place" in line]
         assert len(refusals) == 1
-        assert "The closest matching (container-instance 00000000000000000000000000000001) has insufficient memory available." in refusals[0]
+        closest = "(container-instance 00000000000000000000000000000001)"
+        assert f"The closest matching {closest} has insufficient memory available." in refusals[0]
         await stage.step(65)
         assert len([line for line in stage.events() if "unable to place" in line]) == 1
         await stage.instance(2, "b")

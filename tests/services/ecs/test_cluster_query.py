@@ -102,7 +102,7 @@ def test_the_worst_pattern_allowed_is_still_quick() -> None:
     assert time.perf_counter() - begun < 0.5
 
 
-@given(st.text(alphabet="attribue:sk=!~<>&|()[], \"nodrx01.*+\\", max_size=60))
+@given(st.text(alphabet='attribue:sk=!~<>&|()[], "nodrx01.*+\\', max_size=60))
 def test_whatever_is_sent_is_read_or_refused(text: str) -> None:
     try:
         query = parse(text)

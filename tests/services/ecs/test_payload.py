@@ -25,9 +25,7 @@ def payload(container: dict[str, Any] | None = None, overrides: dict[str, Any] |
     only = {"name": "app", "image": "busybox", "memory": 64, **(container or {})}
     document = {"family": "web", "containerDefinitions": [only], **members}
     definition = checked(msgspec.convert(document, shapes.RegisterTaskDefinitionRequest))
-    kept = TaskDefinition(
-        arn="arn:aws:ecs:us-east-1:000000000000:task-definition/web:3", family="web", revision=3, definition=definition
-    )
+    kept = TaskDefinition(arn="arn:aws:ecs:us-east-1:000000000000:task-definition/web:3", family="web", revision=3, definition=definition)
     changed = normal(msgspec.convert(overrides, shapes.TaskOverride)) if overrides else None
     spec = TaskSpec(task_definition_arn=kept.arn, group="family:web", created_at=0.0, overrides=changed)
     return task_payload(new_task(TASK, "arn:aws:ecs:us-east-1:000000000000:cluster/default", kept, spec, ["id"]), kept, SITE)

@@ -158,9 +158,7 @@ def test_empty_strings_mean_nothing_was_set() -> None:
 
 def test_ports_are_the_same_inside_and_outside_where_there_is_no_bridge() -> None:
     made = definition({"portMappings": [{"containerPort": 80}]}, networkMode="host")
-    assert (made.container_definitions or ())[0].port_mappings == (
-        shapes.PortMapping(container_port=80, host_port=80, protocol="tcp"),
-    )
+    assert (made.container_definitions or ())[0].port_mappings == (shapes.PortMapping(container_port=80, host_port=80, protocol="tcp"),)
 
 
 def test_compatibilities_follow_from_what_a_definition_is() -> None:

@@ -102,5 +102,3 @@ async def test_tags_are_checked(ecs: Ecs) -> None:
     for tags in (twice, [{"key": "aws:x", "value": "1"}]):
         code, _ = await ecs.refused("RegisterTaskDefinition", family="web", containerDefinitions=container, tags=tags)
         assert code == "InvalidParameterException"
-
-

@@ -71,7 +71,7 @@ def launch(tx: Tx, service: Service, count: int, drawn: Drawn, now: float) -> La
     request = PlacementRequest(
         group=spec.group,
         reservation=tasks[0].spec.reservation,
-        required_attributes=required_names(definition.definition.requires_attributes or ()),
+        required_attributes=required_names(definition.definition.requires_attributes or (), service.spec.launch_type),
         constraints=spec.placement_constraints,
         strategy=spec.placement_strategy,
         chance=drawn.chance,

@@ -107,9 +107,7 @@ def _check_amounts(container: shapes.ContainerDefinition) -> None:
         raise ClientException(f"Invalid 'cpu' setting for container '{container.name}'. It must not be negative.")
     for word, amount in (("memory", container.memory), ("memoryReservation", container.memory_reservation)):
         if amount is not None and amount < LEAST_MEMORY_MIB:
-            raise ClientException(
-                f"Invalid '{word}' setting for container '{container.name}'. It must be at least {LEAST_MEMORY_MIB} MiB."
-            )
+            raise ClientException(f"Invalid '{word}' setting for container '{container.name}'. It must be at least {LEAST_MEMORY_MIB} MiB.")
     if container.memory is not None and container.memory_reservation is not None and container.memory <= container.memory_reservation:
         raise ClientException(
             f"Invalid setting for container '{container.name}'. 'memory' must be greater than 'memoryReservation' when both are specified."
@@ -149,9 +147,7 @@ def _check_ports(container: shapes.ContainerDefinition, mode: str | None) -> Non
             raise ClientException(f"Invalid 'hostPort' setting for container '{container.name}'.")
         if mode in ("host", "awsvpc") and outside != inside:
             word = "host" if mode == "host" else "awsvpc"
-            raise ClientException(
-                f"When networkMode={word}, the host ports and container ports in port mappings must match."
-            )
+            raise ClientException(f"When networkMode={word}, the host ports and container ports in port mappings must match.")
         if outside and (outside, port.protocol or "tcp") in taken:
             raise ClientException(f"The host port {outside}/{port.protocol} is used more than once in container '{container.name}'.")
         taken.add((outside, port.protocol or "tcp"))
@@ -187,9 +183,7 @@ def _check_health(container: shapes.ContainerDefinition) -> None:
         value = getattr(check, field)
         if value is not None and not least <= value <= most:
             word = _HEALTH_NAMES.get(field, field)
-            raise ClientException(
-                f"The {word} of the health check of container '{container.name}' must be between {least} and {most}."
-            )
+            raise ClientException(f"The {word} of the health check of container '{container.name}' must be between {least} and {most}.")
 
 
 def _check_restart_policy(container: shapes.ContainerDefinition) -> None:

@@ -9,9 +9,7 @@ from longshore.services.ecs.model import TaskDefinition
 LAUNCH_TYPES = ("EC2", "EXTERNAL")
 
 
-def checked_launch_type(
-    launch_type: str | None, capacity_providers: tuple[shapes.CapacityProviderStrategyItem, ...] | None
-) -> str:
+def checked_launch_type(launch_type: str | None, capacity_providers: tuple[shapes.CapacityProviderStrategyItem, ...] | None) -> str:
     """EC2 unless another is asked for. Raises UnsupportedFeatureException for what this installation does not offer."""
     if capacity_providers:
         if launch_type:

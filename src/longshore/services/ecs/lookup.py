@@ -223,6 +223,4 @@ def definition_resource_arn(call: Call, reference: str) -> str:
 
 def passed_roles(call: Call, *roles: str | None) -> list[tuple[str, str]]:
     """What iam:PassRole is asked for: every role a request hands over, by its name or its ARN."""
-    return [
-        ("iam:PassRole", role if role.startswith("arn:") else f"arn:aws:iam::{call.account_id}:role/{role}") for role in roles if role
-    ]
+    return [("iam:PassRole", role if role.startswith("arn:") else f"arn:aws:iam::{call.account_id}:role/{role}") for role in roles if role]

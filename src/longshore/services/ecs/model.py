@@ -348,9 +348,7 @@ TASKS: Kind[Task] = Kind(
         ),
         "family": lambda task: (f"{task.cluster_arn}|{task.family}|{task.desired_status}",),
         "started_by": lambda task: (f"{task.cluster_arn}|{task.spec.started_by}|{task.desired_status}",) if task.spec.started_by else (),
-        "service_name": lambda task: (
-            (f"{task.cluster_arn}|{task.spec.group}|{task.desired_status}",) if task.spec.service_arn else ()
-        ),
+        "service_name": lambda task: (f"{task.cluster_arn}|{task.spec.group}|{task.desired_status}",) if task.spec.service_arn else (),
         "unplaced": lambda task: (
             (task.cluster_arn,) if not task.container_instance_arn and not task.is_stopped and task.stop is None else ()
         ),

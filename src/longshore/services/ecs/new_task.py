@@ -56,9 +56,7 @@ def new_task(arn: str, cluster_arn: str, definition: TaskDefinition, spec: TaskS
     return Task(
         arn=arn,
         cluster_arn=cluster_arn,
-        spec=replace(
-            spec, reservation=reservation_of(wanted), container_names=tuple(container.name or "" for container in containers)
-        ),
+        spec=replace(spec, reservation=reservation_of(wanted), container_names=tuple(container.name or "" for container in containers)),
         status=TaskStatus(
             containers=tuple(
                 Container(name=container.name or "", arn=f"{stem}/{container_id}", image=container.image or "")

@@ -94,9 +94,7 @@ def check_offered(
 # ── load balancers ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def check_load_balancers(
-    reader: Reader, call: Call, given: tuple[shapes.LoadBalancer, ...], definition: TaskDefinition
-) -> None:
+def check_load_balancers(reader: Reader, call: Call, given: tuple[shapes.LoadBalancer, ...], definition: TaskDefinition) -> None:
     """Each names a target group that a listener uses, and a container and port that the definition has."""
     if len(given) > MOST_TARGET_GROUPS:
         raise InvalidParameterException(f"A service cannot have more than {MOST_TARGET_GROUPS} load balancers.")
@@ -118,9 +116,7 @@ def _check_container(load_balancer: shapes.LoadBalancer, definition: shapes.Task
         raise InvalidParameterException(f"The container {name} did not have a container port {port} defined.")
 
 
-def _check_target_group(
-    reader: Reader, call: Call, load_balancer: shapes.LoadBalancer, definition: shapes.TaskDefinition
-) -> None:
+def _check_target_group(reader: Reader, call: Call, load_balancer: shapes.LoadBalancer, definition: shapes.TaskDefinition) -> None:
     if load_balancer.load_balancer_name:
         raise UnsupportedFeatureException("Classic Load Balancers are not offered by this installation. Use a target group.")
     if load_balancer.advanced_configuration is not None:

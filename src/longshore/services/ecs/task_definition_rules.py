@@ -87,9 +87,7 @@ def _normal(request: shapes.RegisterTaskDefinitionRequest) -> shapes.TaskDefinit
 def _normal_volume(volume: shapes.Volume) -> shapes.Volume:
     docker = volume.docker_volume_configuration
     if docker is not None:
-        return replace(
-            volume, docker_volume_configuration=replace(docker, scope=docker.scope or "task", driver=docker.driver or "local")
-        )
+        return replace(volume, docker_volume_configuration=replace(docker, scope=docker.scope or "task", driver=docker.driver or "local"))
     others = (
         volume.efs_volume_configuration,
         volume.s3files_volume_configuration,
@@ -223,9 +221,7 @@ def _check_references(container: shapes.ContainerDefinition, definition: shapes.
         _check_dependency(name, dependency, by_name)
 
 
-def _check_dependency(
-    name: str, dependency: shapes.ContainerDependency, by_name: dict[str, shapes.ContainerDefinition]
-) -> None:
+def _check_dependency(name: str, dependency: shapes.ContainerDependency, by_name: dict[str, shapes.ContainerDefinition]) -> None:
     other = by_name.get(dependency.container_name)
     if other is None:
         unknown = dependency.container_name[:300]

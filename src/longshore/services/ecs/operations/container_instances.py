@@ -174,9 +174,7 @@ async def describe_container_instances(
 
 
 @api.operation("ListContainerInstances", resource=cluster_resource)
-async def list_container_instances(
-    call: Call, request: shapes.ListContainerInstancesRequest
-) -> shapes.ListContainerInstancesResponse:
+async def list_container_instances(call: Call, request: shapes.ListContainerInstancesRequest) -> shapes.ListContainerInstancesResponse:
     """All that are not deregistered, or those in `status`, that satisfy the filter expression."""
     cluster = find_cluster(call.store, call, request.cluster)
     found, token = list_page(

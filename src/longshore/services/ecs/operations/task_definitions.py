@@ -43,9 +43,7 @@ def _roles(call: Call, request: shapes.RegisterTaskDefinitionRequest) -> Iterabl
 
 
 @api.operation("RegisterTaskDefinition", resource=_any_revision, also=_roles)
-async def register_task_definition(
-    call: Call, request: shapes.RegisterTaskDefinitionRequest
-) -> shapes.RegisterTaskDefinitionResponse:
+async def register_task_definition(call: Call, request: shapes.RegisterTaskDefinitionRequest) -> shapes.RegisterTaskDefinitionResponse:
     """Raises ClientException for what is no task definition. The revision is one more than the family ever had."""
     definition = checked(request)
     definition = replace(
@@ -81,9 +79,7 @@ async def register_task_definition(
 
 # IAM's policy reference lists DescribeTaskDefinition and the listings without a resource type.
 @api.operation("DescribeTaskDefinition", resource=ANY_RESOURCE)
-async def describe_task_definition(
-    call: Call, request: shapes.DescribeTaskDefinitionRequest
-) -> shapes.DescribeTaskDefinitionResponse:
+async def describe_task_definition(call: Call, request: shapes.DescribeTaskDefinitionRequest) -> shapes.DescribeTaskDefinitionResponse:
     try:
         found = find_definition(call.store, call, request.task_definition)
     except ClientException:
@@ -173,9 +169,7 @@ def _named_definitions(call: Call, request: shapes.DeleteTaskDefinitionsRequest)
 
 
 @api.operation("DeleteTaskDefinitions", resource=_named_definitions)
-async def delete_task_definitions(
-    call: Call, request: shapes.DeleteTaskDefinitionsRequest
-) -> shapes.DeleteTaskDefinitionsResponse:
+async def delete_task_definitions(call: Call, request: shapes.DeleteTaskDefinitionsRequest) -> shapes.DeleteTaskDefinitionsResponse:
     """INACTIVE revisions become DELETE_IN_PROGRESS, and stay so while a task or service still runs by them."""
     if not 1 <= len(request.task_definitions) <= MOST_DELETED:
         raise InvalidParameterException(f"Between 1 and {MOST_DELETED} task definitions can be deleted at a time.")

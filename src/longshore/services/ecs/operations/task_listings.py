@@ -81,9 +81,7 @@ async def list_tasks(call: Call, request: shapes.ListTasksRequest) -> shapes.Lis
     return shapes.ListTasksResponse(task_arns=tuple(task.arn for task in found), next_token=token)
 
 
-def _narrowest(
-    reader: Reader, call: Call, cluster: Cluster, request: shapes.ListTasksRequest, wanted: str
-) -> tuple[str, str]:
+def _narrowest(reader: Reader, call: Call, cluster: Cluster, request: shapes.ListTasksRequest, wanted: str) -> tuple[str, str]:
     """The index that leaves the least to filter. Raises for a service or an instance that is not there."""
     if request.service_name:
         service = find_service(reader, call, cluster, request.service_name)

@@ -53,9 +53,7 @@ def _roles(call: Call, request: Asked) -> Iterable[tuple[str, str]]:
     overrides = request.overrides or shapes.TaskOverride()
     found = find_definition(call.store, call, request.task_definition)
     roles = found.definition if found is not None else shapes.TaskDefinition()
-    return passed_roles(
-        call, overrides.task_role_arn or roles.task_role_arn, overrides.execution_role_arn or roles.execution_role_arn
-    )
+    return passed_roles(call, overrides.task_role_arn or roles.task_role_arn, overrides.execution_role_arn or roles.execution_role_arn)
 
 
 def _cluster_condition(call: Call, request: Asked) -> dict[str, list[str]]:
@@ -109,9 +107,7 @@ async def run_task(call: Call, request: shapes.RunTaskRequest) -> shapes.RunTask
     )
 
 
-def _place(
-    tx: Tx, cluster: Cluster, tasks: list[Task], wanted: PlacementRequest
-) -> tuple[list[Task], tuple[shapes.Failure, ...]]:
+def _place(tx: Tx, cluster: Cluster, tasks: list[Task], wanted: PlacementRequest) -> tuple[list[Task], tuple[shapes.Failure, ...]]:
     fleet = fleet_for(tx, cluster.arn, wanted)
     made: list[Task] = []
     for task, placement in zip(tasks, place_all(wanted, fleet, len(tasks)), strict=False):
