@@ -35,11 +35,10 @@ class Binds(msgspec.Struct, frozen=True):
         own = (front.address, front.port)
         if own in self.taken:
             return False, f"port {front.port} of {front.address} cannot be listened on: {self.taken[own]}"
-        if (LOCALHOST, front.port) in self.taken:
-            return (
-                True,
-                f"port {front.port} of {LOCALHOST} cannot be listened on ({self.taken[LOCALHOST, front.port]}); use {front.address}:{front.port}",
-            )
+        local = (LOCALHOST, front.port)
+        if local in self.taken:
+            words = f"port {front.port} of {LOCALHOST} cannot be listened on ({self.taken[local]})"
+            return True, f"{words}; use {front.address}:{front.port}"
         if not self.is_alone(front) and not self.is_sharing(front):
             return True, f"port {front.port} of {LOCALHOST} belongs to another load balancer; use {front.address}:{front.port}"
         return True, ""

@@ -8,10 +8,9 @@ health, and the end of a deregistered target. HAProxy outlives this process; who
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import os
 import re
+import socket
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +19,11 @@ from typing import Any
 import msgspec
 
 from longshore.balancer.binds import Binds, allocate, held_by
+from longshore.balancer.files import forget_bodies, install, places_in, prepare, propose
 from longshore.balancer.gather import gather
 from longshore.balancer.ports import why_taken
 from longshore.balancer.process import CannotRun, HAProxy
-from longshore.balancer.render import Places, Rendering, owner_of_line, render
+from longshore.balancer.render import Rendering, owner_of_line, render
 from longshore.balancer.runtime import Runtime, RuntimeFailed
 from longshore.balancer.servers import Servers
 from longshore.balancer.snapshot import Snapshot
@@ -49,12 +49,13 @@ from longshore.store.base import Change, Store, Tx
 log = logging.getLogger("longshore.balancer")
 
 EVERYTHING = "everything"
+NOT_INSTALLED = "HAProxy is not installed: apt-get install haproxy (macOS: brew install haproxy)"
 #: how soon a port that was taken, or a HAProxy that was not there, is looked for again
 _LOOK_AGAIN_S = 5.0
 _READY_S = 20.0
+#: a reload that takes longer than this may have failed
+_SUSPICIOUS_S = 0.4
 _MOST_REFUSALS = 200
-#: names of unix sockets end at about 107 characters
-_LONGEST_DIRECTORY = 70
 _LINE = re.compile(r"\[[^\[\]]*:(\d+)\]")
 
 
@@ -89,7 +90,7 @@ class Balancer:
         self._directory = directory
         self._network = network
         self._offset = privileged_port_offset
-        self._places = Places(str(_short(directory)))
+        self._places = places_in(directory)
         self._haproxy = HAProxy(haproxy, self._places, log_file or directory / "haproxy.log", clock)
         self._runtime = Runtime(self._places.runtime_socket)
         self._secret = ""
@@ -100,6 +101,7 @@ class Balancer:
         self._structure = ""
         #: ARN -> (the resource that was refused, why): not tried again until it is another
         self._refused: dict[str, tuple[Any, str]] = {}
+        self._stopped = False
         self._jobs: list[asyncio.Task[None]] = []
         self._log_transport: asyncio.DatagramTransport | None = None
         self.watches: Sequence[Watched] = (
@@ -125,10 +127,10 @@ class Balancer:
         """Takes over the HAProxy that runs already, or starts one."""
         await self._prepare()
         async with self._lock:
-            if await self._haproxy.adopt():
-                log.info("HAProxy runs already as process %s", self._haproxy.pid)
-                await self._learn()
             try:
+                if await self._haproxy.adopt():
+                    log.info("HAProxy runs already as process %s", self._haproxy.pid)
+                    await self._learn()
                 await self._everything()
             except (RuntimeFailed, CannotRun, OSError) as problem:
                 log.error("load balancers do not listen yet: %s", problem)
@@ -138,11 +140,14 @@ class Balancer:
         ]
 
     async def stop(self, keep_running: bool = False) -> None:
+        """Ends HAProxy as well, unless it is to serve on without us."""
+        self._stopped = True
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
         await self._servers.close()
-        self._runtime.close()
+        async with self._lock:
+            self._runtime.close()
         if self._log_transport is not None:
             self._log_transport.close()
         if not keep_running:
@@ -150,22 +155,17 @@ class Balancer:
 
     async def reconcile(self, key: str) -> float | None:
         async with self._lock:
+            if self._stopped:
+                return None
             if key == EVERYTHING:
                 return await self._everything()
             return await self._servers.reconcile(key)
 
     async def _prepare(self) -> None:
-        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _link(Path(self._places.directory), self._directory)
-        Path(self._places.bodies).mkdir(exist_ok=True)
-        secret = self._directory / "secret"
-        if not secret.exists():
-            _write(secret, os.urandom(16).hex().encode())
-        self._secret = self._servers.secret = secret.read_text().strip()
-        place = Path(self._places.log_socket)
-        place.unlink(missing_ok=True)
-        loop = asyncio.get_running_loop()
-        transport, _ = await loop.create_datagram_endpoint(lambda: _Listener(self._servers.heard), local_addr=str(place), family=1)
+        self._secret = self._servers.secret = prepare(self._places, self._directory)
+        transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
+            lambda: _Log(self._servers.heard), local_addr=self._places.log_socket, family=socket.AF_UNIX
+        )
         self._log_transport = transport
 
     async def _supervise(self) -> None:
@@ -198,93 +198,103 @@ class Balancer:
 
     async def _learn(self) -> None:
         """What the worker runs, asked of itself."""
-        try:
-            self._structure = await self._runtime.mark()
-            await self._servers.learn([group.arn for group in self._store.list(TARGET_GROUPS)])
-        except RuntimeFailed as problem:
-            log.warning("the running HAProxy cannot be asked (%s); it gets its configuration anew", problem)
-            self._structure = ""
+        self._structure = await self._runtime.mark()
+        await self._servers.learn([group.arn for group in self._store.list(TARGET_GROUPS)])
 
     async def _everything(self) -> float | None:
         if self._haproxy.program() is None:
             return await self._without_haproxy()
         self._forget_process()
         snapshot = self._accepted(gather(self._store, self._network, self._offset))
-        held = held_by(await self._runtime.frontends()) if self._structure else set()
+        held = held_by(await self._runtime.frontends()) if self._haproxy.pid is not None else set()
         binds = allocate(snapshot.fronts, held, why_taken)
         rendering = render(snapshot, binds, self._places, self._secret)
+        self._note_refused(snapshot, rendering.refused)
         if rendering.structure != self._structure:
             await self._servers.refresh()
-            snapshot, rendering = await self._change_structure(binds)
-        self._note_refused(snapshot, rendering.refused)
-        await self._write_statuses(binds)
+            try:
+                await self._change_structure(binds)
+            except (RuntimeFailed, CannotRun) as problem:
+                await self._say_failed(str(problem))
+                raise
+        snapshot = gather(self._store, self._network, self._offset)
+        refused = {arn: reason for arn, (_, reason) in self._refused.items()}
+        await self._put_statuses(statuses(snapshot, binds, refused, self._network))
         waits = [await self._servers.reconcile(pool.group.arn) for pool in snapshot.pools]
         waits.append(_LOOK_AGAIN_S if binds.taken else None)
         return min((wait for wait in waits if wait is not None), default=None)
 
     async def _without_haproxy(self) -> float:
-        problem = "HAProxy is not installed: apt-get install haproxy (macOS: brew install haproxy)"
-        wanted = {lb.arn: LoadBalancerStatus(state="failed", reason=problem) for lb in self._store.list(LOAD_BALANCERS)}
-        await self._put_statuses(wanted)
-        gone = [target for target in self._store.list(TARGETS) if target.deregistered_at is not None]
-        await self._servers.delete(gone)
+        await self._say_failed(NOT_INSTALLED)
+        # Nothing is on its way to anybody.
+        await self._servers.delete([target for target in self._store.list(TARGETS) if target.deregistered_at is not None])
         return _LOOK_AGAIN_S
 
-    async def _change_structure(self, binds: Binds) -> tuple[Snapshot, Rendering]:
+    async def _say_failed(self, problem: str) -> None:
+        """Of load balancers that do not serve yet: those that do go on as they are."""
+        failed = LoadBalancerStatus(state="failed", reason=problem[:1024])
+        waiting = [lb.arn for lb in self._store.list(LOAD_BALANCERS) if lb.status.state in ("provisioning", "failed")]
+        everyone = [lb.arn for lb in self._store.list(LOAD_BALANCERS)]
+        await self._put_statuses(dict.fromkeys(waiting if self._haproxy.pid is not None else everyone, failed))
+
+    async def _change_structure(self, binds: Binds) -> None:
         """Renders, has it checked, leaves out what is refused, and starts or reloads HAProxy."""
-        places = self._places
         for _ in range(_MOST_REFUSALS):
             snapshot = self._accepted(gather(self._store, self._network, self._offset))
-            rendering = render(snapshot, binds, places, self._secret)
+            rendering = render(snapshot, binds, self._places, self._secret)
             self._note_refused(snapshot, rendering.refused)
-            for path, content in rendering.files.items():
-                if not Path(path).exists():
-                    _write(Path(path), content)
-            beside = Path(f"{places.config}.next")
-            _write(beside, rendering.text.encode())
-            refusal = await self._haproxy.refusal(str(beside))
+            proposal = propose(self._places, rendering.text, rendering.files)
+            refusal = await self._haproxy.refusal(str(proposal))
             if not refusal:
                 break
             self._blame(snapshot, rendering, refusal)
         else:
             raise RuntimeFailed("HAProxy refuses its configuration again and again")
-        _write(Path(places.states), server_states(snapshot.pools).encode())
-        beside.replace(places.config)
+        if rendering.structure == self._structure:
+            return
+        install(self._places, proposal, server_states(snapshot.pools))
         await self._run(rendering)
-        return snapshot, rendering
+        forget_bodies(self._places, rendering.files)
 
     async def _run(self, rendering: Rendering) -> None:
+        begun = self._clock.now()
         if self._haproxy.pid is None:
-            Path(self._places.master_socket).unlink(missing_ok=True)
             self._haproxy.start()
         else:
             await self._haproxy.reload()
-        self._structure = ""
+        try:
+            await self._until_it_runs(rendering.structure)
+        except RuntimeFailed:
+            self._forget_process()
+            if self._haproxy.pid is not None:
+                await self._learn()
+            raise
+        await self._learn()
+        log.info("HAProxy runs configuration %s after %d ms", rendering.structure[:8], (self._clock.now() - begun) * 1000)
+
+    async def _until_it_runs(self, structure: str) -> None:
         begun = self._clock.now()
         wait = 0.002
         while True:
-            self._runtime.close()
+            self._runtime.close()  # which leads to the worker before
             try:
-                if await self._runtime.mark() == rendering.structure:
-                    break
+                if await self._runtime.mark() == structure:
+                    return
             except RuntimeFailed:
                 if not self._haproxy.is_alive():
-                    self._forget_process()
-                    raise RuntimeFailed("HAProxy ended while starting; its log says why") from None
-            if self._clock.now() - begun > _READY_S:
-                raise RuntimeFailed("HAProxy does not take its new configuration; its log says why")
+                    raise RuntimeFailed("HAProxy ended while it started; its log says why") from None
+            elapsed_s = self._clock.now() - begun
+            if elapsed_s > _READY_S or (elapsed_s > _SUSPICIOUS_S and await self._haproxy.has_failed_to_reload()):
+                raise RuntimeFailed("HAProxy does not take its new configuration and goes on with the one before; its log says why")
             await self._clock.sleep(wait)
-            wait = min(wait * 1.5, 0.05)
-        self._structure = rendering.structure
-        await self._servers.learn([group.arn for group in self._store.list(TARGET_GROUPS)])
-        log.info("HAProxy runs configuration %s (%d ms)", rendering.structure[:8], (self._clock.now() - begun) * 1000)
+            wait = min(wait * 1.5, 0.01 if elapsed_s < 1.0 else 0.1)
 
     def _blame(self, snapshot: Snapshot, rendering: Rendering, refusal: str) -> None:
         found = _LINE.search(refusal)
         owner = owner_of_line(rendering.text, int(found[1])) if found else None
-        if owner is None or owner in self._refused and self._refused[owner][0] is _resource(snapshot, owner):
+        if owner is None or _resource(snapshot, owner) is None:
             raise RuntimeFailed(f"HAProxy refuses its configuration: {refusal}")
-        self._note_refused(snapshot, {owner: refusal})
+        self._note_refused(snapshot, {owner: refusal.rpartition("] : ")[2]})
 
     def _note_refused(self, snapshot: Snapshot, refused: dict[str, str]) -> None:
         for arn, reason in refused.items():
@@ -297,10 +307,6 @@ class Balancer:
         self._refused = {arn: self._refused[arn] for arn in refused}
         return snapshot.leaving_out(refused) if refused else snapshot
 
-    async def _write_statuses(self, binds: Binds) -> None:
-        whole = gather(self._store, self._network, self._offset)
-        await self._put_statuses(statuses(whole, binds, {arn: reason for arn, (_, reason) in self._refused.items()}, self._network))
-
     async def _put_statuses(self, wanted: dict[str, LoadBalancerStatus]) -> None:
         def put(tx: Tx) -> None:
             for arn, status in wanted.items():
@@ -312,7 +318,7 @@ class Balancer:
             await self._store.transact(put)
 
 
-class _Listener(asyncio.DatagramProtocol):
+class _Log(asyncio.DatagramProtocol):
     """HAProxy's log: a line about a server says that its health may have changed."""
 
     def __init__(self, heard: Callable[[str], None]) -> None:
@@ -347,26 +353,3 @@ def _unless_only_health(change: Change[Target]) -> Iterable[str]:
     if change.old is not None and change.new is not None and msgspec.structs.replace(change.old, health=change.new.health) == change.new:
         return ()
     return (change.value.target_group_arn,)
-
-
-def _short(directory: Path) -> Path:
-    """`directory`, or where a link to it goes when its name is too long for sockets."""
-    if len(str(directory)) <= _LONGEST_DIRECTORY:
-        return directory
-    return Path("/tmp") / f"longshore-{os.geteuid()}-{hashlib.sha256(str(directory).encode()).hexdigest()[:12]}"
-
-
-def _link(link: Path, directory: Path) -> None:
-    if link == directory:
-        return
-    try:
-        link.symlink_to(directory)
-    except FileExistsError:
-        if link.lstat().st_uid != os.geteuid() or os.readlink(link) != str(directory):
-            raise OSError(f"{link} is somebody else's; remove it") from None
-
-
-def _write(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)

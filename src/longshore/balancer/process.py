@@ -16,7 +16,7 @@ import subprocess
 from pathlib import Path
 
 from longshore.balancer.render import Places
-from longshore.balancer.runtime import RuntimeFailed, ask_master, processes_in
+from longshore.balancer.runtime import RuntimeFailed, ask_master, failures_in, processes_in
 from longshore.kit.clock import Clock
 
 log = logging.getLogger("longshore.balancer")
@@ -39,6 +39,8 @@ class HAProxy:
         self._log_file = log_file
         self._clock = clock
         self.pid: int | None = None
+        #: reloads that the master counted as failed before the last one
+        self._failures = 0
 
     def __repr__(self) -> str:
         return f"HAProxy(pid={self.pid})"
@@ -70,8 +72,9 @@ class HAProxy:
         """Raises CannotRun."""
         program = self.program()
         if program is None:
-            raise CannotRun("HAProxy is not installed: apt-get install haproxy (macOS: brew install haproxy)")
+            raise CannotRun("HAProxy is not installed")
         places = self._places
+        Path(places.master_socket).unlink(missing_ok=True)
         arguments = [program, "-W", "-S", f"{places.master_socket},mode,600", "-f", places.config]
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         try:
@@ -85,13 +88,24 @@ class HAProxy:
                     (os.POSIX_SPAWN_DUP2, 1, 2),
                 ],
                 setsid=True,
+                # Python ignores SIGPIPE, and what is ignored is inherited.
+                setsigdef=[signal.SIGPIPE],
             )
         except OSError as problem:
             raise CannotRun(f"{program} cannot be started: {problem.strerror}") from problem
-        Path(places.directory, "haproxy.pid").write_text(f"{self.pid}\n")
+        self._failures = 0
+        self._pid_file().write_text(f"{self.pid}\n")
 
     async def reload(self) -> None:
+        self._failures = failures_in(await self.ask("show proc"))
         await self.ask("reload")
+
+    async def has_failed_to_reload(self) -> bool:
+        """Whether the last reload left everything as it was. False while that is not known."""
+        try:
+            return failures_in(await self.ask("show proc")) > self._failures
+        except RuntimeFailed:
+            return False
 
     async def refusal(self, path: str) -> str:
         """What `haproxy -c` has against the configuration at `path`; empty when it would do."""
@@ -156,4 +170,7 @@ class HAProxy:
                 async with asyncio.timeout(grace_s):
                     await self.ended()
         self.pid = None
-        Path(self._places.directory, "haproxy.pid").unlink(missing_ok=True)
+        self._pid_file().unlink(missing_ok=True)
+
+    def _pid_file(self) -> Path:
+        return Path(self._places.directory, "haproxy.pid")

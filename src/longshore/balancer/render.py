@@ -116,10 +116,14 @@ def _servers(pool: Pool) -> Iterable[tuple[str, str]]:
 
 
 def error_page(status: int, words: str) -> bytes:
-    body = f"<html>\r\n<head><title>{status} {words}</title></head>\r\n<body>\r\n<center><h1>{status} {words}</h1></center>\r\n</body>\r\n</html>\r\n"
-    return (
-        f"HTTP/1.1 {status} {words}\r\nServer: awselb/2.0\r\nContent-Type: text/html\r\nContent-Length: {len(body)}\r\n\r\n{body}"
-    ).encode()
+    """A whole answer, as files for HAProxy's errors hold it."""
+    body = _page(status, words)
+    head = f"HTTP/1.1 {status} {words}\r\nServer: awselb/2.0\r\nContent-Type: text/html\r\nContent-Length: {len(body)}\r\n\r\n"
+    return (head + body).encode()
+
+
+def _page(status: int, words: str) -> str:
+    return f"<html><head><title>{status} {words}</title></head><body><center><h1>{status} {words}</h1></center></body></html>"
 
 
 def _head(places: Places, mark: str) -> list[str]:
@@ -155,8 +159,8 @@ def _nobody() -> list[str]:
 
 
 def _error(status: int, words: str, when: str = "") -> str:
-    body = f"<html><head><title>{status} {words}</title></head><body><center><h1>{status} {words}</h1></center></body></html>"
-    return f"http-request return status {status} content-type text/html string {quoted(body)} hdr Server awselb/2.0{when}"
+    content = f"content-type text/html string {quoted(_page(status, words))}"
+    return f"http-request return status {status} {content} hdr Server awselb/2.0{when}"
 
 
 def _idle_s(lb: LoadBalancer) -> int:
@@ -172,6 +176,8 @@ def _frontend(front: Front, binds: Binds, places: Places, bodies: Bodies, secret
     if binds.is_alone(front):
         lines.append(f"bind {LOCALHOST}:{front.port}")
     lines.append(f"timeout client {_idle_s(front.load_balancer)}s")
+    if front.listener.protocol not in ("HTTP", "TCP"):
+        raise Unrenderable(f"{front.listener.protocol} listeners are not served yet")
     if not front.is_http:
         return [*lines, "mode tcp", *_tcp_choice(front)]
     if binds.is_sharing(front):
@@ -236,21 +242,20 @@ def _forwarded_headers(front: Front) -> list[str]:
 
 def _shared_frontend(port: int, sharing: tuple[Front, ...], places: Places) -> list[str]:
     """127.0.0.1:port for several load balancers: told apart by Host, and handed on with the client's address."""
-    names = " ".join(front.load_balancer.dns_name for front in sharing)
-    lines = [f"listen {LOCALHOST}:{port}", f"bind {LOCALHOST}:{port}", "timeout client 4000s", "timeout server 4000s"]
-    for front in sharing:
-        lines.append(
-            f"use-server s{front.load_balancer.slot} if {{ req.hdr(host),host_only -m str -i {quoted(front.load_balancer.dns_name)} }}"
-        )
-    body = f"Several load balancers listen on port {port}. Call the one you mean by its name: {names}\n"
-    hosts = " ".join(quoted(front.load_balancer.dns_name) for front in sharing)
-    lines.insert(
-        4,
-        f"http-request return status 404 content-type text/plain string {quoted(body.strip())} if !{{ req.hdr(host),host_only -m str -i {hosts} }}",
-    )
-    for front in sharing:
-        lines.append(f"server s{front.load_balancer.slot} {quoted('unix@' + places.front_socket(front))} send-proxy-v2 weight 0")
-    return lines
+    is_host = "req.hdr(host),host_only -m str -i"
+    names = [front.load_balancer.dns_name for front in sharing]
+    explanation = quoted(f"Several load balancers listen on port {port}. Call the one you mean by its name: {' '.join(names)}")
+    return [
+        f"listen {LOCALHOST}:{port}",
+        f"bind {LOCALHOST}:{port}",
+        # The load balancers' own times end idle connections; these only must not come first.
+        "timeout client 4000s",
+        "timeout server 4000s",
+        f"acl is_known {is_host} -- {' '.join(quoted(name) for name in names)}",
+        f"http-request return status 404 content-type text/plain string {explanation} if !is_known",
+        *(f"use-server s{front.load_balancer.slot} if {{ {is_host} -- {quoted(front.load_balancer.dns_name)} }}" for front in sharing),
+        *(f"server s{front.load_balancer.slot} {quoted('unix@' + places.front_socket(front))} send-proxy-v2 weight 0" for front in sharing),
+    ]
 
 
 def _backend(pool: Pool, name: str, secret: str, places: Places) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 
 import msgspec
 
@@ -176,3 +177,9 @@ def processes_in(answer: str) -> list[Process]:
         if len(fields) > 1 and fields[0].isdecimal() and fields[1] in ("master", "worker"):
             found.append(Process(int(fields[0]), fields[1] == "master"))
     return found
+
+
+def failures_in(answer: str) -> int:
+    """How many reloads have failed since the last that did not."""
+    found = re.search(r"\[failed: (\d+)\]", answer)
+    return int(found[1]) if found else 0

@@ -1,0 +1,78 @@
+"""The files of one HAProxy: its configuration, its bodies, the secret of its cookies, and a short way to them all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from longshore.balancer.render import Places
+
+#: names of unix sockets end at about 107 characters, and HAProxy appends to ours while it reloads
+_LONGEST_DIRECTORY = 70
+
+
+def places_in(directory: Path) -> Places:
+    """In `directory`, or by way of a link to it when its name is too long for sockets."""
+    directory = directory.absolute()
+    if len(os.fsencode(directory)) <= _LONGEST_DIRECTORY:
+        return Places(str(directory))
+    mark = hashlib.sha256(os.fsencode(directory)).hexdigest()[:12]
+    return Places(str(Path(tempfile.gettempdir()) / f"longshore-{os.geteuid()}-{mark}"))
+
+
+def prepare(places: Places, directory: Path) -> str:
+    """Makes the directories and the secret, and clears the way for our log socket; returns the secret. Raises OSError."""
+    directory = directory.absolute()
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    link = Path(places.directory)
+    if link != directory:
+        _link(link, directory)
+    Path(places.bodies).mkdir(exist_ok=True)
+    secret = directory / "secret"
+    if not secret.exists():
+        write(secret, os.urandom(16).hex().encode())
+    Path(places.log_socket).unlink(missing_ok=True)
+    return secret.read_text().strip()
+
+
+def _link(link: Path, directory: Path) -> None:
+    try:
+        link.symlink_to(directory)
+    except FileExistsError:
+        if link.lstat().st_uid != os.geteuid() or not link.is_symlink() or os.readlink(link) != str(directory):
+            raise OSError(f"{link} is somebody else's; remove it") from None
+
+
+def write(path: Path, content: bytes) -> None:
+    """The whole file or none of it, readable by its owner only."""
+    beside = path.with_name(f".{path.name}.beside")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+    beside.replace(path)
+
+
+def propose(places: Places, text: str, contents: Mapping[str, bytes]) -> Path:
+    """Puts a configuration and what it refers to where it can be checked."""
+    for path, content in contents.items():
+        if not Path(path).exists():
+            write(Path(path), content)
+    proposal = Path(f"{places.config}.next")
+    write(proposal, text.encode())
+    return proposal
+
+
+def install(places: Places, proposal: Path, states: str) -> None:
+    """Makes the proposal the configuration that is read at the next start or reload."""
+    write(Path(places.states), states.encode())
+    proposal.replace(places.config)
+
+
+def forget_bodies(places: Places, contents: Mapping[str, bytes]) -> None:
+    """What the running configuration does not refer to (any more)."""
+    for path in Path(places.bodies).iterdir():
+        if str(path) not in contents:
+            path.unlink(missing_ok=True)
