@@ -213,7 +213,8 @@ class Server:
 
     async def _listen(self, gateway: Gateway) -> None:
         config = self._config
-        general = web.Server(gateway.handle, access_log=None, max_line_size=16_384, max_field_size=16_384, auto_decompress=False)
+        begun = Begun(gateway.handle)
+        general = web.Server(begun, access_log=None, max_line_size=16_384, max_field_size=16_384, auto_decompress=False)
         lanes = Lanes(gateway.answer, general)
         loop = asyncio.get_running_loop()
         try:
@@ -224,11 +225,13 @@ class Server:
 
         async def drain() -> None:
             """No new connections; what has begun is finished, each answer closing its connection."""
+            ends = loop.time() + DRAIN_S
             listener.close()
             gateway.drain()
+            # aiohttp reads no more of a body once it has been told to close, so what is being sent comes first
+            await asyncio.gather(lanes.drain(DRAIN_S), begun.finished(DRAIN_S))
             general.pre_shutdown()
-            await lanes.drain(DRAIN_S)
-            await general.shutdown(DRAIN_S)
+            await general.shutdown(max(1.0, ends - loop.time()))
 
         self._undo.append(drain)
 
@@ -250,6 +253,36 @@ class Server:
                 await undo()
             except Exception:  # what is left must still be closed, the store above all
                 log.exception("while stopping")
+
+
+class Begun:
+    """Counts the requests that aiohttp has begun to read and that are not answered yet."""
+
+    def __init__(self, handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+        self._handle = handle
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+        self._draining = False
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._count += 1
+        self._none.clear()
+        try:
+            response = await self._handle(request)
+        finally:
+            self._count -= 1
+            if not self._count:
+                self._none.set()
+        if self._draining:
+            response.force_close()
+        return response
+
+    async def finished(self, timeout_s: float) -> None:
+        """Returns when there are none, or after `timeout_s`."""
+        self._draining = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._none.wait(), timeout_s)
 
 
 def _cannot_listen(config: ServerConfig, problem: OSError) -> CannotStart:
