@@ -9,6 +9,7 @@ its cluster gains room or a task there stops.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
@@ -123,18 +124,19 @@ def _seconds_until(at: float | None, now: float) -> float | None:
 def _stop_tasks(tx: Tx, service: Service, todo: Plan, now: float) -> None:
     balanced = bool(service.spec.load_balancers)
     stopped: list[str] = []
-    draining = 0
+    draining: Counter[str] = Counter()
     for stop in todo.stop:
         task = tx.get(TASKS, stop.arn)
         if task is None or task.stop is not None:
             continue
         behind = task.status.last_status == "RUNNING" and (balanced or tx.count(TARGETS, "owner", task.arn) > 0)
-        draining += behind
+        draining[task.spec.deployment_id] += behind
         tx.put(TASKS, stopped_by(task, reason=stop.reason, code=stop.code, now=now, behind_load_balancer=behind))
         stopped.append(task.arn)
         log.info("(service %s) stops %s: %s", service.name, task.arn, stop.reason)
-    if draining:
-        append_event(tx, service, event_words.draining_connections(service.name, _primary_id(tx, service), draining), now)
+    for deployment_id, count in draining.items():
+        if count:
+            append_event(tx, service, event_words.draining_connections(service.name, deployment_id, count), now)
     if stopped:
         append_event(tx, service, event_words.stopped_tasks(service.name, stopped), now)
 
