@@ -184,7 +184,7 @@ async def test_containers_share_volumes_and_links_and_all_goes_with_the_task(
     await platform.send_tasks(task(1, desired="STOPPED"))
     await platform.reported(task_arn(1), "STOPPED", 20)
     async with asyncio.timeout(20):
-        while await agent.containers() or "ecs-web-3-data-" in _volumes(docker_url):
+        while await agent.containers() or "ecs-web-3-data-" in _volumes(docker_url):  # noqa: ASYNC110 - nobody tells when they are gone
             await asyncio.sleep(0.02)
 
 

@@ -164,7 +164,8 @@ class Runtime(Protocol):
     async def remove_volume(self, name: str) -> None:
         """Not when anything uses it (InUse); nothing happens when it is gone already."""
 
-    async def usage(self, container_id: str) -> Usage: ...
+    async def usage(self, container_id: str) -> Usage:
+        """Raises NoSuchContainer for one that does not run."""
 
     def events(self, labels: dict[str, str]) -> AsyncIterator[RuntimeEvent]:
         """Events of containers that carry all of `labels`, until the engine goes away (RuntimeUnavailable)."""

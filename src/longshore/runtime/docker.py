@@ -12,7 +12,7 @@ import base64
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import aiodocker
@@ -159,7 +159,10 @@ class DockerRuntime:
 
     async def usage(self, container_id: str) -> Usage:
         stats = await self._ask("GET", f"containers/{container_id}/stats", {"stream": "0", "one-shot": "1"})
-        return _usage(cast("dict[str, Any]", stats))
+        # a container that ends meanwhile makes the answer empty, or the time the zero time
+        if not stats or _seconds(stats.get("read")) is None:
+            raise NoSuchContainer(f"container {container_id} does not run")
+        return _usage(stats)
 
     # ── volumes ──
 
@@ -184,6 +187,8 @@ class DockerRuntime:
                 async for line in response.content:
                     if line.strip():
                         yield _event(msgspec.json.decode(line))
+        except msgspec.DecodeError as error:
+            raise RuntimeUnavailable(f"the event stream is no JSON: {error}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise RuntimeUnavailable(f"the event stream broke: {error}") from error
         raise RuntimeUnavailable("the event stream ended")
@@ -196,6 +201,8 @@ class DockerRuntime:
             async with self._request(method, path, params, headers, body, aiohttp.ClientTimeout(total=_ANSWER_S)) as response:
                 content = await response.read()
                 return msgspec.json.decode(content) if content else None
+        except msgspec.DecodeError as error:
+            raise RuntimeFailure(f"Docker Engine answers {path} with what is no JSON: {error}") from error
         except (aiohttp.ClientError, OSError) as error:
             raise RuntimeUnavailable(f"Docker Engine does not answer: {error or type(error).__name__}") from error
 

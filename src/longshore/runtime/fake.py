@@ -248,6 +248,8 @@ class FakeRuntime:
     async def usage(self, container_id: str) -> Usage:
         self._check()
         state = self._container(container_id)
+        if not state.is_running:
+            raise NoSuchContainer(f"container {container_id} does not run")
         running = max(0.0, self._clock.now() - (state.started_at or state.created_at))
         return Usage(at=self._clock.now(), cpu_ns=int(running * 1e7), cpus=2, memory_bytes=8 * 1024 * 1024)
 

@@ -163,6 +163,16 @@ async def test_what_a_container_uses_only_grows(engine: Engine) -> None:
     assert later.at >= first.at and later.cpu_ns >= first.cpu_ns and later.cpus >= 1
 
 
+async def test_what_does_not_run_uses_nothing(engine: Engine) -> None:
+    container_id = await engine.create()
+    with pytest.raises(NoSuchContainer):
+        await engine.runtime.usage(container_id)
+    await engine.runtime.start(container_id)
+    await engine.runtime.stop(container_id, 10)
+    with pytest.raises(NoSuchContainer):
+        await engine.runtime.usage(container_id)
+
+
 async def test_a_wrong_body_is_a_failure_in_words(engine: Engine) -> None:
     if engine.image.startswith("fake"):
         pytest.skip("the fake takes any body")
