@@ -134,7 +134,18 @@ def detached(directory: Path, *options: str) -> Iterator[Running]:
         print_logs(data)
         raise
     finally:
+        instance_ids = [path.read_text() for path in data.root.glob("agents/*/instance-id")]
         subprocess.run([LONGSHORE, "down", "--data-dir", data.root], env=environment, capture_output=True, check=False)
+        remove_containers(instance_ids)
+
+
+def remove_containers(instance_ids: list[str]) -> None:
+    """What is left of the tasks of these container instances; nothing else is touched."""
+    for instance_id in instance_ids:
+        command = ["docker", "ps", "--all", "--quiet", "--filter", f"label=longshore.instance={instance_id}"]
+        left = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        if left:
+            subprocess.run(["docker", "rm", "--force", *left], capture_output=True, check=True)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From an image to a service behind a load balancer, with aws, docker and curl only. Run it as often as you like.
 #
-#   LISTENER_PORT   where the load balancer listens: 80 where this user may, 8080 otherwise
+#   LISTENER_PORT   where the load balancer listens: 80 where this user may and it is free, 8080 otherwise
 #   LONGSHORE_…     go to `longshore up`: LONGSHORE_DATA_DIR, LONGSHORE_PORT, LONGSHORE_REGION
 set -Eeuo pipefail
 
@@ -132,10 +132,12 @@ run aws ecr describe-images --repository-name demo/hello --image-ids imageTag=1 
 
 # --- 3 --------------------------------------------------------------------------------------------------------------
 step "A load balancer: / goes to one service, /api/* to another"
-# Without the right to bind a port below 1024 the platform would add 8000 to it; a plain 8080 says the same more clearly.
+# Where this user may not listen below 1024, or another program has port 80 already, 8080 does as well.
 low=$(cat /proc/sys/net/ipv4/ip_unprivileged_port_start 2>/dev/null || echo 1024)
-if [ "$(id -u)" = 0 ] || [ "$low" -le 80 ]; then port=80; else port=8080; fi
-port=${LISTENER_PORT:-$port}
+taken() { (exec 9<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+port=80
+if { [ "$(id -u)" != 0 ] && [ "$low" -gt 80 ]; } || taken 80; then port=8080; fi
+port=${LISTENER_PORT:-$port} # for a listener that is there already, its own port is asked for below
 
 vpc=$(run aws ec2 describe-vpcs --filters Name=is-default,Values=true --query 'Vpcs[0].VpcId' --output text)
 subnets=$(run aws ec2 describe-subnets --filters "Name=vpc-id,Values=$vpc" --query 'Subnets[].SubnetId' --output text)
