@@ -147,6 +147,13 @@ def _fields(of: Snapshot) -> dict[str, object]:
     return {name: getattr(of, name) for name in of.__struct_fields__}
 
 
+@pytest.mark.parametrize(
+    ("desired", "percent", "floor", "ceiling"), [(3, 50, 2, 1), (3, 150, 5, 4), (1, 10, 1, 0), (4, 100, 4, 4), (0, 200, 0, 0)]
+)
+def test_the_floor_is_rounded_up_and_the_ceiling_down(desired: int, percent: int, floor: int, ceiling: int) -> None:
+    assert (lower_limit(desired, percent), upper_limit(desired, percent)) == (floor, ceiling)
+
+
 def test_a_deployment_completes_when_all_serve_and_nothing_old_is_left() -> None:
     decided = plan(snapshot("new:healthy*3", old=True))
     assert (decided.complete, decided.retire, decided.steady) == (True, ("old",), True)
