@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from longshore.aws.shapes import ecs as shapes
 from longshore.services.ecs.model import Container, Lifecycle, Stop, Task, TaskSpec, TaskStatus
 from longshore.services.ecs.reports import apply_report
+from longshore.services.ecs.task_views import _binding
 
 ESSENTIAL = frozenset({"app"})
 _ORDER = {"PENDING": 0, "RUNNING": 1, "STOPPED": 2}
@@ -82,3 +83,9 @@ def test_a_report_while_stopping_does_not_make_it_run_again() -> None:
     stopping = apply_report(task(), report("RUNNING"), 1.0, ESSENTIAL)
     stopping = Task("t", "c", stopping.spec, "i", "", Stop("s", "UserInitiated", 2.0), TaskStatus(last_status="STOPPING"))
     assert apply_report(stopping, report("RUNNING"), 3.0, ESSENTIAL).last_status == "STOPPING"
+
+
+def test_a_published_range_of_ports_is_shown_as_it_was_reported() -> None:
+    binding = shapes.NetworkBinding(bind_ip="127.0.1.1", container_port_range="8000-8010", host_port_range="32800-32810", protocol="tcp")
+    later = apply_report(task(), report("RUNNING", change(status="RUNNING", network_bindings=(binding,))), 1.0, ESSENTIAL)
+    assert _binding(later.status.containers[0].network_bindings[0]) == binding

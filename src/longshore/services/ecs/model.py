@@ -223,10 +223,14 @@ class Stop(msgspec.Struct, frozen=True, gc=False):
 
 
 class NetworkBinding(msgspec.Struct, frozen=True, gc=False):
+    """A published port; or, with ports of 0, a published range (`8000-8010` on both sides)."""
+
     container_port: int
     host_port: int
     protocol: str = "tcp"
     bind_ip: str = "0.0.0.0"
+    container_port_range: str = ""
+    host_port_range: str = ""
 
 
 class Container(msgspec.Struct, frozen=True, gc=False):

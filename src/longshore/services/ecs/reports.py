@@ -72,6 +72,8 @@ def _merged(container: Container, change: shapes.ContainerStateChange) -> Contai
             host_port=binding.host_port or 0,
             protocol=binding.protocol or "tcp",
             bind_ip=binding.bind_ip or "0.0.0.0",
+            container_port_range=binding.container_port_range or "",
+            host_port_range=binding.host_port_range or "",
         )
         for binding in change.network_bindings or ()
     )

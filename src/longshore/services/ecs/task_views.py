@@ -89,6 +89,13 @@ def _container(task: Task, container: Container, wanted: shapes.ContainerDefinit
 
 def _binding(binding: NetworkBinding) -> shapes.NetworkBinding:
     protocol: shapes.TransportProtocol = "udp" if binding.protocol == "udp" else "tcp"
+    if binding.container_port_range:
+        return shapes.NetworkBinding(
+            bind_ip=binding.bind_ip,
+            container_port_range=binding.container_port_range,
+            host_port_range=binding.host_port_range or None,
+            protocol=protocol,
+        )
     return shapes.NetworkBinding(
         bind_ip=binding.bind_ip, container_port=binding.container_port, host_port=binding.host_port, protocol=protocol
     )
