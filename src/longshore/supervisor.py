@@ -42,6 +42,8 @@ class _Part:
     arguments: list[str]
     log_file: Path
     process: asyncio.subprocess.Process | None = None
+    #: held while it is being started, so that whoever ends it finds the process that runs
+    starting: asyncio.Lock = field(default_factory=asyncio.Lock)
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     failure: dict[str, str] | None = None
     #: what its ready line told beside being ready
@@ -120,7 +122,10 @@ class _Supervisor:
         while not self._stopping.is_set():
             began = time.monotonic()
             _say(event="starting" if failures == 0 else "restarting", part=part.name)
-            await self._start(part)
+            async with part.starting:
+                if self._stopping.is_set():
+                    return
+                await self._start(part)
             code = await self._attend(part)
             if self._stopping.is_set():
                 return
@@ -231,7 +236,8 @@ class _Supervisor:
         await asyncio.gather(*jobs, return_exceptions=True)
 
     async def _end(self, part: _Part, how: signal.Signals, role: str) -> None:
-        process = part.process
+        async with part.starting:
+            process = part.process
         if process is None or process.returncode is not None:
             return
         _say(event="stopping", part=part.name)
