@@ -94,6 +94,8 @@ class _Ready:
 
 
 def _say(**facts: str) -> None:
+    if sys.stdout.isatty():
+        return  # nobody but a person is there, who has the log
     sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")
     sys.stdout.flush()
 
