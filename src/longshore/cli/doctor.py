@@ -36,7 +36,6 @@ def examine(environment: Environment, data: DataDirectory, host: str, port: int)
         _loopback,
         lambda: _directory(data),
         _clients,
-        _task_network,
     )
     return [finding for check in checks for finding in check()]
 
@@ -125,18 +124,6 @@ def _clients() -> Iterator[Finding]:
             yield Finding(f"{program} command", "ok", path)
         else:
             yield Finding(f"{program} command", "note", f"not found; you may want it {purpose}", f"install {package}")
-
-
-def _task_network() -> Iterator[Finding]:
-    """Tasks ask 169.254.170.2 for credentials and metadata, which takes a NAT rule and so root."""
-    if os.geteuid() != 0:
-        yield Finding(
-            "task credentials", "note", "169.254.170.2 needs a NAT rule, which only root may set", "run as root if your tasks need it"
-        )
-    elif machine.find_program("iptables") is None:
-        yield Finding("task credentials", "note", "169.254.170.2 needs iptables", "apt-get install iptables")
-    else:
-        yield Finding("task credentials", "ok", "169.254.170.2 can be served (root, iptables)")
 
 
 def print_findings(findings: list[Finding]) -> None:
