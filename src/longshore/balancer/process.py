@@ -24,8 +24,10 @@ log = logging.getLogger("longshore.balancer")
 #: where packages put it, in case the search path of whoever starts us lacks them
 _USUAL_PLACES = "/usr/sbin:/usr/local/sbin:/usr/local/bin:/opt/homebrew/bin"
 _POLL_S = 0.1
-_GRACE_S = 3.0
+_GRACE_S = 1.5
+_END_S = 3.0
 _CHECK_S = 60.0
+_DEAF_S = 5.0
 
 
 class CannotRun(Exception):
@@ -51,7 +53,7 @@ class HAProxy:
     async def adopt(self) -> bool:
         """Take over one that runs already in this directory."""
         try:
-            processes = processes_in(await self.ask("show proc"))
+            processes = processes_in(await ask_master(self._places.master_socket, "show proc"))
         except RuntimeFailed:
             return False
         master = next((process.pid for process in processes if process.is_master), None)
@@ -61,8 +63,15 @@ class HAProxy:
         return True
 
     async def ask(self, line: str) -> str:
-        """One command to the master. Raises RuntimeFailed."""
-        return await ask_master(self._places.master_socket, line)
+        """One command to the master, which is deaf for a moment after each reload. Raises RuntimeFailed."""
+        begun = self._clock.now()
+        while True:
+            try:
+                return await ask_master(self._places.master_socket, line)
+            except RuntimeFailed:
+                if self._clock.now() - begun > _DEAF_S or not self.is_alive():
+                    raise
+            await self._clock.sleep(0.005)
 
     async def workers(self) -> list[int]:
         """Process ids, the one that serves now first."""
@@ -161,7 +170,9 @@ class HAProxy:
 
     async def stop(self) -> None:
         """Lets requests that have begun end, for a moment; then ends it."""
-        for wanted, grace_s in ((signal.SIGUSR1, _GRACE_S), (signal.SIGTERM, _GRACE_S), (signal.SIGKILL, _GRACE_S)):
+        with contextlib.suppress(RuntimeFailed):
+            await self.ask("show proc")  # a signal during a reload would be lost
+        for wanted, grace_s in ((signal.SIGUSR1, _GRACE_S), (signal.SIGTERM, _END_S), (signal.SIGKILL, _END_S)):
             if not self.is_alive() or self.pid is None:
                 break
             with contextlib.suppress(ProcessLookupError):

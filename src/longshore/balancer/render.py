@@ -268,7 +268,7 @@ def _backend(pool: Pool, name: str, secret: str, places: Places) -> list[str]:
         f"balance {algorithm(group)}",
         f"timeout server {idle_s}s",
         f"timeout tunnel {idle_s}s",
-        "retries 2",
+        "retries 1",
         "option redispatch 1",
         # What the servers are checked and reached with belongs to the structure.
         f"# {server_options(group, is_open)}",

@@ -26,7 +26,9 @@ log = logging.getLogger("longshore.balancer")
 
 _ADDED = "New server registered."
 _DELETED = "Server deleted."
+_HELD = "Server still has connections attached to it, cannot remove it."
 _ABOUT = re.compile(r"\b[Ss]erver (tg-[^/ ]+)/")
+_REMOVE_AGAIN_S = 0.25
 _FIRST_PROBE_AGAIN_S = 0.02
 _MOST_PROBE_AGAIN_S = 1.0
 
@@ -149,7 +151,7 @@ class Servers:
             wait = await self._finish(pool, backend, (*todo.withhold, *todo.finish))
             for step in todo.remove:
                 if not await self._remove(backend, step.server, cut=_is_cut(pool.group)):
-                    wait = 0.1 if wait is None else min(wait, 0.1)
+                    wait = _REMOVE_AGAIN_S if wait is None else min(wait, _REMOVE_AGAIN_S)
         except RuntimeFailed:
             await self._learn_again(backend)
             raise
@@ -190,6 +192,10 @@ class Servers:
         self._statuses[backend][server] = "NOLB"
 
     async def _revive(self, backend: str, step: Step) -> None:
+        assert step.target is not None
+        for name in (backend, backend + OPEN):
+            # Its address may have been taken away with its idle connections.
+            await self._runtime.command(f"set server {name}/{step.server} addr {step.target.address} port {step.target.port}")
         await self._introduce(backend, step.server, is_new=False)
         log.info("%s/%s: %s", backend, step.server, step.reason)
 
@@ -213,8 +219,8 @@ class Servers:
             age_s = max(0.0, now - step.target.deregistered_at)
             left_s = pool.group.deregistration_delay_s - age_s
             is_over = left_s <= 0
-            may_go = is_over or not busy.get(step.server, 0)
-            if may_go and (await self._remove(backend, step.server, cut=is_over and _is_cut(pool.group)) or is_over):
+            if is_over or not busy.get(step.server, 0):
+                await self._remove(backend, step.server, cut=is_over and _is_cut(pool.group))
                 gone.append(step.target)
                 continue
             soon = min(max(0.01, age_s / 4), 0.5, max(left_s, 0.01))
@@ -225,14 +231,17 @@ class Servers:
     async def _connections(self, backend: str) -> dict[str, int]:
         """Of both twins, in the worker that serves and in those that only finish what they have begun."""
         total: dict[str, int] = {}
-        answers = [await self._runtime.connections(name) for name in (backend, backend + OPEN)]
+        for name in (backend, backend + OPEN):
+            used = await self._runtime.connections(name)
+            # A request that has its server but no connection yet counts, too.
+            for seen in await self._runtime.servers(name):
+                count = max(seen.current_sessions, used.get(seen.name, 0))
+                total[seen.name] = total.get(seen.name, 0) + count
         for pid in (await self._haproxy.workers())[1:]:
             for name in (backend, backend + OPEN):
                 answer = await self._haproxy.ask(f"@!{pid} show servers conn {name}")
-                answers.append(connections_in(answer))
-        for counts in answers:
-            for server, count in counts.items():
-                total[server] = total.get(server, 0) + count
+                for server, count in connections_in(answer).items():
+                    total[server] = total.get(server, 0) + count
         return total
 
     async def _remove(self, backend: str, server: str, *, cut: bool) -> bool:
@@ -244,6 +253,10 @@ class Servers:
             if cut:
                 await self._runtime.command(f"shutdown sessions server {path}")
             answer = await self._runtime.command(f"del server {path}")
+            if answer == _HELD:
+                # Perhaps by idle connections only, which a change of address drops.
+                await self._runtime.command(f"set server {path} addr 127.0.0.1 port 1")
+                answer = await self._runtime.command(f"del server {path}")
             removed = removed and (answer == _DELETED or answer.startswith("No such server"))
         if removed:
             self._statuses[backend].pop(server, None)
