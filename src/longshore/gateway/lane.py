@@ -140,6 +140,8 @@ class Lane(asyncio.Protocol):
         self._lanes.gone(self)
 
     def data_received(self, data: bytes) -> None:
+        if not self._received:
+            self._since = asyncio.get_running_loop().time()
         self._received = self._received + data if self._received else data
         if self._busy:
             if len(self._received) > MOST_HEAD + MOST_FAST_BODY:

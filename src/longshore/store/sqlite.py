@@ -57,9 +57,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
 SELECT = "SELECT key, revision, body FROM object WHERE kind = ? ORDER BY key"
 UPSERT = """INSERT INTO object (kind, key, revision, body) VALUES {}
             ON CONFLICT (kind, key) DO UPDATE SET revision = excluded.revision, body = excluded.body"""
-#: Rows per statement, to statement. Every statement lets go of the interpreter and has to queue for it again behind a busy event
-#: loop, so a batch is written with as few as possible, of few lengths, which are prepared once.
-UPSERTS = {rows: UPSERT.format(", ".join(["(?, ?, ?, ?)"] * rows)) for rows in (256, 64, 16, 4, 1)}
+#: Every statement lets go of the interpreter and has to queue for it again behind a busy event loop, so a batch is written with as
+#: few as possible: up to so many rows are one statement and with that a transaction of their own; each length is prepared once.
+MOST_IN_STATEMENT = 64
+#: Rows per statement, to statement, for what is longer.
+UPSERTS = {rows: UPSERT.format(", ".join(["(?, ?, ?, ?)"] * rows)) for rows in (256, *range(MOST_IN_STATEMENT, 0, -1))}
 DELETE = "DELETE FROM object WHERE kind = ? AND key = ?"
 META = "UPDATE meta SET revision = ?, epoch = ?"
 
@@ -111,7 +113,9 @@ class SqliteLog:
     def prepare(self) -> None:
         """Open the file, creating it or bringing it up to this version's format."""
         try:
-            self._connection = database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+            self._connection = database = sqlite3.connect(
+                self.path, isolation_level=None, check_same_thread=False, cached_statements=2 * MOST_IN_STATEMENT
+            )
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")
             # The write-ahead log is folded into the file every 16 MiB, and not left larger than four times that by a burst.
@@ -175,9 +179,9 @@ class SqliteLog:
     def _append(self, rows: list[Row], revision: int, epoch: int) -> None:
         database = self._database
         try:
-            if len(rows) == 1 and rows[0].body is not None and epoch == self._epoch:
-                # A lone write is one statement, its own transaction: `load` takes the newest revision from the rows, too.
-                database.execute(UPSERTS[1], rows[0])
+            if len(rows) <= MOST_IN_STATEMENT and epoch == self._epoch and all(row.body is not None for row in rows):
+                # One statement is its own transaction: `load` takes the newest revision from the rows, too.
+                database.execute(UPSERTS[len(rows)], [column for row in rows for column in row])
                 return
             database.execute("BEGIN IMMEDIATE")
             self._upsert([row for row in rows if row.body is not None])
