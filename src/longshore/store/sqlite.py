@@ -12,7 +12,6 @@ import logging
 import sqlite3
 import sys
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +22,7 @@ from longshore.store.base import StoreError, StoreUnavailable
 from longshore.store.local import LocalStore
 from longshore.store.lock import DirectoryLock
 from longshore.store.log import Row
+from longshore.store.thread import OneThread
 from longshore.store.view import View
 
 R = TypeVar("R")
@@ -75,7 +75,7 @@ class SqliteLog:
         sys.setswitchinterval(min(GIVE_WAY_S, sys.getswitchinterval()))
         self._lock = lock
         self._most_pages = most_pages
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._thread = OneThread("store")
         self._connection: sqlite3.Connection | None = None
         self._closed = False
         self._epoch = 0
@@ -84,7 +84,7 @@ class SqliteLog:
         return str(self.path)
 
     async def on_thread(self, fn: Callable[..., R], *arguments: Any) -> R:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, fn, *arguments)
+        return await self._thread.run(fn, *arguments)
 
     async def append(self, rows: list[Row], revision: int, epoch: int) -> None:
         await self.on_thread(self._append, rows, revision, epoch)
@@ -100,7 +100,7 @@ class SqliteLog:
         try:
             await self.on_thread(self._close)
         finally:
-            self._thread.shutdown()
+            self._thread.end()
             self._lock.release()
 
     # -- on the thread ---------------------------------------------------------------------------------------------------------
