@@ -24,7 +24,7 @@ from longshore.balancer.gather import gather
 from longshore.balancer.ports import why_taken
 from longshore.balancer.process import CannotRun, HAProxy
 from longshore.balancer.render import Rendering, owner_of_line, render
-from longshore.balancer.runtime import Runtime, RuntimeFailed
+from longshore.balancer.runtime import Runtime, RuntimeFailed, RuntimeRefused
 from longshore.balancer.servers import Servers
 from longshore.balancer.snapshot import Snapshot
 from longshore.balancer.states import server_states
@@ -159,7 +159,12 @@ class Balancer:
                 return None
             if key == EVERYTHING:
                 return await self._everything()
-            return await self._servers.reconcile(key)
+            try:
+                return await self._servers.reconcile(key)
+            except RuntimeRefused as refusal:
+                log.warning("a reload does what HAProxy refuses to do at run time: %s", refusal)
+                self._structure = ""
+                return await self._everything()
 
     async def _prepare(self) -> None:
         self._secret = self._servers.secret = prepare(self._places, self._directory)
@@ -220,8 +225,13 @@ class Balancer:
         snapshot = gather(self._store, self._network, self._offset)
         refused = {arn: reason for arn, (_, reason) in self._refused.items()}
         await self._put_statuses(statuses(snapshot, binds, refused, self._network))
-        waits = [await self._servers.reconcile(pool.group.arn) for pool in snapshot.pools]
-        waits.append(_LOOK_AGAIN_S if binds.taken else None)
+        waits: list[float | None] = [_LOOK_AGAIN_S if binds.taken else None]
+        for pool in snapshot.pools:
+            try:
+                waits.append(await self._servers.reconcile(pool.group.arn))
+            except RuntimeRefused as refusal:
+                log.error("%s", refusal)
+                waits.append(_LOOK_AGAIN_S)
         return min((wait for wait in waits if wait is not None), default=None)
 
     async def _without_haproxy(self) -> float:

@@ -13,8 +13,12 @@ _MOST_HEAD_BYTES = 64 * 1024
 
 
 def can_probe(group: TargetGroup) -> bool:
-    """HTTP/2 is left to HAProxy."""
-    return group.health_check.enabled and (group.health_check.protocol == "TCP" or group.protocol_version != "HTTP2")
+    """HTTP/2 and the proxy protocol are left to HAProxy."""
+    check = group.health_check
+    if check.protocol == "TCP":
+        return check.enabled
+    is_plain = group.protocol_version != "HTTP2" and group.attributes.get("proxy_protocol_v2.enabled") != "true"
+    return check.enabled and is_plain
 
 
 async def passes(group: TargetGroup, target: Target) -> bool:

@@ -9,15 +9,14 @@ a change of servers is told to the running HAProxy, a change of structure needs 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 
 import msgspec
 
 from longshore.balancer.binds import Binds
 from longshore.balancer.rules import Bodies, about, is_sticky, rule_lines, ticket_lines
 from longshore.balancer.snapshot import LOCALHOST, Front, Pool, Snapshot
-from longshore.balancer.words import LOCAL, OPEN, Unrenderable, algorithm, backend_name, quoted, server_name
-from longshore.services.elbv2.model import LoadBalancer, TargetGroup
+from longshore.balancer.words import LOCAL, OPEN, Unrenderable, algorithm, argument, backend_name, quoted, server_name
+from longshore.services.elbv2.model import LoadBalancer, Target, TargetGroup
 
 IDLE_TCP_S = 350
 _CONNECT_S = 10
@@ -89,7 +88,7 @@ def render(snapshot: Snapshot, binds: Binds, places: Places, secret: str) -> Ren
     for pool in snapshot.pools:
         for name in _names(pool):
             backends.append(_backend(pool, name, secret, places))
-            servers.append([server_line(pool.group, name, server, address) for server, address in _servers(pool)])
+            servers.append([server_line(pool.group, name, target) for target in pool.targets])
     mark = hashlib.sha256(repr((_head(places, ""), shared, fronts, backends)).encode()).hexdigest()[:32]
     sections = [_head(places, mark), *shared, *fronts, _nobody()]
     sections += [[*lines, *those] for lines, those in zip(backends, servers, strict=True)]
@@ -109,10 +108,6 @@ def owner_of_line(text: str, number: int) -> str | None:
 def _names(pool: Pool) -> tuple[str, str]:
     name = backend_name(pool.group.arn)
     return name, name + OPEN
-
-
-def _servers(pool: Pool) -> Iterable[tuple[str, str]]:
-    return ((server_name(target), f"{target.address}:{target.port}") for target in pool.targets)
 
 
 def error_page(status: int, words: str) -> bytes:
@@ -271,7 +266,7 @@ def _backend(pool: Pool, name: str, secret: str, places: Places) -> list[str]:
         "retries 1",
         "option redispatch 1",
         # What the servers are checked and reached with belongs to the structure.
-        f"# {server_options(group, is_open)}",
+        f"# {server_options(group, is_open, 0)}",
     ]
     if algorithm(group) == "source":
         lines.append("hash-type consistent")
@@ -305,13 +300,12 @@ def _stickiness(group: TargetGroup, secret: str) -> list[str]:
     if attributes.get("stickiness.enabled") != "true":
         return []
     if attributes.get("stickiness.type", "lb_cookie") == "app_cookie":
-        name = quoted(f"req.cook({attributes['stickiness.app_cookie.cookie_name']})")
-        stored = quoted(f"res.cook({attributes['stickiness.app_cookie.cookie_name']})")
+        name = argument(attributes["stickiness.app_cookie.cookie_name"])
         seconds = int(attributes.get("stickiness.app_cookie.duration_seconds", _STICKY_DEFAULT_S))
         return [
             f"stick-table type string len 128 size 100k expire {seconds}s srvkey addr",
-            f"stick on {name}",
-            f"stick store-response {stored}",
+            f"stick on {quoted(f'req.cook({name})')}",
+            f"stick store-response {quoted(f'res.cook({name})')}",
         ]
     seconds = int(attributes.get("stickiness.lb_cookie.duration_seconds", _STICKY_DEFAULT_S))
     until = f"Expires=%[date({seconds}),http_date]; Path=/"
@@ -330,24 +324,28 @@ def _stickiness(group: TargetGroup, secret: str) -> list[str]:
     ]
 
 
-def server_options(group: TargetGroup, is_open: bool) -> str:
-    """What stands behind a server's address, in the configuration and in `add server` alike."""
+def server_options(group: TargetGroup, is_open: bool, port: int) -> str:
+    """What stands behind a server's address and `port`, in the configuration and in `add server` alike."""
     options: list[str] = []
-    check = group.health_check
     is_tls = group.protocol == "HTTPS"
+    has_proxy_protocol = group.attributes.get("proxy_protocol_v2.enabled") == "true"
     if is_tls:
         options.append("ssl verify none")
     if group.protocol_version in ("HTTP2", "GRPC"):
         options.append("alpn h2" if is_tls else "proto h2")
-    if group.attributes.get("proxy_protocol_v2.enabled") == "true":
+    if has_proxy_protocol:
         options.append("send-proxy-v2")
     if is_open:
         return " ".join(options)
+    check = group.health_check
+    is_on_traffic_port = check.port == "traffic-port"
     options.append(f"check inter {check.interval_s}s fall {check.unhealthy_threshold} rise {check.healthy_threshold}")
-    if check.port != "traffic-port":
-        options.append(f"port {int(check.port)}")
-    if check.protocol == "HTTPS" and not is_tls:
-        options.append("check-ssl verify none")
+    # With a port of its own, a check takes neither TLS nor the proxy protocol from the traffic: each is said here.
+    options.append(f"port {port if is_on_traffic_port else int(check.port)}")
+    if check.protocol == "HTTPS":
+        options.append("check-ssl" if is_tls else "check-ssl verify none")
+    if has_proxy_protocol and is_on_traffic_port:
+        options.append("check-send-proxy")
     slow_start_s = int(group.attributes.get("slow_start.duration_seconds", "0"))
     if slow_start_s:
         options.append(f"slowstart {slow_start_s}s")
@@ -356,5 +354,7 @@ def server_options(group: TargetGroup, is_open: bool) -> str:
     return " ".join(options)
 
 
-def server_line(group: TargetGroup, backend: str, name: str, address: str) -> str:
-    return f"server {name} {address} {server_options(group, backend.endswith(OPEN))}".rstrip()
+def server_line(group: TargetGroup, backend: str, target: Target) -> str:
+    """`server` in the configuration."""
+    options = server_options(group, backend.endswith(OPEN), target.port)
+    return f"server {server_name(target)} {target.address}:{target.port} {options}".rstrip()

@@ -22,6 +22,10 @@ class RuntimeFailed(Exception):
     """HAProxy does not answer, or answers that it will not."""
 
 
+class RuntimeRefused(RuntimeFailed):
+    """HAProxy answers that it will not."""
+
+
 class Seen(msgspec.Struct, frozen=True):
     """One server as `show stat` describes it."""
 
@@ -67,10 +71,10 @@ class Runtime:
                 raise
 
     async def expect(self, line: str, answer: str = "") -> None:
-        """Raises RuntimeFailed unless HAProxy answers exactly `answer`."""
+        """Raises RuntimeRefused unless HAProxy answers exactly `answer`."""
         got = await self.command(line)
         if got != answer:
-            raise RuntimeFailed(f"{line}: {got}")
+            raise RuntimeRefused(f"{line}: {got}")
 
     async def _exchange(self, line: str) -> str:
         if self._streams is None:

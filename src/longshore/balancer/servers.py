@@ -15,7 +15,7 @@ from longshore.balancer.plan import Step, plan
 from longshore.balancer.probe import can_probe, passes
 from longshore.balancer.process import HAProxy
 from longshore.balancer.render import server_options
-from longshore.balancer.runtime import Runtime, RuntimeFailed, Seen, connections_in
+from longshore.balancer.runtime import Runtime, RuntimeFailed, RuntimeRefused, Seen, connections_in
 from longshore.balancer.snapshot import Pool
 from longshore.balancer.words import OPEN, backend_name, server_name
 from longshore.kit.clock import Clock
@@ -25,6 +25,7 @@ from longshore.store.base import Store, Tx
 log = logging.getLogger("longshore.balancer")
 
 _ADDED = "New server registered."
+_KNOWN = "Already exists a server with the same name in backend."
 _DELETED = "Server deleted."
 _HELD = "Server still has connections attached to it, cannot remove it."
 _ABOUT = re.compile(r"\b[Ss]erver (tg-[^/ ]+)/")
@@ -171,8 +172,10 @@ class Servers:
         assert step.target is not None
         server, address = step.server, f"{step.target.address}:{step.target.port}"
         for name in (backend, backend + OPEN):
-            options = server_options(group, name.endswith(OPEN))
-            await self._runtime.expect(f"add server {name}/{server} {address} {options}".rstrip(), _ADDED)
+            options = server_options(group, name.endswith(OPEN), step.target.port)
+            answer = await self._runtime.command(f"add server {name}/{server} {address} {options}".rstrip())
+            if answer not in (_ADDED, _KNOWN):
+                raise RuntimeRefused(f"add server {name}/{server} {address} {options}: {answer}")
         if is_cookie_sticky(group):
             for name in (backend, backend + OPEN):
                 # Added servers have no cookie until the key is set, even to what it is.
