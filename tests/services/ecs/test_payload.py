@@ -13,7 +13,7 @@ from longshore.aws.shapes import ecs as shapes
 from longshore.services.ecs.model import TaskDefinition, TaskSpec
 from longshore.services.ecs.new_task import new_task, reservation_of
 from longshore.services.ecs.overrides import normal
-from longshore.services.ecs.payload import task_payload
+from longshore.services.ecs.payload import for_another, is_repeatable, task_payload
 from longshore.services.ecs.task_definition_rules import checked
 from tests.services.ecs.conftest import SITE
 
@@ -165,3 +165,32 @@ def test_what_a_task_reserves_follows_from_its_definition() -> None:
     assert reserved(one, two, cpu="256", memory="512") == (256, 512, [8080])
     host = {"memory": 64, "portMappings": [{"containerPort": 80}]}
     assert reserved(host, networkMode="host") == (0, 64, [80])
+
+
+@pytest.mark.parametrize("driver", ["json-file", "awslogs"])
+def test_a_payload_that_serves_again_is_what_would_have_been_made_anew(driver: str) -> None:
+    """A law over every kind of difference two tasks of a definition can have; a log stream named by the task forbids it."""
+    only = {"name": "app", "image": "busybox", "memory": 64, "logConfiguration": {"logDriver": driver, "options": {}}}
+    second = {"name": "side", "image": "busybox", "memory": 32, "essential": False}
+    document = {"family": "web", "containerDefinitions": [only, second], "cpu": "256"}
+    definition = checked(msgspec.convert(document, shapes.RegisterTaskDefinitionRequest))
+    kept = TaskDefinition(arn="arn:aws:ecs:us-east-1:000000000000:task-definition/web:3", family="web", revision=3, definition=definition)
+    cluster = "arn:aws:ecs:us-east-1:000000000000:cluster/"
+    first = TaskSpec(task_definition_arn=kept.arn, group="family:web", created_at=0.0)
+    other = TaskSpec(
+        task_definition_arn=kept.arn,
+        group="service:web",
+        created_at=9.0,
+        service_arn="a-service",
+        deployment_id="d",
+        launch_type="EXTERNAL",
+    )
+    made = new_task(TASK, f"{cluster}default", kept, first, ["a", "b"])
+    another = msgspec.structs.replace(
+        new_task(TASK.replace("1", "2"), f"{cluster}blue", kept, other, ["c", "d"]),
+        availability_zone="us-east-1b",
+        container_instance_arn="i",
+    )
+    assert is_repeatable(made, kept) is (driver != "awslogs")
+    if is_repeatable(made, kept):
+        assert for_another(task_payload(made, kept, SITE), another) == task_payload(another, kept, SITE)

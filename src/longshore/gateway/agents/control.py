@@ -22,7 +22,7 @@ from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.services.call import Site
 from longshore.services.ecs.model import CONTAINER_INSTANCES, TASK_DEFINITIONS, TASKS, ContainerInstance, Task, revision_key
-from longshore.services.ecs.payload import task_payload
+from longshore.services.ecs.payload import for_another, is_repeatable, task_payload
 from longshore.services.ecs.stopping import may_be_told_to_stop
 from longshore.store.base import Store, Tx
 
@@ -33,6 +33,8 @@ HEARTBEAT_S = 30.0
 REPEAT_S = 10.0
 #: an agent that says nothing for so long, not even to three heartbeats, is gone though its connection stands
 SILENCE_S = 100.0
+#: definitions whose payloads are remembered
+MOST_PAYLOADS = 256
 #: tasks in one payload
 MOST_TASKS = 20
 
@@ -53,6 +55,8 @@ class ControlSession:
         self._unacknowledged: dict[str, tuple[str, ...]] = {}
         #: task ARN -> what the agent was last told
         self._told: dict[str, str] = {}
+        #: definition ARN -> a payload that serves for its next tasks, too: definitions never change
+        self._payloads: dict[str, dict[str, Any]] = {}
         self._manifest_id = ""
         self._frames_heard = 0
         self._replaced = asyncio.Event()
@@ -127,7 +131,15 @@ class ControlSession:
         if definition is None:
             log.error("%s: its task definition %s is gone", task.arn, task.spec.task_definition_arn)
             return None
-        return task_payload(task, definition, self._site)
+        known = self._payloads.get(definition.arn)
+        if known is not None and task.spec.overrides is None:
+            return for_another(known, task)
+        payload = task_payload(task, definition, self._site)
+        if is_repeatable(task, definition):
+            if len(self._payloads) >= MOST_PAYLOADS:
+                self._payloads.clear()
+            self._payloads[definition.arn] = payload
+        return payload
 
     def _stop_message(self, task: Task) -> dict[str, Any]:
         family, _, revision = task.spec.task_definition_arn.rsplit("/", 1)[-1].rpartition(":")

@@ -59,6 +59,30 @@ def task_payload(task: Task, definition: TaskDefinition, site: Site) -> dict[str
     return payload
 
 
+def is_repeatable(task: Task, definition: TaskDefinition) -> bool:
+    """Whether the payload of `task` serves other tasks of its definition, but for what `for_another` replaces."""
+    if task.spec.overrides is not None:
+        return False
+    containers = definition.definition.container_definitions or ()
+    return all(container.log_configuration is None or container.log_configuration.log_driver != "awslogs" for container in containers)
+
+
+def for_another(payload: dict[str, Any], task: Task) -> dict[str, Any]:
+    """The payload of a task without overrides, made from a repeatable one of the same definition: twenty tasks of a service
+    differ in their names and places only, and encoding their containers anew each time is most of the work."""
+    arns = {container.name: container.arn for container in task.status.containers}
+    return {
+        **payload,
+        "arn": task.arn,
+        "taskClusterArn": task.cluster_arn,
+        "containers": [{**container, "containerArn": arns.get(container["name"], "")} for container in payload["containers"]],
+        "launchType": task.spec.launch_type,
+        "group": task.spec.group,
+        "serviceName": task.spec.group.removeprefix("service:") if task.spec.service_arn else "",
+        "zone": task.availability_zone,
+    }
+
+
 def _proxy(proxy: shapes.ProxyConfiguration) -> dict[str, Any]:
     return {
         "type": proxy.type or "APPMESH",
