@@ -11,7 +11,6 @@ from msgspec.structs import replace
 from longshore.gateway.app import MOST_BODY, Gateway
 from longshore.services.iam.identities import ensure_root
 from longshore.store.base import Store
-
 from tests.gateway.conftest import ACCOUNT, Client
 
 

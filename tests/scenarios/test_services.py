@@ -9,7 +9,6 @@ from msgspec.structs import replace
 from longshore.aws.shapes import ecs as shapes
 from longshore.services.ecs import model as ecs
 from longshore.services.elbv2 import model as elbv2
-
 from tests.scenarios.stage import CLUSTER, SERVICE, Stage, staged
 
 
