@@ -196,3 +196,28 @@ async def test_without_haproxy_everything_else_goes_on(tmp_path: Path, free_port
         await lab.deregister(group, one)
         await lab.settled()
         assert lab.target(group, one) is None, "nothing has to be drained"
+
+
+async def test_a_reset_leaves_nothing_listening(lab: Lab) -> None:
+    one = await lab.upstream("one")
+    await lab.serving(one)
+    await lab.store.reset()
+    await lab.settled()
+    with pytest.raises(ConnectionRefusedError):
+        await lab.ask()
+    lb, group = await lab.serving(one)
+    assert (await lab.ask()).status == 200 and lab.health(group, one)[0] == "healthy"
+    await lab.store.transact(lambda tx: tx.delete(LOAD_BALANCERS, lb.arn))
+
+
+async def test_a_program_that_ends_at_once_fails_load_balancers_with_a_reason(tmp_path: Path, free_port: Callable[..., int]) -> None:
+    broken = tmp_path / "haproxy-broken"
+    broken.write_text('#!/bin/sh\n[ "$1" = -c ] && exit 0\nexit 3\n')
+    broken.chmod(0o755)
+    async with laboratory(tmp_path / "haproxy", free_port(), haproxy=str(broken)) as lab:
+        lb, group, one = await lab.load_balancer(), await lab.group(), await lab.upstream("one")
+        await lab.register(group, one)
+        await lab.listener(lb, forward(group))
+        await until(lambda: lab.status(lb) == ("failed", "HAProxy ended while it started; its log says why"))
+        await lab.deregister(group, one)
+        await until(lambda: lab.target(group, one) is None)

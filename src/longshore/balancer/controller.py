@@ -236,16 +236,18 @@ class Balancer:
 
     async def _without_haproxy(self) -> float:
         await self._say_failed(NOT_INSTALLED)
-        # Nothing is on its way to anybody.
-        await self._servers.delete([target for target in self._store.list(TARGETS) if target.deregistered_at is not None])
         return _LOOK_AGAIN_S
 
     async def _say_failed(self, problem: str) -> None:
         """Of load balancers that do not serve yet: those that do go on as they are."""
         failed = LoadBalancerStatus(state="failed", reason=problem[:1024])
-        waiting = [lb.arn for lb in self._store.list(LOAD_BALANCERS) if lb.status.state in ("provisioning", "failed")]
-        everyone = [lb.arn for lb in self._store.list(LOAD_BALANCERS)]
-        await self._put_statuses(dict.fromkeys(waiting if self._haproxy.pid is not None else everyone, failed))
+        load_balancers = self._store.list(LOAD_BALANCERS)
+        if self._haproxy.pid is None:
+            # Nothing is on its way to anybody.
+            await self._servers.delete([target for target in self._store.list(TARGETS) if target.deregistered_at is not None])
+        else:
+            load_balancers = [lb for lb in load_balancers if lb.status.state in ("provisioning", "failed")]
+        await self._put_statuses(dict.fromkeys((lb.arn for lb in load_balancers), failed))
 
     async def _change_structure(self, binds: Binds) -> None:
         """Renders, has it checked, leaves out what is refused, and starts or reloads HAProxy."""

@@ -28,6 +28,7 @@ _GRACE_S = 1.5
 _END_S = 3.0
 _CHECK_S = 60.0
 _DEAF_S = 5.0
+_MOST_LOG_BYTES = 8 * 1024 * 1024
 
 
 class CannotRun(Exception):
@@ -86,6 +87,9 @@ class HAProxy:
         Path(places.master_socket).unlink(missing_ok=True)
         arguments = [program, "-W", "-S", f"{places.master_socket},mode,600", "-f", places.config]
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+        with contextlib.suppress(FileNotFoundError):
+            if self._log_file.stat().st_size > _MOST_LOG_BYTES:
+                os.truncate(self._log_file, 0)
         try:
             self.pid = os.posix_spawn(
                 program,

@@ -47,6 +47,8 @@ class Servers:
         self._lock = lock
         #: backend -> server -> status, as HAProxy said it last
         self._statuses: dict[str, dict[str, str]] = {}
+        self._is_learned = False
+        #: backend -> ARN of its target group
         self._groups: dict[str, str] = {}
         self._heard: set[str] = set()
         self._something = asyncio.Event()
@@ -56,6 +58,7 @@ class Servers:
         return list(self._groups.values())
 
     def forget(self) -> None:
+        self._is_learned = False
         self._statuses.clear()
 
     def heard(self, line: str) -> None:
@@ -89,6 +92,7 @@ class Servers:
         for seen in await self._runtime.servers():
             if seen.backend in self._statuses:
                 self._statuses[seen.backend][seen.name] = seen.status
+        self._is_learned = True
         await self.refresh()
 
     async def refresh(self, backends: Iterable[str] | None = None) -> None:
@@ -137,7 +141,8 @@ class Servers:
         backend = backend_name(group_arn)
         known = self._statuses.get(backend)
         if known is None:
-            # Not in the configuration (yet): whoever puts it there puts its targets there, too.
+            # Not in the configuration (yet): whoever puts it there puts its targets there, too, and nobody is on his way to them.
+            await self._forget_leaving(group_arn)
             return None
         if pool is None:
             return None
@@ -157,10 +162,15 @@ class Servers:
             await self._learn_again(backend)
             raise
         await self.delete([step.target for step in todo.forget if step.target is not None])
+        self._probe_new(pool, backend)
         if todo.add or todo.revive:
             await self.refresh((backend,))
-        self._probe_new(pool, backend)
         return wait
+
+    async def _forget_leaving(self, group_arn: str) -> None:
+        if self._is_learned:
+            targets = self._store.list(TARGETS, "target_group", group_arn)
+            await self.delete([target for target in targets if target.deregistered_at is not None])
 
     async def _learn_again(self, backend: str) -> None:
         try:
@@ -300,7 +310,7 @@ class Servers:
                     async with self._lock:
                         if self._is_new(key):
                             await self._runtime.expect(f"set server {key[0]}/{key[1]} health up")
-                            await self.refresh((key[0],))
+                            self._look(key[0])
                     return
                 await self._clock.sleep(wait)
                 wait = min(wait * 1.5, _MOST_PROBE_AGAIN_S)
