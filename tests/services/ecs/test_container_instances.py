@@ -125,6 +125,23 @@ async def test_what_tasks_take_is_missing_from_what_remains(ecs: Ecs) -> None:
     assert shown["pendingTasksCount"] == 1
 
 
+async def test_ports_that_agents_chose_are_missing_from_what_remains_those_of_ranges_too(ecs: Ecs) -> None:
+    await ecs.cluster()
+    arn = await ecs.instance(attributes=(("ecs.capability.network.container-port-range", ""),))
+    await ecs.define(container={"portMappings": [{"containerPort": 80, "hostPort": 0}, {"containerPortRange": "9000-9002"}]})
+    task = (await ecs("RunTask", taskDefinition="web"))["tasks"][0]["taskArn"]
+    bindings = [
+        {"bindIP": "0.0.0.0", "containerPort": 80, "hostPort": 32768, "protocol": "tcp"},
+        {"bindIP": "0.0.0.0", "containerPortRange": "9000-9002", "hostPortRange": "32775-32777", "protocol": "tcp"},
+        {"bindIP": "0.0.0.0", "containerPortRange": "9000-9002", "hostPortRange": "1-99999", "protocol": "tcp"},
+        {"bindIP": "0.0.0.0", "containerPortRange": "9000-9002", "hostPortRange": "many", "protocol": "tcp"},
+    ]
+    await ecs.report(task, "RUNNING", containers=[{"containerName": "app", "status": "RUNNING", "networkBindings": bindings}])
+    shown = (await ecs("DescribeContainerInstances", containerInstances=[arn]))["containerInstances"][0]
+    remaining = {one["name"]: one.get("stringSetValue") for one in shown["remainingResources"]}
+    assert remaining["PORTS"] == ["22", "32768", "32775", "32776", "32777"]
+
+
 async def test_instances_are_listed_by_status_and_expression(ecs: Ecs) -> None:
     await ecs.cluster()
     first, second = await ecs.instance(1), await ecs.instance(2, zone="us-east-1b", connected=False)

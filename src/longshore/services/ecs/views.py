@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 from msgspec.structs import replace
@@ -14,10 +15,14 @@ from longshore.services.ecs.model import (
     Attribute,
     Cluster,
     ContainerInstance,
+    NetworkBinding,
     TaskDefinition,
 )
 from longshore.services.ecs.tagging import tags_view
 from longshore.store.base import Reader
+
+_PORT_RANGE = re.compile(r"(?P<first>[0-9]{1,5})-(?P<last>[0-9]{1,5})")
+_LAST_PORT = 65_535
 
 # ── clusters ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -104,8 +109,17 @@ def _taken_ports(reader: Reader, instance: ContainerInstance) -> tuple[tuple[str
             taken[port.protocol].add(port.port)
         for container in task.status.containers:
             for binding in container.network_bindings:
-                taken.setdefault(binding.protocol, set()).add(binding.host_port)
+                taken.setdefault(binding.protocol, set()).update(_bound_ports(binding))
     return tuple(map(str, sorted(taken["tcp"]))), tuple(map(str, sorted(taken["udp"])))
+
+
+def _bound_ports(binding: NetworkBinding) -> Collection[int]:
+    """A range comes from its agent as text, so it is read with care: one that makes no sense binds nothing."""
+    if binding.host_port:
+        return (binding.host_port,)
+    ends = _PORT_RANGE.fullmatch(binding.host_port_range)
+    first, last = (int(ends["first"]), int(ends["last"])) if ends is not None else (1, 0)
+    return range(first, last + 1) if last <= _LAST_PORT else ()
 
 
 def _resources(cpu: int, memory: int, ports: tuple[str, ...], ports_udp: tuple[str, ...]) -> tuple[shapes.Resource, ...]:
