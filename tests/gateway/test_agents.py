@@ -414,8 +414,9 @@ def test_any_health_report_is_read_as_far_as_it_is_well_formed(message: dict[str
 
 
 async def test_health_of_containers_reaches_the_tasks_of_that_instance_only(platform: Platform) -> None:
+    await platform.definition(*(shapes.ContainerDefinition(name=name, essential=name != "extra") for name in ("web", "sidecar", "extra")))
     await platform.instance(INSTANCE[:-1] + "0")
-    own = await platform.task(1, "web", "sidecar")
+    own = await platform.task(1, "web", "sidecar", "extra")
     theirs = await platform.task(2, "web", instance=INSTANCE[:-1] + "0")
     socket = await open_socket(platform, telemetry_url(platform))
 
@@ -434,6 +435,9 @@ async def test_health_of_containers_reaches_the_tasks_of_that_instance_only(plat
     revision = platform.store.revision
     await report(web="HEALTHY", sidecar="HEALTHY")
     assert platform.store.revision == revision, "nothing changed, and something was written"
+    await report(web="HEALTHY", sidecar="HEALTHY", extra="UNHEALTHY")
+    assert [container.health_status for container in platform.seen_task(own).status.containers] == ["HEALTHY", "HEALTHY", "UNHEALTHY"]
+    assert platform.seen_task(own).status.health_status == "HEALTHY", "one that is not essential says nothing of the task"
     await report(web="UNHEALTHY")
     assert platform.seen_task(own).status.health_status == "UNHEALTHY"
     assert platform.seen_task(theirs).status.health_status == "UNKNOWN"

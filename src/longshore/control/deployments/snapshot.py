@@ -74,10 +74,14 @@ def _last_completed(reader: Reader, service: Service) -> str:
 
 
 def _has_health_check(reader: Reader, definition_arn: str) -> bool:
+    """Only the checks of essential containers make the health of a task."""
     family, _, revision = definition_arn.rsplit("/", 1)[-1].rpartition(":")
     definition = reader.get(TASK_DEFINITIONS, revision_key(definition_arn, family, int(revision)))
     containers = (definition.definition.container_definitions if definition else None) or ()
-    return any(container.health_check is not None and container.health_check.command[0] != "NONE" for container in containers)
+    return any(
+        container.essential is not False and container.health_check is not None and container.health_check.command[0] != "NONE"
+        for container in containers
+    )
 
 
 def _member(reader: Reader, service: Service, task: Task, has_health_check: bool, now: float, warm_up_s: float) -> Member:

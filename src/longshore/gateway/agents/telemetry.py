@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from longshore.gateway.agents.ending import until_deregistered, until_first_ends
 from longshore.gateway.agents.frames import read_frame, written
 from longshore.kit.clock import Clock
+from longshore.services.ecs.lookup import essential_containers
 from longshore.services.ecs.model import TASKS, ContainerInstance, Task
 from longshore.store.base import Store, StoreError, Tx
 
@@ -96,17 +97,20 @@ def apply_health(tx: Tx, instance_arn: str, reports: dict[str, dict[str, str]]) 
     for arn, containers in reports.items():
         task = tx.get(TASKS, arn)
         if task is not None and task.container_instance_arn == instance_arn and not task.is_stopped:
-            changed = with_health(task, containers)
+            changed = with_health(task, containers, essential_containers(tx, task))
             if changed is not task:
                 tx.put(TASKS, changed)
 
 
-def with_health(task: Task, reported: dict[str, str]) -> Task:
-    """UNHEALTHY if one container is, HEALTHY if all that report are, otherwise UNKNOWN; the same task when nothing changed."""
+def with_health(task: Task, reported: dict[str, str], essential: frozenset[str]) -> Task:
+    """UNHEALTHY if one essential container is, HEALTHY if all of them that report are, otherwise UNKNOWN, as ECS documents it.
+
+    Containers that are not essential have their own health shown, which says nothing of the task. The same task when nothing changed.
+    """
     containers = tuple(
         replace(container, health_status=reported.get(container.name, container.health_status)) for container in task.status.containers
     )
-    words = {reported[container.name] for container in containers if container.name in reported}
+    words = {word for name, word in reported.items() if name in essential}
     overall = "UNHEALTHY" if "UNHEALTHY" in words else "HEALTHY" if words == {"HEALTHY"} else "UNKNOWN"
     if containers == task.status.containers and overall == task.status.health_status:
         return task

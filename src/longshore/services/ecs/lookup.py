@@ -192,6 +192,13 @@ def definition_of_arn(reader: Reader, arn: str) -> TaskDefinition | None:
     return reader.get(TASK_DEFINITIONS, revision_key(arn, family, int(revision)))
 
 
+def essential_containers(reader: Reader, task: Task) -> frozenset[str]:
+    """The names of those whose end is the task's end."""
+    definition = definition_of_arn(reader, task.spec.task_definition_arn)
+    containers = (definition.definition.container_definitions if definition else None) or ()
+    return frozenset(container.name or "" for container in containers if container.essential is not False)
+
+
 # ── for authorisation ───────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -9,7 +9,7 @@ from longshore.aws.shapes import ecs as shapes
 from longshore.services.call import Call
 from longshore.services.ecs.api import api
 from longshore.services.ecs.errors import InvalidParameterException
-from longshore.services.ecs.lookup import definition_of_arn, find_cluster, find_task
+from longshore.services.ecs.lookup import essential_containers, find_cluster, find_task
 from longshore.services.ecs.model import TASKS, Task
 from longshore.services.ecs.reports import apply_container_report, apply_report
 from longshore.store.base import Reader, Tx
@@ -41,7 +41,7 @@ async def submit_task_state_change(call: Call, request: shapes.SubmitTaskStateCh
 
     def report(tx: Tx) -> None:
         task = _reported_task(tx, call, request.cluster, request.task)
-        changed = apply_report(task, request, now, _essential(tx, task))
+        changed = apply_report(task, request, now, essential_containers(tx, task))
         if changed is not task:
             tx.put(TASKS, changed)
 
@@ -87,9 +87,3 @@ def _reported_task(reader: Reader, call: Call, cluster: str | None, task: str | 
     if found is None:
         raise InvalidParameterException("The task is not known.")
     return found
-
-
-def _essential(reader: Reader, task: Task) -> frozenset[str]:
-    definition = definition_of_arn(reader, task.spec.task_definition_arn)
-    containers = (definition.definition.container_definitions if definition else None) or ()
-    return frozenset(container.name or "" for container in containers if container.essential is not False)
