@@ -10,9 +10,19 @@ from hypothesis import strategies as st
 
 from longshore.cli import layout
 from longshore.cli.join import Joining, agent_config
+from longshore.cli.layout import LastTime, last_time
 from longshore.cli.machine import Size
 from longshore.cli.outcome import Failure
-from longshore.config import UNPRIVILEGED_PORT_OFFSET, Credentials, DataDirectory, PlatformConfig, default_data_dir, environment
+from longshore.config import (
+    UNPRIVILEGED_PORT_OFFSET,
+    Credentials,
+    DataDirectory,
+    PlatformConfig,
+    ServerConfig,
+    default_data_dir,
+    environment,
+    write_platform,
+)
 from tests.cli.conftest import Home
 
 MACHINE = Size(4, 8192)
@@ -104,3 +114,17 @@ def test_root_keeps_the_machines_platform_and_others_their_own() -> None:
     assert str(environment({"HOME": "/home/ann"}).aws_config_file) == "/home/ann/.aws/config"
     assert default_data_dir(Path("/root"), 0) == Path("/var/lib/longshore")
     assert default_data_dir(Path("/home/ann"), 1000) == Path("/home/ann/.local/share/longshore")
+
+
+def test_what_is_not_asked_for_is_as_it_was_last_time(tmp_path: Path) -> None:
+    data = DataDirectory(tmp_path)
+    data.prepare()
+    assert last_time(data, None) == LastTime()
+    server = ServerConfig(
+        data_dir=tmp_path, credentials=Credentials("a", "b"), port=4700, region="eu-west-1", zones=("eu-west-1a", "eu-west-1b")
+    )
+    write_platform(data.platform_file, PlatformConfig(server=server, agents=()))
+    assert last_time(data, None) == LastTime(4700, "000000000000", "eu-west-1", "eu-west-1a,eu-west-1b", 0)
+    assert last_time(data, "us-east-1").zones == "a,b,c"
+    data.platform_file.write_bytes(b"{")
+    assert last_time(data, None) == LastTime()

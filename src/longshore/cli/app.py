@@ -55,31 +55,32 @@ def _print_json(value: object) -> None:
 @app.command()
 def up(
     data_dir: DataDir = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the gateway and the registry; 4566 unless given.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of gateway and registry; as last time, at first 4566.")] = None,
     host: Annotated[str | None, typer.Option(help="Address the gateway listens on; 127.0.0.1 unless given.")] = None,
-    instances: Annotated[int | None, typer.Option(min=0, max=250, help="Local container instances; 1 unless given.")] = None,
+    instances: Annotated[int | None, typer.Option(min=0, max=250, help="Local container instances; as last time, at first 1.")] = None,
     instance_cpu: Annotated[int | None, typer.Option(min=128, help="CPU units of each; an even share of the machine.")] = None,
     instance_memory: Annotated[int | None, typer.Option(min=128, help="MiB of memory of each; an even share of the machine.")] = None,
-    zones: Annotated[str | None, typer.Option(help="Availability Zones, e.g. a,b; a,b,c unless given.")] = None,
-    region: Annotated[str | None, typer.Option(help="The default region; us-east-1 unless given.")] = None,
-    account: Annotated[str | None, typer.Option(help="The account, 12 digits; 000000000000 unless given.")] = None,
+    zones: Annotated[str | None, typer.Option(help="Availability Zones, e.g. a,b; as last time, at first a,b,c.")] = None,
+    region: Annotated[str | None, typer.Option(help="The default region; as last time, at first us-east-1.")] = None,
+    account: Annotated[str | None, typer.Option(help="The account, 12 digits; as last time, at first 000000000000.")] = None,
     dev: Annotated[bool, typer.Option("--dev", help="Accept the keys test/test and resets: for development machines only.")] = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when everything is ready; stop with `longshore down`.")] = False,
 ) -> None:
     """Start the platform on this machine."""
-    from longshore.cli.layout import Wishes
+    from longshore.cli.layout import Wishes, last_time
     from longshore.cli.up import up as start
 
     settings = _settings(data_dir)
     given = settings.environment
+    last = last_time(settings.data, region or given.region)
     wishes = Wishes(
         data_dir=settings.data.root,
         host=host or given.host or "127.0.0.1",
-        port=port or given.port or config.DEFAULT_PORT,
-        account_id=account or given.account_id or config.DEFAULT_ACCOUNT_ID,
-        region=region or given.region or config.DEFAULT_REGION,
-        zones=zones or given.zones or "a,b,c",
-        instances=next((count for count in (instances, given.instances) if count is not None), 1),
+        port=port or given.port or last.port,
+        account_id=account or given.account_id or last.account_id,
+        region=region or given.region or last.region,
+        zones=zones or given.zones or last.zones,
+        instances=next(count for count in (instances, given.instances, last.instances) if count is not None),
         instance_cpu_units=instance_cpu,
         instance_memory_mib=instance_memory,
         dev=dev or given.dev,

@@ -11,9 +11,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from longshore.cli.machine import Size
 from longshore.cli.outcome import ExitCode, Failure
-from longshore.config import UNPRIVILEGED_PORT_OFFSET, AgentConfig, Credentials, DataDirectory, PlatformConfig, ServerConfig
+from longshore.config import (
+    DEFAULT_ACCOUNT_ID,
+    DEFAULT_PORT,
+    DEFAULT_REGION,
+    UNPRIVILEGED_PORT_OFFSET,
+    AgentConfig,
+    Credentials,
+    DataDirectory,
+    PlatformConfig,
+    ServerConfig,
+    read_platform,
+)
 
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 _LEAST_CPU_UNITS = 128
@@ -38,6 +51,30 @@ class Wishes:
     dev: bool
     docker_url: str
     log_level: str
+
+
+@dataclass(frozen=True)
+class LastTime:
+    """What options stand for when nobody gives them."""
+
+    port: int = DEFAULT_PORT
+    account_id: str = DEFAULT_ACCOUNT_ID
+    region: str = DEFAULT_REGION
+    zones: str = "a,b,c"
+    instances: int = 1
+
+
+def last_time(data: DataDirectory, region: str | None) -> LastTime:
+    """As the platform of this data directory was started last, so that `down` and `up` lose no machine; zones only with their region."""
+    try:
+        platform = read_platform(data.platform_file)
+    except (OSError, msgspec.MsgspecError):
+        return LastTime()
+    server = platform.server
+    if server is None:
+        return LastTime()
+    zones = ",".join(server.zones) if region in (None, server.region) else LastTime.zones
+    return LastTime(server.port, server.account_id, server.region, zones, len(platform.agents))
 
 
 def zone_names(text: str, region: str) -> tuple[str, ...]:
