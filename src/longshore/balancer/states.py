@@ -20,7 +20,7 @@ _HEAD = (
 )
 _STOPPED, _RUNNING, _STOPPING = 0, 2, 3
 _FORCED_MAINTENANCE = 1
-_UNKNOWN, _NEUTRAL, _FAILED, _PASSED = 0, 1, 2, 3
+_UNKNOWN, _FAILED, _PASSED = 0, 2, 3
 
 
 def server_states(pools: Iterable[Pool]) -> str:
