@@ -80,18 +80,27 @@ def cluster_name_of(call: Call, reference: str | None) -> str:
 
 
 def child_arn(call: Call, cluster: str | None, resource_type: str, reference: str) -> str:
-    """The ARN that `reference` means in `cluster` (a reference, too): for authorisation, before anything is looked up."""
+    """The ARN that `reference` means in `cluster` (a reference, too): for authorisation, before anything is looked up.
+
+    It is the one that is looked up then, however `reference` is written: a policy speaks of the resource, not of its spelling.
+    """
     if reference.startswith("arn:"):
-        return reference
+        short = call.arn("ecs", f"{resource_type}/")
+        if not reference.startswith(short) or "/" in reference[len(short) :]:
+            return reference
+        reference = reference[len(short) :]
     return call.arn("ecs", f"{resource_type}/{cluster_name_of(call, cluster)}/{reference}")
 
 
 def _child(call: Call, cluster: Cluster, resource_type: str, reference: str) -> str:
-    """The same with everything checked. Raises InvalidParameterException for what belongs elsewhere."""
+    """The same with everything checked. Raises InvalidParameterException for what belongs elsewhere.
+
+    ARNs from before resources carried their cluster's name (`task/ID`) are taken as well.
+    """
     if not reference.startswith("arn:"):
         return call.arn("ecs", f"{resource_type}/{cluster.name}/{reference}")
     parsed = parse_arn(reference)
-    if parsed is None or parsed.service != "ecs" or parsed.resource_type != resource_type:
+    if parsed is None or parsed.service != "ecs" or not parsed.resource.startswith(f"{resource_type}/"):
         raise InvalidParameterException(f"Identifier is not a valid {resource_type} identifier.")
     if not _is_own(call, reference):
         raise InvalidParameterException("Identifier is for another account or Region.")
@@ -143,7 +152,7 @@ def parse_definition(call: Call, reference: str) -> tuple[str, int | None]:
     name = reference
     if reference.startswith("arn:"):
         parsed = parse_arn(reference)
-        if parsed is None or parsed.resource_type != "task-definition" or not _is_own(call, reference):
+        if parsed is None or not parsed.resource.startswith("task-definition/") or not _is_own(call, reference):
             raise ClientException("The specified task definition does not exist.")
         name = parsed.resource_id
     family, colon, revision = name.partition(":")
@@ -219,13 +228,14 @@ def definition_resource(call: Call, request: Any) -> Iterable[str]:
 
 def definition_resource_arn(call: Call, reference: str) -> str:
     """With the revision that is meant filled in where there is one."""
-    if reference.startswith("arn:"):
-        return reference
-    if ":" not in reference:
-        latest = latest_active(call.store, scope_of_call(call), reference)
-        if latest is not None:
-            return latest.arn
-    return call.arn("ecs", f"task-definition/{reference}")
+    try:
+        family, revision = parse_definition(call, reference)
+    except ClientException:
+        return reference if reference.startswith("arn:") else call.arn("ecs", f"task-definition/{reference}")
+    if revision is not None:
+        return definition_arn(call, family, revision)
+    latest = latest_active(call.store, scope_of_call(call), family)
+    return latest.arn if latest is not None else call.arn("ecs", f"task-definition/{family}")
 
 
 def passed_roles(call: Call, *roles: str | None) -> list[tuple[str, str]]:

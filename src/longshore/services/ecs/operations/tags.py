@@ -66,7 +66,7 @@ def _find(reader: Reader, call: Call, arn: str) -> Tagged:
         raise InvalidParameterException("The resource ARN is not valid.")
     own = (parsed.partition, parsed.region, parsed.account_id) == ("aws", call.region, call.account_id)
     found = _PLACES[parsed.resource_type].find(reader, arn) if own else None
-    if found is None or (found.status == "INACTIVE" and not isinstance(found, TaskDefinition)):
+    if found is None or found.arn != arn or (found.status == "INACTIVE" and not isinstance(found, TaskDefinition)):
         raise ResourceNotFoundException(f"The specified resource {arn[:300]} wasn't found.")
     return found
 
