@@ -1,0 +1,240 @@
+"""A request for every served operation that its root may make and that does something: what the sweeps start from.
+
+Members that botocore's model requires are filled by their name; `_MORE` has what an operation needs beyond that, or instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from botocore.model import Shape
+
+from tests.sweeps.installation import INSTANCE_ID, POLICY_DOCUMENT, RESOURCES, House, identity_document, image_manifest, operation_model
+
+
+def sample(house: House, api: str, operation: str) -> dict[str, Any]:
+    named, more = _named(house.names, api), _more(house.names)
+    shape = operation_model(api, operation).input_shape
+    given = more.get((api, operation), {})
+    required = [member for member in (shape.required_members if shape else []) if member not in given]
+    return {member: _value(shape.members[member], member, named) for member in required} | given
+
+
+def least(house: House, api: str, operation: str) -> dict[str, Any]:
+    """The same without what may be left out."""
+    shape = operation_model(api, operation).input_shape
+    required = shape.required_members if shape else ()
+    return {member: value for member, value in sample(house, api, operation).items() if member in required}
+
+
+def _value(shape: Shape, name: str, named: Mapping[str, Any]) -> Any:
+    if name in named:
+        return named[name]
+    match shape.type_name:
+        case "string":
+            return (shape.enum or ["text"])[0]
+        case "integer" | "long":
+            return 1
+        case "boolean":
+            return True
+        case "list":
+            return [_value(shape.member, name, named)]
+        case "structure":
+            return {member: _value(shape.members[member], member, named) for member in shape.required_members}
+    raise AssertionError(f"no plausible value is known for {name}, a {shape.type_name}")
+
+
+def _named(names: Mapping[str, str], api: str) -> Mapping[str, Any]:
+    """Member name -> value, for members that mean the same in all operations of an API."""
+    return {
+        "ecs": {
+            "cluster": "main",
+            "clusters": ["main"],
+            "containerInstance": names["instance"],
+            "containerInstances": [names["instance"]],
+            "taskDefinition": names["definition"],
+            "task": names["task"],
+            "tasks": [names["task"]],
+            "service": "site",
+            "services": ["site"],
+            "resourceArn": names["service"],
+            "attributes": [{"name": "colour", "value": "blue", "targetId": names["instance"]}],
+            "tags": [{"key": "team", "value": "web"}],
+            "tagKeys": ["team"],
+        },
+        "ecr": {
+            "repositoryName": "app/web",
+            "imageIds": [{"imageTag": "1"}],
+            "resourceArn": names["repository"],
+            "tags": [{"Key": "team", "Value": "web"}],
+            "tagKeys": ["team"],
+        },
+        "elbv2": {
+            "LoadBalancerArn": names["load_balancer"],
+            "TargetGroupArn": names["target_group"],
+            "ListenerArn": names["listener"],
+            "RuleArn": names["rule"],
+            "ResourceArns": [names["load_balancer"]],
+            "Tags": [{"Key": "team", "Value": "web"}],
+            "TagKeys": ["team"],
+            "Subnets": [names["subnet_a"], names["subnet_b"]],
+            "Targets": [{"Id": "172.31.0.10", "Port": 8080}],
+            "Actions": [{"Type": "forward", "TargetGroupArn": names["target_group"]}],
+            "DefaultActions": [{"Type": "forward", "TargetGroupArn": names["target_group"]}],
+            "Conditions": [{"Field": "path-pattern", "Values": ["/other/*"]}],
+        },
+        "ec2": {
+            "VpcId": names["empty_vpc"],
+            "SubnetId": names["subnet"],
+            "GroupId": names["group"],
+            "Resources": [names["vpc"]],
+            "Tags": [{"Key": "team", "Value": "web"}],
+            "Description": "of a sweep",
+        },
+        "iam": {
+            "UserName": "bob",
+            "PolicyArn": names["policy"],
+            "PolicyDocument": POLICY_DOCUMENT,
+            "PolicyName": "inline",
+            "VersionId": "v1",
+            "AccessKeyId": names["key"],
+        },
+    }.get(api, {})
+
+
+def _more(names: Mapping[str, str]) -> Mapping[tuple[str, str], dict[str, Any]]:
+    ssh = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}
+    http = {"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "10.0.0.0/8"}]}
+    everything = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
+    container = {
+        "name": "app",
+        "image": "busybox",
+        "memory": 64,
+        "cpu": 10,
+        "portMappings": [{"containerPort": 80, "hostPort": 0, "protocol": "tcp"}],
+        "environment": [{"name": "A", "value": "b"}],
+        "healthCheck": {"command": ["CMD", "true"], "interval": 5},
+        "logConfiguration": {"logDriver": "json-file", "options": {"max-size": "1m"}},
+        "dependsOn": [],
+        "mountPoints": [{"sourceVolume": "data", "containerPath": "/data"}],
+        "ulimits": [{"name": "nofile", "softLimit": 10, "hardLimit": 20}],
+        "linuxParameters": {"initProcessEnabled": True},
+    }
+    main = {"cluster": "main"}
+    return {
+        ("ecs", "CreateCluster"): {"clusterName": "new", "tags": [{"key": "a", "value": "b"}]},
+        ("ecs", "DeleteCluster"): {"cluster": "empty"},
+        ("ecs", "UpdateCluster"): main | {"settings": [{"name": "containerInsights", "value": "enabled"}]},
+        ("ecs", "UpdateClusterSettings"): main | {"settings": [{"name": "containerInsights", "value": "enabled"}]},
+        ("ecs", "DescribeClusters"): {"clusters": ["main"], "include": ["TAGS", "STATISTICS"]},
+        ("ecs", "CreateService"): main
+        | {
+            "serviceName": "other",
+            "taskDefinition": "web",
+            "desiredCount": 1,
+            "role": "balancing",
+            "deploymentConfiguration": {"maximumPercent": 200, "minimumHealthyPercent": 50},
+            "placementStrategy": [{"type": "spread", "field": "instanceId"}],
+            "placementConstraints": [{"type": "memberOf", "expression": "attribute:colour == blue"}],
+            "loadBalancers": [],
+            "tags": [{"key": "a", "value": "b"}],
+        },
+        ("ecs", "UpdateService"): main | {"service": "site", "desiredCount": 2, "taskDefinition": "web"},
+        ("ecs", "DeleteService"): main | {"service": "site", "force": True},
+        ("ecs", "DescribeServices"): main | {"services": ["site"], "include": ["TAGS"]},
+        ("ecs", "ListServices"): main,
+        ("ecs", "RegisterTaskDefinition"): {
+            "family": "web",
+            "taskRoleArn": f"arn:aws:iam::{names['service'].split(':')[4]}:role/worker",
+            "networkMode": "bridge",
+            "containerDefinitions": [container],
+            "volumes": [{"name": "data", "host": {"sourcePath": "/tmp"}}],
+            "placementConstraints": [{"type": "memberOf", "expression": "attribute:colour == blue"}],
+            "tags": [{"key": "a", "value": "b"}],
+        },
+        ("ecs", "DeleteTaskDefinitions"): {"taskDefinitions": [names["retired"]]},
+        ("ecs", "DescribeTaskDefinition"): {"taskDefinition": "web:2", "include": ["TAGS"]},
+        ("ecs", "RunTask"): main
+        | {
+            "taskDefinition": "web",
+            "count": 1,
+            "group": "batch",
+            "startedBy": "sweep",
+            "overrides": {"containerOverrides": [{"name": "app", "command": ["true"], "environment": [{"name": "A", "value": "b"}]}]},
+            "placementStrategy": [{"type": "binpack", "field": "memory"}],
+        },
+        ("ecs", "StartTask"): main | {"taskDefinition": "web", "containerInstances": [names["instance"]]},
+        ("ecs", "StopTask"): main | {"task": names["task"], "reason": "enough"},
+        ("ecs", "DescribeTasks"): main | {"tasks": [names["task"]], "include": ["TAGS"]},
+        ("ecs", "ListTasks"): main,
+        ("ecs", "RegisterContainerInstance"): main
+        | {
+            "instanceIdentityDocument": identity_document("i-00000000000000002"),
+            "instanceIdentityDocumentSignature": "",
+            "totalResources": RESOURCES,
+            "attributes": [{"name": "ecs.os-type", "value": "linux"}],
+        },
+        ("ecs", "DeregisterContainerInstance"): main | {"containerInstance": names["instance"], "force": True},
+        ("ecs", "DescribeContainerInstances"): main | {"containerInstances": [names["instance"]], "include": ["TAGS"]},
+        ("ecs", "ListContainerInstances"): main | {"filter": "attribute:colour == blue"},
+        ("ecs", "PutAttributes"): main | {"attributes": [{"name": "size", "value": "big", "targetId": names["instance"]}]},
+        ("ecs", "DeleteAttributes"): main | {"attributes": [{"name": "colour", "targetId": names["instance"]}]},
+        ("ecs", "ListAttributes"): main | {"targetType": "container-instance"},
+        ("ecs", "DiscoverPollEndpoint"): main | {"containerInstance": names["instance"]},
+        ("ecs", "SubmitTaskStateChange"): main | {"task": names["task"], "status": "STOPPED", "reason": "done"},
+        ("ecs", "SubmitContainerStateChange"): main | {"task": names["task"], "containerName": "app", "status": "STOPPED", "exitCode": 1},
+        ("ecs", "SubmitAttachmentStateChanges"): main | {"attachments": [{"attachmentArn": "x", "status": "ATTACHED"}]},
+        ("ecr", "CreateRepository"): {"repositoryName": "app/new", "tags": [{"Key": "a", "Value": "b"}]},
+        ("ecr", "DescribeRepositories"): {"repositoryNames": ["app/web"]},
+        ("ecr", "DeleteRepository"): {"repositoryName": "app/web", "force": True},
+        ("ecr", "PutImage"): {"repositoryName": "app/web", "imageTag": "2", "imageManifest": image_manifest("second")},
+        ("elbv2", "CreateLoadBalancer"): {"Name": "other", "Subnets": [names["subnet_a"], names["subnet_b"]]},
+        ("elbv2", "SetSubnets"): {"Subnets": [names["subnet_a"], names["subnet_b"]]},
+        ("elbv2", "DescribeLoadBalancers"): {"LoadBalancerArns": [names["load_balancer"]]},
+        ("elbv2", "SetSecurityGroups"): {"SecurityGroups": [names["default_group"]]},
+        ("elbv2", "ModifyLoadBalancerAttributes"): {"Attributes": [{"Key": "idle_timeout.timeout_seconds", "Value": "30"}]},
+        ("elbv2", "ModifyTargetGroupAttributes"): {"Attributes": [{"Key": "deregistration_delay.timeout_seconds", "Value": "30"}]},
+        ("elbv2", "CreateTargetGroup"): {
+            "Name": "other",
+            "Protocol": "HTTP",
+            "Port": 80,
+            "VpcId": names["default_vpc"],
+            "TargetType": "ip",
+        },
+        ("elbv2", "DescribeTargetGroups"): {"TargetGroupArns": [names["target_group"]]},
+        ("elbv2", "ModifyTargetGroup"): {"HealthCheckPath": "/health"},
+        ("elbv2", "DeleteTargetGroup"): {"TargetGroupArn": names["idle_group"]},
+        ("elbv2", "CreateListener"): {"Protocol": "HTTP", "Port": 8080},
+        ("elbv2", "DescribeListeners"): {"ListenerArns": [names["listener"]]},
+        ("elbv2", "ModifyListener"): {"Port": 81},
+        ("elbv2", "CreateRule"): {"Priority": 20},
+        ("elbv2", "DescribeRules"): {"RuleArns": [names["rule"]]},
+        ("elbv2", "ModifyRule"): {"Conditions": [{"Field": "host-header", "Values": ["a.example"]}]},
+        ("elbv2", "SetRulePriorities"): {"RulePriorities": [{"RuleArn": names["rule"], "Priority": 30}]},
+        ("ec2", "CreateVpc"): {"CidrBlock": "10.3.0.0/16"},
+        ("ec2", "DescribeVpcs"): {"VpcIds": [names["vpc"]]},
+        ("ec2", "CreateSubnet"): {"VpcId": names["vpc"], "CidrBlock": "10.1.2.0/24", "AvailabilityZone": "us-east-1b"},
+        ("ec2", "DescribeSubnets"): {"SubnetIds": [names["subnet"]]},
+        ("ec2", "CreateSecurityGroup"): {"GroupName": "other", "VpcId": names["vpc"]},
+        ("ec2", "DescribeSecurityGroups"): {"GroupIds": [names["group"]]},
+        ("ec2", "DescribeSecurityGroupRules"): {"SecurityGroupRuleIds": [names["group_rule"]]},
+        ("ec2", "DeleteSecurityGroup"): {"GroupId": names["group"]},
+        ("ec2", "AuthorizeSecurityGroupIngress"): {"GroupId": names["group"], "IpPermissions": [ssh]},
+        ("ec2", "AuthorizeSecurityGroupEgress"): {"GroupId": names["group"], "IpPermissions": [ssh]},
+        ("ec2", "RevokeSecurityGroupIngress"): {"GroupId": names["group"], "IpPermissions": [http]},
+        ("ec2", "RevokeSecurityGroupEgress"): {"GroupId": names["group"], "IpPermissions": [everything]},
+        ("ec2", "DescribeInstances"): {"InstanceIds": [INSTANCE_ID]},
+        ("ec2", "DescribeTags"): {"Filters": [{"Name": "resource-type", "Values": ["vpc"]}]},
+        ("iam", "CreateUser"): {"UserName": "dave"},
+        ("iam", "GetUser"): {"UserName": "bob"},
+        ("iam", "UpdateUser"): {"UserName": "bob", "NewUserName": "robert"},
+        ("iam", "DeleteUser"): {"UserName": "carol"},
+        ("iam", "CreateAccessKey"): {"UserName": "bob"},
+        ("iam", "ListAccessKeys"): {"UserName": "bob"},
+        ("iam", "UpdateAccessKey"): {"UserName": "bob", "Status": "Inactive"},
+        ("iam", "DeleteAccessKey"): {"UserName": "bob"},
+        ("iam", "CreatePolicy"): {"PolicyName": "other"},
+        ("iam", "DeletePolicy"): {"PolicyArn": names["idle_policy"]},
+        ("iam", "AttachUserPolicy"): {"PolicyArn": names["idle_policy"]},
+    }

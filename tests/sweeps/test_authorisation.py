@@ -1,0 +1,303 @@
+"""Every served operation, asked by all who may not: nobody, strangers, people without rights, people with other rights.
+
+Which rights an operation needs is read off its refusals: a user is given exactly what they name, one after the other.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from longshore.gateway.catalogue import served
+from longshore.kit.resource import Kind
+from tests.sweeps.installation import (
+    ELSEWHERE,
+    OPERATIONS,
+    OWNER,
+    REGION,
+    ROOT,
+    STRANGERS_ROOT,
+    USER,
+    USER_ARN,
+    Answer,
+    House,
+    Installation,
+    Keys,
+    written,
+)
+from tests.sweeps.samples import least, sample
+
+#: the one operation that needs no permission
+FREE = ("sts", "GetCallerIdentity")
+#: IAM's own prefix where it is not the folder's name
+PREFIXES = {"elbv2": "elasticloadbalancing"}
+_DENIED = {"json": ("AccessDeniedException", 400), "query": ("AccessDenied", 403), "ec2": ("UnauthorizedOperation", 403)}
+#: codes for requests without a signature, with one that does not hold, and by a key that nobody has
+_UNKNOWN = {
+    *("MissingAuthenticationToken", "MissingAuthenticationTokenException"),
+    *("SignatureDoesNotMatch", "InvalidSignatureException"),
+    *("InvalidClientTokenId", "UnrecognizedClientException"),
+    "AuthFailure",
+}
+_REFUSAL = re.compile(
+    r"User: (\S+) is not authorized to perform: (\S+) on resource: (\S+) (because no|with an explicit deny in an) identity-based"
+)
+#: rounds of asking and being given a right; passing two roles and creating something takes three
+_MOST_RIGHTS = 8
+
+
+def each_of(operations: list[tuple[str, str]]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(("api", "operation"), operations, ids=[f"{api}:{operation}" for api, operation in operations])
+
+
+every_operation = each_of(OPERATIONS)
+every_guarded_operation = each_of([each for each in OPERATIONS if each != FREE])
+every_regional_operation = each_of([(api, name) for api, name in OPERATIONS if not served(api).model.global_endpoint])
+
+
+@pytest.fixture
+async def wired(there: Installation) -> AsyncIterator[Installation]:
+    """The same, asked over a socket."""
+    async with there.over_http():
+        yield there
+
+
+def statement(effect: str, action: str, *resources: str) -> dict[str, Any]:
+    return {"Effect": effect, "Action": action, "Resource": list(resources)}
+
+
+def refused_right(answer: Answer) -> tuple[str, str]:
+    """(action, resource) that a refusal names."""
+    found = _REFUSAL.match(answer.message)
+    assert found is not None, answer.message
+    assert found[1] == USER_ARN
+    return found[2], found[3]
+
+
+async def rights_for(there: Installation, api: str, operation: str, parameters: Mapping[str, Any]) -> tuple[list[tuple[str, str]], Answer]:
+    """What the user had to be given, and the answer once it had all that."""
+    rights: list[tuple[str, str]] = []
+    while True:
+        answer = await there.ask(api, operation, parameters, USER)
+        if not answer.denied:
+            return rights, answer
+        right = refused_right(answer)
+        assert right not in rights, f"{right} was given and is still missed"
+        rights.append(right)
+        assert len(rights) <= _MOST_RIGHTS, rights
+        await there.allow(*(statement("Allow", action, resource) for action, resource in rights))
+
+
+# ── what all of them declare ────────────────────────────────────────────────────────────────────────────────────────
+
+
+@every_operation
+def test_it_declares_its_action_and_its_resource(api: str, operation: str) -> None:
+    declared = served(api).operations[operation]
+    assert callable(declared.resource)
+    assert declared.action == ("" if (api, operation) == FREE else f"{PREFIXES.get(api, api)}:{operation}")
+
+
+@every_operation
+async def test_the_root_may(there: Installation, house: House, api: str, operation: str) -> None:
+    answer = await there.ask(api, operation, sample(house, api, operation))
+    assert answer.status == 200, f"{answer.code}: {answer.message}"
+
+
+# ── who is not known ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@every_operation
+async def test_who_does_not_sign_rightly_is_refused(wired: Installation, house: House, api: str, operation: str) -> None:
+    body, headers = written(api, operation, sample(house, api, operation))
+    before = wired.store.revision
+    for keys in (None, Keys(ROOT.access_key_id, "another secret"), Keys("AKIANOBODYNOBODYNOBO", ROOT.secret)):
+        answer = await wired.send(api, operation, body, headers, keys)
+        assert answer.status in (400, 401, 403)
+        assert answer.code in _UNKNOWN, answer.code
+    answer = await wired.send(api, operation, body + b" ", headers | wired.signed(api, body, headers, ROOT, REGION), None)
+    assert answer.status in (400, 401, 403), "another body than the one that was signed"
+    assert wired.store.revision == before
+
+
+# ── who has no right ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@every_guarded_operation
+async def test_a_user_without_a_policy_is_denied_and_changes_nothing(wired: Installation, house: House, api: str, operation: str) -> None:
+    before = wired.store.revision
+    answer = await wired.ask(api, operation, sample(house, api, operation), USER)
+    assert (answer.code, answer.status) == _DENIED[served(api).model.protocol]
+    action, _ = refused_right(answer)
+    assert action == served(api).operations[operation].action
+    assert wired.store.revision == before
+
+
+@every_guarded_operation
+async def test_a_deny_wins_over_an_allow_of_everything(there: Installation, house: House, api: str, operation: str) -> None:
+    action = served(api).operations[operation].action
+    await there.allow(statement("Allow", "*", "*"), statement("Deny", action, "*"))
+    before = there.store.revision
+    answer = await there.ask(api, operation, sample(house, api, operation), USER)
+    assert answer.denied
+    assert answer.message.endswith("with an explicit deny in an identity-based policy")
+    assert there.store.revision == before
+
+
+@every_operation
+async def test_exactly_the_rights_that_refusals_name_let_a_user_in(there: Installation, house: House, api: str, operation: str) -> None:
+    rights, answer = await rights_for(there, api, operation, sample(house, api, operation))
+    assert answer.status == 200, f"{answer.code}: {answer.message}"
+    assert rights or (api, operation) == FREE
+    for action, resource in rights:
+        assert action in (served(api).operations[operation].action, "iam:PassRole", f"{api}:TagResource"), rights
+        assert resource == "*" or resource.split(":")[4] == OWNER, rights
+
+
+@every_guarded_operation
+async def test_rights_on_anything_else_do_not(there: Installation, house: House, api: str, operation: str) -> None:
+    parameters = sample(house, api, operation)
+    refused = await there.ask(api, operation, parameters, USER)
+    action, resource = refused_right(refused)
+    parts = resource.split(":", 5)
+    others = (
+        [f"arn:aws:{service}:{REGION}:{OWNER}:*" for service in ("ecs", "ec2", "iam")]
+        if resource == "*"
+        else [f"{resource}x", resource[:-1], resource.replace(OWNER, "999999999999"), ":".join((*parts[:5], "other/*"))]
+    )
+    await there.allow(statement("Allow", action, *others), statement("Allow", f"{action}Not", "*"))
+    before = there.store.revision
+    answer = await there.ask(api, operation, parameters, USER)
+    assert answer.denied
+    assert refused_right(answer) == (action, resource)
+    assert there.store.revision == before
+
+
+@every_guarded_operation
+async def test_no_spelling_of_a_name_gets_round_a_deny(there: Installation, house: House, api: str, operation: str) -> None:
+    """What may be called by several names is one thing to whoever wrote the policy."""
+    for parameters in (sample(house, api, operation), *(of_other_types(house, operation) if api == "ecs" else ())):
+        await check_spellings(there, house, api, operation, parameters)
+
+
+async def check_spellings(there: Installation, house: House, api: str, operation: str, parameters: Mapping[str, Any]) -> None:
+    await there.allow()
+    rights, _ = await rights_for(there, api, operation, parameters)
+    action = served(api).operations[operation].action
+    guarded = [resource for allowed, resource in rights if resource != "*" and allowed == action]
+    for spelt in spellings(parameters) if guarded else ():
+        async with Installation.restored(house.rows, house.blobs) as again:
+            await again.allow(statement("Allow", "*", "*"), *(statement("Deny", action, resource) for resource in guarded))
+            kept = again.rows()
+            answer = await again.ask(api, operation, spelt, USER)
+            changed = [row for _, row in changes(kept, again)]
+        assert answer.status < 500
+        if answer.status == 200:
+            values = re.split('["<>]', answer.body.decode())
+            assert not [resource for resource in guarded if resource in values], spelt
+            assert not [row for row in changed if row_arn(row) in guarded], spelt
+
+
+def of_other_types(house: House, operation: str) -> list[dict[str, Any]]:
+    """Operations on tags take ARNs of every type."""
+    if operation not in ("TagResource", "UntagResource", "ListTagsForResource"):
+        return []
+    more = {"TagResource": {"tags": [{"key": "a", "value": "c"}]}, "UntagResource": {"tagKeys": ["a"]}}.get(operation, {})
+    return [{"resourceArn": house.names[name], **more} for name in ("cluster", "task", "instance", "definition")]
+
+
+def changes(before: Mapping[Kind[Any], list[Any]], there: Installation) -> list[tuple[Kind[Any], Any]]:
+    """Rows from before that are not there any more as they were, when a key was last used apart."""
+    return [
+        (kind, row)
+        for kind, rows in before.items()
+        for row in rows
+        if kind.name != "iam.access_key_use" and there.store.get(kind, kind.key(row)) != row
+    ]
+
+
+def row_arn(row: Any) -> str:
+    return str(getattr(row, "arn", ""))
+
+
+def spellings(parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The same request with one of its names spelt in another way."""
+    for member, value in parameters.items():
+        if isinstance(value, str):
+            for spelt in _spelt(value):
+                yield {**parameters, member: spelt}
+        elif isinstance(value, list) and value and isinstance(value[0], str):
+            for spelt in _spelt(value[0]):
+                yield {**parameters, member: [spelt, *value[1:]]}
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for below in spellings(value[0]):
+                yield {**parameters, member: [below, *value[1:]]}
+
+
+def _spelt(text: str) -> Iterator[str]:
+    yield text.upper()
+    yield f" {text}"
+    yield f"{text} "
+    if not text.startswith("arn:"):
+        family, colon, revision = text.partition(":")
+        if colon and revision.isdigit():
+            yield f"{family}:0{revision}"
+            for service in ("ecs", "ecr"):
+                yield f"arn:aws:{service}:{REGION}:{OWNER}:task-definition/{text}"
+        for type in ("cluster", "service", "service/main", "task-definition", "repository"):
+            yield f"arn:aws:ecs:{REGION}:{OWNER}:{type}/{text}"
+            yield f"arn:aws:ecs:{REGION}:{OWNER}:{type}:{text}"
+        return
+    start, _, resource = text.rpartition(f"{OWNER}:")
+    start += f"{OWNER}:"
+    first, *rest = resource.split("/")
+    last = rest[-1] if rest else ""
+    yield text.replace("arn:aws:", "arn:aws-cn:")
+    yield text.replace("/", ":", 1)
+    yield text.replace("/", "//", 1)
+    yield f"{start}{first}/{last}"
+    yield f"{start}{first}/x/{last}"
+    yield f"{start}{first}:{last}"
+    yield f"{start}{first}/./{'/'.join(rest)}"
+    yield last
+    family, colon, revision = last.rpartition(":")
+    if colon:
+        yield f"{start}{first}/{family}:0{revision}"
+        yield f"{start}{first}/{family}"
+        yield f"{family}:{revision}"
+
+
+# ── who belongs elsewhere ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@every_operation
+async def test_another_account_neither_sees_nor_changes_this_ones(there: Installation, house: House, api: str, operation: str) -> None:
+    for parameters in (sample(house, api, operation), least(house, api, operation)):
+        answer = await there.ask(api, operation, parameters, STRANGERS_ROOT)
+        assert answer.status < 500
+        assert not changes(house.rows, there)
+        if answer.status == 200:
+            assert_nothing_told(answer, house, parameters)
+
+
+@every_regional_operation
+async def test_another_region_neither_sees_nor_changes_this_ones(there: Installation, house: House, api: str, operation: str) -> None:
+    for parameters in (sample(house, api, operation), least(house, api, operation)):
+        answer = await there.ask(api, operation, parameters, ROOT, ELSEWHERE)
+        assert answer.status < 500
+        assert not changes(house.rows, there)
+        if answer.status == 200:
+            assert_nothing_told(answer, house, parameters, account=False)
+
+
+def assert_nothing_told(answer: Answer, house: House, parameters: Mapping[str, Any], *, account: bool = True) -> None:
+    """No name of the house stands in the answer, but those that stood in the question."""
+    body, asked = answer.body.decode(), json.dumps(parameters)
+    told = [name for name in house.names.values() if name in body and name not in asked]
+    if account and OWNER in body and OWNER not in asked:
+        told.append(OWNER)
+    assert not told, body
