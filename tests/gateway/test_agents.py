@@ -126,6 +126,15 @@ async def test_an_agent_with_many_tasks_hears_of_all_in_payloads_of_bounded_size
         assert [len(payload["tasks"]) for payload in agent.of_type("PayloadMessage")] == [MOST_TASKS, MOST_TASKS, 1]
 
 
+async def test_an_agent_is_told_to_sign_in_to_our_registry_where_it_reached_us(platform: Platform) -> None:
+    await platform.definition(shapes.ContainerDefinition(name="main", image="127.0.0.1:4566/web:1", memory=32, essential=True))
+    await platform.task(1)
+    async with StockAgent(platform) as agent:
+        await until(lambda: agent.of_type("PayloadMessage"))
+        (container,) = agent.of_type("PayloadMessage")[0]["tasks"][0]["containers"]
+        assert container["registryAuthentication"]["ecrAuthData"]["endpointOverride"] == platform.url
+
+
 async def test_tasks_of_other_instances_are_nobody_elses_business(platform: Platform) -> None:
     other = INSTANCE[:-1] + "0"
     await platform.instance(other)

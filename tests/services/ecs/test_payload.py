@@ -18,6 +18,7 @@ from longshore.services.ecs.task_definition_rules import checked
 from tests.services.ecs.conftest import SITE
 
 _CAPTURES = Path(__file__).resolve().parents[4] / "shared" / "data" / "agent-captures"
+GATEWAY = "http://10.0.0.1:4566"
 TASK = f"arn:aws:ecs:us-east-1:000000000000:task/default/{'1' * 32}"
 
 
@@ -28,7 +29,7 @@ def payload(container: dict[str, Any] | None = None, overrides: dict[str, Any] |
     kept = TaskDefinition(arn="arn:aws:ecs:us-east-1:000000000000:task-definition/web:3", family="web", revision=3, definition=definition)
     changed = normal(msgspec.convert(overrides, shapes.TaskOverride)) if overrides else None
     spec = TaskSpec(task_definition_arn=kept.arn, group="family:web", created_at=0.0, overrides=changed)
-    return task_payload(new_task(TASK, "arn:aws:ecs:us-east-1:000000000000:cluster/default", kept, spec, ["id"]), kept, SITE)
+    return task_payload(new_task(TASK, "arn:aws:ecs:us-east-1:000000000000:cluster/default", kept, spec, ["id"]), kept, SITE, GATEWAY)
 
 
 def config(told: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -89,6 +90,7 @@ def test_agents_sign_in_for_images_of_our_own_registry_only(image: str, registry
     assert (told is None) == (registry is None)
     if registry is not None:
         assert (told["type"], told["ecrAuthData"]["registryId"], told["ecrAuthData"]["region"]) == ("ecr", *registry)
+        assert told["ecrAuthData"]["endpointOverride"] == GATEWAY, "the stock agent would ask Amazon"
 
 
 def test_docker_is_told_what_the_protocol_has_no_fields_for() -> None:
@@ -193,4 +195,4 @@ def test_a_payload_that_serves_again_is_what_would_have_been_made_anew(driver: s
     )
     assert is_repeatable(made, kept) is (driver != "awslogs")
     if is_repeatable(made, kept):
-        assert for_another(task_payload(made, kept, SITE), another) == task_payload(another, kept, SITE)
+        assert for_another(task_payload(made, kept, SITE, GATEWAY), another) == task_payload(another, kept, SITE, GATEWAY)

@@ -18,10 +18,11 @@ from msgspec.structs import replace
 
 from longshore.gateway.agents.ending import until_deregistered, until_first_ends
 from longshore.gateway.agents.frames import read_frame, written
+from longshore.gateway.agents.handshake import Opened
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.services.call import Site
-from longshore.services.ecs.model import CONTAINER_INSTANCES, TASK_DEFINITIONS, TASKS, ContainerInstance, Task, revision_key
+from longshore.services.ecs.model import CONTAINER_INSTANCES, TASK_DEFINITIONS, TASKS, Task, revision_key
 from longshore.services.ecs.payload import for_another, is_repeatable, task_payload
 from longshore.services.ecs.stopping import may_be_told_to_stop
 from longshore.store.base import Store, Tx
@@ -40,13 +41,12 @@ MOST_TASKS = 20
 
 
 class ControlSession:
-    def __init__(
-        self, socket: web.WebSocketResponse, instance: ContainerInstance, store: Store, clock: Clock, ids: Ids, site: Site
-    ) -> None:
+    def __init__(self, socket: web.WebSocketResponse, opened: Opened, store: Store, clock: Clock, ids: Ids, site: Site) -> None:
         self._socket = socket
-        self._instance = instance
-        self._arn = instance.arn
-        self._cluster_arn = instance.cluster_arn
+        self._instance = opened.instance
+        self._arn = opened.instance.arn
+        self._cluster_arn = opened.instance.cluster_arn
+        self._gateway_url = opened.gateway_url
         self._store = store
         self._clock = clock
         self._ids = ids
@@ -134,7 +134,7 @@ class ControlSession:
         known = self._payloads.get(definition.arn)
         if known is not None and task.spec.overrides is None:
             return for_another(known, task)
-        payload = task_payload(task, definition, self._site)
+        payload = task_payload(task, definition, self._site, self._gateway_url)
         if is_repeatable(task, definition):
             if len(self._payloads) >= MOST_PAYLOADS:
                 self._payloads.clear()

@@ -35,14 +35,17 @@ class Refused(Exception):
 class Opened:
     identified: Identified
     instance: ContainerInstance
+    #: scheme, host and port by which the agent reaches the gateway
+    gateway_url: str
 
 
 def admit(
     request: web.BaseRequest, store: Store, identities: Identities, access: Access, *, instance_parameter: str, action: str
 ) -> Opened:
     """Verify the signature and that the caller may act for the container instance it names. Raises Refused."""
+    signed = ApiRequest.of(request, b"")
     try:
-        identified = identities.identify(ApiRequest.of(request, b""))
+        identified = identities.identify(signed)
     except AwsError as error:
         raise Refused("AccessDeniedException", error.message, 403) from None
     arn = request.query.get(instance_parameter, "")
@@ -58,4 +61,4 @@ def admit(
     denial = access.denial(identified.principal, action, arn, region=identified.region, source_ip=request.remote or "")
     if denial is not None:
         raise Refused("AccessDeniedException", denial, 403)
-    return Opened(identified, instance)
+    return Opened(identified, instance, signed.base_url)

@@ -49,7 +49,7 @@ class AgentSessions:
         except Refused as refused:
             return refused.answer
         socket = await self._open(request)
-        session = ControlSession(socket, opened.instance, self._store, self._clock, self._ids, self._site)
+        session = ControlSession(socket, opened, self._store, self._clock, self._ids, self._site)
         arn = opened.instance.arn
         older = self._control.get(arn)
         self._control[arn] = session

@@ -21,11 +21,13 @@ DOCKER_API_VERSION = "1.32"
 _ECR_HOST = re.compile(r"(?P<account>[0-9]{12})\.dkr[.-]ecr\.(?P<region>[a-z0-9-]+)\.(?P<domain>[a-z0-9.-]+)(:[0-9]+)?/")
 
 
-def task_payload(task: Task, definition: TaskDefinition, site: Site) -> dict[str, Any]:
+def task_payload(task: Task, definition: TaskDefinition, site: Site, gateway_url: str) -> dict[str, Any]:
+    """`gateway_url` is where the agent itself reaches the gateway: it asks there for what images of our registry need."""
     wanted = definition.definition
     overrides = {override.name: override for override in _container_overrides(task)}
     containers = [
-        _container(task, wanted, container, overrides.get(container.name), site) for container in wanted.container_definitions or ()
+        _container(task, wanted, container, overrides.get(container.name), site, gateway_url)
+        for container in wanted.container_definitions or ()
     ]
     payload: dict[str, Any] = {
         "arn": task.arn,
@@ -110,6 +112,7 @@ def _container(
     container: shapes.ContainerDefinition,
     override: shapes.ContainerOverride | None,
     site: Site,
+    gateway_url: str,
 ) -> dict[str, Any]:
     name = container.name or ""
     memory = (override.memory if override else None) or container.memory
@@ -148,7 +151,7 @@ def _container(
     }
     told.update(_optional(container))
     told.update(_secrets(container, override))
-    authentication = _private_registry(container, task) or registry_authentication(container.image or "", site)
+    authentication = _private_registry(container, task) or registry_authentication(container.image or "", site, gateway_url)
     if authentication is not None:
         told["registryAuthentication"] = authentication
     return told
@@ -242,12 +245,18 @@ def _volume(volume: shapes.Volume) -> dict[str, Any]:
     return {"name": name, "type": "host", "host": {"sourcePath": source} if source else {}}
 
 
-def registry_authentication(image: str, site: Site) -> dict[str, Any] | None:
-    """How to log in for an image of this installation's own registry; None for images from elsewhere."""
+def registry_authentication(image: str, site: Site, gateway_url: str) -> dict[str, Any] | None:
+    """How to log in for an image of this installation's own registry; None for images from elsewhere.
+
+    Without the override the stock agent would ask Amazon's ECR, with the keys of this installation.
+    """
     account, region = site.account_id, site.region
     named = _ECR_HOST.match(image)
     if named is not None and image.split("/", 1)[0].endswith(f".{site.domain}:{site.port}"):
         account, region = named["account"], named["region"]
     elif image.split("/", 1)[0] not in (f"127.0.0.1:{site.port}", f"localhost:{site.port}"):
         return None
-    return {"type": "ecr", "ecrAuthData": {"registryId": account, "region": region, "endpointOverride": "", "useExecutionRole": False}}
+    return {
+        "type": "ecr",
+        "ecrAuthData": {"registryId": account, "region": region, "endpointOverride": gateway_url, "useExecutionRole": False},
+    }
