@@ -78,7 +78,7 @@ async def test_a_successor_takes_over_without_an_error(lab: Lab) -> None:
     await lab.open()
     assert (lab.balancer.pid, await lab.worker()) == (pid, worker), "the same process, not even reloaded"
     await lab.healthy(group, two)
-    assert {(await lab.ask()).seen["name"] for _ in range(4)} == {"one", "two"}
+    await until(lambda: two.asked)
     for extra in range(3):
         await lab.listener(lb, fixed(200), port=lab.port + 1 + extra)
         await lab.settled()
@@ -98,6 +98,23 @@ async def test_what_changed_while_nobody_looked_is_made_up_for(lab: Lab) -> None
     await until(lambda: lab.target(group, one) is None)
     assert (await lab.ask(port=lab.port + 1)).status == 218
     assert {(await lab.ask()).seen["name"] for _ in range(4)} == {"two"}
+
+
+async def test_a_successor_in_the_midst_of_a_reload_takes_over_all_the_same(lab: Lab) -> None:
+    one = await lab.upstream("one")
+    lb, group = await lab.serving(one)
+    pid = lab.balancer.pid
+    for extra in range(1, 6):
+        await lab.listener(lb, fixed(210 + extra), port=lab.port + extra)
+        await lab.balancer._haproxy.reload()
+        await lab.close(keep_running=True)
+        await lab.open()
+        assert lab.balancer.pid == pid, "there is never a second one"
+        assert (await lab.ask(port=lab.port + extra)).status == 210 + extra
+    late = await lab.upstream("late")
+    await lab.register(group, late)
+    await lab.healthy(group, late)
+    assert {(await lab.ask()).seen["name"] for _ in range(4)} == {"one", "late"}, "it is the worker that serves which is told"
 
 
 async def test_a_port_that_is_taken_costs_only_its_listener(lab: Lab) -> None:

@@ -99,6 +99,8 @@ class Balancer:
         self._servers = Servers(store, clock, self._runtime, self._haproxy, self._lock)
         #: names the structure that the worker runs; empty when none is known to run
         self._structure = ""
+        #: its process id
+        self._worker = 0
         #: ARN -> (the resource that was refused, why): not tried again until it is another
         self._refused: dict[str, tuple[Any, str]] = {}
         self._stopped = False
@@ -202,8 +204,17 @@ class Balancer:
             self._servers.forget()
 
     async def _learn(self) -> None:
-        """What the worker runs, asked of itself."""
-        self._structure = await self._runtime.mark()
+        """What the worker runs, asked of itself; which must be the one that the master started last."""
+        begun = self._clock.now()
+        while True:
+            identity = await self._runtime.identity()
+            if identity.pid == await self._haproxy.worker():
+                break
+            if self._clock.now() - begun > _READY_S:
+                raise RuntimeFailed("the worker that answers is not the one that serves")
+            self._runtime.close()
+            await self._clock.sleep(0.005)
+        self._worker, self._structure = identity.pid, identity.mark
         await self._servers.learn([group.arn for group in self._store.list(TARGET_GROUPS)])
 
     async def _everything(self) -> float | None:
@@ -216,6 +227,8 @@ class Balancer:
         rendering = render(snapshot, binds, self._places, self._secret)
         self._note_refused(snapshot, rendering.refused)
         if rendering.structure != self._structure:
+            # The worker before serves on for a moment: it, too, must not send anything to whoever leaves.
+            await self._reconcile_pools(snapshot)
             await self._servers.refresh()
             try:
                 await self._change_structure(binds)
@@ -225,14 +238,21 @@ class Balancer:
         snapshot = gather(self._store, self._network, self._offset)
         refused = {arn: reason for arn, (_, reason) in self._refused.items()}
         await self._put_statuses(statuses(snapshot, binds, refused, self._network))
-        waits: list[float | None] = [_LOOK_AGAIN_S if binds.taken else None]
+        waits = await self._reconcile_pools(snapshot)
+        waits += [_LOOK_AGAIN_S] if binds.taken else []
+        return min(waits, default=None)
+
+    async def _reconcile_pools(self, snapshot: Snapshot) -> list[float]:
+        """Seconds until some of them are to be looked at again. What one group's servers are refused does not hold up the others."""
+        waits: list[float] = []
         for pool in snapshot.pools:
             try:
-                waits.append(await self._servers.reconcile(pool.group.arn))
+                wait = await self._servers.reconcile(pool.group.arn)
             except RuntimeRefused as refusal:
                 log.error("%s", refusal)
-                waits.append(_LOOK_AGAIN_S)
-        return min((wait for wait in waits if wait is not None), default=None)
+                wait = _LOOK_AGAIN_S
+            waits += [] if wait is None else [wait]
+        return waits
 
     async def _without_haproxy(self) -> float:
         await self._say_failed(NOT_INSTALLED)
@@ -290,7 +310,8 @@ class Balancer:
         while True:
             self._runtime.close()  # which leads to the worker before
             try:
-                if await self._runtime.mark() == structure:
+                identity = await self._runtime.identity()
+                if identity.mark == structure and identity.pid != self._worker:
                     return
             except RuntimeFailed:
                 if not self._haproxy.is_alive():

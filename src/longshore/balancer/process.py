@@ -52,16 +52,36 @@ class HAProxy:
         return shutil.which(self._binary) or shutil.which(self._binary, path=_USUAL_PLACES)
 
     async def adopt(self) -> bool:
-        """Take over one that runs already in this directory."""
+        """Take over one that runs already in this directory. One that does not answer is ended."""
+        self.pid = self._recorded_pid()
+        if self.pid is None:
+            return False
         try:
-            processes = processes_in(await ask_master(self._places.master_socket, "show proc"))
-        except RuntimeFailed:
+            await self.worker()
+        except RuntimeFailed as problem:
+            log.error("HAProxy (process %s) is there but cannot be taken over: %s", self.pid, problem)
+            await self.stop()
             return False
-        master = next((process.pid for process in processes if process.is_master), None)
-        if master is None or len(processes) < 2:
-            return False
-        self.pid = master
         return True
+
+    def _recorded_pid(self) -> int | None:
+        """Of the master that was started last, when it still runs. Its process id stays the same from reload to reload."""
+        try:
+            pid = int(self._pid_file().read_text())
+        except (FileNotFoundError, ValueError):
+            return None
+        return pid if self._places.config in _command_of(pid) else None
+
+    async def worker(self) -> int:
+        """Process id of the worker that serves now, waiting for a reload that is under way. Raises RuntimeFailed."""
+        begun = self._clock.now()
+        while True:
+            workers = await self.workers()
+            if workers:
+                return workers[0]
+            if self._clock.now() - begun > _DEAF_S:
+                raise RuntimeFailed("the master has no worker")
+            await self._clock.sleep(0.005)
 
     async def ask(self, line: str) -> str:
         """One command to the master, which is deaf for a moment after each reload. Raises RuntimeFailed."""
@@ -189,3 +209,14 @@ class HAProxy:
 
     def _pid_file(self) -> Path:
         return Path(self._places.directory, "haproxy.pid")
+
+
+def _command_of(pid: int) -> str:
+    """The command line of a process; empty when there is none."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        if Path("/proc/self").exists():
+            return ""
+    # Not Linux.
+    return subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout

@@ -39,6 +39,14 @@ class Seen(msgspec.Struct, frozen=True):
     current_sessions: int
 
 
+class Identity(msgspec.Struct, frozen=True):
+    """Which worker it is that answers."""
+
+    pid: int
+    #: the description in the configuration it runs; empty when it has none
+    mark: str
+
+
 class Process(msgspec.Struct, frozen=True):
     """A line of the master's `show proc`."""
 
@@ -91,9 +99,10 @@ class Runtime:
         answer = await reader.readuntil(_PROMPT)
         return answer[: -len(_PROMPT)].decode(errors="replace").strip()
 
-    async def mark(self) -> str:
-        """The description in the configuration that the worker runs; empty when it has none."""
-        return _field(await self.command("show info"), "description")
+    async def identity(self) -> Identity:
+        answer = await self.command("show info")
+        pid = _field(answer, "Pid")
+        return Identity(int(pid) if pid.isdecimal() else 0, _field(answer, "description"))
 
     async def frontends(self) -> list[str]:
         return [row[0] for row in _rows(await self.command("show stat -1 1 -1"))[1]]
