@@ -10,6 +10,8 @@ import contextlib
 import itertools
 import json
 import os
+import random
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -48,6 +50,7 @@ SITE = Site("000000000000", "us-east-1", ("us-east-1a", "us-east-1b"), "http://1
 QUICK = HealthCheck(interval_s=1, timeout_s=1, healthy_threshold=2, unhealthy_threshold=2)
 
 _networks = itertools.count(1)
+_ports = random.Random(os.getpid())
 
 
 async def until(condition: Callable[[], Any], timeout_s: float = 15.0) -> Any:
@@ -62,6 +65,15 @@ async def until(condition: Callable[[], Any], timeout_s: float = 15.0) -> Any:
                 return found
         assert time.monotonic() < deadline, "it did not come true in time"
         await asyncio.sleep(0.004)
+
+
+def quiet_port() -> int:
+    """A free port below those that the system gives to whoever asks for any."""
+    while True:
+        port = _ports.randrange(12_000, 30_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Answer:
@@ -176,11 +188,11 @@ class Upstream:
 
 
 class Lab:
-    def __init__(self, directory: Path, port: int, **options: Any) -> None:
+    def __init__(self, directory: Path, port: int = 0, **options: Any) -> None:
         number = os.getpid() * 16 + next(_networks)
         self.network = f"127.{64 + number // 200 % 128}.{number % 200}."
         self.directory = directory
-        self.port = port
+        self.port = port or quiet_port()
         self.options = options
         self.store: Store = memory_store(KINDS)
         self.clock = SystemClock()
@@ -321,7 +333,7 @@ def hosts(*values: str) -> shapes.RuleCondition:
 
 
 @asynccontextmanager
-async def laboratory(directory: Path, port: int, **options: Any) -> AsyncIterator[Lab]:
+async def laboratory(directory: Path, port: int = 0, **options: Any) -> AsyncIterator[Lab]:
     lab = Lab(directory, port, **options)
     await lab.open()
     try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import subprocess
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -128,7 +127,7 @@ def test_whatever_the_api_accepts_haproxy_accepts(
     assert made.text.count("\nfrontend ") == 1 and made.text.count("\nbackend ") == 3
 
 
-async def test_conditions_mean_what_they_say_with_any_character(tmp_path: Path, free_port: Callable[..., int]) -> None:
+async def test_conditions_mean_what_they_say_with_any_character(tmp_path: Path) -> None:
     """Header names, header values, query strings and paths of every printable character, each with a rule that only it meets."""
     draw = random.Random(7)
     headers: list[tuple[str, str]] = []
@@ -141,7 +140,7 @@ async def test_conditions_mean_what_they_say_with_any_character(tmp_path: Path, 
         allowed = [character for character in _PRINTABLE if character not in ' #&=<>"`{}|\\^[]']
         queries.append((f"k{number}" + "".join(draw.sample(allowed, 10)), "".join(draw.sample(allowed, 10))))
         places.append(f"/p{number}" + "".join(draw.sample([c for c in _PATH if c not in '*?"'], 12)))
-    async with laboratory(tmp_path / "haproxy", free_port()) as lab:
+    async with laboratory(tmp_path / "haproxy") as lab:
         lb = await lab.load_balancer()
         listener = await lab.listener(lb, fixed(404))
         priority = 0

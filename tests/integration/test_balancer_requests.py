@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,8 @@ pytestmark = pytest.mark.engine("haproxy")
 
 
 @pytest.fixture
-async def lab(tmp_path: Path, free_port: Callable[..., int]) -> AsyncIterator[Lab]:
-    async with laboratory(tmp_path / "haproxy", free_port()) as lab:
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    async with laboratory(tmp_path / "haproxy") as lab:
         yield lab
 
 
@@ -76,7 +76,7 @@ async def test_a_fixed_response_is_told_word_for_word(lab: Lab) -> None:
     lb = await lab.load_balancer()
     body = 'it\'s 100% "quoted" %[src] ${HOME} \\ # — ok\n\tdone'
     listener = await lab.listener(lb, fixed(418, body, "application/json"))
-    await lab.rule(listener, 1, [paths("/empty")], fixed(204))
+    await lab.rule(listener, 1, [paths("/empty")], fixed(204, "ignored"))
     await lab.settled()
     answer = await lab.ask()
     assert (answer.status, answer.body.decode(), answer.header("content-type")) == (418, body, "application/json")

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +14,14 @@ from msgspec.structs import replace
 
 from longshore.balancer.controller import EVERYTHING, NOT_INSTALLED
 from longshore.services.elbv2.model import LISTENERS, LOAD_BALANCERS, RULES
-from tests.balancer.lab import QUICK, Client, Lab, fixed, forward, laboratory, paths, until
+from tests.balancer.lab import QUICK, Client, Lab, fixed, forward, laboratory, paths, quiet_port, until
 
 pytestmark = pytest.mark.engine("haproxy")
 
 
 @pytest.fixture
-async def lab(tmp_path: Path, free_port: Callable[..., int]) -> AsyncIterator[Lab]:
-    async with laboratory(tmp_path / "haproxy", free_port()) as lab:
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    async with laboratory(tmp_path / "haproxy") as lab:
         yield lab
 
 
@@ -79,8 +79,8 @@ async def test_a_successor_takes_over_without_an_error(lab: Lab) -> None:
     assert (lab.balancer.pid, await lab.worker()) == (pid, worker), "the same process, not even reloaded"
     await lab.healthy(group, two)
     await until(lambda: two.asked)
-    for extra in range(3):
-        await lab.listener(lb, fixed(200), port=lab.port + 1 + extra)
+    for _ in range(3):
+        await lab.listener(lb, fixed(200), port=quiet_port())
         await lab.settled()
     assert await lab.worker() != worker, "new listeners need a reload"
     over.set()
@@ -93,10 +93,11 @@ async def test_what_changed_while_nobody_looked_is_made_up_for(lab: Lab) -> None
     lb, group = await lab.serving(one, two)
     await lab.close(keep_running=True)
     await lab.deregister(group, one)
-    await lab.listener(lb, fixed(218), port=lab.port + 1)
+    port = quiet_port()
+    await lab.listener(lb, fixed(218), port=port)
     await lab.open()
     await until(lambda: lab.target(group, one) is None)
-    assert (await lab.ask(port=lab.port + 1)).status == 218
+    assert (await lab.ask(port=port)).status == 218
     assert {(await lab.ask()).seen["name"] for _ in range(4)} == {"two"}
 
 
@@ -105,12 +106,13 @@ async def test_a_successor_in_the_midst_of_a_reload_takes_over_all_the_same(lab:
     lb, group = await lab.serving(one)
     pid = lab.balancer.pid
     for extra in range(1, 6):
-        await lab.listener(lb, fixed(210 + extra), port=lab.port + extra)
+        port = quiet_port()
+        await lab.listener(lb, fixed(210 + extra), port=port)
         await lab.balancer._haproxy.reload()
         await lab.close(keep_running=True)
         await lab.open()
         assert lab.balancer.pid == pid, "there is never a second one"
-        assert (await lab.ask(port=lab.port + extra)).status == 210 + extra
+        assert (await lab.ask(port=port)).status == 210 + extra
     late = await lab.upstream("late")
     await lab.register(group, late)
     await lab.healthy(group, late)
@@ -120,7 +122,7 @@ async def test_a_successor_in_the_midst_of_a_reload_takes_over_all_the_same(lab:
 async def test_a_port_that_is_taken_costs_only_its_listener(lab: Lab) -> None:
     one = await lab.upstream("one")
     lb, _ = await lab.serving(one)
-    port = lab.port + 1
+    port = quiet_port()
     with socket.create_server((lab.address(), port)):
         await lab.listener(lb, fixed(218), port=port)
         await until(lambda: lab.status(lb)[0] == "active_impaired")
@@ -169,7 +171,7 @@ async def test_a_rule_that_haproxy_refuses_costs_only_itself(lab: Lab) -> None:
 async def test_a_listener_that_cannot_be_served_says_so(lab: Lab) -> None:
     lb = await lab.load_balancer()
     await lab.listener(lb, fixed(200))
-    await lab.listener(lb, fixed(200), port=lab.port + 1, protocol="TLS")
+    await lab.listener(lb, fixed(200), port=quiet_port(), protocol="TLS")
     await until(lambda: lab.status(lb)[0] == "active_impaired")
     assert "TLS listeners are not served yet" in lab.status(lb)[1]
     assert (await lab.ask()).status == 200
@@ -188,8 +190,8 @@ async def test_a_deleted_listener_no_longer_listens(lab: Lab) -> None:
     assert (await lab.ask()).status == 200
 
 
-async def test_a_graceful_stop_ends_haproxy(tmp_path: Path, free_port: Callable[..., int]) -> None:
-    async with laboratory(tmp_path / "haproxy", free_port()) as lab:
+async def test_a_graceful_stop_ends_haproxy(tmp_path: Path) -> None:
+    async with laboratory(tmp_path / "haproxy") as lab:
         one = await lab.upstream("one")
         await lab.serving(one)
     assert lab.balancer.pid is None
@@ -197,15 +199,15 @@ async def test_a_graceful_stop_ends_haproxy(tmp_path: Path, free_port: Callable[
         await lab.ask()
 
 
-async def test_a_directory_with_a_long_name_will_do(tmp_path: Path, free_port: Callable[..., int]) -> None:
-    async with laboratory(tmp_path / ("long" * 30) / "haproxy", free_port()) as lab:
+async def test_a_directory_with_a_long_name_will_do(tmp_path: Path) -> None:
+    async with laboratory(tmp_path / ("long" * 30) / "haproxy") as lab:
         one = await lab.upstream("one")
         await lab.serving(one)
         assert (await lab.ask()).status == 200
 
 
-async def test_without_haproxy_everything_else_goes_on(tmp_path: Path, free_port: Callable[..., int]) -> None:
-    async with laboratory(tmp_path / "haproxy", free_port(), haproxy="no-such-haproxy") as lab:
+async def test_without_haproxy_everything_else_goes_on(tmp_path: Path) -> None:
+    async with laboratory(tmp_path / "haproxy", haproxy="no-such-haproxy") as lab:
         lb, group, one = await lab.load_balancer(), await lab.group(check=QUICK), await lab.upstream("one")
         await lab.register(group, one)
         await lab.listener(lb, forward(group))
@@ -227,11 +229,11 @@ async def test_a_reset_leaves_nothing_listening(lab: Lab) -> None:
     await lab.store.transact(lambda tx: tx.delete(LOAD_BALANCERS, lb.arn))
 
 
-async def test_a_program_that_ends_at_once_fails_load_balancers_with_a_reason(tmp_path: Path, free_port: Callable[..., int]) -> None:
+async def test_a_program_that_ends_at_once_fails_load_balancers_with_a_reason(tmp_path: Path) -> None:
     broken = tmp_path / "haproxy-broken"
     broken.write_text('#!/bin/sh\n[ "$1" = -c ] && exit 0\nexit 3\n')
     broken.chmod(0o755)
-    async with laboratory(tmp_path / "haproxy", free_port(), haproxy=str(broken)) as lab:
+    async with laboratory(tmp_path / "haproxy", haproxy=str(broken)) as lab:
         lb, group, one = await lab.load_balancer(), await lab.group(), await lab.upstream("one")
         await lab.register(group, one)
         await lab.listener(lb, forward(group))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
 
 from longshore.services.elbv2.model import TARGETS, HealthCheck
-from tests.balancer.lab import QUICK, Client, Lab, forward, laboratory, until
+from tests.balancer.lab import QUICK, Client, Lab, forward, laboratory, quiet_port, until
 
 pytestmark = pytest.mark.engine("haproxy")
 
@@ -18,8 +18,8 @@ SLOW = HealthCheck(interval_s=30, timeout_s=6)
 
 
 @pytest.fixture
-async def lab(tmp_path: Path, free_port: Callable[..., int]) -> AsyncIterator[Lab]:
-    async with laboratory(tmp_path / "haproxy", free_port()) as lab:
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    async with laboratory(tmp_path / "haproxy") as lab:
         yield lab
 
 
@@ -117,7 +117,7 @@ async def test_a_request_that_a_reload_left_behind_is_waited_for(lab: Lab) -> No
     held = [asyncio.create_task(lab.ask("/hold")) for _ in range(2)]
     await until(lambda: "/hold" in one.asked and "/hold" in two.asked)
     other = await lab.group("other")
-    await lab.listener(lb, forward(other), port=lab.port + 1)
+    await lab.listener(lb, forward(other), port=quiet_port())
     await lab.settled()
     assert len(await lab.workers()) == 2, "the worker before has requests to finish"
     await lab.deregister(group, one)

@@ -119,7 +119,7 @@ def _fixed_response(action: shapes.Action, bodies: Bodies) -> str:
     if config is None or not re.fullmatch(r"[2-5]\d\d", config.status_code):
         raise Unrenderable("a fixed response without a status")
     content = ""
-    if config.message_body:
+    if config.message_body and config.status_code != "204":  # which has none, whatever is given
         content = f" content-type {quoted(config.content_type or 'text/plain')} file {quoted(bodies.path(config.message_body))}"
     return f"http-request return status {config.status_code}{content} hdr Server awselb/2.0"
 
