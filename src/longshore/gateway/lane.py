@@ -143,7 +143,7 @@ class Lane(asyncio.Protocol):
         if not self._received:
             self._since = asyncio.get_running_loop().time()
         self._received = self._received + data if self._received else data
-        if self._busy:
+        if self._busy or self._paused:
             if len(self._received) > MOST_HEAD + MOST_FAST_BODY:
                 self._transport.pause_reading()
             return
@@ -155,6 +155,7 @@ class Lane(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._paused = False
         if not self._busy:
+            self._transport.resume_reading()
             self._advance()
 
     def _advance(self) -> None:
@@ -210,11 +211,16 @@ class Lane(asyncio.Protocol):
         general.data_received(received)
 
     def close_if_stale(self, now: float) -> None:
-        if not self._busy and now - self._since > (PARTIAL_S if self._received else IDLE_S):
+        if self._busy or now - self._since <= (PARTIAL_S if self._received else IDLE_S):
+            return
+        if self._transport.get_write_buffer_size():
+            self._transport.abort()  # its answers are not taken: closing would wait for that
+        else:
             self._transport.close()
 
     def close_if_idle(self) -> None:
-        if not self._busy:
+        """Leave alone what is being answered, and what a client has begun to send."""
+        if not self._busy and not self._received:
             self._transport.close()
 
     def abort(self) -> None:

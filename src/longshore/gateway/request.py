@@ -94,6 +94,8 @@ async def read_body(request: web.BaseRequest, most: int) -> bytes:
         raise RequestTooLarge(f"The request body of {length} bytes is larger than the {most} bytes accepted.")
     if not request.body_exists:
         return b""
+    if request.version >= (1, 1) and request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     if length is not None:
         return await request.content.read(-1)
     pieces, size = [], 0
