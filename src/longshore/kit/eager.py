@@ -18,13 +18,20 @@ T = TypeVar("T")
 class _Begun:
     """A coroutine that has already yielded `waits_for`: awaiting this goes on with it."""
 
-    __slots__ = ("_coroutine", "_waits_for")
+    __slots__ = ("_coroutine", "_waits_for", "taken_on")
 
     def __init__(self, coroutine: Coroutine[Any, Any, T], waits_for: Any) -> None:
         self._coroutine = coroutine
         self._waits_for = waits_for
+        #: somebody awaits it; a task that is cancelled before its first step never does
+        self.taken_on = False
+
+    def drop(self) -> None:
+        """End the coroutine where it stands."""
+        self._coroutine.close()
 
     def __await__(self) -> Generator[Any, Any, Any]:
+        self.taken_on = True
         waits_for = self._waits_for
         while True:
             thrown: BaseException | None = None
@@ -65,17 +72,21 @@ def run_eagerly(coroutine: Coroutine[Any, Any, T], done: Callable[[T | None, Bas
         except BaseException as error:  # noqa: BLE001 - told, as a task would
             done(None, error)
             return None
-        task = asyncio.get_running_loop().create_task(_go_on(_Begun(coroutine, waits_for), done))
-        task.add_done_callback(_consume)
+        begun = _Begun(coroutine, waits_for)
+        task = asyncio.get_running_loop().create_task(_go_on(begun, done))
+        task.add_done_callback(lambda finished: _end(finished, begun, done))
         return task
     task.add_done_callback(lambda finished: _tell(finished, done))
     return task
 
 
-def _consume(task: asyncio.Task[Any]) -> None:
-    """The error has been told already: asyncio need not complain that nobody looked at it."""
+def _end(task: asyncio.Task[Any], begun: _Begun, done: Callable[[Any, BaseException | None], None]) -> None:
+    """An error has been told already: asyncio need not complain that nobody looked at it."""
     if not task.cancelled():
         task.exception()
+    elif not begun.taken_on:
+        begun.drop()
+        done(None, asyncio.CancelledError())
 
 
 def _tell(task: asyncio.Task[T], done: Callable[[T | None, BaseException | None], None]) -> None:
