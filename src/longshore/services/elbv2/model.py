@@ -179,12 +179,10 @@ class TargetHealth(msgspec.Struct, frozen=True, gc=False):
     reason: str = "Elb.RegistrationInProgress"
     description: str = "Target registration is in progress"
     since: float = 0.0
-    #: the balancer has taken the target out of service and its connections are gone (or the delay is over)
-    drained: bool = False
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):
-    """One registration. Deregistering marks it; it disappears when the balancer has drained it."""
+    """One registration. Deregistering marks it; the balancer deletes it when its connections are gone or the delay is over."""
 
     target_group_arn: str
     id: str  # i-… or an IP address
