@@ -219,8 +219,7 @@ class Lane(asyncio.Protocol):
             self._transport.close()
 
     def close_if_idle(self) -> None:
-        """Leave alone what is being answered, and what a client has begun to send."""
-        if not self._busy and not self._received:
+        if not self._busy:
             self._transport.close()
 
     def abort(self) -> None:
