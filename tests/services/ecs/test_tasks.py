@@ -285,6 +285,8 @@ async def test_a_task_runs_when_its_agent_says_so_and_never_goes_back(ecs: Ecs) 
     shown = (await ecs("DescribeTasks", tasks=[arn]))["tasks"][0]
     assert (shown["lastStatus"], shown["connectivity"]) == ("RUNNING", "CONNECTED")
     assert shown["containers"][0]["networkBindings"] == [binding]
+    await ecs.connect(shown["containerInstanceArn"], connected=False)
+    assert (await ecs("DescribeTasks", tasks=[arn]))["tasks"][0]["connectivity"] == "DISCONNECTED"
     assert shown["pullStartedAt"].timestamp() == 1.0
     await ecs.report(arn, "PENDING")
     assert (await ecs("DescribeTasks", tasks=[arn]))["tasks"][0]["lastStatus"] == "RUNNING"

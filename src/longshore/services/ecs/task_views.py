@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from longshore.aws.shapes import ecs as shapes
 from longshore.services.ecs.lookup import definition_of_arn
-from longshore.services.ecs.model import Container, NetworkBinding, Task, TaskDefinition
+from longshore.services.ecs.model import CONTAINER_INSTANCES, Container, NetworkBinding, Task, TaskDefinition
 from longshore.services.ecs.overrides import effective
 from longshore.services.ecs.tagging import tags_view
 from longshore.store.base import Reader
@@ -21,7 +21,7 @@ def task_view(reader: Reader, task: Task, *, with_tags: bool, definition: TaskDe
         attributes=(),
         availability_zone=task.availability_zone or None,
         cluster_arn=task.cluster_arn,
-        connectivity="CONNECTED" if status.connectivity_at is not None else None,
+        connectivity=_connectivity(reader, task),
         connectivity_at=status.connectivity_at,
         container_instance_arn=task.container_instance_arn or None,
         containers=tuple(_container(task, container, by_name.get(container.name)) for container in status.containers),
@@ -50,6 +50,14 @@ def task_view(reader: Reader, task: Task, *, with_tags: bool, definition: TaskDe
         task_definition_arn=spec.task_definition_arn,
         version=status.version,
     )
+
+
+def _connectivity(reader: Reader, task: Task) -> str | None:
+    """That of the agent which watches the task."""
+    if task.status.connectivity_at is None:
+        return None
+    instance = reader.get(CONTAINER_INSTANCES, task.container_instance_arn)
+    return "CONNECTED" if instance is not None and instance.agent_connected else "DISCONNECTED"
 
 
 def _overrides(task: Task) -> shapes.TaskOverride:
