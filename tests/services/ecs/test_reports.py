@@ -89,3 +89,19 @@ def test_a_published_range_of_ports_is_shown_as_it_was_reported() -> None:
     binding = shapes.NetworkBinding(bind_ip="127.0.1.1", container_port_range="8000-8010", host_port_range="32800-32810", protocol="tcp")
     later = apply_report(task(), report("RUNNING", change(status="RUNNING", network_bindings=(binding,))), 1.0, ESSENTIAL)
     assert _binding(later.status.containers[0].network_bindings[0]) == binding
+
+
+def test_times_and_ports_that_cannot_be_are_left_out_and_the_rest_of_the_report_counts() -> None:
+    bindings = tuple(shapes.NetworkBinding(container_port=80, host_port=port) for port in (-1, 65_536, 16_519_497, 32_768))
+    for moment in (-1.0, 9_007_199_254_740_992.0, 1e300):
+        told = shapes.SubmitTaskStateChangeRequest(
+            status="STOPPED",
+            containers=(change("app", status="RUNNING", network_bindings=bindings),),
+            pull_started_at=moment,
+            pull_stopped_at=moment,
+            execution_stopped_at=moment,
+        )
+        after = apply_report(task(), told, 5.0, ESSENTIAL)
+        assert after.is_stopped
+        assert (after.status.pull_started_at, after.status.pull_stopped_at, after.status.execution_stopped_at) == (None, None, 5.0)
+        assert [binding.host_port for binding in after.status.containers[0].network_bindings] == [32_768]

@@ -16,6 +16,9 @@ from longshore.services.ecs.model import Container, NetworkBinding, Task, TaskSt
 _CONTAINER_ORDER = {"PENDING": 0, "RUNNING": 1, "STOPPED": 2}
 #: the longest reason kept of a container or task
 MOST_REASON = 1024
+MOST_PORT = 65_535
+#: the end of the year 9999
+_LAST_MOMENT = 253_402_300_799
 ESSENTIAL_EXITED = "Essential container in task exited"
 
 
@@ -28,9 +31,9 @@ def apply_report(task: Task, report: shapes.SubmitTaskStateChangeRequest, now: f
     status = replace(
         before,
         containers=containers,
-        pull_started_at=before.pull_started_at or report.pull_started_at,
-        pull_stopped_at=before.pull_stopped_at or report.pull_stopped_at,
-        execution_stopped_at=before.execution_stopped_at or report.execution_stopped_at,
+        pull_started_at=before.pull_started_at or _moment(report.pull_started_at),
+        pull_stopped_at=before.pull_stopped_at or _moment(report.pull_stopped_at),
+        execution_stopped_at=before.execution_stopped_at or _moment(report.execution_stopped_at),
     )
     if report.status == "RUNNING":
         status = _running(status, now)
@@ -41,6 +44,11 @@ def apply_report(task: Task, report: shapes.SubmitTaskStateChangeRequest, now: f
     if status == before:
         return task
     return replace(task, status=replace(status, version=before.version + 1))
+
+
+def _moment(given: float | None) -> float | None:
+    """A time as an agent tells it; one that no calendar has is none, and no reason to lose the report."""
+    return given if given is not None and 0 <= given <= _LAST_MOMENT else None
 
 
 def apply_container_report(task: Task, report: shapes.ContainerStateChange) -> Task:
@@ -76,6 +84,8 @@ def _merged(container: Container, change: shapes.ContainerStateChange) -> Contai
             host_port_range=binding.host_port_range or "",
         )
         for binding in change.network_bindings or ()
+        # load balancers are told of these ports: what is none must not get there
+        if 0 <= (binding.container_port or 0) <= MOST_PORT and 0 <= (binding.host_port or 0) <= MOST_PORT
     )
     return replace(
         container,
