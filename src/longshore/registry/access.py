@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode
-from binascii import Error as Base64Error
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -57,7 +56,7 @@ class Access:
             raise Unauthorized(headers=challenge)
         try:
             user, _, password = b64decode(encoded.strip(), validate=True).decode().partition(":")
-        except (Base64Error, UnicodeDecodeError):
+        except ValueError:  # what is not base 64, not ASCII before, or not UTF-8 after
             raise Unauthorized("the Authorization header cannot be read", headers=challenge) from None
         if user != USER_NAME:
             raise Unauthorized(f"the user name must be {USER_NAME}, the password one of `aws ecr get-login-password`", headers=challenge)

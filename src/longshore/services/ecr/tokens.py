@@ -65,7 +65,10 @@ def principal_of(secret: bytes, password: str, now: float) -> Principal:
     seal, sealed = raw[:_SEAL_BYTES], raw[_SEAL_BYTES:]
     if not hmac.compare_digest(seal, _seal(secret, sealed)):
         raise TokenInvalid
-    claims = _decode(sealed)
+    try:
+        claims = _decode(sealed)
+    except msgspec.MsgspecError:  # sealed here, but in the way of another version
+        raise TokenInvalid from None
     if now >= claims.expires_at:
         raise TokenExpired
     return Principal(claims.account_id, claims.arn, claims.user_id, claims.access_key_id)
