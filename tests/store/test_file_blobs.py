@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -47,27 +48,33 @@ async def test_an_upload_survives_a_restart(tmp_path: Path) -> None:
     await after.close()
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Iterator[int]:
-    """Let no file of this process grow beyond so many bytes: the nearest thing to a full disk that needs no rights."""
+    """Let no file of this process grow beyond so many bytes: the nearest thing to a full disk that needs no rights.
+
+    Only inside the test: what the test runner prints may go to a file, too.
+    """
     before, limits = signal.signal(signal.SIGXFSZ, signal.SIG_IGN), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-    yield 4096
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, before)
+    try:
+        yield 4096
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
 
 
-async def test_a_full_disk_is_named_and_leaves_the_upload_as_it_was(tmp_path: Path, small_files: int) -> None:
-    blobs = await FileBlobStore.open(tmp_path)
-    upload = await blobs.begin()
-    await upload.write(b"a" * 4000)
-    with pytest.raises(BlobStoreFull):
-        await upload.write(b"b" * 4000)
-    assert upload.offset == 4000 == (tmp_path / "uploads" / upload.upload_id).stat().st_size
-    await upload.write(b"c" * 96)
-    assert await upload.commit(digest_of(b"a" * 4000 + b"c" * 96)) == small_files
-    with pytest.raises(BlobStoreFull) as full:
-        await blobs.put(b"d" * 5000, digest_of(b"d" * 5000))
-    assert full.value.errno in (errno.ENOSPC, errno.EFBIG)
-    assert os.listdir(tmp_path / "uploads") == []
-    await blobs.close()
+async def test_a_full_disk_is_named_and_leaves_the_upload_as_it_was(tmp_path: Path) -> None:
+    with small_files() as most:
+        blobs = await FileBlobStore.open(tmp_path)
+        upload = await blobs.begin()
+        await upload.write(b"a" * 4000)
+        with pytest.raises(BlobStoreFull):
+            await upload.write(b"b" * 4000)
+        assert upload.offset == 4000 == (tmp_path / "uploads" / upload.upload_id).stat().st_size
+        await upload.write(b"c" * 96)
+        assert await upload.commit(digest_of(b"a" * 4000 + b"c" * 96)) == most
+        with pytest.raises(BlobStoreFull) as full:
+            await blobs.put(b"d" * 5000, digest_of(b"d" * 5000))
+        assert full.value.errno in (errno.ENOSPC, errno.EFBIG)
+        assert os.listdir(tmp_path / "uploads") == []
+        await blobs.close()
