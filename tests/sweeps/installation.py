@@ -198,6 +198,10 @@ class Installation:
     def _host(self) -> str:
         return self._url.removeprefix("http://").rstrip("/") or "127.0.0.1:4566"
 
+    @property
+    def port(self) -> int:
+        return int(self._host.rpartition(":")[2])
+
     def signed(self, api: str, body: bytes, headers: Mapping[str, str], keys: Keys, region: str) -> dict[str, str]:
         """The headers that sign such a request."""
         return sign(

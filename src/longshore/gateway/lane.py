@@ -173,14 +173,16 @@ class Lane(asyncio.Protocol):
             try:
                 found = read_request(self._received, self._remote)
             except NotPlain:
-                self._hand_over()
-                return
+                break
             if found is None:
                 return
             request, length = found
             self._received = self._received[length:]
             self._busy = True
             run_eagerly(self._lanes.operate(request), self._answered)
+        else:
+            return
+        self._hand_over()
 
     def _answered(self, reply: Reply | None, error: BaseException | None) -> None:
         self._busy = False
