@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from longshore import __version__
 from longshore.balancer.controller import Balancer
@@ -214,6 +215,7 @@ class Server:
     async def _listen(self, gateway: Gateway) -> None:
         config = self._config
         begun = Begun(gateway.handle)
+        logging.getLogger("aiohttp.server").addFilter(_is_worth_a_traceback)
         general = web.Server(begun, access_log=None, max_line_size=16_384, max_field_size=16_384, auto_decompress=False)
         lanes = Lanes(gateway.answer, general)
         loop = asyncio.get_running_loop()
@@ -294,6 +296,11 @@ def _cannot_listen(config: ServerConfig, problem: OSError) -> CannotStart:
     if problem.errno in (errno.EACCES, errno.EPERM):
         return CannotStart(f"this user may not listen on {where}", "choose a --port above 1023, or run as root")
     return CannotStart(f"cannot listen on {where}: {problem.strerror}", "choose another --port or --host")
+
+
+def _is_worth_a_traceback(record: logging.LogRecord) -> bool:
+    """Not for requests that no HTTP client sends: they are answered with 400, and anybody can send thousands of them."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def _signing_secret(path: Path) -> bytes:

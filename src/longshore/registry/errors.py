@@ -178,8 +178,9 @@ _TOLD: Mapping[type[AwsError], type[RegistryError]] = {
 
 
 def told(error: AwsError) -> RegistryError:
-    """ECR's error as the registry tells it."""
-    return _TOLD.get(type(error), RegistryError)(error.message)
+    """ECR's error as the registry tells it. What is the client's doing stays so, also where the specification has no code for it."""
+    other = ManifestInvalid if error.status < 500 else RegistryError
+    return _TOLD.get(type(error), other)(error.message)
 
 
 class _Entry(msgspec.Struct, frozen=True):
