@@ -26,9 +26,9 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from bench.installation import ECS_TARGET, REGION, Running, free_port, signature, simulated, wait_until
 from bench.moto import NAME as PEER
 from bench.moto import moto
-from bench.platform import ECS_TARGET, REGION, Running, free_port, signature, simulated, wait_until
 from bench.report import Figure, Target, p50
 from longshore.config import Credentials
 

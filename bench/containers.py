@@ -9,7 +9,7 @@ from typing import Any
 
 import boto3
 
-from bench.platform import REGION, Running, scratch_environment
+from bench.installation import REGION, Running, scratch_environment
 from tests import engines
 
 #: listens to the stop signal, so that taking down is quick

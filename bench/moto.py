@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from bench.platform import free_port, scratch_environment
+from bench.installation import free_port, scratch_environment
 
 NAME = f"moto_server {version('moto')}"
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.containers import COMMAND, definition, docker, push_image
-from bench.platform import Client, detached, wait_until
+from bench.installation import Client, detached, wait_until
 from bench.report import Figure, Target, p50
 
 PEER = "docker run --restart always"

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from bench.containers import COMMAND, definition, docker, push_image
-from bench.platform import Client, Running, detached, wait_until
+from bench.installation import Client, Running, detached, wait_until
 from bench.report import Figure, Target, p50
 
 PEER = "docker run -d"

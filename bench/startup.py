@@ -12,9 +12,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench.installation import LONGSHORE, free_port, memory_mb, scratch_environment, wait_until
 from bench.moto import NAME as PEER
 from bench.moto import moto
-from bench.platform import LONGSHORE, free_port, memory_mb, scratch_environment, wait_until
 from bench.report import Figure, Target, p50
 from longshore.config import DataDirectory
 
