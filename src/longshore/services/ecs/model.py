@@ -446,8 +446,6 @@ class Deployment(msgspec.Struct, frozen=True, gc=False):
     status: str = "PRIMARY"  # PRIMARY | ACTIVE | INACTIVE
     rollout_state: str = "IN_PROGRESS"  # IN_PROGRESS | COMPLETED | FAILED
     rollout_state_reason: str = ""
-    #: tasks that failed to start or to become healthy, counted by the controller
-    failed_tasks: int = 0
 
 
 DEPLOYMENTS: Kind[Deployment] = Kind(
