@@ -44,7 +44,7 @@ from longshore.registry.registry import Registry
 from longshore.services.call import Site
 from longshore.services.ec2 import model as ec2_model
 from longshore.services.ec2.defaults import ensure_default_network
-from longshore.services.ecr import model as ecr_model
+from longshore.services.ecr import kinds as ecr_kinds
 from longshore.services.ecs import model as ecs_model
 from longshore.services.elbv2 import model as elbv2_model
 from longshore.services.iam import model as iam_model
@@ -55,7 +55,7 @@ from longshore.store.sqlite import open_store
 
 log = logging.getLogger("longshore.server")
 
-KINDS = (*ecs_model.KINDS, *ecr_model.KINDS, *elbv2_model.KINDS, *ec2_model.KINDS, *iam_model.KINDS)
+KINDS = (*ecs_model.KINDS, *ecr_kinds.KINDS, *elbv2_model.KINDS, *ec2_model.KINDS, *iam_model.KINDS)
 #: seconds after RUNNING at which a task without any health check counts as healthy: as in ECS, and in --dev mode
 WARM_UP_S = 40.0
 DEV_WARM_UP_S = 2.0

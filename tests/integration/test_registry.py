@@ -16,7 +16,8 @@ from aiohttp import web
 from longshore.kit.clock import SystemClock
 from longshore.registry.registry import Registry
 from longshore.services.call import Principal, Site
-from longshore.services.ecr.model import IMAGES, KINDS, REPOSITORIES, REPOSITORY_BLOBS, Repository
+from longshore.services.ecr.kinds import KINDS
+from longshore.services.ecr.model import IMAGES, REPOSITORIES, REPOSITORY_BLOBS, Repository
 from longshore.services.ecr.names import RepositoryId
 from longshore.services.ecr.tokens import GOOD_FOR_S, password
 from longshore.store.base import Store

@@ -15,7 +15,8 @@ from yarl import URL
 from longshore.kit.clock import SteppedClock
 from longshore.registry.registry import Registry
 from longshore.services.call import Principal, Site
-from longshore.services.ecr.model import KINDS, REPOSITORIES, Repository
+from longshore.services.ecr.kinds import KINDS
+from longshore.services.ecr.model import REPOSITORIES, Repository
 from longshore.services.ecr.names import RepositoryId
 from longshore.services.ecr.tokens import GOOD_FOR_S, password
 from longshore.store.base import Store

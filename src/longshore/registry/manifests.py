@@ -100,11 +100,12 @@ class Manifests:
         """A tag alone, or a digest with all its tags. (BatchDeleteImage takes the image along with its last tag; this does not.)"""
         self._access.require(visit, "BatchDeleteImage")
         repository = find_repository(self._store, visit.repository)
+        now = self._clock.now()
 
         def delete(tx: Tx) -> None:
             image = find_image(tx, repository.key, *_identified(visit.reference))
             if is_digest(visit.reference):
-                delete_image(tx, image)
+                delete_image(tx, image, now)
             else:
                 tx.delete(IMAGE_TAGS, tag_key(repository.key, visit.reference))
 

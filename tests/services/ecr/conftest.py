@@ -20,7 +20,7 @@ from longshore.services.call import Call, Principal, Site
 from longshore.services.ecr import operations
 from longshore.services.ecr.api import api
 from longshore.services.ecr.images import record_blob
-from longshore.services.ecr.model import KINDS
+from longshore.services.ecr.kinds import KINDS
 from longshore.services.ecr.names import RepositoryId, digest_of
 from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore

@@ -11,7 +11,22 @@ from msgspec import Meta, Struct
 
 from longshore.aws.protocol.model import ErrorShape, Model, OperationShape
 
+AccountSettingName = Annotated[str, Meta(min_length=1, max_length=64)]
+ArtifactStatusFilter = Literal["ACTIVE", "ARCHIVED", "ACTIVATING", "ANY"]
+ArtifactType = Annotated[str, Meta(min_length=1, max_length=255)]
+BatchedOperationLayerDigest = Annotated[str, Meta(max_length=1000)]
+CredentialArn = Annotated[
+    str,
+    Meta(
+        min_length=50,
+        max_length=612,
+        pattern="(?a:\\A(?:^arn:aws(-\\w+)*:secretsmanager:[a-zA-Z0-9-:]+:secret:ecr\\-pullthroughcache\\/[a-zA-Z0-9\\/_+=.@-]+$)\\Z)",
+        extra={"pattern": "^arn:aws(-\\w+)*:secretsmanager:[a-zA-Z0-9-:]+:secret:ecr\\-pullthroughcache\\/[a-zA-Z0-9\\/_+=.@-]+$"},
+    ),
+]
+CustomRoleArn = Annotated[str, Meta(max_length=2048)]
 EncryptionType = Literal["AES256", "KMS", "KMS_DSSE"]
+FiftyMaxResults = Annotated[int, Meta(ge=1, le=50)]
 ImageManifest = Annotated[str, Meta(min_length=1, max_length=4194304)]
 ImageStatusFilter = Literal["ACTIVE", "ARCHIVED", "ACTIVATING", "ANY"]
 ImageTag = Annotated[str, Meta(min_length=1, max_length=300)]
@@ -22,8 +37,71 @@ ImageTagMutabilityExclusionFilterValue = Annotated[
     Meta(min_length=1, max_length=128, pattern="(?a:\\A(?:^[0-9a-zA-Z._*-]{1,128}$)\\Z)", extra={"pattern": "^[0-9a-zA-Z._*-]{1,128}$"}),
 ]
 KmsKey = Annotated[str, Meta(min_length=1, max_length=2048)]
+KmsKeyForRepositoryCreationTemplate = Annotated[
+    str,
+    Meta(
+        max_length=2048,
+        pattern="(?a:\\A(?:^$|arn:aws[a-z0-9-]*:kms:[a-z0-9-]+:[0-9]{12}:key\\/[a-z0-9-]+)\\Z)",
+        extra={"pattern": "^$|arn:aws[a-z0-9-]*:kms:[a-z0-9-]+:[0-9]{12}:key\\/[a-z0-9-]+"},
+    ),
+]
+LayerDigest = Annotated[
+    str, Meta(pattern="(?a:\\A(?:[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+)\\Z)", extra={"pattern": "[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+"})
+]
+LayerPartBlob = Annotated[bytes, Meta(max_length=20971520)]
+LifecyclePolicyText = Annotated[str, Meta(min_length=100, max_length=30720)]
+LifecyclePolicyTextForRepositoryCreationTemplate = Annotated[str, Meta(max_length=30720)]
+LifecyclePreviewMaxResults = Annotated[int, Meta(ge=1, le=100)]
 MaxResults = Annotated[int, Meta(ge=1, le=1000)]
+PartSize = Annotated[int, Meta(ge=0, le=9223372036854775807)]
+Prefix = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=256,
+        pattern="(?a:\\A(?:^([a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(\\/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*\\/?|ROOT)$)\\Z)",
+        extra={"pattern": "^([a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(\\/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*\\/?|ROOT)$"},
+    ),
+]
+PrincipalArn = Annotated[
+    str,
+    Meta(
+        max_length=200,
+        pattern="(?a:\\A(?:^arn:aws(-[a-z]+)*:iam::[0-9]{12}:(role|user)/[\\w+=,.@-]+(/[\\w+=,.@-]+)*$)\\Z)",
+        extra={"pattern": "^arn:aws(-[a-z]+)*:iam::[0-9]{12}:(role|user)/[\\w+=,.@-]+(/[\\w+=,.@-]+)*$"},
+    ),
+]
+PullThroughCacheRuleRepositoryPrefix = Annotated[
+    str,
+    Meta(
+        min_length=2,
+        max_length=30,
+        pattern="(?a:\\A(?:^([a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(\\/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*\\/?|ROOT)$)\\Z)",
+        extra={"pattern": "^([a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(\\/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*\\/?|ROOT)$"},
+    ),
+]
+RCTAppliedFor = Literal["REPLICATION", "PULL_THROUGH_CACHE", "CREATE_ON_PUSH"]
+Region = Annotated[str, Meta(min_length=2, max_length=25, pattern="(?a:\\A(?:[0-9a-z-]{2,25})\\Z)", extra={"pattern": "[0-9a-z-]{2,25}"})]
 RegistryId = Annotated[str, Meta(pattern="(?a:\\A(?:[0-9]{12})\\Z)", extra={"pattern": "[0-9]{12}"})]
+RegistryPolicyText = Annotated[str, Meta(max_length=10240)]
+ReplicationBackfillId = Annotated[
+    str,
+    Meta(
+        pattern="(?a:\\A(?:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})\\Z)",
+        extra={"pattern": "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"},
+    ),
+]
+ReplicationBackfillResultStatus = Literal["COMPLETE", "FAILED"]
+RepositoryFilterType = Literal["PREFIX_MATCH"]
+RepositoryFilterValue = Annotated[
+    str,
+    Meta(
+        min_length=2,
+        max_length=256,
+        pattern="(?a:\\A(?:^(?:[a-z0-9]+(?:[._-][a-z0-9]*)*/)*[a-z0-9]*(?:[._-][a-z0-9]*)*$)\\Z)",
+        extra={"pattern": "^(?:[a-z0-9]+(?:[._-][a-z0-9]*)*/)*[a-z0-9]*(?:[._-][a-z0-9]*)*$"},
+    ),
+]
 RepositoryName = Annotated[
     str,
     Meta(
@@ -33,7 +111,45 @@ RepositoryName = Annotated[
         extra={"pattern": "[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*(\\/[a-z0-9]+((\\.|_|__|-+)[a-z0-9]+)*)*"},
     ),
 ]
+RepositoryPolicyText = Annotated[str, Meta(max_length=10240)]
+RepositoryTemplateDescription = Annotated[str, Meta(max_length=256)]
+ScanFrequency = Literal["SCAN_ON_PUSH", "CONTINUOUS_SCAN", "MANUAL"]
+ScanType = Literal["BASIC", "ENHANCED"]
+ScanningRepositoryFilterType = Literal["WILDCARD"]
+ScanningRepositoryFilterValue = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=255,
+        pattern="(?a:\\A(?:^[a-z0-9*](?:[._\\-/a-z0-9*]?[a-z0-9*]+)*$)\\Z)",
+        extra={"pattern": "^[a-z0-9*](?:[._\\-/a-z0-9*]?[a-z0-9*]+)*$"},
+    ),
+]
 TagStatus = Literal["TAGGED", "UNTAGGED", "ANY"]
+TargetStorageClass = Literal["STANDARD", "ARCHIVE"]
+UploadId = Annotated[
+    str,
+    Meta(
+        pattern="(?a:\\A(?:[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12})\\Z)",
+        extra={"pattern": "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"},
+    ),
+]
+UpstreamRegistry = Literal[
+    "ecr",
+    "ecr-public",
+    "quay",
+    "k8s",
+    "docker-hub",
+    "github-container-registry",
+    "azure-container-registry",
+    "gitlab-container-registry",
+    "chainguard",
+]
+
+
+class Attribute(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    key: str | None = None
+    value: str | None = None
 
 
 class AuthorizationData(
@@ -47,6 +163,51 @@ class AuthorizationData(
     authorization_token: str | None = None
     expires_at: float | None = None
     proxy_endpoint: str | None = None
+
+
+class AwsEcrContainerImageDetails(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "image_hash": "imageHash",
+        "image_tags": "imageTags",
+        "pushed_at": "pushedAt",
+        "last_in_use_at": "lastInUseAt",
+        "in_use_count": "inUseCount",
+        "repository_name": "repositoryName",
+    },
+):
+    architecture: str | None = None
+    author: str | None = None
+    image_hash: str | None = None
+    image_tags: tuple[str, ...] | None = None
+    platform: str | None = None
+    pushed_at: float | None = None
+    last_in_use_at: float | None = None
+    in_use_count: int | None = None
+    registry: str | None = None
+    repository_name: str | None = None
+
+
+class BatchCheckLayerAvailabilityRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_name": "repositoryName", "layer_digests": "layerDigests"},
+):
+    registry_id: RegistryId | None = None
+    repository_name: RepositoryName
+    layer_digests: Annotated[tuple[BatchedOperationLayerDigest, ...], Meta(min_length=1, max_length=100)]
+
+
+class BatchCheckLayerAvailabilityResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    layers: tuple[Layer, ...] | None = None
+    failures: tuple[LayerFailure, ...] | None = None
 
 
 class BatchDeleteImageRequest(
@@ -91,6 +252,142 @@ class BatchGetImageResponse(Struct, frozen=True, kw_only=True, omit_defaults=Tru
     failures: tuple[ImageFailure, ...] | None = None
 
 
+class BatchGetRepositoryScanningConfigurationRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"repository_names": "repositoryNames"}
+):
+    repository_names: Annotated[tuple[RepositoryName, ...], Meta(min_length=1, max_length=25)]
+
+
+class BatchGetRepositoryScanningConfigurationResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"scanning_configurations": "scanningConfigurations"}
+):
+    scanning_configurations: tuple[RepositoryScanningConfiguration, ...] | None = None
+    failures: tuple[RepositoryScanningConfigurationFailure, ...] | None = None
+
+
+class CompleteLayerUploadRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_name": "repositoryName", "upload_id": "uploadId", "layer_digests": "layerDigests"},
+):
+    registry_id: RegistryId | None = None
+    repository_name: RepositoryName
+    upload_id: UploadId
+    layer_digests: Annotated[tuple[LayerDigest, ...], Meta(min_length=1, max_length=100)]
+
+
+class CompleteLayerUploadResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_name": "repositoryName", "upload_id": "uploadId", "layer_digest": "layerDigest"},
+):
+    registry_id: str | None = None
+    repository_name: str | None = None
+    upload_id: str | None = None
+    layer_digest: str | None = None
+
+
+class CreatePullThroughCacheRuleRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "ecr_repository_prefix": "ecrRepositoryPrefix",
+        "upstream_registry_url": "upstreamRegistryUrl",
+        "registry_id": "registryId",
+        "upstream_registry": "upstreamRegistry",
+        "credential_arn": "credentialArn",
+        "custom_role_arn": "customRoleArn",
+        "upstream_repository_prefix": "upstreamRepositoryPrefix",
+    },
+):
+    ecr_repository_prefix: PullThroughCacheRuleRepositoryPrefix
+    upstream_registry_url: str
+    registry_id: RegistryId | None = None
+    upstream_registry: UpstreamRegistry | None = None
+    credential_arn: CredentialArn | None = None
+    custom_role_arn: CustomRoleArn | None = None
+    upstream_repository_prefix: PullThroughCacheRuleRepositoryPrefix | None = None
+
+
+class CreatePullThroughCacheRuleResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "ecr_repository_prefix": "ecrRepositoryPrefix",
+        "upstream_registry_url": "upstreamRegistryUrl",
+        "created_at": "createdAt",
+        "registry_id": "registryId",
+        "upstream_registry": "upstreamRegistry",
+        "credential_arn": "credentialArn",
+        "custom_role_arn": "customRoleArn",
+        "upstream_repository_prefix": "upstreamRepositoryPrefix",
+    },
+):
+    ecr_repository_prefix: str | None = None
+    upstream_registry_url: str | None = None
+    created_at: float | None = None
+    registry_id: str | None = None
+    upstream_registry: str | None = None
+    credential_arn: str | None = None
+    custom_role_arn: str | None = None
+    upstream_repository_prefix: str | None = None
+
+
+class CreateRepositoryCreationTemplateRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "encryption_configuration": "encryptionConfiguration",
+        "resource_tags": "resourceTags",
+        "image_tag_mutability": "imageTagMutability",
+        "image_tag_mutability_exclusion_filters": "imageTagMutabilityExclusionFilters",
+        "repository_policy": "repositoryPolicy",
+        "lifecycle_policy": "lifecyclePolicy",
+        "applied_for": "appliedFor",
+        "custom_role_arn": "customRoleArn",
+    },
+):
+    prefix: Prefix
+    description: RepositoryTemplateDescription | None = None
+    encryption_configuration: EncryptionConfigurationForRepositoryCreationTemplate | None = None
+    resource_tags: tuple[Tag, ...] | None = None
+    image_tag_mutability: ImageTagMutability | None = None
+    image_tag_mutability_exclusion_filters: (
+        Annotated[tuple[ImageTagMutabilityExclusionFilter, ...], Meta(min_length=1, max_length=5)] | None
+    ) = None
+    repository_policy: RepositoryPolicyText | None = None
+    lifecycle_policy: LifecyclePolicyTextForRepositoryCreationTemplate | None = None
+    applied_for: tuple[RCTAppliedFor, ...]
+    custom_role_arn: CustomRoleArn | None = None
+
+
+class CreateRepositoryCreationTemplateResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_creation_template": "repositoryCreationTemplate"},
+):
+    registry_id: str | None = None
+    repository_creation_template: RepositoryCreationTemplate | None = None
+
+
 class CreateRepositoryRequest(
     Struct,
     frozen=True,
@@ -121,6 +418,159 @@ class CreateRepositoryResponse(Struct, frozen=True, kw_only=True, omit_defaults=
     repository: Repository | None = None
 
 
+class CvssScore(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"base_score": "baseScore", "scoring_vector": "scoringVector"}
+):
+    base_score: float | None = None
+    scoring_vector: str | None = None
+    source: str | None = None
+    version: str | None = None
+
+
+class CvssScoreAdjustment(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    metric: str | None = None
+    reason: str | None = None
+
+
+class CvssScoreDetails(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"score_source": "scoreSource", "scoring_vector": "scoringVector"},
+):
+    adjustments: tuple[CvssScoreAdjustment, ...] | None = None
+    score: float | None = None
+    score_source: str | None = None
+    scoring_vector: str | None = None
+    version: str | None = None
+
+
+class DeleteLifecyclePolicyRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_name": "repositoryName"},
+):
+    registry_id: RegistryId | None = None
+    repository_name: RepositoryName
+
+
+class DeleteLifecyclePolicyResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "registry_id": "registryId",
+        "repository_name": "repositoryName",
+        "lifecycle_policy_text": "lifecyclePolicyText",
+        "last_evaluated_at": "lastEvaluatedAt",
+    },
+):
+    registry_id: str | None = None
+    repository_name: str | None = None
+    lifecycle_policy_text: str | None = None
+    last_evaluated_at: float | None = None
+
+
+class DeletePullThroughCacheRuleRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"ecr_repository_prefix": "ecrRepositoryPrefix", "registry_id": "registryId"},
+):
+    ecr_repository_prefix: PullThroughCacheRuleRepositoryPrefix
+    registry_id: RegistryId | None = None
+
+
+class DeletePullThroughCacheRuleResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "ecr_repository_prefix": "ecrRepositoryPrefix",
+        "upstream_registry_url": "upstreamRegistryUrl",
+        "created_at": "createdAt",
+        "registry_id": "registryId",
+        "credential_arn": "credentialArn",
+        "custom_role_arn": "customRoleArn",
+        "upstream_repository_prefix": "upstreamRepositoryPrefix",
+    },
+):
+    ecr_repository_prefix: str | None = None
+    upstream_registry_url: str | None = None
+    created_at: float | None = None
+    registry_id: str | None = None
+    credential_arn: str | None = None
+    custom_role_arn: str | None = None
+    upstream_repository_prefix: str | None = None
+
+
+class DeleteRegistryPolicyRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    pass
+
+
+class DeleteRegistryPolicyResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"registry_id": "registryId", "policy_text": "policyText"}
+):
+    registry_id: str | None = None
+    policy_text: str | None = None
+
+
+class DeleteReplication(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    enabled: bool
+
+
+class DeleteRepositoryCreationTemplateRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    prefix: Prefix
+
+
+class DeleteRepositoryCreationTemplateResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_creation_template": "repositoryCreationTemplate"},
+):
+    registry_id: str | None = None
+    repository_creation_template: RepositoryCreationTemplate | None = None
+
+
+class DeleteRepositoryPolicyRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_name": "repositoryName"},
+):
+    registry_id: RegistryId | None = None
+    repository_name: RepositoryName
+
+
+class DeleteRepositoryPolicyResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_name": "repositoryName", "policy_text": "policyText"},
+):
+    registry_id: str | None = None
+    repository_name: str | None = None
+    policy_text: str | None = None
+
+
 class DeleteRepositoryRequest(
     Struct,
     frozen=True,
@@ -136,6 +586,88 @@ class DeleteRepositoryRequest(
 
 class DeleteRepositoryResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     repository: Repository | None = None
+
+
+class DeregisterPullTimeUpdateExclusionRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"principal_arn": "principalArn"}
+):
+    principal_arn: PrincipalArn
+
+
+class DeregisterPullTimeUpdateExclusionResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"principal_arn": "principalArn"}
+):
+    principal_arn: str | None = None
+
+
+class DescribeImageReplicationStatusRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"repository_name": "repositoryName", "image_id": "imageId", "registry_id": "registryId"},
+):
+    repository_name: RepositoryName
+    image_id: ImageIdentifier
+    registry_id: RegistryId | None = None
+
+
+class DescribeImageReplicationStatusResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"repository_name": "repositoryName", "image_id": "imageId", "replication_statuses": "replicationStatuses"},
+):
+    repository_name: str | None = None
+    image_id: ImageIdentifier | None = None
+    replication_statuses: tuple[ImageReplicationStatus, ...] | None = None
+
+
+class DescribeImageScanFindingsRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "registry_id": "registryId",
+        "repository_name": "repositoryName",
+        "image_id": "imageId",
+        "next_token": "nextToken",
+        "max_results": "maxResults",
+    },
+):
+    registry_id: RegistryId | None = None
+    repository_name: RepositoryName
+    image_id: ImageIdentifier
+    next_token: str | None = None
+    max_results: MaxResults | None = None
+
+
+class DescribeImageScanFindingsResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "registry_id": "registryId",
+        "repository_name": "repositoryName",
+        "image_id": "imageId",
+        "image_scan_status": "imageScanStatus",
+        "image_scan_findings": "imageScanFindings",
+        "next_token": "nextToken",
+    },
+):
+    registry_id: str | None = None
+    repository_name: str | None = None
+    image_id: ImageIdentifier | None = None
+    image_scan_status: ImageScanStatus | None = None
+    image_scan_findings: ImageScanFindings | None = None
+    next_token: str | None = None
 
 
 class DescribeImagesFilter(
@@ -174,6 +706,101 @@ class DescribeImagesResponse(
     next_token: str | None = None
 
 
+class DescribePullThroughCacheRulesRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "registry_id": "registryId",
+        "ecr_repository_prefixes": "ecrRepositoryPrefixes",
+        "next_token": "nextToken",
+        "max_results": "maxResults",
+    },
+):
+    registry_id: RegistryId | None = None
+    ecr_repository_prefixes: Annotated[tuple[PullThroughCacheRuleRepositoryPrefix, ...], Meta(min_length=1, max_length=100)] | None = None
+    next_token: str | None = None
+    max_results: MaxResults | None = None
+
+
+class DescribePullThroughCacheRulesResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"pull_through_cache_rules": "pullThroughCacheRules", "next_token": "nextToken"},
+):
+    pull_through_cache_rules: tuple[PullThroughCacheRule, ...] | None = None
+    next_token: str | None = None
+
+
+class DescribeRegistryRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    pass
+
+
+class DescribeRegistryResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "replication_configuration": "replicationConfiguration"},
+):
+    registry_id: str | None = None
+    replication_configuration: ReplicationConfiguration | None = None
+
+
+class DescribeReplicationBackfillResultsRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "registry_id": "registryId",
+        "replication_backfill_id": "replicationBackfillId",
+        "result_status_filter": "resultStatusFilter",
+        "max_results": "maxResults",
+        "next_token": "nextToken",
+    },
+):
+    registry_id: RegistryId | None = None
+    replication_backfill_id: ReplicationBackfillId
+    result_status_filter: ReplicationBackfillResultStatus | None = None
+    max_results: MaxResults | None = None
+    next_token: str | None = None
+
+
+class DescribeReplicationBackfillResultsResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "registry_id": "registryId",
+        "replication_backfill_id": "replicationBackfillId",
+        "failure_code": "failureCode",
+        "started_at": "startedAt",
+        "ended_at": "endedAt",
+        "next_token": "nextToken",
+    },
+):
+    registry_id: str | None = None
+    replication_backfill_id: str | None = None
+    destination: ReplicationDestination | None = None
+    status: str | None = None
+    failure_code: str | None = None
+    progress: ReplicationBackfillProgress | None = None
+    results: tuple[ReplicationBackfillResult, ...] | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+    next_token: str | None = None
+
+
 class DescribeRepositoriesRequest(
     Struct,
     frozen=True,
@@ -193,11 +820,85 @@ class DescribeRepositoriesResponse(Struct, frozen=True, kw_only=True, omit_defau
     next_token: str | None = None
 
 
+class DescribeRepositoryCreationTemplatesRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"next_token": "nextToken", "max_results": "maxResults"}
+):
+    prefixes: tuple[Prefix, ...] | None = None
+    next_token: str | None = None
+    max_results: MaxResults | None = None
+
+
+class DescribeRepositoryCreationTemplatesResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_creation_templates": "repositoryCreationTemplates", "next_token": "nextToken"},
+):
+    registry_id: str | None = None
+    repository_creation_templates: tuple[RepositoryCreationTemplate, ...] | None = None
+    next_token: str | None = None
+
+
 class EncryptionConfiguration(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"encryption_type": "encryptionType", "kms_key": "kmsKey"}
 ):
     encryption_type: EncryptionType
     kms_key: KmsKey | None = None
+
+
+class EncryptionConfigurationForRepositoryCreationTemplate(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"encryption_type": "encryptionType", "kms_key": "kmsKey"}
+):
+    encryption_type: EncryptionType
+    kms_key: KmsKeyForRepositoryCreationTemplate | None = None
+
+
+class EnhancedImageScanFinding(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "aws_account_id": "awsAccountId",
+        "finding_arn": "findingArn",
+        "first_observed_at": "firstObservedAt",
+        "last_observed_at": "lastObservedAt",
+        "package_vulnerability_details": "packageVulnerabilityDetails",
+        "score_details": "scoreDetails",
+        "updated_at": "updatedAt",
+        "fix_available": "fixAvailable",
+        "exploit_available": "exploitAvailable",
+    },
+):
+    aws_account_id: str | None = None
+    description: str | None = None
+    finding_arn: str | None = None
+    first_observed_at: float | None = None
+    last_observed_at: float | None = None
+    package_vulnerability_details: PackageVulnerabilityDetails | None = None
+    remediation: Remediation | None = None
+    resources: tuple[Resource, ...] | None = None
+    score: float | None = None
+    score_details: ScoreDetails | None = None
+    severity: str | None = None
+    status: str | None = None
+    title: str | None = None
+    type: str | None = None
+    updated_at: float | None = None
+    fix_available: str | None = None
+    exploit_available: str | None = None
+
+
+class GetAccountSettingRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    name: AccountSettingName
+
+
+class GetAccountSettingResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    name: str | None = None
+    value: str | None = None
 
 
 class GetAuthorizationTokenRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"registry_ids": "registryIds"}):
@@ -208,6 +909,154 @@ class GetAuthorizationTokenResponse(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"authorization_data": "authorizationData"}
 ):
     authorization_data: tuple[AuthorizationData, ...] | None = None
+
+
+class GetDownloadUrlForLayerRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_name": "repositoryName", "layer_digest": "layerDigest"},
+):
+    registry_id: RegistryId | None = None
+    repository_name: RepositoryName
+    layer_digest: LayerDigest
+
+
+class GetDownloadUrlForLayerResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"download_url": "downloadUrl", "layer_digest": "layerDigest"}
+):
+    download_url: str | None = None
+    layer_digest: str | None = None
+
+
+class GetLifecyclePolicyPreviewRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "registry_id": "registryId",
+        "repository_name": "repositoryName",
+        "image_ids": "imageIds",
+        "next_token": "nextToken",
+        "max_results": "maxResults",
+    },
+):
+    registry_id: RegistryId | None = None
+    repository_name: RepositoryName
+    image_ids: Annotated[tuple[ImageIdentifier, ...], Meta(min_length=1, max_length=100)] | None = None
+    next_token: str | None = None
+    max_results: LifecyclePreviewMaxResults | None = None
+    filter: LifecyclePolicyPreviewFilter | None = None
+
+
+class GetLifecyclePolicyPreviewResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "registry_id": "registryId",
+        "repository_name": "repositoryName",
+        "lifecycle_policy_text": "lifecyclePolicyText",
+        "next_token": "nextToken",
+        "preview_results": "previewResults",
+    },
+):
+    registry_id: str | None = None
+    repository_name: str | None = None
+    lifecycle_policy_text: str | None = None
+    status: str | None = None
+    next_token: str | None = None
+    preview_results: tuple[LifecyclePolicyPreviewResult, ...] | None = None
+    summary: LifecyclePolicyPreviewSummary | None = None
+
+
+class GetLifecyclePolicyRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_name": "repositoryName"},
+):
+    registry_id: RegistryId | None = None
+    repository_name: RepositoryName
+
+
+class GetLifecyclePolicyResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "registry_id": "registryId",
+        "repository_name": "repositoryName",
+        "lifecycle_policy_text": "lifecyclePolicyText",
+        "last_evaluated_at": "lastEvaluatedAt",
+    },
+):
+    registry_id: str | None = None
+    repository_name: str | None = None
+    lifecycle_policy_text: str | None = None
+    last_evaluated_at: float | None = None
+
+
+class GetRegistryPolicyRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    pass
+
+
+class GetRegistryPolicyResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"registry_id": "registryId", "policy_text": "policyText"}
+):
+    registry_id: str | None = None
+    policy_text: str | None = None
+
+
+class GetRegistryScanningConfigurationRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    pass
+
+
+class GetRegistryScanningConfigurationResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "scanning_configuration": "scanningConfiguration"},
+):
+    registry_id: str | None = None
+    scanning_configuration: RegistryScanningConfiguration | None = None
+
+
+class GetRepositoryPolicyRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_name": "repositoryName"},
+):
+    registry_id: RegistryId | None = None
+    repository_name: RepositoryName
+
+
+class GetRepositoryPolicyResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_name": "repositoryName", "policy_text": "policyText"},
+):
+    registry_id: str | None = None
+    repository_name: str | None = None
+    policy_text: str | None = None
 
 
 class Image(
@@ -292,6 +1141,59 @@ class ImageIdentifier(
     image_tag: ImageTag | None = None
 
 
+class ImageReferrer(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"media_type": "mediaType", "artifact_type": "artifactType", "artifact_status": "artifactStatus"},
+):
+    digest: str | None = None
+    media_type: str | None = None
+    artifact_type: str | None = None
+    size: int | None = None
+    annotations: dict[str, str] | None = None
+    artifact_status: str | None = None
+
+
+class ImageReplicationStatus(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"registry_id": "registryId", "failure_code": "failureCode"}
+):
+    region: str | None = None
+    registry_id: str | None = None
+    status: str | None = None
+    failure_code: str | None = None
+
+
+class ImageScanFinding(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    name: str | None = None
+    description: str | None = None
+    uri: str | None = None
+    severity: str | None = None
+    attributes: tuple[Attribute, ...] | None = None
+
+
+class ImageScanFindings(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "image_scan_completed_at": "imageScanCompletedAt",
+        "vulnerability_source_updated_at": "vulnerabilitySourceUpdatedAt",
+        "finding_severity_counts": "findingSeverityCounts",
+        "enhanced_findings": "enhancedFindings",
+    },
+):
+    image_scan_completed_at: float | None = None
+    vulnerability_source_updated_at: float | None = None
+    finding_severity_counts: dict[str, int] | None = None
+    findings: tuple[ImageScanFinding, ...] | None = None
+    enhanced_findings: tuple[EnhancedImageScanFinding, ...] | None = None
+
+
 class ImageScanFindingsSummary(
     Struct,
     frozen=True,
@@ -325,6 +1227,136 @@ class ImageTagMutabilityExclusionFilter(
     filter: ImageTagMutabilityExclusionFilterValue
 
 
+class InitiateLayerUploadRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_name": "repositoryName"},
+):
+    registry_id: RegistryId | None = None
+    repository_name: RepositoryName
+
+
+class InitiateLayerUploadResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"upload_id": "uploadId", "part_size": "partSize"}
+):
+    upload_id: str | None = None
+    part_size: int | None = None
+
+
+class Layer(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"layer_digest": "layerDigest", "layer_availability": "layerAvailability", "layer_size": "layerSize", "media_type": "mediaType"},
+):
+    layer_digest: str | None = None
+    layer_availability: str | None = None
+    layer_size: int | None = None
+    media_type: str | None = None
+
+
+class LayerFailure(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"layer_digest": "layerDigest", "failure_code": "failureCode", "failure_reason": "failureReason"},
+):
+    layer_digest: str | None = None
+    failure_code: str | None = None
+    failure_reason: str | None = None
+
+
+class LifecyclePolicyPreviewFilter(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"tag_status": "tagStatus"}):
+    tag_status: TagStatus | None = None
+
+
+class LifecyclePolicyPreviewResult(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "image_tags": "imageTags",
+        "image_digest": "imageDigest",
+        "image_pushed_at": "imagePushedAt",
+        "applied_rule_priority": "appliedRulePriority",
+        "storage_class": "storageClass",
+    },
+):
+    image_tags: tuple[str, ...] | None = None
+    image_digest: str | None = None
+    image_pushed_at: float | None = None
+    action: LifecyclePolicyRuleAction | None = None
+    applied_rule_priority: int | None = None
+    storage_class: str | None = None
+
+
+class LifecyclePolicyPreviewSummary(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"expiring_image_total_count": "expiringImageTotalCount", "transitioning_image_total_counts": "transitioningImageTotalCounts"},
+):
+    expiring_image_total_count: int | None = None
+    transitioning_image_total_counts: tuple[TransitioningImageTotalCount, ...] | None = None
+
+
+class LifecyclePolicyRuleAction(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"target_storage_class": "targetStorageClass"}
+):
+    type: str | None = None
+    target_storage_class: str | None = None
+
+
+class ListImageReferrersFilter(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"artifact_types": "artifactTypes", "artifact_status": "artifactStatus"},
+):
+    artifact_types: Annotated[tuple[ArtifactType, ...], Meta(max_length=5)] | None = None
+    artifact_status: ArtifactStatusFilter | None = None
+
+
+class ListImageReferrersRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "registry_id": "registryId",
+        "repository_name": "repositoryName",
+        "subject_id": "subjectId",
+        "next_token": "nextToken",
+        "max_results": "maxResults",
+    },
+):
+    registry_id: RegistryId | None = None
+    repository_name: RepositoryName
+    subject_id: SubjectIdentifier
+    filter: ListImageReferrersFilter | None = None
+    next_token: str | None = None
+    max_results: FiftyMaxResults | None = None
+
+
+class ListImageReferrersResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"next_token": "nextToken"}):
+    referrers: tuple[ImageReferrer, ...] | None = None
+    next_token: str | None = None
+
+
 class ListImagesFilter(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"tag_status": "tagStatus", "image_status": "imageStatus"}
 ):
@@ -354,12 +1386,120 @@ class ListImagesResponse(
     next_token: str | None = None
 
 
+class ListPullTimeUpdateExclusionsRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"max_results": "maxResults", "next_token": "nextToken"}
+):
+    max_results: MaxResults | None = None
+    next_token: str | None = None
+
+
+class ListPullTimeUpdateExclusionsResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"pull_time_update_exclusions": "pullTimeUpdateExclusions", "next_token": "nextToken"},
+):
+    pull_time_update_exclusions: tuple[str, ...] | None = None
+    next_token: str | None = None
+
+
+class ListReplicationBackfillsRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "max_results": "maxResults", "next_token": "nextToken"},
+):
+    registry_id: RegistryId | None = None
+    max_results: FiftyMaxResults | None = None
+    next_token: str | None = None
+
+
+class ListReplicationBackfillsResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"registry_id": "registryId", "next_token": "nextToken"}
+):
+    registry_id: str | None = None
+    backfills: tuple[ReplicationBackfillSummary, ...] | None = None
+    next_token: str | None = None
+
+
 class ListTagsForResourceRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"resource_arn": "resourceArn"}):
     resource_arn: str
 
 
 class ListTagsForResourceResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     tags: tuple[Tag, ...] | None = None
+
+
+class PackageVulnerabilityDetails(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "reference_urls": "referenceUrls",
+        "related_vulnerabilities": "relatedVulnerabilities",
+        "source_url": "sourceUrl",
+        "vendor_created_at": "vendorCreatedAt",
+        "vendor_severity": "vendorSeverity",
+        "vendor_updated_at": "vendorUpdatedAt",
+        "vulnerability_id": "vulnerabilityId",
+        "vulnerable_packages": "vulnerablePackages",
+    },
+):
+    cvss: tuple[CvssScore, ...] | None = None
+    reference_urls: tuple[str, ...] | None = None
+    related_vulnerabilities: tuple[str, ...] | None = None
+    source: str | None = None
+    source_url: str | None = None
+    vendor_created_at: float | None = None
+    vendor_severity: str | None = None
+    vendor_updated_at: float | None = None
+    vulnerability_id: str | None = None
+    vulnerable_packages: tuple[VulnerablePackage, ...] | None = None
+
+
+class PullThroughCacheRule(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "ecr_repository_prefix": "ecrRepositoryPrefix",
+        "upstream_registry_url": "upstreamRegistryUrl",
+        "created_at": "createdAt",
+        "registry_id": "registryId",
+        "credential_arn": "credentialArn",
+        "custom_role_arn": "customRoleArn",
+        "upstream_repository_prefix": "upstreamRepositoryPrefix",
+        "upstream_registry": "upstreamRegistry",
+        "updated_at": "updatedAt",
+    },
+):
+    ecr_repository_prefix: str | None = None
+    upstream_registry_url: str | None = None
+    created_at: float | None = None
+    registry_id: str | None = None
+    credential_arn: str | None = None
+    custom_role_arn: str | None = None
+    upstream_repository_prefix: str | None = None
+    upstream_registry: str | None = None
+    updated_at: float | None = None
+
+
+class PutAccountSettingRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    name: AccountSettingName
+    value: str
+
+
+class PutAccountSettingResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    name: str | None = None
+    value: str | None = None
 
 
 class PutImageRequest(
@@ -387,6 +1527,32 @@ class PutImageRequest(
 
 class PutImageResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     image: Image | None = None
+
+
+class PutImageScanningConfigurationRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_name": "repositoryName", "image_scanning_configuration": "imageScanningConfiguration"},
+):
+    registry_id: RegistryId | None = None
+    repository_name: RepositoryName
+    image_scanning_configuration: ImageScanningConfiguration
+
+
+class PutImageScanningConfigurationResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_name": "repositoryName", "image_scanning_configuration": "imageScanningConfiguration"},
+):
+    registry_id: str | None = None
+    repository_name: str | None = None
+    image_scanning_configuration: ImageScanningConfiguration | None = None
 
 
 class PutImageTagMutabilityRequest(
@@ -429,6 +1595,195 @@ class PutImageTagMutabilityResponse(
     image_tag_mutability_exclusion_filters: tuple[ImageTagMutabilityExclusionFilter, ...] | None = None
 
 
+class PutLifecyclePolicyRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_name": "repositoryName", "lifecycle_policy_text": "lifecyclePolicyText"},
+):
+    registry_id: RegistryId | None = None
+    repository_name: RepositoryName
+    lifecycle_policy_text: LifecyclePolicyText
+
+
+class PutLifecyclePolicyResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_name": "repositoryName", "lifecycle_policy_text": "lifecyclePolicyText"},
+):
+    registry_id: str | None = None
+    repository_name: str | None = None
+    lifecycle_policy_text: str | None = None
+
+
+class PutRegistryPolicyRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"policy_text": "policyText"}):
+    policy_text: RegistryPolicyText
+
+
+class PutRegistryPolicyResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"registry_id": "registryId", "policy_text": "policyText"}
+):
+    registry_id: str | None = None
+    policy_text: str | None = None
+
+
+class PutRegistryScanningConfigurationRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"scan_type": "scanType"}
+):
+    scan_type: ScanType | None = None
+    rules: Annotated[tuple[RegistryScanningRule, ...], Meta(max_length=2)] | None = None
+
+
+class PutRegistryScanningConfigurationResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_scanning_configuration": "registryScanningConfiguration"},
+):
+    registry_scanning_configuration: RegistryScanningConfiguration | None = None
+
+
+class PutReplicationConfigurationRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"replication_configuration": "replicationConfiguration"}
+):
+    replication_configuration: ReplicationConfiguration
+
+
+class PutReplicationConfigurationResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"replication_configuration": "replicationConfiguration"}
+):
+    replication_configuration: ReplicationConfiguration | None = None
+
+
+class Recommendation(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    url: str | None = None
+    text: str | None = None
+
+
+class RegisterPullTimeUpdateExclusionRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"principal_arn": "principalArn"}
+):
+    principal_arn: PrincipalArn
+
+
+class RegisterPullTimeUpdateExclusionResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"principal_arn": "principalArn", "created_at": "createdAt"}
+):
+    principal_arn: str | None = None
+    created_at: float | None = None
+
+
+class RegistryScanningConfiguration(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"scan_type": "scanType"}):
+    scan_type: str | None = None
+    rules: tuple[RegistryScanningRule, ...] | None = None
+
+
+class RegistryScanningRule(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"scan_frequency": "scanFrequency", "repository_filters": "repositoryFilters"},
+):
+    scan_frequency: ScanFrequency
+    repository_filters: Annotated[tuple[ScanningRepositoryFilter, ...], Meta(max_length=100)]
+
+
+class Remediation(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    recommendation: Recommendation | None = None
+
+
+class ReplicationBackfillProgress(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "total_replication_count": "totalReplicationCount",
+        "completed_replication_count": "completedReplicationCount",
+        "failed_replication_count": "failedReplicationCount",
+        "failure_codes": "failureCodes",
+    },
+):
+    total_replication_count: int | None = None
+    completed_replication_count: int | None = None
+    failed_replication_count: int | None = None
+    failure_codes: tuple[str, ...] | None = None
+
+
+class ReplicationBackfillResult(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "repository_name": "repositoryName",
+        "image_id": "imageId",
+        "failure_code": "failureCode",
+        "sub_image_failure_codes": "subImageFailureCodes",
+    },
+):
+    repository_name: str | None = None
+    image_id: ImageIdentifier | None = None
+    status: str | None = None
+    failure_code: str | None = None
+    sub_image_failure_codes: tuple[str, ...] | None = None
+
+
+class ReplicationBackfillSummary(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "replication_backfill_id": "replicationBackfillId",
+        "failure_code": "failureCode",
+        "started_at": "startedAt",
+        "ended_at": "endedAt",
+    },
+):
+    replication_backfill_id: str | None = None
+    destination: ReplicationDestination | None = None
+    status: str | None = None
+    failure_code: str | None = None
+    progress: ReplicationBackfillProgress | None = None
+    started_at: float | None = None
+    ended_at: float | None = None
+
+
+class ReplicationConfiguration(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    rules: Annotated[tuple[ReplicationRule, ...], Meta(max_length=25)]
+
+
+class ReplicationDestination(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"registry_id": "registryId"}):
+    region: Region
+    registry_id: RegistryId
+
+
+class ReplicationRule(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"repository_filters": "repositoryFilters", "delete_replication": "deleteReplication"},
+):
+    destinations: Annotated[tuple[ReplicationDestination, ...], Meta(max_length=100)]
+    repository_filters: Annotated[tuple[RepositoryFilter, ...], Meta(min_length=1, max_length=100)] | None = None
+    delete_replication: DeleteReplication | None = None
+
+
 class Repository(
     Struct,
     frozen=True,
@@ -458,6 +1813,239 @@ class Repository(
     encryption_configuration: EncryptionConfiguration | None = None
 
 
+class RepositoryCreationTemplate(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "encryption_configuration": "encryptionConfiguration",
+        "resource_tags": "resourceTags",
+        "image_tag_mutability": "imageTagMutability",
+        "image_tag_mutability_exclusion_filters": "imageTagMutabilityExclusionFilters",
+        "repository_policy": "repositoryPolicy",
+        "lifecycle_policy": "lifecyclePolicy",
+        "applied_for": "appliedFor",
+        "custom_role_arn": "customRoleArn",
+        "created_at": "createdAt",
+        "updated_at": "updatedAt",
+    },
+):
+    prefix: str | None = None
+    description: str | None = None
+    encryption_configuration: EncryptionConfigurationForRepositoryCreationTemplate | None = None
+    resource_tags: tuple[Tag, ...] | None = None
+    image_tag_mutability: str | None = None
+    image_tag_mutability_exclusion_filters: tuple[ImageTagMutabilityExclusionFilter, ...] | None = None
+    repository_policy: str | None = None
+    lifecycle_policy: str | None = None
+    applied_for: tuple[str, ...] | None = None
+    custom_role_arn: str | None = None
+    created_at: float | None = None
+    updated_at: float | None = None
+
+
+class RepositoryFilter(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"filter_type": "filterType"}):
+    filter: RepositoryFilterValue
+    filter_type: RepositoryFilterType
+
+
+class RepositoryScanningConfiguration(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "repository_arn": "repositoryArn",
+        "repository_name": "repositoryName",
+        "scan_on_push": "scanOnPush",
+        "scan_frequency": "scanFrequency",
+        "applied_scan_filters": "appliedScanFilters",
+    },
+):
+    repository_arn: str | None = None
+    repository_name: str | None = None
+    scan_on_push: bool | None = None
+    scan_frequency: str | None = None
+    applied_scan_filters: tuple[ScanningRepositoryFilter, ...] | None = None
+
+
+class RepositoryScanningConfigurationFailure(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"repository_name": "repositoryName", "failure_code": "failureCode", "failure_reason": "failureReason"},
+):
+    repository_name: str | None = None
+    failure_code: str | None = None
+    failure_reason: str | None = None
+
+
+class Resource(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    details: ResourceDetails | None = None
+    id: str | None = None
+    tags: dict[str, str] | None = None
+    type: str | None = None
+
+
+class ResourceDetails(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"aws_ecr_container_image": "awsEcrContainerImage"}
+):
+    aws_ecr_container_image: AwsEcrContainerImageDetails | None = None
+
+
+class ScanningRepositoryFilter(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"filter_type": "filterType"}):
+    filter: ScanningRepositoryFilterValue
+    filter_type: ScanningRepositoryFilterType
+
+
+class ScoreDetails(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    cvss: CvssScoreDetails | None = None
+
+
+class SetRepositoryPolicyRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_name": "repositoryName", "policy_text": "policyText"},
+):
+    registry_id: RegistryId | None = None
+    repository_name: RepositoryName
+    policy_text: RepositoryPolicyText
+    force: bool | None = None
+
+
+class SetRepositoryPolicyResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_name": "repositoryName", "policy_text": "policyText"},
+):
+    registry_id: str | None = None
+    repository_name: str | None = None
+    policy_text: str | None = None
+
+
+class StartImageScanRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_name": "repositoryName", "image_id": "imageId"},
+):
+    registry_id: RegistryId | None = None
+    repository_name: RepositoryName
+    image_id: ImageIdentifier
+
+
+class StartImageScanResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "registry_id": "registryId",
+        "repository_name": "repositoryName",
+        "image_id": "imageId",
+        "image_scan_status": "imageScanStatus",
+    },
+):
+    registry_id: str | None = None
+    repository_name: str | None = None
+    image_id: ImageIdentifier | None = None
+    image_scan_status: ImageScanStatus | None = None
+
+
+class StartLifecyclePolicyPreviewRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_name": "repositoryName", "lifecycle_policy_text": "lifecyclePolicyText"},
+):
+    registry_id: RegistryId | None = None
+    repository_name: RepositoryName
+    lifecycle_policy_text: LifecyclePolicyText | None = None
+
+
+class StartLifecyclePolicyPreviewResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_name": "repositoryName", "lifecycle_policy_text": "lifecyclePolicyText"},
+):
+    registry_id: str | None = None
+    repository_name: str | None = None
+    lifecycle_policy_text: str | None = None
+    status: str | None = None
+
+
+class StartReplicationBackfillRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"registry_id": "registryId"}
+):
+    registry_id: RegistryId | None = None
+    destination: ReplicationDestination
+
+
+class StartReplicationBackfillResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"replication_backfill_id": "replicationBackfillId", "registry_id": "registryId", "started_at": "startedAt"},
+):
+    replication_backfill_id: str | None = None
+    registry_id: str | None = None
+    destination: ReplicationDestination | None = None
+    status: str | None = None
+    started_at: float | None = None
+
+
+class StopReplicationBackfillRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "replication_backfill_id": "replicationBackfillId"},
+):
+    registry_id: RegistryId | None = None
+    replication_backfill_id: ReplicationBackfillId
+
+
+class StopReplicationBackfillResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "replication_backfill_id": "replicationBackfillId", "started_at": "startedAt"},
+):
+    registry_id: str | None = None
+    replication_backfill_id: str | None = None
+    destination: ReplicationDestination | None = None
+    status: str | None = None
+    started_at: float | None = None
+
+
+class SubjectIdentifier(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"image_digest": "imageDigest"}):
+    image_digest: str
+
+
 class Tag(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"key": "Key", "value": "Value"}):
     key: str
     value: str
@@ -472,6 +2060,18 @@ class TagResourceResponse(Struct, frozen=True, kw_only=True, omit_defaults=True,
     pass
 
 
+class TransitioningImageTotalCount(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"target_storage_class": "targetStorageClass", "image_total_count": "imageTotalCount"},
+):
+    target_storage_class: str | None = None
+    image_total_count: int | None = None
+
+
 class UntagResourceRequest(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"resource_arn": "resourceArn", "tag_keys": "tagKeys"}
 ):
@@ -481,6 +2081,228 @@ class UntagResourceRequest(
 
 class UntagResourceResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     pass
+
+
+class UpdateImageStorageClassRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "registry_id": "registryId",
+        "repository_name": "repositoryName",
+        "image_id": "imageId",
+        "target_storage_class": "targetStorageClass",
+    },
+):
+    registry_id: RegistryId | None = None
+    repository_name: RepositoryName
+    image_id: ImageIdentifier
+    target_storage_class: TargetStorageClass
+
+
+class UpdateImageStorageClassResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_name": "repositoryName", "image_id": "imageId", "image_status": "imageStatus"},
+):
+    registry_id: str | None = None
+    repository_name: str | None = None
+    image_id: ImageIdentifier | None = None
+    image_status: str | None = None
+
+
+class UpdatePullThroughCacheRuleRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "registry_id": "registryId",
+        "ecr_repository_prefix": "ecrRepositoryPrefix",
+        "credential_arn": "credentialArn",
+        "custom_role_arn": "customRoleArn",
+    },
+):
+    registry_id: RegistryId | None = None
+    ecr_repository_prefix: PullThroughCacheRuleRepositoryPrefix
+    credential_arn: CredentialArn | None = None
+    custom_role_arn: CustomRoleArn | None = None
+
+
+class UpdatePullThroughCacheRuleResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "ecr_repository_prefix": "ecrRepositoryPrefix",
+        "registry_id": "registryId",
+        "updated_at": "updatedAt",
+        "credential_arn": "credentialArn",
+        "custom_role_arn": "customRoleArn",
+        "upstream_repository_prefix": "upstreamRepositoryPrefix",
+    },
+):
+    ecr_repository_prefix: str | None = None
+    registry_id: str | None = None
+    updated_at: float | None = None
+    credential_arn: str | None = None
+    custom_role_arn: str | None = None
+    upstream_repository_prefix: str | None = None
+
+
+class UpdateRepositoryCreationTemplateRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "encryption_configuration": "encryptionConfiguration",
+        "resource_tags": "resourceTags",
+        "image_tag_mutability": "imageTagMutability",
+        "image_tag_mutability_exclusion_filters": "imageTagMutabilityExclusionFilters",
+        "repository_policy": "repositoryPolicy",
+        "lifecycle_policy": "lifecyclePolicy",
+        "applied_for": "appliedFor",
+        "custom_role_arn": "customRoleArn",
+    },
+):
+    prefix: Prefix
+    description: RepositoryTemplateDescription | None = None
+    encryption_configuration: EncryptionConfigurationForRepositoryCreationTemplate | None = None
+    resource_tags: tuple[Tag, ...] | None = None
+    image_tag_mutability: ImageTagMutability | None = None
+    image_tag_mutability_exclusion_filters: (
+        Annotated[tuple[ImageTagMutabilityExclusionFilter, ...], Meta(min_length=1, max_length=5)] | None
+    ) = None
+    repository_policy: RepositoryPolicyText | None = None
+    lifecycle_policy: LifecyclePolicyTextForRepositoryCreationTemplate | None = None
+    applied_for: tuple[RCTAppliedFor, ...] | None = None
+    custom_role_arn: CustomRoleArn | None = None
+
+
+class UpdateRepositoryCreationTemplateResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"registry_id": "registryId", "repository_creation_template": "repositoryCreationTemplate"},
+):
+    registry_id: str | None = None
+    repository_creation_template: RepositoryCreationTemplate | None = None
+
+
+class UploadLayerPartRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "registry_id": "registryId",
+        "repository_name": "repositoryName",
+        "upload_id": "uploadId",
+        "part_first_byte": "partFirstByte",
+        "part_last_byte": "partLastByte",
+        "layer_part_blob": "layerPartBlob",
+    },
+):
+    registry_id: RegistryId | None = None
+    repository_name: RepositoryName
+    upload_id: UploadId
+    part_first_byte: PartSize
+    part_last_byte: PartSize
+    layer_part_blob: LayerPartBlob
+
+
+class UploadLayerPartResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "registry_id": "registryId",
+        "repository_name": "repositoryName",
+        "upload_id": "uploadId",
+        "last_byte_received": "lastByteReceived",
+    },
+):
+    registry_id: str | None = None
+    repository_name: str | None = None
+    upload_id: str | None = None
+    last_byte_received: int | None = None
+
+
+class ValidatePullThroughCacheRuleRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"ecr_repository_prefix": "ecrRepositoryPrefix", "registry_id": "registryId"},
+):
+    ecr_repository_prefix: PullThroughCacheRuleRepositoryPrefix
+    registry_id: RegistryId | None = None
+
+
+class ValidatePullThroughCacheRuleResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "ecr_repository_prefix": "ecrRepositoryPrefix",
+        "registry_id": "registryId",
+        "upstream_registry_url": "upstreamRegistryUrl",
+        "credential_arn": "credentialArn",
+        "custom_role_arn": "customRoleArn",
+        "upstream_repository_prefix": "upstreamRepositoryPrefix",
+        "is_valid": "isValid",
+    },
+):
+    ecr_repository_prefix: str | None = None
+    registry_id: str | None = None
+    upstream_registry_url: str | None = None
+    credential_arn: str | None = None
+    custom_role_arn: str | None = None
+    upstream_repository_prefix: str | None = None
+    is_valid: bool | None = None
+    failure: str | None = None
+
+
+class VulnerablePackage(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "file_path": "filePath",
+        "package_manager": "packageManager",
+        "source_layer_hash": "sourceLayerHash",
+        "fixed_in_version": "fixedInVersion",
+    },
+):
+    arch: str | None = None
+    epoch: int | None = None
+    file_path: str | None = None
+    name: str | None = None
+    package_manager: str | None = None
+    release: str | None = None
+    source_layer_hash: str | None = None
+    version: str | None = None
+    fixed_in_version: str | None = None
 
 
 #: The wire facts of the API.
@@ -498,19 +2320,116 @@ MODEL = Model(
 
 #: What is served.
 OPERATIONS: dict[str, OperationShape] = {
+    "BatchCheckLayerAvailability": OperationShape(
+        "BatchCheckLayerAvailability", BatchCheckLayerAvailabilityRequest, BatchCheckLayerAvailabilityResponse
+    ),
     "BatchDeleteImage": OperationShape("BatchDeleteImage", BatchDeleteImageRequest, BatchDeleteImageResponse),
     "BatchGetImage": OperationShape("BatchGetImage", BatchGetImageRequest, BatchGetImageResponse),
+    "BatchGetRepositoryScanningConfiguration": OperationShape(
+        "BatchGetRepositoryScanningConfiguration",
+        BatchGetRepositoryScanningConfigurationRequest,
+        BatchGetRepositoryScanningConfigurationResponse,
+    ),
+    "CompleteLayerUpload": OperationShape("CompleteLayerUpload", CompleteLayerUploadRequest, CompleteLayerUploadResponse),
+    "CreatePullThroughCacheRule": OperationShape(
+        "CreatePullThroughCacheRule", CreatePullThroughCacheRuleRequest, CreatePullThroughCacheRuleResponse
+    ),
     "CreateRepository": OperationShape("CreateRepository", CreateRepositoryRequest, CreateRepositoryResponse),
+    "CreateRepositoryCreationTemplate": OperationShape(
+        "CreateRepositoryCreationTemplate", CreateRepositoryCreationTemplateRequest, CreateRepositoryCreationTemplateResponse
+    ),
+    "DeleteLifecyclePolicy": OperationShape("DeleteLifecyclePolicy", DeleteLifecyclePolicyRequest, DeleteLifecyclePolicyResponse),
+    "DeletePullThroughCacheRule": OperationShape(
+        "DeletePullThroughCacheRule", DeletePullThroughCacheRuleRequest, DeletePullThroughCacheRuleResponse
+    ),
+    "DeleteRegistryPolicy": OperationShape("DeleteRegistryPolicy", DeleteRegistryPolicyRequest, DeleteRegistryPolicyResponse),
     "DeleteRepository": OperationShape("DeleteRepository", DeleteRepositoryRequest, DeleteRepositoryResponse),
+    "DeleteRepositoryCreationTemplate": OperationShape(
+        "DeleteRepositoryCreationTemplate", DeleteRepositoryCreationTemplateRequest, DeleteRepositoryCreationTemplateResponse
+    ),
+    "DeleteRepositoryPolicy": OperationShape("DeleteRepositoryPolicy", DeleteRepositoryPolicyRequest, DeleteRepositoryPolicyResponse),
+    "DeregisterPullTimeUpdateExclusion": OperationShape(
+        "DeregisterPullTimeUpdateExclusion", DeregisterPullTimeUpdateExclusionRequest, DeregisterPullTimeUpdateExclusionResponse
+    ),
+    "DescribeImageReplicationStatus": OperationShape(
+        "DescribeImageReplicationStatus", DescribeImageReplicationStatusRequest, DescribeImageReplicationStatusResponse
+    ),
+    "DescribeImageScanFindings": OperationShape(
+        "DescribeImageScanFindings", DescribeImageScanFindingsRequest, DescribeImageScanFindingsResponse
+    ),
     "DescribeImages": OperationShape("DescribeImages", DescribeImagesRequest, DescribeImagesResponse),
+    "DescribePullThroughCacheRules": OperationShape(
+        "DescribePullThroughCacheRules", DescribePullThroughCacheRulesRequest, DescribePullThroughCacheRulesResponse
+    ),
+    "DescribeRegistry": OperationShape("DescribeRegistry", DescribeRegistryRequest, DescribeRegistryResponse),
+    "DescribeReplicationBackfillResults": OperationShape(
+        "DescribeReplicationBackfillResults", DescribeReplicationBackfillResultsRequest, DescribeReplicationBackfillResultsResponse
+    ),
     "DescribeRepositories": OperationShape("DescribeRepositories", DescribeRepositoriesRequest, DescribeRepositoriesResponse),
+    "DescribeRepositoryCreationTemplates": OperationShape(
+        "DescribeRepositoryCreationTemplates", DescribeRepositoryCreationTemplatesRequest, DescribeRepositoryCreationTemplatesResponse
+    ),
+    "GetAccountSetting": OperationShape("GetAccountSetting", GetAccountSettingRequest, GetAccountSettingResponse),
     "GetAuthorizationToken": OperationShape("GetAuthorizationToken", GetAuthorizationTokenRequest, GetAuthorizationTokenResponse),
+    "GetDownloadUrlForLayer": OperationShape("GetDownloadUrlForLayer", GetDownloadUrlForLayerRequest, GetDownloadUrlForLayerResponse),
+    "GetLifecyclePolicy": OperationShape("GetLifecyclePolicy", GetLifecyclePolicyRequest, GetLifecyclePolicyResponse),
+    "GetLifecyclePolicyPreview": OperationShape(
+        "GetLifecyclePolicyPreview", GetLifecyclePolicyPreviewRequest, GetLifecyclePolicyPreviewResponse
+    ),
+    "GetRegistryPolicy": OperationShape("GetRegistryPolicy", GetRegistryPolicyRequest, GetRegistryPolicyResponse),
+    "GetRegistryScanningConfiguration": OperationShape(
+        "GetRegistryScanningConfiguration", GetRegistryScanningConfigurationRequest, GetRegistryScanningConfigurationResponse
+    ),
+    "GetRepositoryPolicy": OperationShape("GetRepositoryPolicy", GetRepositoryPolicyRequest, GetRepositoryPolicyResponse),
+    "InitiateLayerUpload": OperationShape("InitiateLayerUpload", InitiateLayerUploadRequest, InitiateLayerUploadResponse),
+    "ListImageReferrers": OperationShape("ListImageReferrers", ListImageReferrersRequest, ListImageReferrersResponse),
     "ListImages": OperationShape("ListImages", ListImagesRequest, ListImagesResponse),
+    "ListPullTimeUpdateExclusions": OperationShape(
+        "ListPullTimeUpdateExclusions", ListPullTimeUpdateExclusionsRequest, ListPullTimeUpdateExclusionsResponse
+    ),
+    "ListReplicationBackfills": OperationShape(
+        "ListReplicationBackfills", ListReplicationBackfillsRequest, ListReplicationBackfillsResponse
+    ),
     "ListTagsForResource": OperationShape("ListTagsForResource", ListTagsForResourceRequest, ListTagsForResourceResponse),
+    "PutAccountSetting": OperationShape("PutAccountSetting", PutAccountSettingRequest, PutAccountSettingResponse),
     "PutImage": OperationShape("PutImage", PutImageRequest, PutImageResponse),
+    "PutImageScanningConfiguration": OperationShape(
+        "PutImageScanningConfiguration", PutImageScanningConfigurationRequest, PutImageScanningConfigurationResponse
+    ),
     "PutImageTagMutability": OperationShape("PutImageTagMutability", PutImageTagMutabilityRequest, PutImageTagMutabilityResponse),
+    "PutLifecyclePolicy": OperationShape("PutLifecyclePolicy", PutLifecyclePolicyRequest, PutLifecyclePolicyResponse),
+    "PutRegistryPolicy": OperationShape("PutRegistryPolicy", PutRegistryPolicyRequest, PutRegistryPolicyResponse),
+    "PutRegistryScanningConfiguration": OperationShape(
+        "PutRegistryScanningConfiguration", PutRegistryScanningConfigurationRequest, PutRegistryScanningConfigurationResponse
+    ),
+    "PutReplicationConfiguration": OperationShape(
+        "PutReplicationConfiguration", PutReplicationConfigurationRequest, PutReplicationConfigurationResponse
+    ),
+    "RegisterPullTimeUpdateExclusion": OperationShape(
+        "RegisterPullTimeUpdateExclusion", RegisterPullTimeUpdateExclusionRequest, RegisterPullTimeUpdateExclusionResponse
+    ),
+    "SetRepositoryPolicy": OperationShape("SetRepositoryPolicy", SetRepositoryPolicyRequest, SetRepositoryPolicyResponse),
+    "StartImageScan": OperationShape("StartImageScan", StartImageScanRequest, StartImageScanResponse),
+    "StartLifecyclePolicyPreview": OperationShape(
+        "StartLifecyclePolicyPreview", StartLifecyclePolicyPreviewRequest, StartLifecyclePolicyPreviewResponse
+    ),
+    "StartReplicationBackfill": OperationShape(
+        "StartReplicationBackfill", StartReplicationBackfillRequest, StartReplicationBackfillResponse
+    ),
+    "StopReplicationBackfill": OperationShape("StopReplicationBackfill", StopReplicationBackfillRequest, StopReplicationBackfillResponse),
     "TagResource": OperationShape("TagResource", TagResourceRequest, TagResourceResponse),
     "UntagResource": OperationShape("UntagResource", UntagResourceRequest, UntagResourceResponse),
+    "UpdateImageStorageClass": OperationShape("UpdateImageStorageClass", UpdateImageStorageClassRequest, UpdateImageStorageClassResponse),
+    "UpdatePullThroughCacheRule": OperationShape(
+        "UpdatePullThroughCacheRule", UpdatePullThroughCacheRuleRequest, UpdatePullThroughCacheRuleResponse
+    ),
+    "UpdateRepositoryCreationTemplate": OperationShape(
+        "UpdateRepositoryCreationTemplate", UpdateRepositoryCreationTemplateRequest, UpdateRepositoryCreationTemplateResponse
+    ),
+    "UploadLayerPart": OperationShape("UploadLayerPart", UploadLayerPartRequest, UploadLayerPartResponse),
+    "ValidatePullThroughCacheRule": OperationShape(
+        "ValidatePullThroughCacheRule", ValidatePullThroughCacheRuleRequest, ValidatePullThroughCacheRuleResponse
+    ),
 }
 
 #: Shape name -> the error's code on the wire.

@@ -6,9 +6,10 @@ the manifest's bytes first and records the image afterwards, so a recorded image
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 import msgspec
 
@@ -19,6 +20,8 @@ from longshore.services.ecr.errors import (
     ReferencedImagesNotFoundException,
     RepositoryNotFoundException,
 )
+from longshore.services.ecr.events import image_action
+from longshore.services.ecr.kinds import OF_IMAGE, OF_REPOSITORY
 from longshore.services.ecr.manifests import Manifest
 from longshore.services.ecr.model import (
     IMAGE_TAGS,
@@ -84,9 +87,12 @@ def record_push(tx: Tx, repository_id: RepositoryId, push: Push, *, again_is_err
         if held is not None and held.digest != push.digest and is_immutable(repository, tag):
             raise ImageTagAlreadyExistsException(tag, repository.name)
     image = known if known is not None else tx.create(IMAGES, _image(tx, repository, push))
-    for tag, held in tags:
-        if held is None or held.digest != push.digest:
-            tx.put(IMAGE_TAGS, ImageTag(repository=repository.key, tag=tag, digest=push.digest, tagged_at=push.now))
+    moved = [tag for tag, held in tags if held is None or held.digest != push.digest]
+    for tag in moved:
+        tx.put(IMAGE_TAGS, ImageTag(repository=repository.key, tag=tag, digest=push.digest, tagged_at=push.now))
+    media_types = {"manifest-media-type": image.media_type, "artifact-media-type": image.artifact_media_type}
+    for each in moved or ([""] if known is None else []):
+        image_action(tx, repository, "PUSH", push.digest, each, push.now, media_types)
     return image
 
 
@@ -180,26 +186,31 @@ def indexes_naming(reader: Reader, repository: str, digest: str) -> list[str]:
     ]
 
 
-def delete_image(tx: Tx, image: Image) -> list[str]:
-    """The image with all its tags, which are returned. Raises Unfound while a manifest list names it."""
+def delete_image(tx: Tx, image: Image, now: float, more: Mapping[str, Any] | None = None) -> list[str]:
+    """The image with all its tags, which are returned, and all that is kept about it. Raises Unfound while a manifest list names it.
+
+    `more` are further members of the event that tells of it.
+    """
     lists = indexes_naming(tx, image.repository, image.digest)
     if lists:
         raise Unfound("ImageReferencedByManifestList", f"Requested image referenced by manifest list: [{', '.join(lists)}]")
     tags = tags_of(tx, image)
-    for tag in tags:
-        tx.delete(IMAGE_TAGS, tag_key(image.repository, tag))
-    tx.delete(IMAGES, image_key(image.repository, image.digest))
+    key = image_key(image.repository, image.digest)
+    for kind in OF_IMAGE:
+        for held in tx.list(kind, "image", key):
+            tx.delete(kind, kind.key(held))
+    tx.delete(IMAGES, key)
+    repository = tx.get(REPOSITORIES, image.repository)
+    if repository is not None:
+        image_action(tx, repository, "DELETE", image.digest, tags[0] if tags else "", now, more)
     return tags
 
 
 def delete_repository(tx: Tx, repository: Repository) -> None:
     """With everything in it; the bytes are freed by garbage collection where no other repository shows them."""
-    for tag in tx.list(IMAGE_TAGS, "repository", repository.key):
-        tx.delete(IMAGE_TAGS, tag_key(tag.repository, tag.tag))
-    for image in tx.list(IMAGES, "repository", repository.key):
-        tx.delete(IMAGES, image_key(image.repository, image.digest))
-    for blob in tx.list(REPOSITORY_BLOBS, "repository", repository.key):
-        tx.delete(REPOSITORY_BLOBS, image_key(blob.repository, blob.digest))
+    for kind in OF_REPOSITORY:
+        for held in tx.list(kind, "repository", repository.key):
+            tx.delete(kind, kind.key(held))
     tx.delete(REPOSITORIES, repository.key)
 
 

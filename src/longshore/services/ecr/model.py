@@ -78,6 +78,11 @@ class Image(msgspec.Struct, frozen=True, gc=False):
     references: tuple[Reference, ...] = ()
     annotations: dict[str, str] = {}
     last_pulled_at: float | None = None
+    #: an archived image is kept and described, but cannot be pulled
+    archived: bool = False
+    last_archived_at: float | None = None
+    #: when it last came back from the archive
+    last_activated_at: float | None = None
 
 
 def image_key(repository: str, digest: str) -> str:
@@ -139,4 +144,30 @@ REPOSITORY_BLOBS: Kind[RepositoryBlob] = Kind(
     },
 )
 
-KINDS: tuple[Kind[Any], ...] = (REPOSITORIES, IMAGES, IMAGE_TAGS, REPOSITORY_BLOBS)
+
+class RegistryEvent(msgspec.Struct, frozen=True, gc=False):
+    """Something that happened in a registry, in the members that Amazon EventBridge tells it with."""
+
+    region: str
+    account_id: str
+    #: seconds since the epoch
+    at: float
+    #: "ECR Image Action", "ECR Image Scan", "ECR Replication Action", "ECR Pull Through Cache Action"
+    detail_type: str
+    #: ARNs of the repositories concerned
+    resources: tuple[str, ...]
+    detail: dict[str, Any]
+    #: tells apart what happened at one moment
+    ordinal: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{self.region}:{self.account_id}:{self.at:017.6f}:{self.ordinal}"
+
+
+REGISTRY_EVENTS: Kind[RegistryEvent] = Kind(
+    name="ecr.event",
+    type=RegistryEvent,
+    key=lambda event: event.key,
+    indexes={"scope": lambda event: (f"{event.region}:{event.account_id}",)},
+)

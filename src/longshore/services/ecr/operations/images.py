@@ -10,6 +10,7 @@ from longshore.aws.shapes import ecr as shapes
 from longshore.services.call import Call
 from longshore.services.ecr import views
 from longshore.services.ecr.api import api
+from longshore.services.ecr.content import content_of
 from longshore.services.ecr.errors import ImageDigestDoesNotMatchException, ImageNotFoundException, InvalidParameterException
 from longshore.services.ecr.images import (
     Push,
@@ -39,7 +40,7 @@ _SEPARATOR = " "
 async def put_image(call: Call, request: shapes.PutImageRequest) -> shapes.PutImageResponse:
     """The layers must have been uploaded. The manifest's bytes are durable before the image is recorded."""
     meant = repository_of(call, request, "ecr:PutImage")
-    find_repository(call.store, meant)
+    repository = find_repository(call.store, meant)
     tags = (checked_tag(request.image_tag),) if request.image_tag else ()
     content = request.image_manifest.encode()
     if len(content) > LARGEST_MANIFEST:
@@ -55,7 +56,7 @@ async def put_image(call: Call, request: shapes.PutImageRequest) -> shapes.PutIm
         ) from error
     digest = _digest(content, request.image_digest)
     try:
-        size = await call.blobs.put(content, digest)
+        size = await content_of(call.blobs, repository).put(content, digest)
     except BlobStoreFull as error:
         raise ServiceUnavailable(f"The image cannot be stored at present: {error}") from error
     push = Push(manifest=manifest, digest=digest, size=size, tags=tags, now=call.clock.now())
@@ -172,7 +173,7 @@ async def batch_get_image(call: Call, request: shapes.BatchGetImageRequest) -> s
     for identifier in dict.fromkeys(request.image_ids):
         try:
             image = find_image(call.store, repository.key, identifier.image_digest, identifier.image_tag)
-            content = await call.blobs.read(image.digest)
+            content = await content_of(call.blobs, repository).read(image.digest)
             if content is None:
                 raise Unfound("ImageInaccessible", "Requested image is not accessible: the bytes of its manifest are missing")
         except Unfound as unfound:
@@ -194,6 +195,7 @@ def _failure(identifier: shapes.ImageIdentifier, unfound: Unfound) -> shapes.Ima
 async def batch_delete_image(call: Call, request: shapes.BatchDeleteImageRequest) -> shapes.BatchDeleteImageResponse:
     """A digest goes with all its tags; a tag goes alone, and takes the image with it when it was the last."""
     meant = repository_of(call, request, "ecr:BatchDeleteImage")
+    now = call.clock.now()
 
     def delete(tx: Tx) -> tuple[list[shapes.ImageIdentifier], list[shapes.ImageFailure]]:
         repository = find_repository(tx, meant)
@@ -201,7 +203,7 @@ async def batch_delete_image(call: Call, request: shapes.BatchDeleteImageRequest
         failures: list[shapes.ImageFailure] = []
         for identifier in _lists_first(tx, repository, tuple(dict.fromkeys(request.image_ids))):
             try:
-                deleted.extend(_delete(tx, repository, identifier))
+                deleted.extend(_delete(tx, repository, identifier, now))
             except Unfound as unfound:
                 failures.append(_failure(identifier, unfound))
         return deleted, failures
@@ -222,10 +224,10 @@ def _lists_first(tx: Tx, repository: Repository, identifiers: tuple[shapes.Image
     return sorted(identifiers, key=is_no_list)
 
 
-def _delete(tx: Tx, repository: Repository, identifier: shapes.ImageIdentifier) -> list[shapes.ImageIdentifier]:
+def _delete(tx: Tx, repository: Repository, identifier: shapes.ImageIdentifier, now: float) -> list[shapes.ImageIdentifier]:
     image = find_image(tx, repository.key, identifier.image_digest, identifier.image_tag)
     tag = identifier.image_tag
     if tag and len(tags_of(tx, image)) > 1:
         tx.delete(IMAGE_TAGS, tag_key(repository.key, tag))
         return [shapes.ImageIdentifier(image_digest=image.digest, image_tag=tag)]
-    return [shapes.ImageIdentifier(image_digest=image.digest, image_tag=each) for each in delete_image(tx, image) or (None,)]
+    return [shapes.ImageIdentifier(image_digest=image.digest, image_tag=each) for each in delete_image(tx, image, now) or (None,)]

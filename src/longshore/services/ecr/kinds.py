@@ -1,0 +1,19 @@
+"""Every kind of resource that ECR keeps, and which of them go when a repository or an image goes.
+
+What belongs to one repository has an index `repository` (the repository's key), what belongs to one image has an index
+`image` (its `image_key`): whoever deletes the one deletes the others with it, without knowing what they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from longshore.kit.resource import Kind
+from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, REGISTRY_EVENTS, REPOSITORIES, REPOSITORY_BLOBS
+
+#: deleted with their image
+OF_IMAGE: tuple[Kind[Any], ...] = (IMAGE_TAGS,)
+#: deleted with their repository; images and what is of them first
+OF_REPOSITORY: tuple[Kind[Any], ...] = (IMAGE_TAGS, IMAGES, REPOSITORY_BLOBS)
+
+KINDS: tuple[Kind[Any], ...] = (REPOSITORIES, IMAGES, IMAGE_TAGS, REPOSITORY_BLOBS, REGISTRY_EVENTS)
