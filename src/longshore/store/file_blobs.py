@@ -8,37 +8,25 @@ touches the disk or hashes runs on threads of this store's own.
 from __future__ import annotations
 
 import asyncio
-import errno
 import hashlib
 import os
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from longshore.kit.clock import Clock, SystemClock
 from longshore.kit.ids import Ids, RandomIds
-from longshore.store.blobs import BlobStoreFull, DigestMismatch, InvalidDigest, NoSuchBlob, StoredBlob, digest_of, split_digest
+from longshore.store.blobs import DigestMismatch, InvalidDigest, NoSuchBlob, StoredBlob, digest_of, split_digest
+from longshore.store.file_uploads import FileUpload, room, write_all
 
 R = TypeVar("R")
 
 READ_BYTES = 1 << 20
 HASH_BYTES = 1 << 22
 THREADS = 4
-
-
-@contextmanager
-def _room() -> Iterator[None]:
-    """Call a full disk by its name."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise BlobStoreFull(error.errno, f"no room for more blobs: {error.strerror}") from error
-        raise
 
 
 def _sync_directory(path: Path) -> None:
@@ -58,14 +46,6 @@ def _make_directory(path: Path) -> None:
     _sync_directory(path.parent)
 
 
-def _write_all(descriptor: int, content: bytes, offset: int) -> None:
-    view = memoryview(content)
-    while view:
-        written = os.pwrite(descriptor, view, offset)
-        offset += written
-        view = view[written:]
-
-
 def _names(directory: Path) -> list[str]:
     return [entry.name for entry in os.scandir(directory) if entry.is_dir()]
 
@@ -79,82 +59,6 @@ def _stored_in(directory: Path, algorithm: str) -> list[StoredBlob]:
             continue  # deleted meanwhile
         found.append(StoredBlob(f"{algorithm}:{entry.name}", status.st_size, status.st_mtime))
     return found
-
-
-class FileUpload:
-    """An upload and the file it goes to. Calls are carried out one after the other."""
-
-    def __init__(self, store: FileBlobStore, upload_id: str, offset: int, sha256: hashlib._Hash) -> None:
-        self._store = store
-        self._upload_id = upload_id
-        self._offset = offset
-        self._sha256 = sha256
-        self._turn = asyncio.Lock()
-
-    def __repr__(self) -> str:
-        return f"FileUpload({self._upload_id}: {self._offset} bytes)"
-
-    @property
-    def upload_id(self) -> str:
-        return self._upload_id
-
-    @property
-    def offset(self) -> int:
-        return self._offset
-
-    @property
-    def _path(self) -> Path:
-        return self._store.uploads / self._upload_id
-
-    async def write(self, chunk: bytes) -> None:
-        async with self._turn:
-            await self._store.on_thread(self._write, chunk)
-
-    async def commit(self, digest: str) -> int:
-        async with self._turn:
-            await self._store.on_thread(self._commit, digest)
-            self._store.forget(self._upload_id)
-            return self._offset
-
-    async def cancel(self) -> None:
-        async with self._turn:
-            self._store.forget(self._upload_id)
-            await self._store.on_thread(self._path.unlink, True)
-
-    # -- on a thread -----------------------------------------------------------------------------------------------------------
-
-    def _write(self, chunk: bytes) -> None:
-        with _room():
-            descriptor = os.open(self._path, os.O_WRONLY)
-            try:
-                _write_all(descriptor, chunk, self._offset)
-                self._store.stamp(descriptor)
-            except OSError:
-                os.ftruncate(descriptor, self._offset)
-                raise
-            finally:
-                os.close(descriptor)
-        self._sha256.update(chunk)
-        self._offset += len(chunk)
-
-    def _commit(self, digest: str) -> None:
-        target = self._store.file_of(digest)
-        if target is None:
-            raise InvalidDigest(digest)
-        received = f"sha256:{self._sha256.hexdigest()}"
-        if digest.startswith("sha512:"):
-            with self._path.open("rb") as file:
-                received = f"sha512:{hashlib.file_digest(file, 'sha512').hexdigest()}"
-        if received != digest:
-            raise DigestMismatch(digest, received)
-        with _room():
-            descriptor = os.open(self._path, os.O_WRONLY)
-            try:
-                os.fchmod(descriptor, 0o444)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            self._store.name(self._path, target)
 
 
 class FileBlobStore:
@@ -217,7 +121,7 @@ class FileBlobStore:
         return upload
 
     def _create(self, upload_id: str) -> None:
-        with _room():
+        with room():
             descriptor = os.open(self.uploads / upload_id, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             self.stamp(descriptor)
             os.close(descriptor)
@@ -282,7 +186,7 @@ class FileBlobStore:
     def _put(self, content: bytes, digest: str, upload_id: str) -> None:
         target = self.file_of(digest)
         assert target is not None
-        with _room():
+        with room():
             if self._renew(target):
                 # Its name may be younger than the last fsync of its directory.
                 _sync_directory(target.parent)
@@ -290,7 +194,7 @@ class FileBlobStore:
             arriving = self.uploads / upload_id
             descriptor = os.open(arriving, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
             try:
-                _write_all(descriptor, content, 0)
+                write_all(descriptor, content, 0)
                 os.fsync(descriptor)
             except OSError:
                 arriving.unlink()
