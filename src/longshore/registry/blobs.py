@@ -16,6 +16,7 @@ from longshore.registry.access import Access, Visit
 from longshore.registry.errors import BlobUnknown, DigestInvalid, Unsupported
 from longshore.registry.garbage import GRACE_S
 from longshore.registry.ranges import requested_range
+from longshore.services.ecr.content import content_of
 from longshore.services.ecr.images import find_repository, record_blob
 from longshore.services.ecr.model import IMAGES, REPOSITORY_BLOBS, RepositoryBlob, image_key
 from longshore.services.ecr.names import is_digest
@@ -38,14 +39,14 @@ class Blobs:
     async def head(self, visit: Visit) -> web.StreamResponse:
         """A client that pushes asks this before it leaves a layer out, so an unused blob is kept for a while from here on."""
         self._access.require(visit, "BatchCheckLayerAvailability", "GetDownloadUrlForLayer")
-        held = self._find(visit)
+        held, _ = self._find(visit)
         if self._clock.now() - held.uploaded_at > GRACE_S / 2 and not self._store.count(IMAGES, "references", _key(held)):
             await self._store.transact(lambda tx: record_blob(tx, visit.repository, held.digest, held.size, self._clock.now()))
         return web.Response(headers=_headers(held) | {"Content-Length": str(held.size)})
 
     async def get(self, visit: Visit) -> web.StreamResponse:
         self._access.require(visit, "GetDownloadUrlForLayer")
-        held = self._find(visit)
+        held, content = self._find(visit)
         request = visit.request
         if f'"{held.digest}"' in request.headers.get("If-None-Match", ""):
             return web.Response(status=304, headers={"ETag": f'"{held.digest}"'})
@@ -55,13 +56,13 @@ class Blobs:
         if wanted:
             response.headers["Content-Range"] = f"bytes {first}-{last}/{held.size}"
         response.content_length = last - first + 1
-        path = self._blobs.path(held.digest)
+        path = content.path(held.digest)
         if path is not None:
             await _send_file(request, response, path, first, last - first + 1)
             return response
         await response.prepare(request)
         if last >= first:
-            async for chunk in self._blobs.stream(held.digest, first, last):
+            async for chunk in content.stream(held.digest, first, last):
                 await response.write(chunk)
         await response.write_eof()
         return response
@@ -69,7 +70,7 @@ class Blobs:
     async def delete(self, visit: Visit) -> web.StreamResponse:
         """Takes the blob out of the repository, unless an image there still consists of it."""
         self._access.require(visit, "BatchDeleteImage")
-        held = self._find(visit)
+        held, _ = self._find(visit)
 
         def forget(tx: Tx) -> bool:
             if tx.count(IMAGES, "references", _key(held)):
@@ -81,23 +82,20 @@ class Blobs:
             raise Unsupported("the blob belongs to an image of this repository: delete the image first")
         return web.Response(status=202)
 
-    def _find(self, visit: Visit) -> RepositoryBlob:
+    def _find(self, visit: Visit) -> tuple[RepositoryBlob, BlobStore]:
+        """The blob, and the blob store that has its bytes. Raises DigestInvalid and BlobUnknown."""
         if not is_digest(visit.reference):
             raise DigestInvalid(f"{visit.reference[:150]!r} is not a supported digest")
-        find_repository(self._store, visit.repository)
+        repository = find_repository(self._store, visit.repository)
         held = self._store.get(REPOSITORY_BLOBS, image_key(visit.repository.key, visit.reference))
         if held is None:
             raise BlobUnknown
-        if self._blobs.size(held.digest) != held.size:
-            log.error(
-                "%s: blob %s should have %d bytes, the blob store has %s",
-                held.repository,
-                held.digest,
-                held.size,
-                self._blobs.size(held.digest),
-            )
+        content = content_of(self._blobs, repository)
+        size = content.size(held.digest)
+        if size != held.size:
+            log.error("%s: blob %s should have %d bytes, the blob store has %s", held.repository, held.digest, held.size, size)
             raise BlobUnknown("the bytes of this blob are missing: push it again")
-        return held
+        return held, content
 
 
 def _key(held: RepositoryBlob) -> str:

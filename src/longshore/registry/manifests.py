@@ -12,9 +12,10 @@ from longshore.kit.clock import Clock
 from longshore.registry import errors
 from longshore.registry.access import Access, Visit
 from longshore.registry.body import read_whole
+from longshore.services.ecr.content import content_of
 from longshore.services.ecr.images import Push, Unfound, delete_image, find_image, find_repository, is_pull_news, record_pulls, record_push
 from longshore.services.ecr.manifests import ManifestInvalid, parse_manifest
-from longshore.services.ecr.model import IMAGE_TAGS, Image, tag_key
+from longshore.services.ecr.model import IMAGE_TAGS, Image, Repository, tag_key
 from longshore.services.ecr.names import LARGEST_MANIFEST, digest_of, is_digest, is_tag
 from longshore.store.base import Store, StoreUnavailable, Tx
 from longshore.store.blobs import BlobStore
@@ -27,18 +28,17 @@ _MOST_TAGS_AT_ONCE = 100
 class Contents:
     """Manifests read lately. A digest stands for the same bytes for ever, so nothing in here can be out of date."""
 
-    def __init__(self, blobs: BlobStore, most_bytes: int = 32 * 1024 * 1024) -> None:
-        self._blobs = blobs
+    def __init__(self, most_bytes: int = 32 * 1024 * 1024) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
         self._read: OrderedDict[str, bytes] = OrderedDict()
 
-    async def read(self, digest: str) -> bytes | None:
+    async def read(self, blobs: BlobStore, digest: str) -> bytes | None:
         content = self._read.get(digest)
         if content is not None:
             self._read.move_to_end(digest)
             return content
-        content = await self._blobs.read(digest)
+        content = await blobs.read(digest)
         if content is not None and digest not in self._read:
             self._read[digest] = content
             self._bytes += len(content)
@@ -53,17 +53,18 @@ class Manifests:
         self._blobs = blobs
         self._clock = clock
         self._access = access
-        self._contents = Contents(blobs)
+        self._contents = Contents()
 
     async def get(self, visit: Visit) -> web.StreamResponse:
         """GET and HEAD; only the first is noted as a pull."""
         self._access.require(visit, "BatchGetImage")
-        image = self._find(visit)
+        repository = find_repository(self._store, visit.repository)
+        image = self._find(repository, visit.reference)
         _check_acceptable(visit.request, image)
         headers = {"Content-Type": image.media_type, "Docker-Content-Digest": image.digest, "ETag": f'"{image.digest}"'}
         if f'"{image.digest}"' in visit.request.headers.get("If-None-Match", ""):
             return web.Response(status=304, headers=headers)
-        content = await self._contents.read(image.digest)
+        content = await self._contents.read(content_of(self._blobs, repository), image.digest)
         if content is None:
             log.error("%s: the bytes of manifest %s are missing", image.repository, image.digest)
             raise errors.ManifestUnknown("the bytes of this manifest are missing: push it again")
@@ -73,7 +74,7 @@ class Manifests:
 
     async def put(self, visit: Visit) -> web.StreamResponse:
         self._access.require(visit, "PutImage")
-        find_repository(self._store, visit.repository)
+        repository = find_repository(self._store, visit.repository)
         digest, tags = self._named(visit)
         content = await read_whole(visit.request, LARGEST_MANIFEST, f"a manifest may have at most {LARGEST_MANIFEST} bytes")
         try:
@@ -83,7 +84,7 @@ class Manifests:
         calculated = digest_of(content, digest.partition(":")[0] if digest else "sha256")
         if digest is not None and digest != calculated:
             raise errors.DigestInvalid(f"the manifest is put as {digest}, but its digest is {calculated}")
-        size = await self._blobs.put(content, calculated)
+        size = await content_of(self._blobs, repository).put(content, calculated)
         push = Push(manifest=manifest, digest=calculated, size=size, tags=tuple(tags), now=self._clock.now())
         await self._store.transact(lambda tx: record_push(tx, visit.repository, push, again_is_error=False))
         response = web.Response(
@@ -115,10 +116,9 @@ class Manifests:
             raise _told(unfound) from None
         return web.Response(status=202)
 
-    def _find(self, visit: Visit) -> Image:
-        repository = find_repository(self._store, visit.repository)
+    def _find(self, repository: Repository, reference: str) -> Image:
         try:
-            return find_image(self._store, repository.key, *_identified(visit.reference))
+            return find_image(self._store, repository.key, *_identified(reference))
         except Unfound as unfound:
             raise _told(unfound) from None
 

@@ -28,8 +28,9 @@ from longshore.registry.errors import (
     TooLarge,
 )
 from longshore.registry.ranges import chunk_range, received_range
+from longshore.services.ecr.content import content_of
 from longshore.services.ecr.images import find_repository, mount_blob, record_blob
-from longshore.services.ecr.model import REPOSITORIES, REPOSITORY_BLOBS, image_key
+from longshore.services.ecr.model import REPOSITORIES, REPOSITORY_BLOBS, Repository, image_key
 from longshore.services.ecr.names import RepositoryId, is_digest
 from longshore.store.base import Store
 from longshore.store.blobs import BlobStore, BlobUpload, DigestMismatch
@@ -67,19 +68,19 @@ class Uploads:
     async def start(self, visit: Visit) -> web.StreamResponse:
         """POST: a new upload; or the whole blob at once (`digest`); or no upload at all, where a blob can be mounted (`mount`)."""
         self._access.require(visit, "InitiateLayerUpload")
-        find_repository(self._store, visit.repository)
+        repository = find_repository(self._store, visit.repository)
         query = visit.request.rel_url.query
         algorithm = query.get("digest-algorithm")
         if algorithm is not None and algorithm not in _ALGORITHMS:
             raise DigestInvalid(f"the digest algorithm {algorithm[:40]!r} is not supported: {' and '.join(_ALGORITHMS)} are")
         mounted = query.get("mount")
-        if mounted is not None and await self._mount(visit, _checked(mounted), query.get("from")):
+        if mounted is not None and await self._mount(visit, repository, _checked(mounted), query.get("from")):
             return _created(visit, mounted)
         digest = query.get("digest")
         if digest is not None:
-            return await self._whole(visit, _checked(digest))
+            return await self._whole(visit, repository, _checked(digest))
         self._close_idle()
-        upload = await self._blobs.begin()
+        upload = await content_of(self._blobs, repository).begin()
         self._sessions[upload.upload_id] = _Session(upload, self._clock.now())
         return self._accepted(visit, upload)
 
@@ -116,9 +117,9 @@ class Uploads:
             await session.upload.cancel()
         return web.Response(status=204)
 
-    async def _whole(self, visit: Visit, digest: str) -> web.StreamResponse:
+    async def _whole(self, visit: Visit, repository: Repository, digest: str) -> web.StreamResponse:
         self._access.require(visit, "CompleteLayerUpload")
-        upload = await self._blobs.begin()
+        upload = await content_of(self._blobs, repository).begin()
         try:
             await receive(visit.request, LARGEST_BLOB, upload.write)
         except BaseException:
@@ -162,7 +163,7 @@ class Uploads:
         now = self._clock.now()
         await self._store.transact(lambda tx: record_blob(tx, visit.repository, digest, size, now))
 
-    async def _mount(self, visit: Visit, digest: str, source: str | None) -> bool:
+    async def _mount(self, visit: Visit, repository: Repository, digest: str, source: str | None) -> bool:
         """Show a blob of another repository here: `source` as named, or whichever has it that the caller may read."""
         if source is not None:
             try:
@@ -178,7 +179,7 @@ class Uploads:
             if (each.account_id, each.region) == (here.account_id, here.region)
             and self._access.refusal(visit.principal, each, "GetDownloadUrlForLayer") is None
         ]
-        if not readable or self._blobs.size(digest) is None:
+        if not readable or content_of(self._blobs, repository).size(digest) is None:
             return False
         now = self._clock.now()
         return await self._store.transact(lambda tx: mount_blob(tx, here, digest, readable, now)) is not None
@@ -200,11 +201,11 @@ class Uploads:
 
     async def _open(self, visit: Visit) -> _Session:
         """The session that the path names. Raises BlobUploadUnknown."""
-        find_repository(self._store, visit.repository)
+        repository = find_repository(self._store, visit.repository)
         upload_id = self._unsealed(visit)
         session = self._sessions.get(upload_id)
         if session is None:
-            upload = await self._blobs.resume(upload_id)
+            upload = await content_of(self._blobs, repository).resume(upload_id)
             if upload is None:
                 raise BlobUploadUnknown
             session = self._sessions.setdefault(upload_id, _Session(upload, 0.0))
