@@ -10,10 +10,11 @@ from typing import Any
 
 from longshore.kit.resource import Kind
 from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, REGISTRY_EVENTS, REPOSITORIES, REPOSITORY_BLOBS
+from longshore.services.ecr.templates.model import CREATION_TEMPLATES
 
 #: deleted with their image
 OF_IMAGE: tuple[Kind[Any], ...] = (IMAGE_TAGS,)
 #: deleted with their repository; images and what is of them first
 OF_REPOSITORY: tuple[Kind[Any], ...] = (IMAGE_TAGS, IMAGES, REPOSITORY_BLOBS)
 
-KINDS: tuple[Kind[Any], ...] = (REPOSITORIES, IMAGES, IMAGE_TAGS, REPOSITORY_BLOBS, REGISTRY_EVENTS)
+KINDS: tuple[Kind[Any], ...] = (REPOSITORIES, IMAGES, IMAGE_TAGS, REPOSITORY_BLOBS, REGISTRY_EVENTS, CREATION_TEMPLATES)

@@ -1,0 +1,1 @@
+"""Repository creation templates: how repositories look that nobody created by hand."""
