@@ -20,7 +20,7 @@ from longshore.kit.clock import SteppedClock
 from longshore.kit.ids import Ids, RandomIds
 from longshore.services.call import Site
 from longshore.services.ec2 import model as ec2
-from longshore.services.ecr import model as ecr
+from longshore.services.ecr import kinds as ecr
 from longshore.services.ecs import model as ecs
 from longshore.services.elbv2 import model as elbv2
 from longshore.services.iam import model as iam

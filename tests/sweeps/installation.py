@@ -36,7 +36,7 @@ from longshore.kit.resource import Kind
 from longshore.services.call import Site
 from longshore.services.ec2 import model as ec2
 from longshore.services.ec2.defaults import ensure_default_network
-from longshore.services.ecr import model as ecr
+from longshore.services.ecr import kinds as ecr
 from longshore.services.ecr.images import record_blob
 from longshore.services.ecr.names import RepositoryId, digest_of
 from longshore.services.ecs import model as ecs
