@@ -1,12 +1,12 @@
 # Longshore: `make demo` shows it at work, `make up` starts the platform, `make test` is what CI runs.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help setup demo up down test check format bench clean
+.PHONY: help setup demo up down test check format bench conformance clean
 
 BIN := .venv/bin
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 setup: ## Install the engines and the project's own .venv; does nothing when all is there
 	@tools/setup.sh
@@ -43,6 +43,9 @@ format: ## Put the code into its one form
 bench: ## Benchmarks, each beside its peer
 	@tools/setup.sh bench
 	$(BIN)/python bench/run.py $(ARGS)
+
+conformance: setup ## The OCI specification's own tests (OCI_CONFORMANCE names the program), each with a fresh server
+	@$(BIN)/python tools/conformance.py $(ARGS)
 
 clean: ## Remove what was built; the platform's own files (LONGSHORE_DATA_DIR) are kept
 	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache src/*.egg-info

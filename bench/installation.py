@@ -1,7 +1,8 @@
 """Scratch platforms for benchmarks, and a small client that signs: each platform has a data directory and a port of its own.
 
 `detached` is what a user starts (`longshore up`); `simulated` is the same server with agents whose containers exist only in
-memory and whose capacity does not end, for what an API can do without Docker Engine in the way.
+memory and whose capacity does not end, for what an API can do without Docker Engine in the way; `server_alone` is the server
+and nothing else, for the registry.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from longshore.config import AgentConfig, Credentials, DataDirectory, PlatformCo
 T = TypeVar("T")
 REGION = "us-east-1"
 ECS_TARGET = "AmazonEC2ContainerServiceV20141113"
+ECR_TARGET = "AmazonEC2ContainerRegistry_V20150921"
 LONGSHORE = Path(sys.executable).with_name("longshore")
 
 
@@ -52,7 +54,7 @@ class Refused(Exception):
 
 
 class Client:
-    """ECS over one kept connection, a signature per call: cheap enough to ask every few milliseconds."""
+    """ECS and ECR over one kept connection, a signature per call: cheap enough to ask every few milliseconds."""
 
     def __init__(self, endpoint: str, credentials: Credentials) -> None:
         self._host = endpoint.partition("://")[2]
@@ -63,9 +65,16 @@ class Client:
 
     def ecs(self, operation: str, **request: Any) -> dict[str, Any]:
         """Raises Refused."""
+        return self._call("ecs", f"{ECS_TARGET}.{operation}", request)
+
+    def ecr(self, operation: str, **request: Any) -> dict[str, Any]:
+        """Raises Refused."""
+        return self._call("ecr", f"{ECR_TARGET}.{operation}", request)
+
+    def _call(self, service: str, operation: str, request: dict[str, Any]) -> dict[str, Any]:
         body = json.dumps(request).encode()
-        headers = {"Host": self._host, "Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"{ECS_TARGET}.{operation}"}
-        headers |= signature(headers, body, self._credentials, "ecs")
+        headers = {"Host": self._host, "Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": operation}
+        headers |= signature(headers, body, self._credentials, service)
         self._connection.request("POST", "/", body, headers)
         answer = self._connection.getresponse()
         content = answer.read()
@@ -175,6 +184,27 @@ def simulated(directory: Path, instances: int) -> Iterator[Running]:
     except BaseException:
         print_logs(data)
         raise
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@contextlib.contextmanager
+def server_alone(directory: Path, **settings: Any) -> Iterator[tuple[Running, int]]:
+    """The server with a durable store, no agents and no supervisor, and its process id. `settings` are members of ServerConfig."""
+    data = DataDirectory(directory / "data")
+    data.prepare()
+    server = ServerConfig(data_dir=data.root, credentials=data.credentials(), port=free_port(), log_level="warning", **settings)
+    write_platform(data.platform_file, PlatformConfig(server=server))
+    command = [sys.executable, "-m", "longshore.main", "server", "--config", data.platform_file]
+    with (directory / "server.log").open("wb") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+    try:
+        assert process.stdout is not None
+        said = json.loads(process.stdout.readline() or '{"event": "failed"}')
+        if said["event"] != "ready":
+            raise RuntimeError(f"the server did not start: {said.get('cause') or (directory / 'server.log').read_text()[-2000:]}")
+        yield Running(server.endpoint, server.credentials, data), process.pid
     finally:
         process.terminate()
         process.wait(60)

@@ -57,6 +57,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     load_balancer_network: str = "127.0.2."
     #: added to listener ports below 1024; 0 where they may be bound
     privileged_port_offset: int = 0
+    #: `docker push` and its like may leave out layers of an image; an index may always lack images there
+    incomplete_images: bool = False
     log_level: str = "info"
 
     @property

@@ -140,7 +140,15 @@ class Server:
         )
         identities, access = Identities(store, clock, site), Access(store, clock)
         sessions = AgentSessions(store, clock, ids, site, identities, access)
-        registry = Registry(store=store, blobs=blobs, clock=clock, site=site, secret=secret, authorise=access.denial)
+        registry = Registry(
+            store=store,
+            blobs=blobs,
+            clock=clock,
+            site=site,
+            secret=secret,
+            authorise=access.denial,
+            incomplete_images=config.incomplete_images,
+        )
         gateway = Gateway(
             store=store, blobs=blobs, clock=clock, ids=ids, site=site, identities=identities, access=access, signing_secret=secret
         )

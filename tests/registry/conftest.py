@@ -92,8 +92,8 @@ class Client:
         self.registry = make_registry(self.store, blobs, self.clock, self.door)
 
 
-def make_registry(store: Store, blobs: BlobStore, clock: SteppedClock, door: Door) -> Registry:
-    return Registry(store=store, blobs=blobs, clock=clock, site=SITE, secret=SECRET, authorise=door.authorise)
+def make_registry(store: Store, blobs: BlobStore, clock: SteppedClock, door: Door, **settings: bool) -> Registry:
+    return Registry(store=store, blobs=blobs, clock=clock, site=SITE, secret=SECRET, authorise=door.authorise, **settings)
 
 
 def basic(principal: Principal, expires_at: float, secret: bytes = SECRET) -> dict[str, str]:

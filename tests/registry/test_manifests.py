@@ -11,7 +11,7 @@ import pytest
 from longshore.services.ecr.manifests import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from longshore.services.ecr.model import IMAGES
 from longshore.services.ecr.names import LARGEST_MANIFEST, digest_of
-from tests.registry.conftest import Client
+from tests.registry.conftest import Client, make_registry
 from tests.registry.contents import CONFIG, LAYER, descriptor, index, manifest
 
 IMAGE = manifest(LAYER)
@@ -85,14 +85,32 @@ async def test_a_digest_that_is_not_the_manifests_is_refused(client: Client) -> 
     assert (await put(client, digest_of(IMAGE, "sha512"), IMAGE)).status == 201
 
 
-async def test_an_image_needs_its_layers_and_an_index_its_images(client: Client) -> None:
+async def test_an_image_needs_its_layers(client: Client) -> None:
     absent = b"never pushed"
     response = await put(client, "1", manifest(absent))
     assert await code_of(response) == (404, "MANIFEST_BLOB_UNKNOWN")
     assert digest_of(absent) in (await response.json())["errors"][0]["message"]
-    response = await put(client, "1", index(IMAGE), OCI_INDEX)
-    assert await code_of(response) == (404, "MANIFEST_BLOB_UNKNOWN")
     assert (await client.ask("HEAD", "/v2/app/web/manifests/1")).status == 404
+
+
+async def test_an_image_may_lack_layers_where_the_server_was_started_so(client: Client) -> None:
+    client.registry = make_registry(client.store, client.blobs, client.clock, client.door, incomplete_images=True)
+    assert (await put(client, "1", manifest(b"never pushed"))).status == 201
+    assert (await client.ask("GET", "/v2/app/web/manifests/1")).status == 200
+
+
+async def test_an_index_may_be_sparse_and_is_as_large_as_the_images_that_came_later(client: Client) -> None:
+    inner = index(IMAGE, manifest(LAYER, annotations={"never": "pushed"}))
+    outer = index(inner)
+    for tag, content in (("outer", outer), ("inner", inner)):
+        assert (await put(client, tag, content, OCI_INDEX)).status == 201
+    sizes = {image.digest: image.size for image in client.store.list(IMAGES)}
+    assert sizes == {digest_of(inner): 0, digest_of(outer): 0}
+    assert (await put(client, "1", IMAGE)).status == 201
+    assert {image.size for image in client.store.list(IMAGES)} == {len(CONFIG) + len(LAYER)}
+    assert await code_of(await client.ask("DELETE", f"/v2/app/web/manifests/{DIGEST}")) == (405, "UNSUPPORTED")
+    for content in (outer, inner, IMAGE):
+        assert (await client.ask("DELETE", f"/v2/app/web/manifests/{digest_of(content)}")).status == 202
 
 
 async def test_a_layer_of_another_repository_does_not_count(client: Client) -> None:

@@ -64,6 +64,9 @@ def up(
     region: Annotated[str | None, typer.Option(help="The default region; as last time, at first us-east-1.")] = None,
     account: Annotated[str | None, typer.Option(help="The account, 12 digits; as last time, at first 000000000000.")] = None,
     dev: Annotated[bool, typer.Option("--dev", help="Accept the keys test/test and resets: for development machines only.")] = False,
+    incomplete_images: Annotated[
+        bool, typer.Option("--incomplete-images", help="Let `docker push` and its like leave out layers of an image.")
+    ] = False,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when everything is ready; stop with `longshore down`.")] = False,
 ) -> None:
     """Start the platform on this machine."""
@@ -84,6 +87,7 @@ def up(
         instance_cpu_units=instance_cpu,
         instance_memory_mib=instance_memory,
         dev=dev or given.dev,
+        incomplete_images=incomplete_images,
         docker_url=given.docker_url,
         log_level=given.log_level,
     )

@@ -51,6 +51,8 @@ class Wishes:
     dev: bool
     docker_url: str
     log_level: str
+    #: images may be pushed without all of their layers
+    incomplete_images: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ def platform(
         haproxy=haproxy,
         docker_url=wishes.docker_url,
         privileged_port_offset=0 if low_ports else UNPRIVILEGED_PORT_OFFSET,
+        incomplete_images=wishes.incomplete_images,
         log_level=wishes.log_level,
     )
     agents = tuple(_local_agent(number, wishes, machine, server, instance_id) for number in range(1, wishes.instances + 1))

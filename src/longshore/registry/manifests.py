@@ -48,11 +48,14 @@ class Contents:
 
 
 class Manifests:
-    def __init__(self, *, store: Store, blobs: BlobStore, clock: Clock, access: Access) -> None:
+    """`incomplete_images`: an image may be pushed without all of its layers."""
+
+    def __init__(self, *, store: Store, blobs: BlobStore, clock: Clock, access: Access, incomplete_images: bool) -> None:
         self._store = store
         self._blobs = blobs
         self._clock = clock
         self._access = access
+        self._incomplete_images = incomplete_images
         self._contents = Contents()
 
     async def get(self, visit: Visit) -> web.StreamResponse:
@@ -85,7 +88,15 @@ class Manifests:
         if digest is not None and digest != calculated:
             raise errors.DigestInvalid(f"the manifest is put as {digest}, but its digest is {calculated}")
         size = await content_of(self._blobs, repository).put(content, calculated)
-        push = Push(manifest=manifest, digest=calculated, size=size, tags=tuple(tags), now=self._clock.now())
+        push = Push(
+            manifest=manifest,
+            digest=calculated,
+            size=size,
+            tags=tuple(tags),
+            now=self._clock.now(),
+            may_lack_images=True,
+            may_lack_layers=self._incomplete_images,
+        )
         await self._store.transact(lambda tx: record_push(tx, visit.repository, push, again_is_error=False))
         response = web.Response(
             status=201, headers={"Location": f"{visit.base}/manifests/{calculated}", "Docker-Content-Digest": calculated}

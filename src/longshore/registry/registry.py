@@ -33,12 +33,22 @@ Handler = Callable[[Visit], Awaitable[web.StreamResponse]]
 class Registry:
     """`handle` answers any request whose path begins with /v2. `secret` is the installation's, which seals tokens and uploads."""
 
-    def __init__(self, *, store: Store, blobs: BlobStore, clock: Clock, site: Site, secret: bytes, authorise: Authorise) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        blobs: BlobStore,
+        clock: Clock,
+        site: Site,
+        secret: bytes,
+        authorise: Authorise,
+        incomplete_images: bool = False,
+    ) -> None:
         self._store = store
         self._access = Access(site=site, clock=clock, secret=secret, authorise=authorise)
         self._listing = Listing(store=store, access=self._access)
         content = Blobs(store=store, blobs=blobs, clock=clock, access=self._access)
-        manifests = Manifests(store=store, blobs=blobs, clock=clock, access=self._access)
+        manifests = Manifests(store=store, blobs=blobs, clock=clock, access=self._access, incomplete_images=incomplete_images)
         uploads = Uploads(store=store, blobs=blobs, clock=clock, access=self._access, secret=secret)
         self._handlers: Mapping[Kind, Mapping[str, Handler]] = {
             Kind.BLOB: {"GET": content.get, "HEAD": content.head, "DELETE": content.delete},

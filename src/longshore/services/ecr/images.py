@@ -61,6 +61,10 @@ class Push:
     size: int
     tags: tuple[str, ...]
     now: float
+    #: an index may be sparse: it names images of which not all are here, or not yet
+    may_lack_images: bool = False
+    #: the same of an image and its layers
+    may_lack_layers: bool = False
 
 
 def find_repository(reader: Reader, repository: RepositoryId) -> Repository:
@@ -78,7 +82,7 @@ def record_push(tx: Tx, repository_id: RepositoryId, push: Push, *, again_is_err
     and ImageAlreadyExistsException.
     """
     repository = find_repository(tx, repository_id)
-    _check_parts(tx, repository, push.manifest)
+    _check_parts(tx, repository, push)
     known = tx.get(IMAGES, image_key(repository.key, push.digest))
     tags = [(tag, tx.get(IMAGE_TAGS, tag_key(repository.key, tag))) for tag in push.tags]
     if again_is_error and known is not None and all(held is not None and held.digest == push.digest for _, held in tags):
@@ -86,7 +90,10 @@ def record_push(tx: Tx, repository_id: RepositoryId, push: Push, *, again_is_err
     for tag, held in tags:
         if held is not None and held.digest != push.digest and is_immutable(repository, tag):
             raise ImageTagAlreadyExistsException(tag, repository.name)
-    image = known if known is not None else tx.create(IMAGES, _image(tx, repository, push))
+    image = known
+    if image is None:
+        image = tx.create(IMAGES, _image(tx, repository, push))
+        _enlarge_indexes(tx, image)
     moved = [tag for tag, held in tags if held is None or held.digest != push.digest]
     for tag in moved:
         tx.put(IMAGE_TAGS, ImageTag(repository=repository.key, tag=tag, digest=push.digest, tagged_at=push.now))
@@ -96,7 +103,10 @@ def record_push(tx: Tx, repository_id: RepositoryId, push: Push, *, again_is_err
     return image
 
 
-def _check_parts(reader: Reader, repository: Repository, manifest: Manifest) -> None:
+def _check_parts(reader: Reader, repository: Repository, push: Push) -> None:
+    manifest = push.manifest
+    if push.may_lack_images if manifest.is_index else push.may_lack_layers:
+        return
     missing = [reference.digest for reference in manifest.references if not _is_there(reader, repository, reference)]
     if not missing:
         return
@@ -132,6 +142,17 @@ def _image(reader: Reader, repository: Repository, push: Push) -> Image:
         references=manifest.references,
         annotations=manifest.annotations,
     )
+
+
+def _enlarge_indexes(tx: Tx, image: Image) -> None:
+    """Indexes that were here before one of their images are as large as the largest image in them from now on, and so on upwards."""
+    smaller = [image]
+    while smaller:
+        child = smaller.pop()
+        for digest in indexes_naming(tx, child.repository, child.digest):
+            index = tx.get(IMAGES, image_key(child.repository, digest))
+            if index is not None and index.size < child.size:
+                smaller.append(tx.put(IMAGES, msgspec.structs.replace(index, size=child.size)))
 
 
 def is_immutable(repository: Repository, tag: str) -> bool:
