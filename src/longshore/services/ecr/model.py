@@ -99,6 +99,10 @@ IMAGES: Kind[Image] = Kind(
         # who names this manifest or blob: for deletion guards and for garbage collection
         "references": lambda image: {image_key(image.repository, reference.digest) for reference in image.references},
         "blob": lambda image: {image.digest, *(r.digest for r in image.references if not r.is_manifest)},
+        # which of them cannot be pulled for being archived
+        "archived_references": lambda image: (
+            {image_key(image.repository, reference.digest) for reference in image.references} if image.archived else ()
+        ),
     },
 )
 
