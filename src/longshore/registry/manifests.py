@@ -13,9 +13,19 @@ from longshore.registry import errors
 from longshore.registry.access import Access, Visit
 from longshore.registry.body import read_whole
 from longshore.services.ecr.content import content_of
-from longshore.services.ecr.images import Push, Unfound, delete_image, find_image, find_repository, is_pull_news, record_pulls, record_push
+from longshore.services.ecr.images import (
+    Push,
+    Unfound,
+    delete_image,
+    delete_tag,
+    find_image,
+    find_repository,
+    is_pull_news,
+    record_pulls,
+    record_push,
+)
 from longshore.services.ecr.manifests import ManifestInvalid, parse_manifest
-from longshore.services.ecr.model import IMAGE_TAGS, Image, Repository, tag_key
+from longshore.services.ecr.model import Image, Repository
 from longshore.services.ecr.names import LARGEST_MANIFEST, digest_of, is_digest, is_tag
 from longshore.store.base import Store, StoreUnavailable, Tx
 from longshore.store.blobs import BlobStore
@@ -119,7 +129,7 @@ class Manifests:
             if is_digest(visit.reference):
                 delete_image(tx, image, now)
             else:
-                tx.delete(IMAGE_TAGS, tag_key(repository.key, visit.reference))
+                delete_tag(tx, image, visit.reference, now)
 
         try:
             await self._store.transact(delete)

@@ -37,6 +37,8 @@ from longshore.services.ecr.model import (
     tag_key,
 )
 from longshore.services.ecr.names import TAG, RepositoryId, is_tag, looks_like_digest
+from longshore.services.ecr.pull_through.model import CACHED_TAGS
+from longshore.services.ecr.replication.wanted import want_replicas, want_withdrawal
 from longshore.store.base import Reader, Tx
 
 #: a pull is written down when the last one noted is this much older
@@ -65,6 +67,8 @@ class Push:
     may_lack_images: bool = False
     #: the same of an image and its layers
     may_lack_layers: bool = False
+    #: it came from another registry, by replication or through the cache, and is carried no further
+    carried: bool = False
 
 
 def find_repository(reader: Reader, repository: RepositoryId) -> Repository:
@@ -100,6 +104,8 @@ def record_push(tx: Tx, repository_id: RepositoryId, push: Push, *, again_is_err
     media_types = {"manifest-media-type": image.media_type, "artifact-media-type": image.artifact_media_type}
     for each in moved or ([""] if known is None else []):
         image_action(tx, repository, "PUSH", push.digest, each, push.now, media_types)
+    if (moved or known is None) and not push.carried:
+        want_replicas(tx, repository, push.digest, moved, push.now)
     return image
 
 
@@ -224,7 +230,18 @@ def delete_image(tx: Tx, image: Image, now: float, more: Mapping[str, Any] | Non
     repository = tx.get(REPOSITORIES, image.repository)
     if repository is not None:
         image_action(tx, repository, "DELETE", image.digest, tags[0] if tags else "", now, more)
+        want_withdrawal(tx, repository, image.digest, "", now)
     return tags
+
+
+def delete_tag(tx: Tx, image: Image, tag: str, now: float) -> None:
+    """One tag of `image`, which stays."""
+    key = tag_key(image.repository, tag)
+    tx.delete(IMAGE_TAGS, key)
+    tx.delete(CACHED_TAGS, key)
+    repository = tx.get(REPOSITORIES, image.repository)
+    if repository is not None:
+        want_withdrawal(tx, repository, image.digest, tag, now)
 
 
 def delete_repository(tx: Tx, repository: Repository) -> None:

@@ -10,11 +10,35 @@ from typing import Any
 
 from longshore.kit.resource import Kind
 from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, REGISTRY_EVENTS, REPOSITORIES, REPOSITORY_BLOBS
+from longshore.services.ecr.pull_through.model import CACHED_TAGS, PULL_THROUGH_RULES
+from longshore.services.ecr.replication.model import (
+    BACKFILL_ITEMS,
+    BACKFILLS,
+    REMOTE_REGISTRIES,
+    REPLICATION_SETTINGS,
+    REPLICATIONS,
+    WITHDRAWALS,
+)
 from longshore.services.ecr.templates.model import CREATION_TEMPLATES
 
 #: deleted with their image
-OF_IMAGE: tuple[Kind[Any], ...] = (IMAGE_TAGS,)
+OF_IMAGE: tuple[Kind[Any], ...] = (IMAGE_TAGS, CACHED_TAGS, REPLICATIONS)
 #: deleted with their repository; images and what is of them first
-OF_REPOSITORY: tuple[Kind[Any], ...] = (IMAGE_TAGS, IMAGES, REPOSITORY_BLOBS)
+OF_REPOSITORY: tuple[Kind[Any], ...] = (IMAGE_TAGS, CACHED_TAGS, REPLICATIONS, IMAGES, REPOSITORY_BLOBS)
 
-KINDS: tuple[Kind[Any], ...] = (REPOSITORIES, IMAGES, IMAGE_TAGS, REPOSITORY_BLOBS, REGISTRY_EVENTS, CREATION_TEMPLATES)
+KINDS: tuple[Kind[Any], ...] = (
+    REPOSITORIES,
+    IMAGES,
+    IMAGE_TAGS,
+    REPOSITORY_BLOBS,
+    REGISTRY_EVENTS,
+    CREATION_TEMPLATES,
+    PULL_THROUGH_RULES,
+    CACHED_TAGS,
+    REPLICATION_SETTINGS,
+    REPLICATIONS,
+    WITHDRAWALS,
+    BACKFILLS,
+    BACKFILL_ITEMS,
+    REMOTE_REGISTRIES,
+)

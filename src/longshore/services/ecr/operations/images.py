@@ -16,6 +16,7 @@ from longshore.services.ecr.images import (
     Push,
     Unfound,
     delete_image,
+    delete_tag,
     find_image,
     find_repository,
     is_pull_news,
@@ -228,6 +229,6 @@ def _delete(tx: Tx, repository: Repository, identifier: shapes.ImageIdentifier, 
     image = find_image(tx, repository.key, identifier.image_digest, identifier.image_tag)
     tag = identifier.image_tag
     if tag and len(tags_of(tx, image)) > 1:
-        tx.delete(IMAGE_TAGS, tag_key(repository.key, tag))
+        delete_tag(tx, image, tag, now)
         return [shapes.ImageIdentifier(image_digest=image.digest, image_tag=tag)]
     return [shapes.ImageIdentifier(image_digest=image.digest, image_tag=each) for each in delete_image(tx, image, now) or (None,)]

@@ -1,0 +1,1 @@
+"""Replication: what is pushed to one registry is carried on to others, in this installation or elsewhere."""
