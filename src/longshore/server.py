@@ -147,6 +147,7 @@ class Server:
             site=site,
             secret=secret,
             authorise=access.denial,
+            owner=identities.owner,
             incomplete_images=config.incomplete_images,
         )
         gateway = Gateway(

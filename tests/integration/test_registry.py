@@ -81,11 +81,17 @@ async def run(*command: str, given: str = "", fails: bool = False) -> str:
     return out.decode()
 
 
+def _everything(*asked: object, **origin: object) -> None:
+    """Nothing is refused."""
+
+
 async def serve(data_dir: Path, port: int, docker_config: Path) -> Served:
     store = await open_store(data_dir, KINDS)
     blobs = await FileBlobStore.open(data_dir / "registry")
     site = Site(account_id=ACCOUNT, region=REGION, zones=(), endpoint=f"http://127.0.0.1:{port}", port=port)
-    registry = Registry(store=store, blobs=blobs, clock=SystemClock(), site=site, secret=SECRET, authorise=lambda *asked: None)
+    registry = Registry(
+        store=store, blobs=blobs, clock=SystemClock(), site=site, secret=SECRET, authorise=_everything, owner=lambda key: ROOT
+    )
     runner = web.ServerRunner(web.Server(registry.handle))
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()

@@ -36,8 +36,10 @@ class Door:
 
     refused: set[tuple[str, str]] = field(default_factory=set)
     asked: list[tuple[str, str]] = field(default_factory=list)
+    #: access key id -> whose it is
+    owners: dict[str, Principal] = field(default_factory=dict)
 
-    def authorise(self, principal: Principal, action: str, resource: str) -> str | None:
+    def authorise(self, principal: Principal, action: str, resource: str, **origin: object) -> str | None:
         self.asked.append((action, resource))
         name = resource.partition("repository/")[2]
         refused = (action, name) in self.refused or (action, "*") in self.refused
@@ -58,6 +60,7 @@ class Client:
     headers: dict[str, str] = field(default_factory=dict)
 
     def log_in(self, principal: Principal = ALICE) -> None:
+        self.door.owners[principal.access_key_id] = principal
         self.headers = basic(principal, self.clock.now() + GOOD_FOR_S)
 
     async def ask(self, method: str, path: str, **options: object) -> ClientResponse:
@@ -93,7 +96,9 @@ class Client:
 
 
 def make_registry(store: Store, blobs: BlobStore, clock: SteppedClock, door: Door, **settings: bool) -> Registry:
-    return Registry(store=store, blobs=blobs, clock=clock, site=SITE, secret=SECRET, authorise=door.authorise, **settings)
+    return Registry(
+        store=store, blobs=blobs, clock=clock, site=SITE, secret=SECRET, authorise=door.authorise, owner=door.owners.get, **settings
+    )
 
 
 def basic(principal: Principal, expires_at: float, secret: bytes = SECRET) -> dict[str, str]:

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from longshore.registry.access import Access
+from longshore.services.call import Principal
 from longshore.services.ecr.manifests import OCI_MANIFEST
 from longshore.services.ecr.names import digest_of
-from tests.registry.conftest import ACCOUNT, ALICE, REGION, Client, basic
+from tests.registry.conftest import ACCOUNT, ALICE, REGION, SECRET, SITE, Client, basic
 from tests.registry.contents import CONFIG, LAYER, manifest
 
 DIGEST = digest_of(LAYER)
@@ -123,16 +125,41 @@ async def test_account_and_region_come_from_the_host_or_from_the_path(client: Cl
     assert (await client.ask("HEAD", "/v2/far/manifests/1", headers={"Host": f"{ACCOUNT}.dkr-ecr.eu-west-1.on.aws"})).status == 200
 
 
-async def test_another_accounts_registry_stays_closed(client: Client) -> None:
-    await client.create_repository("theirs", account_id="111111111111")
-    path = "/v2/111111111111.dkr.ecr.us-east-1/theirs"
-    for method, rest in (("GET", "tags/list"), ("POST", "blobs/uploads/"), ("GET", "manifests/1"), ("PUT", "manifests/1")):
-        response = await client.ask(method, f"{path}/{rest}")
-        assert (response.status, (await response.json())["errors"][0]["code"]) == (403, "DENIED")
-    assert (await client.ask("GET", "/v2/_catalog", headers={"Host": "111111111111.dkr.ecr.us-east-1.localhost"})).status == 403
-    client.log_in(replace(ALICE, account_id="111111111111"))
-    assert (await client.ask("GET", f"{path}/tags/list")).status == 200
-    assert (await client.ask("GET", "/v2/app/web/tags/list")).status == 403
+async def test_the_owner_of_the_key_is_who_is_asked_about(client: Client) -> None:
+    """Under the name it has by now."""
+    client.door.owners[ALICE.access_key_id] = replace(ALICE, arn=f"arn:aws:iam::{ACCOUNT}:user/alicia")
+    await client.create_repository("made-a-revision")
+    client.door.refused.add(("ecr:ListImages", "app/web"))
+    response = await client.ask("GET", "/v2/app/web/tags/list")
+    assert "user/alicia is not authorized" in (await response.json())["errors"][0]["message"]
+
+
+@pytest.mark.parametrize("now", [None, replace(ALICE, user_id="AIDAANOTHER"), replace(ALICE, account_id="111111111111")])
+async def test_a_token_ends_with_its_key_and_with_its_user(client: Client, now: Principal | None) -> None:
+    assert (await client.ask("GET", "/v2/")).status == 200
+    client.door.owners.clear()
+    if now is not None:
+        client.door.owners[ALICE.access_key_id] = now
+    assert (await client.ask("GET", "/v2/")).status == 200, "what is not written has not happened"
+    await client.create_repository("made-a-revision")
+    for path in ("/v2/", "/v2/app/web/tags/list", "/v2/_catalog"):
+        response = await client.ask("GET", path)
+        assert (response.status, (await response.json())["errors"][0]["code"]) == (401, "UNAUTHORIZED")
+        assert response.headers["WWW-Authenticate"].startswith("Basic realm=")
+    client.door.owners[ALICE.access_key_id] = ALICE
+    await client.create_repository("made-another")
+    assert (await client.ask("GET", "/v2/")).status == 200, "the key is active again"
+
+
+async def test_tokens_are_known_again_up_to_a_number(client: Client) -> None:
+    access = Access(
+        store=client.store, site=SITE, clock=client.clock, secret=SECRET, authorise=client.door.authorise, owner=client.door.owners.get
+    )
+    later = client.clock.now() + 60
+    for number in range(4200):
+        assert access.identify(basic(ALICE, later + number)["Authorization"], "http", "h") == ALICE
+    assert access.identify(basic(ALICE, later)["Authorization"].replace(" ", " " * 2000), "http", "h") == ALICE
+    assert access.remembered == 4096
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ async def platform(tmp_path: Path) -> AsyncIterator[Platform]:
     gateway = Gateway(
         store=store, blobs=blobs, clock=clock, ids=ids, site=site, identities=identities, access=access, signing_secret=SECRET
     )
-    registry = Registry(store=store, blobs=blobs, clock=clock, site=site, secret=SECRET, authorise=access.denial)
+    registry = Registry(store=store, blobs=blobs, clock=clock, site=site, secret=SECRET, authorise=access.denial, owner=identities.owner)
     gateway.mount("/v2/", registry.handle)
     general = web.Server(gateway.handle, access_log=None, auto_decompress=False)
     lanes = Lanes(gateway.answer, general)

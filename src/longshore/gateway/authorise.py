@@ -1,12 +1,16 @@
 """May they? Every operation's declared action and resources, asked of the caller's policies before the operation runs.
 
-The root of an account may do everything in it and is asked nothing more. Resources that an operation names are ARNs of the
-caller's own account and region unless it says otherwise; what belongs to another account needs that resource's own policy.
+Resources that an operation names are ARNs of the caller's own account and region unless it says otherwise. A service whose
+resources have policies of their own registers how they are found (`ResourceSide`): they are heard for each ARN of that
+service, and without them nothing that belongs to another account is opened. The root of an account may do everything in it that
+no such policy denies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
 
 from longshore.aws.errors import AccessDenied
 from longshore.aws.operation import Operation
@@ -14,15 +18,38 @@ from longshore.kit.clock import Clock
 from longshore.services.call import Call, Principal
 from longshore.services.iam.evaluator import decide, resource_account
 from longshore.services.iam.identities import Policies, access_denied_message, global_context
-from longshore.store.base import Store
+from longshore.services.iam.policy import Policy
+from longshore.store.base import Reader, Store
+
+#: decisions kept, and how long the name of a resource may be: a few MiB in all, whatever clients ask
+_MOST_KEPT, _LONGEST_KEPT = 10_000, 400
+
+
+class ResourceSide(NamedTuple):
+    """What the resources of a service say of themselves."""
+
+    #: (reader, ARN) -> the resource-based policies that speak for it
+    policies: Callable[[Reader, str], tuple[Policy, ...]]
+    #: (reader, ARN) -> condition keys of the resource itself, such as aws:ResourceTag/KEY, with their values
+    conditions: Callable[[Reader, str], Mapping[str, Sequence[str]]]
+
+
+class _Kept(NamedTuple):
+    """A decision that holds as long as nothing is written."""
+
+    revision: int
+    denial: str | None
 
 
 class Access:
-    """Answers for the gateway, the agents' sockets and the registry alike."""
+    """Answers for the gateway, the agents' sockets and the registry alike. `resources` are by the service that ARNs name."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, resources: Mapping[str, ResourceSide] | None = None) -> None:
+        self._store = store
         self._policies = Policies(store)
         self._clock = clock
+        self._resources = dict(resources or {})
+        self._kept: dict[tuple[str, str, str], _Kept] = {}
 
     def denial(
         self,
@@ -34,19 +61,34 @@ class Access:
         source_ip: str = "",
         secure: bool = False,
         user_agent: str = "",
-        conditions: Mapping[str, Sequence[str]] | None = None,
+        conditions: Callable[[], Mapping[str, Sequence[str]]] | None = None,
     ) -> str | None:
-        """Why `principal` may not do `action` to `resource`, in AWS's words; None when it may."""
-        if principal.is_root and resource_account(resource) in ("", principal.account_id):
-            return None
+        """Why `principal` may not do `action` to `resource`, in AWS's words; None when it may.
+
+        `conditions` are the condition keys of the request beside the global ones, asked for only where a policy has conditions.
+        """
+        key = (principal.arn, action, resource)
+        kept = self._kept.get(key)
+        if kept is not None and kept.revision == self._store.revision:
+            return kept.denial
+        side = self._resources.get(_service(resource))
+        its = side.policies(self._store, resource) if side is not None else ()
+        own = self._policies.of(principal)
+        if all(policy.is_constant for policy in (*own, *its)):
+            denial = _denial(principal, action, resource, own, its, {})
+            if len(resource) <= _LONGEST_KEPT:
+                if len(self._kept) >= _MOST_KEPT:
+                    self._kept.clear()
+                self._kept[key] = _Kept(self._store.revision, denial)
+            return denial
         context: dict[str, Sequence[str]] = dict(
             global_context(principal, now=self._clock.now(), region=region, source_ip=source_ip, secure=secure, user_agent=user_agent)
         )
-        context.update(conditions or {})
-        decision = decide(self._policies.of(principal), (), action, resource, context, principal)
-        if decision.allowed:
-            return None
-        return access_denied_message(principal, action, resource, explicit=decision.explicit_deny, side=decision.side)
+        if side is not None:
+            context.update(side.conditions(self._store, resource))
+        if conditions is not None:
+            context.update(conditions())
+        return _denial(principal, action, resource, own, its, context)
 
     def authorise(self, operation: Operation, call: Call, request: object, *, secure: bool, user_agent: str) -> None:
         """Raises AccessDenied. An operation whose action is empty needs no permission (sts GetCallerIdentity)."""
@@ -57,11 +99,8 @@ class Access:
         asked: Iterable[tuple[str, str]] = [(operation.action, resource) for resource in resources]
         if operation.also is not None:
             asked = [*asked, *operation.also(call, request)]
-        root = call.principal.is_root
-        conditions = operation.conditions(call, request) if operation.conditions and not root else None
+        conditions = partial(operation.conditions, call, request) if operation.conditions is not None else None
         for action, resource in asked:
-            if root and resource_account(resource) in ("", call.account_id):
-                continue
             denied = self.denial(
                 call.principal,
                 action,
@@ -74,3 +113,26 @@ class Access:
             )
             if denied is not None:
                 raise AccessDenied(denied)
+
+
+def _denial(
+    principal: Principal,
+    action: str,
+    resource: str,
+    own: Sequence[Policy],
+    its: Sequence[Policy],
+    context: Mapping[str, Sequence[str]],
+) -> str | None:
+    decision = decide(own, its, action, resource, context, principal)
+    if decision.allowed:
+        return None
+    if its and resource_account(resource) not in ("", principal.account_id):
+        # Whether another account has such a resource is not to be read off the words: they are those of one that is not there.
+        decision = decide(own, (), action, resource, context, principal)
+    return access_denied_message(principal, action, resource, explicit=decision.explicit_deny, side=decision.side)
+
+
+def _service(resource: str) -> str:
+    """What stands third in an ARN; empty for `*`."""
+    parts = resource.split(":", 3)
+    return parts[2] if len(parts) == 4 else ""

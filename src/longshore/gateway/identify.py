@@ -36,6 +36,11 @@ class Identities:
             return self._dev
         return find_credentials(self._store, access_key_id)
 
+    def owner(self, access_key_id: str) -> Principal | None:
+        """Whose key it is; None for keys that are unknown or inactive."""
+        found = self.credentials(access_key_id)
+        return found.principal if found else None
+
     def identify(self, request: ApiRequest) -> Identified:
         """Raises what sigv4.verify raises: a request without a good signature gets no further."""
         found: Credentials | None = None

@@ -1,11 +1,18 @@
-"""Who is at the door, which repository is meant, and whether the one may do that with the other."""
+"""Who is at the door, which repository is meant, and whether the one may do that with the other.
+
+Nothing here needs an HTTP library's request: a header's value, a host and an `Origin` are enough, whoever read them. A token
+that was looked at once is known again by its header, but whose it is *now* is asked anew whenever anything was written: it
+is worth nothing from the moment its access key or its user is gone.
+"""
 
 from __future__ import annotations
 
 import re
 from base64 import b64decode
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 from aiohttp import web
 
@@ -13,14 +20,34 @@ from longshore.kit.clock import Clock
 from longshore.registry.errors import Denied, NameInvalid, Unauthorized
 from longshore.services.call import Principal, Site
 from longshore.services.ecr.names import RepositoryId, is_repository_name, repository_arn
-from longshore.services.ecr.tokens import USER_NAME, TokenExpired, TokenInvalid, principal_of
+from longshore.services.ecr.tokens import USER_NAME, Token, TokenInvalid, read_token
+from longshore.store.base import Store
 
-#: (principal, action, resource ARN) -> why not, or None
-Authorise = Callable[[Principal, str, str], str | None]
+
+class Authorise(Protocol):
+    """Why `principal` may not do `action` to `resource`, or None."""
+
+    def __call__(
+        self, principal: Principal, action: str, resource: str, *, region: str, source_ip: str, secure: bool, user_agent: str
+    ) -> str | None: ...
+
+
+#: access key id -> whose key it is now; None for one that is unknown or inactive
+Owner = Callable[[str], Principal | None]
 
 _REGISTRY = r"([0-9]{12})\.dkr[.-]ecr\.([a-z]{2,}(?:-[a-z]+)+-[0-9]+)"
 _HOST = re.compile(rf"{_REGISTRY}\..+")
 _PREFIXED = re.compile(rf"{_REGISTRY}/(.+)")
+#: tokens known again by their header, and how long such a header may be: what is made here has some 400 characters
+_MOST_KNOWN, _LONGEST_KNOWN = 4096, 1024
+
+
+class Origin(NamedTuple):
+    """How a request came here, as far as policies may ask about it (aws:SourceIp, aws:SecureTransport, aws:UserAgent)."""
+
+    source_ip: str
+    secure: bool
+    user_agent: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,42 +66,100 @@ class Visit:
     def base(self) -> str:
         return f"/v2/{self.name}"
 
+    @property
+    def origin(self) -> Origin:
+        return origin_of(self.request)
+
+
+def origin_of(request: web.BaseRequest) -> Origin:
+    return Origin(request.remote or "", request.secure, request.headers.get("User-Agent", ""))
+
+
+class _Known:
+    """A good token, and whose it was when `revision` was the store's."""
+
+    __slots__ = ("owner", "revision", "token")
+
+    def __init__(self, token: Token) -> None:
+        self.token = token
+        self.owner: Principal | None = None
+        self.revision = -1
+
 
 class Access:
-    def __init__(self, *, site: Site, clock: Clock, secret: bytes, authorise: Authorise) -> None:
+    def __init__(self, *, store: Store, site: Site, clock: Clock, secret: bytes, authorise: Authorise, owner: Owner) -> None:
+        self._store = store
         self._site = site
         self._clock = clock
         self._secret = secret
         self._authorise = authorise
+        self._owner = owner
+        self._known: OrderedDict[str, _Known] = OrderedDict()
 
-    def identify(self, request: web.BaseRequest) -> Principal:
-        """Basic authentication with a token of GetAuthorizationToken. Raises Unauthorized, and Denied for one that has expired."""
-        # The form ECR's own registry uses: clients answer it with Basic at once, without asking for a token elsewhere.
-        challenge = {"WWW-Authenticate": f'Basic realm="{request.scheme}://{_printable(request.host)}/",service="ecr.amazonaws.com"'}
-        scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "basic":
-            raise Unauthorized(headers=challenge)
+    def identify(self, authorization: str, scheme: str, host: str) -> Principal:
+        """Whose token stands in the Authorization header: who that is now, under the name it has now.
+
+        Raises Unauthorized with ECR's challenge, which names `scheme` and `host` as the client knows them, and Denied for a
+        token that has expired.
+        """
+        known = self._known.get(authorization)
+        if known is None:
+            known = self._read(authorization, scheme, host)
+        token = known.token
+        if self._clock.now() >= token.expires_at:
+            self._known.pop(authorization, None)
+            raise Denied("Your authorization token has expired. Reauthenticate and try again.")
+        revision = self._store.revision
+        if known.revision != revision:
+            owner = self._owner(token.access_key_id)
+            # The id, not the name: who was renamed is the same, who was deleted and made again is somebody else.
+            known.owner = owner if owner is not None and (owner.account_id, owner.user_id) == (token.account_id, token.user_id) else None
+            known.revision = revision
+        if known.owner is None:
+            raise Unauthorized(
+                "the access key that this authorization token was made with is no longer active: log in again",
+                headers=_challenge(scheme, host),
+            )
+        return known.owner
+
+    def _read(self, authorization: str, scheme: str, host: str) -> _Known:
+        """Basic authentication with a token of GetAuthorizationToken. Raises Unauthorized."""
+        method, _, encoded = authorization.partition(" ")
+        if method.lower() != "basic":
+            raise Unauthorized(headers=_challenge(scheme, host))
         try:
             user, _, password = b64decode(encoded.strip(), validate=True).decode().partition(":")
         except ValueError:  # what is not base 64, not ASCII before, or not UTF-8 after
-            raise Unauthorized("the Authorization header cannot be read", headers=challenge) from None
+            raise Unauthorized("the Authorization header cannot be read", headers=_challenge(scheme, host)) from None
         if user != USER_NAME:
-            raise Unauthorized(f"the user name must be {USER_NAME}, the password one of `aws ecr get-login-password`", headers=challenge)
+            raise Unauthorized(
+                f"the user name must be {USER_NAME}, the password one of `aws ecr get-login-password`", headers=_challenge(scheme, host)
+            )
         try:
-            return principal_of(self._secret, password, self._clock.now())
+            known = _Known(read_token(self._secret, password))
         except TokenInvalid:
-            raise Unauthorized("the authorization token is not one of this registry: log in again", headers=challenge) from None
-        except TokenExpired:
-            raise Denied("Your authorization token has expired. Reauthenticate and try again.") from None
+            raise Unauthorized(
+                "the authorization token is not one of this registry: log in again", headers=_challenge(scheme, host)
+            ) from None
+        if len(authorization) <= _LONGEST_KNOWN:
+            self._known[authorization] = known
+            if len(self._known) > _MOST_KNOWN:
+                self._known.popitem(last=False)
+        return known
 
-    def registry(self, request: web.BaseRequest) -> tuple[str, str]:
+    @property
+    def remembered(self) -> int:
+        """How many tokens are known again without being read."""
+        return len(self._known)
+
+    def registry(self, host: str) -> tuple[str, str]:
         """(account, region) that the host name says; this installation's own for a bare address."""
-        found = _HOST.fullmatch(request.host.lower())
+        found = _HOST.fullmatch(host.lower())
         return (found[1], found[2]) if found else (self._site.account_id, self._site.region)
 
-    def repository(self, request: web.BaseRequest, name: str) -> RepositoryId:
+    def repository(self, host: str, name: str) -> RepositoryId:
         """`name` as in a path or in `from`: it may begin with account and region. Raises NameInvalid."""
-        account_id, region = self.registry(request)
+        account_id, region = self.registry(host)
         prefixed = _PREFIXED.fullmatch(name)
         if prefixed is not None:
             account_id, region, name = prefixed[1], prefixed[2], prefixed[3]
@@ -84,27 +169,38 @@ class Access:
 
     def require(self, visit: Visit, *actions: str) -> None:
         """One of `actions` (IAM's, without the prefix) must be allowed. Raises Denied in the words about the first."""
-        refusals = [self.refusal(visit.principal, visit.repository, action) for action in actions]
-        if None not in refusals:
-            raise Denied(refusals[0])
+        origin = visit.origin
+        first = None
+        for action in actions:
+            refusal = self.refusal(visit.principal, visit.repository, action, origin)
+            if refusal is None:
+                return
+            first = first or refusal
+        raise Denied(first)
 
-    def require_catalog(self, principal: Principal, account_id: str, region: str) -> None:
-        refusal = self._refusal(principal, account_id, "ecr:DescribeRepositories", repository_arn(region, account_id, "*"))
+    def require_catalog(self, principal: Principal, account_id: str, region: str, origin: Origin) -> None:
+        refusal = self._authorise(
+            principal, "ecr:DescribeRepositories", repository_arn(region, account_id, "*"), region=region, **origin._asdict()
+        )
         if refusal is not None:
             raise Denied(refusal)
 
-    def refusal(self, principal: Principal, repository: RepositoryId, action: str) -> str | None:
+    def refusal(self, principal: Principal, repository: RepositoryId, action: str, origin: Origin) -> str | None:
         """Why `principal` may not; None when it may."""
-        return self._refusal(principal, repository.account_id, f"ecr:{action}", repository.arn)
+        return self._authorise(
+            principal,
+            f"ecr:{action}",
+            repository.arn,
+            region=repository.region,
+            source_ip=origin.source_ip,
+            secure=origin.secure,
+            user_agent=origin.user_agent,
+        )
 
-    def _refusal(self, principal: Principal, account_id: str, action: str, resource: str) -> str | None:
-        if principal.account_id != account_id:
-            # Only a repository policy could open another account's registry, and none is kept yet.
-            return (
-                f"User: {principal.arn} is not authorized to perform: {action} on resource: {resource} "
-                f"because no resource-based policy allows the {action} action"
-            )
-        return self._authorise(principal, action, resource)
+
+def _challenge(scheme: str, host: str) -> dict[str, str]:
+    """The form ECR's own registry uses: clients answer it with Basic at once, without asking for a token elsewhere."""
+    return {"WWW-Authenticate": f'Basic realm="{scheme}://{_printable(host)}/",service="ecr.amazonaws.com"'}
 
 
 def _printable(host: str) -> str:

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import web
 
 from longshore.aws.pagination import page
-from longshore.registry.access import Access, Visit
+from longshore.registry.access import Access, Visit, origin_of
 from longshore.registry.errors import DigestInvalid, PageInvalid
 from longshore.services.call import Principal
 from longshore.services.ecr.images import find_repository
@@ -62,8 +62,8 @@ class Listing:
         return _json(_Tags(visit.name, names), link)
 
     async def catalog(self, request: web.BaseRequest, principal: Principal) -> web.StreamResponse:
-        account_id, region = self._access.registry(request)
-        self._access.require_catalog(principal, account_id, region)
+        account_id, region = self._access.registry(request.host)
+        self._access.require_catalog(principal, account_id, region, origin_of(request))
         limit, last = _asked(request)
         held = self._store.list(
             REPOSITORIES,

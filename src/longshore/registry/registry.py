@@ -14,7 +14,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from longshore.aws.errors import AwsError
 from longshore.kit.clock import Clock
-from longshore.registry.access import Access, Authorise, Visit
+from longshore.registry.access import Access, Authorise, Owner, Visit
 from longshore.registry.blobs import Blobs
 from longshore.registry.errors import RegistryError, Unavailable, Unsupported, rendered, told
 from longshore.registry.listing import Listing
@@ -42,10 +42,11 @@ class Registry:
         site: Site,
         secret: bytes,
         authorise: Authorise,
+        owner: Owner,
         incomplete_images: bool = False,
     ) -> None:
         self._store = store
-        self._access = Access(site=site, clock=clock, secret=secret, authorise=authorise)
+        self._access = Access(store=store, site=site, clock=clock, secret=secret, authorise=authorise, owner=owner)
         self._listing = Listing(store=store, access=self._access)
         content = Blobs(store=store, blobs=blobs, clock=clock, access=self._access)
         manifests = Manifests(store=store, blobs=blobs, clock=clock, access=self._access, incomplete_images=incomplete_images)
@@ -87,8 +88,8 @@ class Registry:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         found = route(request.path)
-        principal = self._access.identify(request)
         await self._store.read_barrier()
+        principal = self._access.identify(request.headers.get("Authorization", ""), request.scheme, request.host)
         if found.kind is Kind.BASE:
             _check_method(request, found, ("GET", "HEAD"))
             return web.Response(body=b"{}", content_type="application/json")
@@ -103,7 +104,7 @@ class Registry:
         visit = Visit(
             request=request,
             principal=principal,
-            repository=self._access.repository(request, found.name),
+            repository=self._access.repository(request.host, found.name),
             name=found.name,
             reference=found.reference,
         )

@@ -167,7 +167,7 @@ class Uploads:
         """Show a blob of another repository here: `source` as named, or whichever has it that the caller may read."""
         if source is not None:
             try:
-                candidates = [self._access.repository(visit.request, source)]
+                candidates = [self._access.repository(visit.request.host, source)]
             except NameInvalid:
                 return False
         else:
@@ -177,7 +177,7 @@ class Uploads:
             each.key
             for each in candidates
             if (each.account_id, each.region) == (here.account_id, here.region)
-            and self._access.refusal(visit.principal, each, "GetDownloadUrlForLayer") is None
+            and self._access.refusal(visit.principal, each, "GetDownloadUrlForLayer", visit.origin) is None
         ]
         if not readable or content_of(self._blobs, repository).size(digest) is None:
             return False

@@ -1,8 +1,8 @@
 """Authorization tokens: what GetAuthorizationToken gives out and the registry takes as a password.
 
 A token carries who it was given to and until when it is good, sealed with the installation's secret. Nothing is kept for
-it on the server: it works after a restart, and on every replica that has the secret. What its bearer may do is asked anew with every
-request, so a policy taken away is taken away at once.
+it on the server: it works after a restart, and on every replica that has the secret. Whether its bearer still is somebody, and what they
+may do, is asked anew with every request: a user, a key or a policy taken away is taken away at once.
 """
 
 from __future__ import annotations
@@ -27,11 +27,9 @@ class TokenInvalid(Exception):
     """The password is none that was given out here."""
 
 
-class TokenExpired(Exception):
-    """The token was good once."""
+class Token(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What a password says: who asked for it, signing with which key, and until when it is good (seconds since the epoch)."""
 
-
-class _Claims(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     account_id: str
     arn: str
     user_id: str
@@ -40,12 +38,12 @@ class _Claims(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(_Claims).decode
+_decode = msgspec.json.Decoder(Token).decode
 
 
 def password(secret: bytes, principal: Principal, expires_at: float) -> str:
     """A password for `principal`, good until `expires_at` (seconds since the epoch); URL-safe characters only."""
-    claims = _encode(_Claims(principal.account_id, principal.arn, principal.user_id, principal.access_key_id, expires_at))
+    claims = _encode(Token(principal.account_id, principal.arn, principal.user_id, principal.access_key_id, expires_at))
     return urlsafe_b64encode(_seal(secret, claims) + claims).decode().rstrip("=")
 
 
@@ -54,8 +52,8 @@ def authorization_token(password: str) -> str:
     return b64encode(f"{USER_NAME}:{password}".encode()).decode()
 
 
-def principal_of(secret: bytes, password: str, now: float) -> Principal:
-    """Who the password was given to. Raises TokenInvalid and TokenExpired."""
+def read_token(secret: bytes, password: str) -> Token:
+    """What was sealed in the password, expired or not. Raises TokenInvalid."""
     if not password.isascii() or len(password) > _LONGEST:
         raise TokenInvalid
     try:
@@ -66,12 +64,9 @@ def principal_of(secret: bytes, password: str, now: float) -> Principal:
     if not hmac.compare_digest(seal, _seal(secret, sealed)):
         raise TokenInvalid
     try:
-        claims = _decode(sealed)
+        return _decode(sealed)
     except msgspec.MsgspecError:  # sealed here, but in the way of another version
         raise TokenInvalid from None
-    if now >= claims.expires_at:
-        raise TokenExpired
-    return Principal(claims.account_id, claims.arn, claims.user_id, claims.access_key_id)
 
 
 def _seal(secret: bytes, claims: bytes) -> bytes:

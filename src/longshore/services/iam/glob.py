@@ -114,6 +114,10 @@ class Globs:
         self._prefixes = tuple(text[:-1] for text in wild if _is_prefix(text))
         self._regexes = tuple(_regex(_source([(text, True)])) for text in wild if not _is_prefix(text))
 
+    @property
+    def has_variables(self) -> bool:
+        return bool(self._templates)
+
     def match(self, text: str, variable: Variable) -> bool:
         if self.matches_all:
             return True

@@ -65,6 +65,8 @@ class Policy:
     """A compiled document."""
 
     statements: tuple[Statement, ...]
+    #: what it says follows from principal, action and resource alone: no statement has a condition or a variable
+    is_constant: bool
 
 
 @lru_cache(maxsize=4096)
@@ -88,7 +90,11 @@ def compile_policy(document: str, *, resource_based: bool = False) -> Policy:
     sids = [statement.sid for statement in statements if statement.sid]
     if len(sids) != len(set(sids)):
         raise MalformedPolicy("Statement IDs (SID) in a single policy must be unique.")
-    return Policy(statements)
+    return Policy(statements, is_constant=not any(statement.conditions or _varies(statement.resources) for statement in statements))
+
+
+def _varies(resources: Globs | None) -> bool:
+    return resources is not None and resources.has_variables
 
 
 def _statement(raw: Any, variables: bool, resource_based: bool) -> Statement:
