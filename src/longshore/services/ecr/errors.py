@@ -71,6 +71,18 @@ class LayersNotFoundException(AwsError):
         )
 
 
+class LayerNotFound(LayersNotFoundException):
+    """The same, when one layer is asked for by itself."""
+
+    code = "LayersNotFoundException"
+
+    def __init__(self, digest: str, name: str, registry_id: str) -> None:
+        AwsError.__init__(
+            self,
+            f"The layer with digest '{digest}' does not exist in the repository with name '{name}' in the registry with id '{registry_id}'",
+        )
+
+
 class ReferencedImagesNotFoundException(AwsError):
     def __init__(self, digests: Iterable[str], name: str, registry_id: str) -> None:
         super().__init__(

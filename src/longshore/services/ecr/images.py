@@ -17,6 +17,7 @@ from longshore.services.ecr.errors import (
     ImageAlreadyExistsException,
     ImageTagAlreadyExistsException,
     LayersNotFoundException,
+    LimitExceededException,
     ReferencedImagesNotFoundException,
     RepositoryNotFoundException,
 )
@@ -39,10 +40,13 @@ from longshore.services.ecr.model import (
 from longshore.services.ecr.names import TAG, RepositoryId, is_tag, looks_like_digest
 from longshore.services.ecr.pull_through.model import CACHED_TAGS
 from longshore.services.ecr.replication.wanted import want_replicas, want_withdrawal
+from longshore.services.ecr.storage_class import restore_image
 from longshore.store.base import Reader, Tx
 
 #: a pull is written down when the last one noted is this much older
 PULLS_NOTED_EVERY_S = 3600.0
+#: ECR's quota for one repository
+MOST_IMAGES = 100_000
 
 
 class Unfound(Exception):
@@ -82,22 +86,27 @@ def find_repository(reader: Reader, repository: RepositoryId) -> Repository:
 def record_push(tx: Tx, repository_id: RepositoryId, push: Push, *, again_is_error: bool) -> Image:
     """The image and its tags. With `again_is_error` (PutImage) an image that is there under all of these tags is refused.
 
-    Raises RepositoryNotFoundException, LayersNotFoundException, ReferencedImagesNotFoundException, ImageTagAlreadyExistsException
-    and ImageAlreadyExistsException.
+    An archived image is active again. Raises RepositoryNotFoundException, LayersNotFoundException, ReferencedImagesNotFoundException,
+    ImageTagAlreadyExistsException, ImageAlreadyExistsException and LimitExceededException.
     """
     repository = find_repository(tx, repository_id)
     _check_parts(tx, repository, push)
     known = tx.get(IMAGES, image_key(repository.key, push.digest))
     tags = [(tag, tx.get(IMAGE_TAGS, tag_key(repository.key, tag))) for tag in push.tags]
-    if again_is_error and known is not None and all(held is not None and held.digest == push.digest for _, held in tags):
+    here = known is not None and not known.archived
+    if again_is_error and here and all(held is not None and held.digest == push.digest for _, held in tags):
         raise ImageAlreadyExistsException(push.digest, push.tags[0] if push.tags else None, repository.name, repository.account_id)
     for tag, held in tags:
         if held is not None and held.digest != push.digest and is_immutable(repository, tag):
             raise ImageTagAlreadyExistsException(tag, repository.name)
     image = known
     if image is None:
+        if tx.count(IMAGES, "repository", repository.key) >= MOST_IMAGES:
+            raise LimitExceededException(f"A repository may have at most {MOST_IMAGES} images.")
         image = tx.create(IMAGES, _image(tx, repository, push))
         _enlarge_indexes(tx, image)
+    for archived in _archived_of(tx, image):
+        restore_image(tx, archived, push.now)
     moved = [tag for tag, held in tags if held is None or held.digest != push.digest]
     for tag in moved:
         tx.put(IMAGE_TAGS, ImageTag(repository=repository.key, tag=tag, digest=push.digest, tagged_at=push.now))
@@ -107,6 +116,13 @@ def record_push(tx: Tx, repository_id: RepositoryId, push: Push, *, again_is_err
     if (moved or known is None) and not push.carried:
         want_replicas(tx, repository, push.digest, moved, push.now)
     return image
+
+
+def _archived_of(reader: Reader, image: Image) -> list[Image]:
+    """The image and those it consists of, where they are archived: what has been pushed can be pulled."""
+    named = [image.digest, *(reference.digest for reference in image.references if reference.is_manifest)]
+    found = (reader.get(IMAGES, image_key(image.repository, digest)) for digest in named)
+    return [each for each in found if each is not None and each.archived]
 
 
 def _check_parts(reader: Reader, repository: Repository, push: Push) -> None:
@@ -199,6 +215,14 @@ def find_image(reader: Reader, repository: str, digest: str | None, tag: str | N
     return image
 
 
+def find_pullable(reader: Reader, repository: str, digest: str | None, tag: str | None) -> Image:
+    """As find_image, but an archived image is as good as none. Raises Unfound."""
+    image = find_image(reader, repository, digest, tag)
+    if image.archived:
+        raise Unfound("ImageNotFound", "Requested image not found")
+    return image
+
+
 def tags_of(reader: Reader, image: Image) -> list[str]:
     """Sorted."""
     return [tag.tag for tag in reader.list(IMAGE_TAGS, "image", image_key(image.repository, image.digest))]
@@ -213,10 +237,10 @@ def indexes_naming(reader: Reader, repository: str, digest: str) -> list[str]:
     ]
 
 
-def delete_image(tx: Tx, image: Image, now: float, more: Mapping[str, Any] | None = None) -> list[str]:
+def delete_image(tx: Tx, image: Image, now: float, more: Mapping[str, Any] | None = None, *, carried: bool = False) -> list[str]:
     """The image with all its tags, which are returned, and all that is kept about it. Raises Unfound while a manifest list names it.
 
-    `more` are further members of the event that tells of it.
+    `more` are further members of the event that tells of it; `carried`: it was deleted elsewhere first, and is deleted nowhere else.
     """
     lists = indexes_naming(tx, image.repository, image.digest)
     if lists:
@@ -230,17 +254,18 @@ def delete_image(tx: Tx, image: Image, now: float, more: Mapping[str, Any] | Non
     repository = tx.get(REPOSITORIES, image.repository)
     if repository is not None:
         image_action(tx, repository, "DELETE", image.digest, tags[0] if tags else "", now, more)
-        want_withdrawal(tx, repository, image.digest, "", now)
+        if not carried:
+            want_withdrawal(tx, repository, image.digest, "", now)
     return tags
 
 
-def delete_tag(tx: Tx, image: Image, tag: str, now: float) -> None:
-    """One tag of `image`, which stays."""
+def delete_tag(tx: Tx, image: Image, tag: str, now: float, *, carried: bool = False) -> None:
+    """One tag of `image`, which stays. `carried` as in `delete_image`."""
     key = tag_key(image.repository, tag)
     tx.delete(IMAGE_TAGS, key)
     tx.delete(CACHED_TAGS, key)
     repository = tx.get(REPOSITORIES, image.repository)
-    if repository is not None:
+    if repository is not None and not carried:
         want_withdrawal(tx, repository, image.digest, tag, now)
 
 

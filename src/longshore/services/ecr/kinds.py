@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from longshore.kit.resource import Kind
+from longshore.services.ecr.layers.model import LAYER_UPLOADS
 from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, REGISTRY_EVENTS, REPOSITORIES, REPOSITORY_BLOBS
 from longshore.services.ecr.pull_through.model import CACHED_TAGS, PULL_THROUGH_RULES
 from longshore.services.ecr.replication.model import (
@@ -19,12 +20,13 @@ from longshore.services.ecr.replication.model import (
     REPLICATIONS,
     WITHDRAWALS,
 )
+from longshore.services.ecr.settings.model import ACCOUNT_SETTINGS, PULL_TIME_EXCLUSIONS
 from longshore.services.ecr.templates.model import CREATION_TEMPLATES
 
 #: deleted with their image
 OF_IMAGE: tuple[Kind[Any], ...] = (IMAGE_TAGS, CACHED_TAGS, REPLICATIONS)
 #: deleted with their repository; images and what is of them first
-OF_REPOSITORY: tuple[Kind[Any], ...] = (IMAGE_TAGS, CACHED_TAGS, REPLICATIONS, IMAGES, REPOSITORY_BLOBS)
+OF_REPOSITORY: tuple[Kind[Any], ...] = (IMAGE_TAGS, CACHED_TAGS, REPLICATIONS, IMAGES, REPOSITORY_BLOBS, LAYER_UPLOADS)
 
 KINDS: tuple[Kind[Any], ...] = (
     REPOSITORIES,
@@ -33,6 +35,9 @@ KINDS: tuple[Kind[Any], ...] = (
     REPOSITORY_BLOBS,
     REGISTRY_EVENTS,
     CREATION_TEMPLATES,
+    ACCOUNT_SETTINGS,
+    PULL_TIME_EXCLUSIONS,
+    LAYER_UPLOADS,
     PULL_THROUGH_RULES,
     CACHED_TAGS,
     REPLICATION_SETTINGS,

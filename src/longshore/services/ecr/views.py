@@ -33,6 +33,10 @@ def exclusion_filters(held: Repository) -> tuple[shapes.ImageTagMutabilityExclus
     return filters or None
 
 
+def image_status(image: Image) -> str:
+    return "ARCHIVED" if image.archived else "ACTIVE"
+
+
 def image_detail(reader: Reader, image: Image, held: Repository) -> shapes.ImageDetail:
     return shapes.ImageDetail(
         registry_id=held.account_id,
@@ -45,7 +49,9 @@ def image_detail(reader: Reader, image: Image, held: Repository) -> shapes.Image
         artifact_media_type=image.artifact_media_type or None,
         last_recorded_pull_time=image.last_pulled_at,
         subject_manifest_digest=image.subject or None,
-        image_status="ACTIVE",
+        image_status=image_status(image),
+        last_archived_at=image.last_archived_at,
+        last_activated_at=image.last_activated_at,
     )
 
 

@@ -18,6 +18,7 @@ from longshore.services.ecr.images import (
     delete_image,
     delete_tag,
     find_image,
+    find_pullable,
     find_repository,
     is_pull_news,
     record_pulls,
@@ -28,6 +29,7 @@ from longshore.services.ecr.manifests import INDEXES, ManifestInvalid, parse_man
 from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, Image, Repository, image_key, tag_key
 from longshore.services.ecr.names import LARGEST_MANIFEST, checked_digest, checked_tag, described, digest_of
 from longshore.services.ecr.scope import repository_of, repository_resource, tag_conditions
+from longshore.services.ecr.settings.rules import leaves_no_trace
 from longshore.store.base import Tx
 from longshore.store.blobs import BlobStoreFull
 
@@ -77,13 +79,18 @@ def _digest(content: bytes, given: str | None) -> str:
 
 
 def _has_status(call: Call, tag_status: str | None, image_status: str | None) -> Callable[[Image], bool] | None:
-    """What DescribeImages and ListImages filter by; None when everything passes. There are no archived images yet."""
-    if image_status not in (None, "ACTIVE", "ANY"):
-        return lambda image: False
-    if tag_status in (None, "ANY"):
+    """What DescribeImages and ListImages filter by: active images unless others are asked for. None when everything passes."""
+    statuses = ("ACTIVE", "ARCHIVED") if image_status == "ANY" else (image_status or "ACTIVE",)
+    tagged = None if tag_status in (None, "ANY") else tag_status == "TAGGED"
+    if tagged is None and image_status == "ANY":
         return None
-    tagged = tag_status == "TAGGED"
-    return lambda image: bool(call.store.count(IMAGE_TAGS, "image", image_key(image.repository, image.digest))) is tagged
+
+    def has_status(image: Image) -> bool:
+        if views.image_status(image) not in statuses:
+            return False
+        return tagged is None or bool(call.store.count(IMAGE_TAGS, "image", image_key(image.repository, image.digest))) is tagged
+
+    return has_status
 
 
 @api.operation("DescribeImages", resource=repository_resource, conditions=tag_conditions)
@@ -173,7 +180,7 @@ async def batch_get_image(call: Call, request: shapes.BatchGetImageRequest) -> s
     pulled: list[Image] = []
     for identifier in dict.fromkeys(request.image_ids):
         try:
-            image = find_image(call.store, repository.key, identifier.image_digest, identifier.image_tag)
+            image = find_pullable(call.store, repository.key, identifier.image_digest, identifier.image_tag)
             content = await content_of(call.blobs, repository).read(image.digest)
             if content is None:
                 raise Unfound("ImageInaccessible", "Requested image is not accessible: the bytes of its manifest are missing")
@@ -181,7 +188,7 @@ async def batch_get_image(call: Call, request: shapes.BatchGetImageRequest) -> s
             failures.append(_failure(identifier, unfound))
             continue
         images.append(views.image(image, repository, content.decode(), identifier.image_tag))
-        if is_pull_news(image, now):
+        if is_pull_news(image, now) and not leaves_no_trace(call.store, repository, call.principal.arn):
             pulled.append(image)
     if pulled:
         await call.store.transact(lambda tx: record_pulls(tx, pulled, now))
