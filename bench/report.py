@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`ratio >=`, `ratio <=` (ours divided by the peer's) or `<=` (ours alone), against `value`."""
+    """`ratio >=`, `ratio <=` (ours divided by the peer's), `>=` or `<=` (ours alone), against `value`."""
 
     kind: str
     value: float
@@ -16,12 +16,11 @@ class Target:
     def __str__(self) -> str:
         return f"{self.kind} {self.value:g}"
 
-    def met(self, ours: float, peer: float | None) -> bool:
-        if self.kind == "<=":
-            return ours <= self.value
-        if not peer:
+    def met(self, ours: float, ratio: float | None) -> bool:
+        seen = ratio if self.kind.startswith("ratio") else ours
+        if seen is None:
             return False
-        return ours / peer >= self.value if self.kind == "ratio >=" else ours / peer <= self.value
+        return seen >= self.value if self.kind.endswith(">=") else seen <= self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +33,18 @@ class Figure:
     peer: float | None = None
     peer_name: str = ""
     target: Target | None = None
+    #: the median of the ratios within each round, where that is what counts rather than the ratio of the medians
+    of_rounds: float | None = None
 
     @property
     def ratio(self) -> float | None:
+        if self.of_rounds is not None:
+            return self.of_rounds
         return self.ours / self.peer if self.peer else None
 
     @property
     def met(self) -> bool | None:
-        return None if self.target is None else self.target.met(self.ours, self.peer)
+        return None if self.target is None else self.target.met(self.ours, self.ratio)
 
     def facts(self) -> dict[str, object]:
         """For --json."""

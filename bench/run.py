@@ -1,9 +1,9 @@
 """Runs benchmarks, each beside its peer in the same run, and prints medians, ratios and targets.
 
-    python bench/run.py [api] [startup] [run_task] [replace] [store] [--rounds N] [--json FILE]
+    python bench/run.py [api] [startup] [run_task] [replace] [store] [registry] [--rounds N] [--json FILE]
 
-All of them unless named. `make bench` installs what the peers need. Docker Engine must answer for startup, run_task and
-replace; wrk must be installed for api.
+All of them unless named. `make bench` installs what the peers need. Docker Engine must answer for startup, run_task, replace
+and registry; wrk must be installed for api, and wrk, docker-registry and a C compiler for registry.
 """
 
 from __future__ import annotations
@@ -21,16 +21,21 @@ ROOT = Path(__file__).resolve().parents[1]
 # As a script, what stands beside this file would be found first, and `bench` itself not at all.
 sys.path[0] = str(ROOT)
 
-NAMES = ("startup", "api", "run_task", "replace", "store")
+NAMES = ("startup", "api", "run_task", "replace", "store", "registry")
 
 
-def install_load_generator() -> None:
-    if shutil.which("wrk"):
-        return
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        sys.exit("bench: the API benchmark needs the program wrk; on Debian or Ubuntu: apt-get install wrk")
-    print("bench: installing wrk", flush=True)
-    subprocess.run(["apt-get", "install", "-y", "-q", "--no-install-recommends", "wrk"], check=True, capture_output=True)
+#: program -> Debian package
+NEEDED = {"api": {"wrk": "wrk"}, "registry": {"wrk": "wrk", "docker-registry": "docker-registry", "cc": "gcc libc6-dev"}}
+
+
+def install_needed(name: str) -> None:
+    for program, packages in NEEDED.get(name, {}).items():
+        if shutil.which(program):
+            continue
+        if os.geteuid() != 0 or not shutil.which("apt-get"):
+            sys.exit(f"bench: {name} needs the program {program}; on Debian or Ubuntu: apt-get install {packages}")
+        print(f"bench: installing {packages}", flush=True)
+        subprocess.run(["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages.split()], check=True, capture_output=True)
 
 
 def main() -> int:
@@ -48,10 +53,12 @@ def main() -> int:
         if name == "store":
             subprocess.run([sys.executable, ROOT / "bench" / "store.py", "--rounds", str(given.rounds)], check=True)
             continue
-        if name == "api":
-            install_load_generator()
+        install_needed(name)
         module = __import__(f"bench.{name}", fromlist=["measure"])
-        found = list(module.measure(given.rounds))
+        found = []
+        for figure in module.measure(given.rounds):
+            found.append(figure)
+            print(f"   {figure.what}: {figure.ours:.4g} {figure.unit}", flush=True)
         print(table(found), flush=True)
         figures += found
     if given.json:
