@@ -8,6 +8,7 @@ from longshore.aws.shapes import ecr as shapes
 from longshore.services.call import Site
 from longshore.services.ecr.images import tags_of
 from longshore.services.ecr.model import Image, Repository, Tag
+from longshore.services.ecr.templates.model import CreationTemplate
 from longshore.store.base import Reader
 
 
@@ -28,7 +29,7 @@ def repository(held: Repository, site: Site) -> shapes.Repository:
     )
 
 
-def exclusion_filters(held: Repository) -> tuple[shapes.ImageTagMutabilityExclusionFilter, ...] | None:
+def exclusion_filters(held: Repository | CreationTemplate) -> tuple[shapes.ImageTagMutabilityExclusionFilter, ...] | None:
     filters = tuple(shapes.ImageTagMutabilityExclusionFilter(filter_type="WILDCARD", filter=each) for each in held.mutability_exclusions)
     return filters or None
 
@@ -67,3 +68,22 @@ def image(found: Image, held: Repository, manifest: str, tag: str | None) -> sha
 
 def tags(held: Iterable[Tag]) -> tuple[shapes.Tag, ...]:
     return tuple(shapes.Tag(key=tag.key, value=tag.value) for tag in held)
+
+
+def creation_template(held: CreationTemplate) -> shapes.RepositoryCreationTemplate:
+    return shapes.RepositoryCreationTemplate(
+        prefix=held.prefix,
+        description=held.description,
+        encryption_configuration=shapes.EncryptionConfigurationForRepositoryCreationTemplate(
+            encryption_type=held.encryption_type, kms_key=held.kms_key or None
+        ),
+        resource_tags=tags(held.resource_tags) or None,
+        image_tag_mutability=held.image_tag_mutability,
+        image_tag_mutability_exclusion_filters=exclusion_filters(held),
+        repository_policy=held.repository_policy or None,
+        lifecycle_policy=held.lifecycle_policy or None,
+        applied_for=held.applied_for,
+        custom_role_arn=held.custom_role_arn,
+        created_at=held.created_at,
+        updated_at=held.updated_at,
+    )
