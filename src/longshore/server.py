@@ -32,7 +32,7 @@ from longshore.control.targets.controller import Targets
 from longshore.gateway.agents.control import forget_sessions
 from longshore.gateway.agents.sessions import AgentSessions
 from longshore.gateway.app import Gateway
-from longshore.gateway.authorise import Access
+from longshore.gateway.authorise import Access, ResourceSide
 from longshore.gateway.catalogue import preload
 from longshore.gateway.identify import Identities
 from longshore.gateway.lane import Lanes
@@ -45,6 +45,7 @@ from longshore.services.call import Site
 from longshore.services.ec2 import model as ec2_model
 from longshore.services.ec2.defaults import ensure_default_network
 from longshore.services.ecr import kinds as ecr_kinds
+from longshore.services.ecr.access.resource_policies import resource_conditions, resource_policies
 from longshore.services.ecs import model as ecs_model
 from longshore.services.elbv2 import model as elbv2_model
 from longshore.services.iam import model as iam_model
@@ -56,6 +57,8 @@ from longshore.store.sqlite import open_store
 log = logging.getLogger("longshore.server")
 
 KINDS = (*ecs_model.KINDS, *ecr_kinds.KINDS, *elbv2_model.KINDS, *ec2_model.KINDS, *iam_model.KINDS)
+#: services whose resources have a say in who may do what with them
+RESOURCE_SIDES = {"ecr": ResourceSide(resource_policies, resource_conditions)}
 #: seconds after RUNNING at which a task without any health check counts as healthy: as in ECS, and in --dev mode
 WARM_UP_S = 40.0
 DEV_WARM_UP_S = 2.0
@@ -138,7 +141,7 @@ class Server:
             privileged_port_offset=config.privileged_port_offset,
             log_file=DataDirectory(config.data_dir).log_file("haproxy"),
         )
-        identities, access = Identities(store, clock, site), Access(store, clock)
+        identities, access = Identities(store, clock, site), Access(store, clock, RESOURCE_SIDES)
         sessions = AgentSessions(store, clock, ids, site, identities, access)
         registry = Registry(
             store=store,

@@ -15,6 +15,7 @@ from longshore.gateway.authorise import Access
 from longshore.gateway.identify import Identities
 from longshore.kit.clock import SystemClock
 from longshore.kit.ids import RandomIds
+from longshore.server import RESOURCE_SIDES
 from longshore.services.call import Site
 from longshore.services.ec2 import model as ec2_model
 from longshore.services.ecr import kinds as ecr_kinds
@@ -104,7 +105,7 @@ def site() -> Site:
 @pytest.fixture
 async def gateway(store: Store, site: Site) -> Gateway:
     clock, ids = SystemClock(), RandomIds()
-    identities, access = Identities(store, clock, site), Access(store, clock)
+    identities, access = Identities(store, clock, site), Access(store, clock, RESOURCE_SIDES)
     return Gateway(
         store=store,
         blobs=MemoryBlobStore(),

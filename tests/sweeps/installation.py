@@ -33,6 +33,7 @@ from longshore.gateway.request import ApiRequest
 from longshore.kit.clock import SteppedClock
 from longshore.kit.ids import RandomIds
 from longshore.kit.resource import Kind
+from longshore.server import RESOURCE_SIDES
 from longshore.services.call import Site
 from longshore.services.ec2 import model as ec2
 from longshore.services.ec2.defaults import ensure_default_network
@@ -139,7 +140,7 @@ class Installation:
             ids=RandomIds(),
             site=site,
             identities=Identities(store, clock, site),
-            access=Access(store, clock),
+            access=Access(store, clock, RESOURCE_SIDES),
             signing_secret=b"s" * 32,
         )
         self._http: aiohttp.ClientSession | None = None
@@ -265,6 +266,14 @@ RESOURCES = [
     {"name": "PORTS", "type": "STRINGSET", "stringSetValue": ["22"]},
     {"name": "PORTS_UDP", "type": "STRINGSET", "stringSetValue": []},
 ]
+#: of a repository, and of a registry; they concern nobody here
+REPOSITORY_POLICY = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "ecr:BatchGetImage"}],
+    }
+)
+REGISTRY_POLICY = REPOSITORY_POLICY.replace('"Action"', f'"Resource": "arn:aws:ecr:{REGION}:{OWNER}:repository/*", "Action"')
 POLICY_DOCUMENT = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:*", "Resource": "*"}]})
 
 
@@ -350,6 +359,8 @@ async def _images(there: Installation, names: dict[str, str]) -> None:
     await there.store.transact(_has_blobs)
     put = await there.done("ecr", "PutImage", repositoryName="app/web", imageTag="1", imageManifest=image_manifest("first"))
     names["digest"] = put["image"]["imageId"]["imageDigest"]
+    await there.done("ecr", "SetRepositoryPolicy", repositoryName="app/web", policyText=REPOSITORY_POLICY)
+    await there.done("ecr", "PutRegistryPolicy", policyText=REGISTRY_POLICY)
 
 
 def _has_blobs(tx: Tx) -> None:

@@ -10,7 +10,17 @@ from typing import Any
 
 from botocore.model import Shape
 
-from tests.sweeps.installation import INSTANCE_ID, POLICY_DOCUMENT, RESOURCES, House, identity_document, image_manifest, operation_model
+from tests.sweeps.installation import (
+    INSTANCE_ID,
+    POLICY_DOCUMENT,
+    REGISTRY_POLICY,
+    REPOSITORY_POLICY,
+    RESOURCES,
+    House,
+    identity_document,
+    image_manifest,
+    operation_model,
+)
 
 
 def sample(house: House, api: str, operation: str) -> dict[str, Any]:
@@ -188,6 +198,8 @@ def _more(names: Mapping[str, str]) -> Mapping[tuple[str, str], dict[str, Any]]:
         ("ecr", "CreateRepository"): {"repositoryName": "app/new", "tags": [{"Key": "a", "Value": "b"}]},
         ("ecr", "DescribeRepositories"): {"repositoryNames": ["app/web"]},
         ("ecr", "DeleteRepository"): {"repositoryName": "app/web", "force": True},
+        ("ecr", "SetRepositoryPolicy"): {"policyText": REPOSITORY_POLICY},
+        ("ecr", "PutRegistryPolicy"): {"policyText": REGISTRY_POLICY},
         ("ecr", "PutImage"): {"repositoryName": "app/web", "imageTag": "2", "imageManifest": image_manifest("second")},
         ("elbv2", "CreateLoadBalancer"): {"Name": "other", "Subnets": [names["subnet_a"], names["subnet_b"]]},
         ("elbv2", "SetSubnets"): {"Subnets": [names["subnet_a"], names["subnet_b"]]},

@@ -25,6 +25,7 @@ from longshore.gateway.lane import Lanes
 from longshore.kit.clock import SteppedClock
 from longshore.kit.ids import RandomIds
 from longshore.registry.registry import Registry
+from longshore.server import RESOURCE_SIDES
 from longshore.services.call import Principal, Site
 from longshore.services.ecr.model import REPOSITORIES, Repository
 from longshore.services.ecr.names import RepositoryId, digest_of
@@ -136,7 +137,7 @@ async def platform(tmp_path: Path) -> AsyncIterator[Platform]:
             tx.put(REPOSITORIES, Repository(RepositoryId(REGION, OWNER, name).arn, REGION, OWNER, name, clock.now()))
 
     await store.transact(found)
-    identities, access = Identities(store, clock, site), Access(store, clock)
+    identities, access = Identities(store, clock, site), Access(store, clock, RESOURCE_SIDES)
     gateway = Gateway(
         store=store, blobs=blobs, clock=clock, ids=ids, site=site, identities=identities, access=access, signing_secret=SECRET
     )

@@ -107,15 +107,18 @@ async def test_repositories_are_listed_in_pages(ecr: Ecr) -> None:
     assert (await ecr.refused("DescribeRepositories", repositoryNames=["r0"], maxResults=2))[0] == "InvalidParameterException"
 
 
-async def test_another_accounts_registry_stays_closed(ecr: Ecr) -> None:
-    for operation, members in (
-        ("DescribeRepositories", {}),
-        ("CreateRepository", {"repositoryName": "web"}),
-        ("ListImages", {"repositoryName": "web"}),
-    ):
-        code, message = await ecr.refused(operation, registryId="111111111111", **members)
-        assert code == "AccessDeniedException"
-        assert f"ecr:{operation}" in message
+async def test_a_registry_that_is_named_is_the_one_that_is_meant(ecr: Ecr) -> None:
+    """Whether the caller may is the gateway's question, asked before."""
+    await ecr("CreateRepository", repositoryName="web")
+    assert (await ecr("DescribeRepositories", registryId="111111111111"))["repositories"] == []
+    assert (await ecr.refused("ListImages", registryId="111111111111", repositoryName="web")) == (
+        "RepositoryNotFoundException",
+        "The repository with name 'web' does not exist in the registry with id '111111111111'",
+    )
+    theirs = (await ecr("CreateRepository", registryId="111111111111", repositoryName="web"))["repository"]
+    assert (theirs["registryId"], theirs["repositoryArn"]) == ("111111111111", "arn:aws:ecr:us-east-1:111111111111:repository/web")
+    await ecr("DeleteRepository", registryId="111111111111", repositoryName="web")
+    assert len((await ecr("DescribeRepositories", registryId="000000000000"))["repositories"]) == 1
 
 
 async def test_a_repository_with_images_goes_only_by_force_and_takes_everything_along(ecr: Ecr) -> None:

@@ -51,10 +51,11 @@ async def test_tags_that_are_not_allowed_are_refused(ecr: Ecr, given: list[dict[
         ("arn:aws:ecs:us-east-1:000000000000:repository/web", "InvalidParameterException"),
         ("arn:aws:ecr:us-east-1:000000000000:repository/../web", "InvalidParameterException"),
         ("arn:aws:ecr:eu-west-1:000000000000:repository/web", "InvalidParameterException"),
-        ("arn:aws:ecr:us-east-1:111111111111:repository/web", "AccessDeniedException"),
+        ("arn:aws:ecr:us-east-1:111111111111:repository/web", "RepositoryNotFoundException"),
+        ("arn:aws:ecr:us-east-1:aws:repository/web", "InvalidParameterException"),
         ("arn:aws:ecr:us-east-1:000000000000:repository/other", "RepositoryNotFoundException"),
     ],
 )
-async def test_only_a_repository_of_this_registry_can_be_meant(ecr: Ecr, arn: str, code: str) -> None:
+async def test_only_a_repository_of_this_region_can_be_meant(ecr: Ecr, arn: str, code: str) -> None:
     assert (await ecr.refused("ListTagsForResource", resourceArn=arn))[0] == code
     assert (await ecr.refused("TagResource", resourceArn=arn, tags=[]))[0] == code

@@ -24,6 +24,7 @@ CLUSTER = f"arn:aws:ecs:us-east-1:{ACCOUNT}:cluster/edge"
 class Caller:
     arn: str
     account_id: str = ACCOUNT
+    user_id: str = ""
 
 
 ANN = Caller(f"arn:aws:iam::{ACCOUNT}:user/ann")

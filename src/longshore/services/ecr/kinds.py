@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from longshore.kit.resource import Kind
+from longshore.services.ecr.access.model import REGISTRY_POLICIES, REPOSITORY_POLICIES
+from longshore.services.ecr.encryption.model import ENCRYPTION
 from longshore.services.ecr.layers.model import LAYER_UPLOADS
 from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, REGISTRY_EVENTS, REPOSITORIES, REPOSITORY_BLOBS
 from longshore.services.ecr.pull_through.model import CACHED_TAGS, PULL_THROUGH_RULES
@@ -26,7 +28,7 @@ from longshore.services.ecr.templates.model import CREATION_TEMPLATES
 #: deleted with their image
 OF_IMAGE: tuple[Kind[Any], ...] = (IMAGE_TAGS, CACHED_TAGS, REPLICATIONS)
 #: deleted with their repository; images and what is of them first
-OF_REPOSITORY: tuple[Kind[Any], ...] = (IMAGE_TAGS, CACHED_TAGS, REPLICATIONS, IMAGES, REPOSITORY_BLOBS, LAYER_UPLOADS)
+OF_REPOSITORY: tuple[Kind[Any], ...] = (IMAGE_TAGS, CACHED_TAGS, REPLICATIONS, IMAGES, REPOSITORY_BLOBS, LAYER_UPLOADS, REPOSITORY_POLICIES)
 
 KINDS: tuple[Kind[Any], ...] = (
     REPOSITORIES,
@@ -34,6 +36,9 @@ KINDS: tuple[Kind[Any], ...] = (
     IMAGE_TAGS,
     REPOSITORY_BLOBS,
     REGISTRY_EVENTS,
+    ENCRYPTION,
+    REPOSITORY_POLICIES,
+    REGISTRY_POLICIES,
     CREATION_TEMPLATES,
     ACCOUNT_SETTINGS,
     PULL_TIME_EXCLUSIONS,

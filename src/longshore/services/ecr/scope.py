@@ -25,7 +25,10 @@ class _NamesRegistry(Protocol):
 
 
 def registry_of(call: Call, registry_id: str | None, action: str, resource: str) -> str:
-    """The account whose registry is meant. Another's could be opened by a repository policy only, and none is kept yet."""
+    """The account whose registry is meant, for operations on a registry as a whole, which are not open to other accounts.
+
+    Raises AccessDenied.
+    """
     if registry_id is None or registry_id == call.account_id:
         return call.account_id
     raise AccessDenied(
@@ -34,11 +37,9 @@ def registry_of(call: Call, registry_id: str | None, action: str, resource: str)
     )
 
 
-def repository_of(call: Call, request: _NamesRepository, action: str) -> RepositoryId:
-    """Raises AccessDenied for another account's registry."""
-    meant = RepositoryId(call.region, request.registry_id or call.account_id, request.repository_name)
-    registry_of(call, request.registry_id, action, meant.arn)
-    return meant
+def repository_of(call: Call, request: _NamesRepository, action: str = "") -> RepositoryId:
+    """Which may be another account's: `repository_resource` has had the caller checked against that repository's policy."""
+    return RepositoryId(call.region, request.registry_id or call.account_id, request.repository_name)
 
 
 def repository_resource(call: Call, request: _NamesRepository) -> Iterable[str]:

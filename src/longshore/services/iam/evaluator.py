@@ -21,6 +21,9 @@ class Caller(Protocol):
     @property
     def account_id(self) -> str: ...
 
+    @property
+    def user_id(self) -> str: ...
+
 
 class Decision(NamedTuple):
     allowed: bool
@@ -143,6 +146,6 @@ def _names(statement: Statement, principal: Caller) -> Literal["principal", "acc
 
 
 def _named_in(principals: Principals, principal: Caller) -> Literal["principal", "account", "nobody"]:
-    if principals.everyone or principal.arn in principals.arns:
+    if principals.everyone or principal.arn in principals.arns or principal.user_id in principals.arns:
         return "principal"
     return "account" if principal.account_id in principals.accounts else "nobody"

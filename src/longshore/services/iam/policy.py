@@ -29,6 +29,8 @@ _VENDOR = re.compile(r"[A-Za-z0-9*?-]+")
 _SID = re.compile(r"[0-9A-Za-z]*")
 _PARTITION = re.compile(r"aws(-[a-z0-9-]+)?|[*]")
 _ACCOUNT = re.compile(r"[0-9]{12}")
+#: of a user, a role, …: AIDA…, AROA…
+_UNIQUE_ID = re.compile(r"A[A-Z]{2}A[A-Z0-9]{12,124}")
 
 
 class MalformedPolicy(ValueError):
@@ -42,7 +44,7 @@ class Principals:
     everyone: bool
     #: account ids named whole
     accounts: frozenset[str]
-    #: users, roles, sessions named by ARN
+    #: users, roles, sessions named by ARN, or by their unique ids
     arns: frozenset[str]
 
 
@@ -193,7 +195,7 @@ def _principals(raw: dict[str, Any], resource_based: bool) -> Principals | None:
     accounts = {account for account in (_account_of(text) for text in aws) if account}
     arns = {text for text in aws if text != "*" and not _account_of(text)}
     others = [text for kind in sorted(set(named) - {"AWS"}) for text in _texts(named[kind])]
-    if any(not text.startswith("arn:") for text in arns) or not all([*aws, *others]):
+    if any(not text.startswith("arn:") and not _UNIQUE_ID.fullmatch(text) for text in arns) or not all([*aws, *others]):
         raise MalformedPolicy("Invalid principal in policy")
     return Principals("*" in aws, frozenset(accounts), frozenset(arns))
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from longshore.services.ecr.operations import authorization, images, layers, referrers, repositories, settings, storage, tags
+from longshore.services.ecr.operations import authorization, images, layers, policies, referrers, repositories, settings, storage, tags
 
-__all__ = ["authorization", "images", "layers", "referrers", "repositories", "settings", "storage", "tags"]
+__all__ = ["authorization", "images", "layers", "policies", "referrers", "repositories", "settings", "storage", "tags"]

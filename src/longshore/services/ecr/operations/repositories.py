@@ -20,7 +20,7 @@ from longshore.services.ecr.images import delete_repository as delete_with_conte
 from longshore.services.ecr.images import find_repository
 from longshore.services.ecr.model import IMAGES, REPOSITORIES, Repository
 from longshore.services.ecr.names import RepositoryId, repository_arn
-from longshore.services.ecr.scope import registry_of, repository_of, repository_resource, tag_conditions
+from longshore.services.ecr.scope import repository_of, repository_resource, tag_conditions
 from longshore.services.ecr.tagging import checked_tags, request_tag_conditions
 from longshore.store.base import Tx
 
@@ -92,9 +92,7 @@ def _described_resources(call: Call, request: shapes.DescribeRepositoriesRequest
 
 @api.operation("DescribeRepositories", resource=_described_resources)
 async def describe_repositories(call: Call, request: shapes.DescribeRepositoriesRequest) -> shapes.DescribeRepositoriesResponse:
-    account_id = registry_of(
-        call, request.registry_id, "ecr:DescribeRepositories", repository_arn(call.region, request.registry_id or call.account_id, "*")
-    )
+    account_id = request.registry_id or call.account_id
     if request.repository_names is not None:
         if request.next_token is not None or request.max_results is not None:
             raise InvalidParameterException("maxResults and nextToken cannot be specified together with repositoryNames")

@@ -11,12 +11,12 @@ from longshore.aws.arn import parse_arn
 from longshore.aws.shapes import ecr as shapes
 from longshore.services.call import Call
 from longshore.services.ecr import views
+from longshore.services.ecr.access.resource_policies import resource_conditions
 from longshore.services.ecr.api import api
 from longshore.services.ecr.errors import InvalidParameterException
 from longshore.services.ecr.images import find_repository
 from longshore.services.ecr.model import REPOSITORIES, Tag
 from longshore.services.ecr.names import RepositoryId, is_repository_name
-from longshore.services.ecr.scope import registry_of, resource_tag_conditions
 from longshore.services.ecr.tagging import checked_tags, merged, request_tag_conditions
 from longshore.store.base import Tx
 
@@ -26,17 +26,17 @@ class _NamesResource(Protocol):
     def resource_arn(self) -> str: ...
 
 
-def _repository_of(call: Call, resource_arn: str, action: str) -> RepositoryId:
-    """Raises InvalidParameterException for what is no repository's ARN here, and AccessDenied for another account's."""
+def _repository_of(call: Call, resource_arn: str) -> RepositoryId:
+    """Raises InvalidParameterException for what is no repository's ARN here."""
     parsed = parse_arn(resource_arn)
     if (
         parsed is None
         or (parsed.partition, parsed.service, parsed.region) != ("aws", "ecr", call.region)
+        or not parsed.account_id.isdigit()
         or not parsed.resource.startswith("repository/")
         or not is_repository_name(parsed.resource_id)
     ):
         raise InvalidParameterException("Invalid parameter at 'resourceArn' failed to satisfy constraint: 'Invalid ARN'")
-    registry_of(call, parsed.account_id, action, resource_arn)
     return RepositoryId(parsed.region, parsed.account_id, parsed.resource_id)
 
 
@@ -45,9 +45,7 @@ def _resource(call: Call, request: _NamesResource) -> Iterable[str]:
 
 
 def _resource_conditions(call: Call, request: _NamesResource) -> dict[str, list[str]]:
-    parsed = parse_arn(request.resource_arn)
-    held = call.store.get(REPOSITORIES, RepositoryId(call.region, call.account_id, parsed.resource_id).key) if parsed else None
-    return resource_tag_conditions(held.tags) if held else {}
+    return resource_conditions(call.store, request.resource_arn)
 
 
 def _tagging_conditions(call: Call, request: shapes.TagResourceRequest) -> dict[str, list[str]]:
@@ -68,7 +66,7 @@ async def _retag(call: Call, meant: RepositoryId, change: Callable[[tuple[Tag, .
 
 @api.operation("TagResource", resource=_resource, conditions=_tagging_conditions)
 async def tag_resource(call: Call, request: shapes.TagResourceRequest) -> shapes.TagResourceResponse:
-    meant = _repository_of(call, request.resource_arn, "ecr:TagResource")
+    meant = _repository_of(call, request.resource_arn)
     given = checked_tags(request.tags)
     await _retag(call, meant, lambda held: merged(held, given))
     return shapes.TagResourceResponse()
@@ -76,12 +74,12 @@ async def tag_resource(call: Call, request: shapes.TagResourceRequest) -> shapes
 
 @api.operation("UntagResource", resource=_resource, conditions=_untagging_conditions)
 async def untag_resource(call: Call, request: shapes.UntagResourceRequest) -> shapes.UntagResourceResponse:
-    meant = _repository_of(call, request.resource_arn, "ecr:UntagResource")
+    meant = _repository_of(call, request.resource_arn)
     await _retag(call, meant, lambda held: tuple(tag for tag in held if tag.key not in request.tag_keys))
     return shapes.UntagResourceResponse()
 
 
 @api.operation("ListTagsForResource", resource=_resource, conditions=_resource_conditions)
 async def list_tags_for_resource(call: Call, request: shapes.ListTagsForResourceRequest) -> shapes.ListTagsForResourceResponse:
-    repository = find_repository(call.store, _repository_of(call, request.resource_arn, "ecr:ListTagsForResource"))
+    repository = find_repository(call.store, _repository_of(call, request.resource_arn))
     return shapes.ListTagsForResourceResponse(tags=views.tags(repository.tags))
