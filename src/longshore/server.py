@@ -158,6 +158,7 @@ class Server:
         )
         own = OwnRoutes(store, blobs, sessions, identities, clock, site, self._found)
         gateway.mount("/v2/", registry.handle)
+        gateway.mount("/_layers/", registry.handle)
         gateway.mount("/acs/", sessions.handle_control)
         gateway.mount("/tcs/", sessions.handle_telemetry)
         gateway.mount("/_longshore/", own.handle)

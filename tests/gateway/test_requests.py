@@ -8,7 +8,8 @@ import json
 import pytest
 from msgspec.structs import replace
 
-from longshore.gateway.app import MOST_BODY, Gateway
+from longshore.gateway.app import Gateway
+from longshore.gateway.request import MOST_BODY
 from longshore.services.iam.identities import ensure_root
 from longshore.store.base import Store
 from tests.gateway.conftest import ACCOUNT, Client

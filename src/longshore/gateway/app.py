@@ -29,7 +29,7 @@ from longshore.gateway.authorise import Access
 from longshore.gateway.catalogue import Served, served
 from longshore.gateway.identify import Identified, Identities
 from longshore.gateway.recognise import protocol_of, recognise
-from longshore.gateway.request import MOST_BODY, ApiRequest, Reply, read_body
+from longshore.gateway.request import ApiRequest, Reply, most_body, read_body
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.services.call import Call, Site
@@ -89,7 +89,7 @@ class Gateway:
                 if path.startswith(prefix) or path == prefix.rstrip("/"):
                     return await handler(request)
         try:
-            body = await read_body(request, MOST_BODY)
+            body = await read_body(request, most_body(request.headers))
         except AwsError as error:
             headers = {name.lower(): value for name, value in request.headers.items()}
             return Answer.of(self._error(_PROTOCOLS[protocol_of(headers)], _NO_MODEL, error, self._ids.uuid()))

@@ -13,6 +13,8 @@ from longshore.aws.errors import RequestTooLarge, Serialization
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 #: a manifest of 4 MiB inside JSON, escaped, with room to spare
 MOST_BODY = 12 * 1024 * 1024
+#: a part of a layer (20 MiB) in base 64, with the little that stands around it
+MOST_LAYER_PART = 28 * 1024 * 1024
 
 
 class ApiRequest:
@@ -83,6 +85,11 @@ class Reply:
             lines.append(f"{name}: {value}\r\n")
         lines.append("Connection: close\r\n\r\n" if self.close else "Connection: keep-alive\r\n\r\n" if keep_alive_said else "\r\n")
         return "".join(lines).encode("latin-1")
+
+
+def most_body(headers: Mapping[str, str]) -> int:
+    """Bytes that a request's body may have; the operation is told by a header."""
+    return MOST_LAYER_PART if headers.get("X-Amz-Target", "").endswith(".UploadLayerPart") else MOST_BODY
 
 
 async def read_body(request: web.BaseRequest, most: int) -> bytes:

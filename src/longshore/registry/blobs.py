@@ -18,8 +18,9 @@ from longshore.registry.garbage import GRACE_S
 from longshore.registry.ranges import requested_range
 from longshore.services.ecr.content import content_of
 from longshore.services.ecr.images import find_repository, record_blob
-from longshore.services.ecr.model import IMAGES, REPOSITORY_BLOBS, RepositoryBlob, image_key
+from longshore.services.ecr.model import IMAGES, REPOSITORY_BLOBS, Repository, RepositoryBlob, image_key
 from longshore.services.ecr.names import is_digest
+from longshore.services.ecr.storage_class import is_archived_layer
 from longshore.store.base import Store, Tx
 from longshore.store.blobs import BlobStore
 
@@ -46,8 +47,13 @@ class Blobs:
 
     async def get(self, visit: Visit) -> web.StreamResponse:
         self._access.require(visit, "GetDownloadUrlForLayer")
-        held, content = self._find(visit)
-        request = visit.request
+        return await self.send(visit.request, find_repository(self._store, visit.repository), visit.reference)
+
+    async def send(self, request: web.BaseRequest, repository: Repository, digest: str) -> web.StreamResponse:
+        """GET and HEAD of the blob, to somebody who may have it. Raises DigestInvalid and BlobUnknown."""
+        held, content = self._held(repository, digest)
+        if is_archived_layer(self._store, repository.key, digest):
+            raise BlobUnknown("the blob belongs to archived images only: restore one of them first")
         if f'"{held.digest}"' in request.headers.get("If-None-Match", ""):
             return web.Response(status=304, headers={"ETag": f'"{held.digest}"'})
         wanted = requested_range(request.headers.get("Range"), held.size) if _is_current(request, held) else None
@@ -56,6 +62,8 @@ class Blobs:
         if wanted:
             response.headers["Content-Range"] = f"bytes {first}-{last}/{held.size}"
         response.content_length = last - first + 1
+        if request.method == "HEAD":
+            return response
         path = content.path(held.digest)
         if path is not None:
             await _send_file(request, response, path, first, last - first + 1)
@@ -84,10 +92,12 @@ class Blobs:
 
     def _find(self, visit: Visit) -> tuple[RepositoryBlob, BlobStore]:
         """The blob, and the blob store that has its bytes. Raises DigestInvalid and BlobUnknown."""
-        if not is_digest(visit.reference):
-            raise DigestInvalid(f"{visit.reference[:150]!r} is not a supported digest")
-        repository = find_repository(self._store, visit.repository)
-        held = self._store.get(REPOSITORY_BLOBS, image_key(visit.repository.key, visit.reference))
+        return self._held(find_repository(self._store, visit.repository), visit.reference)
+
+    def _held(self, repository: Repository, digest: str) -> tuple[RepositoryBlob, BlobStore]:
+        if not is_digest(digest):
+            raise DigestInvalid(f"{digest[:150]!r} is not a supported digest")
+        held = self._store.get(REPOSITORY_BLOBS, image_key(repository.key, digest))
         if held is None:
             raise BlobUnknown
         content = content_of(self._blobs, repository)

@@ -12,6 +12,7 @@ from longshore.kit.clock import Clock
 from longshore.registry import errors
 from longshore.registry.access import Access, Visit
 from longshore.registry.body import read_whole
+from longshore.registry.creation import repository_for_push
 from longshore.services.ecr.content import content_of
 from longshore.services.ecr.images import (
     Push,
@@ -19,6 +20,7 @@ from longshore.services.ecr.images import (
     delete_image,
     delete_tag,
     find_image,
+    find_pullable,
     find_repository,
     is_pull_news,
     record_pulls,
@@ -27,6 +29,7 @@ from longshore.services.ecr.images import (
 from longshore.services.ecr.manifests import ManifestInvalid, parse_manifest
 from longshore.services.ecr.model import Image, Repository
 from longshore.services.ecr.names import LARGEST_MANIFEST, digest_of, is_digest, is_tag
+from longshore.services.ecr.settings.rules import leaves_no_trace
 from longshore.store.base import Store, StoreUnavailable, Tx
 from longshore.store.blobs import BlobStore
 
@@ -82,12 +85,12 @@ class Manifests:
             log.error("%s: the bytes of manifest %s are missing", image.repository, image.digest)
             raise errors.ManifestUnknown("the bytes of this manifest are missing: push it again")
         if visit.request.method == "GET":
-            await self._note_pull(image)
+            await self._note_pull(visit, repository, image)
         return web.Response(body=content, headers=headers)
 
     async def put(self, visit: Visit) -> web.StreamResponse:
         self._access.require(visit, "PutImage")
-        repository = find_repository(self._store, visit.repository)
+        repository = await repository_for_push(self._store, self._access, visit, self._clock.now())
         digest, tags = self._named(visit)
         content = await read_whole(visit.request, LARGEST_MANIFEST, f"a manifest may have at most {LARGEST_MANIFEST} bytes")
         try:
@@ -139,7 +142,7 @@ class Manifests:
 
     def _find(self, repository: Repository, reference: str) -> Image:
         try:
-            return find_image(self._store, repository.key, *_identified(reference))
+            return find_pullable(self._store, repository.key, *_identified(reference))
         except Unfound as unfound:
             raise _told(unfound) from None
 
@@ -159,9 +162,9 @@ class Manifests:
                 raise errors.TagInvalid(f"{tag[:150]!r} is not a valid tag")
         return digest, tags
 
-    async def _note_pull(self, image: Image) -> None:
+    async def _note_pull(self, visit: Visit, repository: Repository, image: Image) -> None:
         now = self._clock.now()
-        if not is_pull_news(image, now):
+        if not is_pull_news(image, now) or leaves_no_trace(self._store, repository, visit.principal.arn):
             return
         try:
             await self._store.transact(lambda tx: record_pulls(tx, (image,), now))

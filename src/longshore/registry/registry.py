@@ -16,12 +16,14 @@ from longshore.aws.errors import AwsError
 from longshore.kit.clock import Clock
 from longshore.registry.access import Access, Authorise, Owner, Visit
 from longshore.registry.blobs import Blobs
+from longshore.registry.downloads import Downloads
 from longshore.registry.errors import RegistryError, Unavailable, Unsupported, rendered, told
 from longshore.registry.listing import Listing
 from longshore.registry.manifests import Manifests
 from longshore.registry.routes import Kind, Route, route
 from longshore.registry.uploads import Uploads
 from longshore.services.call import Principal, Site
+from longshore.services.ecr.layers.links import PREFIX as LAYERS
 from longshore.store.base import Store, StoreUnavailable
 from longshore.store.blobs import BlobStore, BlobStoreFull
 
@@ -31,7 +33,10 @@ Handler = Callable[[Visit], Awaitable[web.StreamResponse]]
 
 
 class Registry:
-    """`handle` answers any request whose path begins with /v2. `secret` is the installation's, which seals tokens and uploads."""
+    """`handle` answers any request whose path begins with /v2 or /_layers/.
+
+    `secret` is the installation's, which seals tokens, uploads and the URLs of layers.
+    """
 
     def __init__(
         self,
@@ -49,6 +54,7 @@ class Registry:
         self._access = Access(store=store, site=site, clock=clock, secret=secret, authorise=authorise, owner=owner)
         self._listing = Listing(store=store, access=self._access)
         content = Blobs(store=store, blobs=blobs, clock=clock, access=self._access)
+        self._downloads = Downloads(store=store, clock=clock, blobs=content, secret=secret)
         manifests = Manifests(store=store, blobs=blobs, clock=clock, access=self._access, incomplete_images=incomplete_images)
         uploads = Uploads(store=store, blobs=blobs, clock=clock, access=self._access, secret=secret)
         self._handlers: Mapping[Kind, Mapping[str, Handler]] = {
@@ -87,6 +93,8 @@ class Registry:
         return response
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.path.startswith(LAYERS):
+            return await self._downloads.get(request)
         found = route(request.path)
         await self._store.read_barrier()
         principal = self._access.identify(request.headers.get("Authorization", ""), request.scheme, request.host)

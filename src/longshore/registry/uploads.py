@@ -19,6 +19,7 @@ from aiohttp import web
 from longshore.kit.clock import Clock
 from longshore.registry.access import Access, Visit
 from longshore.registry.body import receive
+from longshore.registry.creation import repository_for_push
 from longshore.registry.errors import (
     BlobUploadUnknown,
     DigestInvalid,
@@ -32,6 +33,7 @@ from longshore.services.ecr.content import content_of
 from longshore.services.ecr.images import find_repository, mount_blob, record_blob
 from longshore.services.ecr.model import REPOSITORIES, REPOSITORY_BLOBS, Repository, image_key
 from longshore.services.ecr.names import RepositoryId, is_digest
+from longshore.services.ecr.settings.rules import mounts_blobs
 from longshore.store.base import Store
 from longshore.store.blobs import BlobStore, BlobUpload, DigestMismatch
 
@@ -68,7 +70,7 @@ class Uploads:
     async def start(self, visit: Visit) -> web.StreamResponse:
         """POST: a new upload; or the whole blob at once (`digest`); or no upload at all, where a blob can be mounted (`mount`)."""
         self._access.require(visit, "InitiateLayerUpload")
-        repository = find_repository(self._store, visit.repository)
+        repository = await repository_for_push(self._store, self._access, visit, self._clock.now())
         query = visit.request.rel_url.query
         algorithm = query.get("digest-algorithm")
         if algorithm is not None and algorithm not in _ALGORITHMS:
@@ -164,7 +166,12 @@ class Uploads:
         await self._store.transact(lambda tx: record_blob(tx, visit.repository, digest, size, now))
 
     async def _mount(self, visit: Visit, repository: Repository, digest: str, source: str | None) -> bool:
-        """Show a blob of another repository here: `source` as named, or whichever has it that the caller may read."""
+        """Show a blob of another repository here: `source` as named, or whichever has it that the caller may read.
+
+        The client is told to upload it (False) where that is not to be done, or cannot.
+        """
+        if not mounts_blobs(self._store, visit.repository.region, visit.repository.account_id):
+            return False
         if source is not None:
             try:
                 candidates = [self._access.repository(visit.request.host, source)]
