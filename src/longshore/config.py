@@ -37,6 +37,28 @@ class Credentials(msgspec.Struct, frozen=True):
         return f"Credentials({self.access_key_id})"
 
 
+class Storage(msgspec.Struct, frozen=True, kw_only=True):
+    """How the registry keeps bytes, and when it lets go of them. All times in seconds."""
+
+    #: give every repository created from now on a data key, not only those that ask for AWS KMS
+    encrypt: bool = False
+    #: bytes that nothing names are left alone for so long after they were stored or asked for: longer than any push takes from
+    #: its first layer to its manifest
+    grace_s: float = 24 * 3600.0
+    #: what was collected can come back for so long
+    trash_s: float = 24 * 3600.0
+    #: an upload to which nothing came for so long is given up
+    upload_idle_s: float = 7 * 24 * 3600.0
+    #: after a deletion the collector waits for so long for more of them
+    settle_s: float = 10.0
+    #: everything that is kept about layers is looked through so often, and the trash emptied of what is due
+    interval_s: float = 3600.0
+    #: the directories of all blobs are walked so often, for bytes that nothing ever named
+    walk_s: float = 24 * 3600.0
+    #: blobs are verified over and over at this many bytes per second; 0: only when asked
+    scrub_bytes_per_s: int = 0
+
+
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The gateway with its registry, controllers and load balancers."""
 
@@ -59,6 +81,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     privileged_port_offset: int = 0
     #: `docker push` and its like may leave out layers of an image; an index may always lack images there
     incomplete_images: bool = False
+    storage: Storage = Storage()
     log_level: str = "info"
 
     @property

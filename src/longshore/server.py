@@ -46,6 +46,7 @@ from longshore.services.ec2 import model as ec2_model
 from longshore.services.ec2.defaults import ensure_default_network
 from longshore.services.ecr import kinds as ecr_kinds
 from longshore.services.ecr.access.resource_policies import resource_conditions, resource_policies
+from longshore.services.ecr.encryption.keys import ensure_encryption
 from longshore.services.ecs import model as ecs_model
 from longshore.services.elbv2 import model as elbv2_model
 from longshore.services.iam import model as iam_model
@@ -110,7 +111,10 @@ class Server:
             port=config.port,
             dev=config.dev,
             warm_up_s=DEV_WARM_UP_S if config.dev else WARM_UP_S,
+            collection_grace_s=config.storage.grace_s,
         )
+        #: what signs, seals and encrypts here
+        self._secret = b""
         self._undo: list[Callable[[], Awaitable[Any]]] = []
         self._jobs: list[asyncio.Task[Any]] = []
         self._listener: asyncio.Server | None = None
@@ -191,9 +195,10 @@ class Server:
             DataDirectory(path).prepare()
             store = await open_store(path, KINDS)
             self._undo.append(store.close)
-            blobs = await FileBlobStore.open(path / "registry", clock=self._clock, ids=self._ids)
-            self._undo.append(blobs.close)
             secret = _signing_secret(path / "signing-key")
+            blobs = await FileBlobStore.open(path / "registry", clock=self._clock, ids=self._ids, secret=secret)
+            self._undo.append(blobs.close)
+            self._secret = secret
             now = self._clock.now()
             await store.transact(lambda tx: self._found(tx, now))
         except StoreLocked as locked:
@@ -223,6 +228,7 @@ class Server:
         config = self._config
         ensure_root(tx, config.account_id, config.credentials.access_key_id, config.credentials.secret_access_key, now)
         ensure_default_network(tx, config.account_id, config.region, config.zones, now)
+        ensure_encryption(tx, self._secret, always=config.storage.encrypt)
         forget_sessions(tx, now)
 
     async def _listen(self, gateway: Gateway) -> None:

@@ -31,17 +31,20 @@ _SLICE = 4 * 1024 * 1024
 
 
 class Blobs:
-    def __init__(self, *, store: Store, blobs: BlobStore, clock: Clock, access: Access) -> None:
+    def __init__(self, *, store: Store, blobs: BlobStore, clock: Clock, access: Access, grace_s: float) -> None:
         self._store = store
         self._blobs = blobs
         self._clock = clock
         self._access = access
+        self._grace_s = grace_s
 
     async def head(self, visit: Visit) -> web.StreamResponse:
         """A client that pushes asks this before it leaves a layer out, so an unused blob is kept for a while from here on."""
         self._access.require(visit, "BatchCheckLayerAvailability", "GetDownloadUrlForLayer")
-        held, _ = self._find(visit)
-        if self._clock.now() - held.uploaded_at > GRACE_S / 2 and not self._store.count(IMAGES, "references", _key(held)):
+        held, content = self._find(visit)
+        if self._clock.now() - held.uploaded_at > self._grace_s / 2 and not self._store.count(IMAGES, "references", _key(held)):
+            # The bytes first: whatever the collector is about to do, they are there when they are named anew.
+            await content.keep(held.digest)
             await self._store.transact(lambda tx: record_blob(tx, visit.repository, held.digest, held.size, self._clock.now()))
         return web.Response(headers=_headers(held) | {"Content-Length": str(held.size)})
 

@@ -19,7 +19,7 @@ from functools import partial
 from longshore.kit.clock import Clock
 from longshore.services.ecr.model import IMAGES, REPOSITORY_BLOBS, RepositoryBlob, image_key
 from longshore.store.base import Store, StoreError, Tx
-from longshore.store.blobs import BlobStore, StoredBlob
+from longshore.store.blobs import BlobDepot, StoredBlob
 
 log = logging.getLogger("longshore.registry.garbage")
 
@@ -83,7 +83,7 @@ class Collected:
 class GarbageCollector:
     """One of these runs per installation: under a lease where there are several servers."""
 
-    def __init__(self, *, store: Store, blobs: BlobStore, clock: Clock, grace_s: float = GRACE_S) -> None:
+    def __init__(self, *, store: Store, blobs: BlobDepot, clock: Clock, grace_s: float = GRACE_S) -> None:
         self._store = store
         self._blobs = blobs
         self._clock = clock

@@ -53,7 +53,7 @@ class Registry:
         self._store = store
         self._access = Access(store=store, site=site, clock=clock, secret=secret, authorise=authorise, owner=owner)
         self._listing = Listing(store=store, access=self._access)
-        content = Blobs(store=store, blobs=blobs, clock=clock, access=self._access)
+        content = Blobs(store=store, blobs=blobs, clock=clock, access=self._access, grace_s=site.collection_grace_s)
         self._downloads = Downloads(store=store, clock=clock, blobs=content, secret=secret)
         manifests = Manifests(store=store, blobs=blobs, clock=clock, access=self._access, incomplete_images=incomplete_images)
         uploads = Uploads(store=store, blobs=blobs, clock=clock, access=self._access, secret=secret)

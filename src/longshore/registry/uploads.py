@@ -186,7 +186,8 @@ class Uploads:
             if (each.account_id, each.region) == (here.account_id, here.region)
             and self._access.refusal(visit.principal, each, "GetDownloadUrlForLayer", visit.origin) is None
         ]
-        if not readable or content_of(self._blobs, repository).size(digest) is None:
+        # From here on it is not collected, though it may be only the source that names it.
+        if not readable or await content_of(self._blobs, repository).keep(digest) is None:
             return False
         now = self._clock.now()
         return await self._store.transact(lambda tx: mount_blob(tx, here, digest, readable, now)) is not None

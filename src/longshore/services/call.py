@@ -41,6 +41,8 @@ class Site:
     dev: bool = False
     #: seconds after RUNNING at which a task counts as healthy when nothing checks its health, as long as ECS waits
     warm_up_s: float = 40.0
+    #: seconds for which layers that nothing names are left alone after they were stored or asked for
+    collection_grace_s: float = 24 * 3600.0
     #: suffix of registry and load-balancer host names
     domain: str = "localhost"
 

@@ -1,4 +1,11 @@
-"""Where layer and manifest bytes lie: content-addressed, written once, never changed."""
+"""Where layer and manifest bytes lie: content-addressed, written once, never changed.
+
+A `BlobStore` is one set of blobs. Bytes of repositories with a data key are in sets of their own, one per key (`keyed`): they
+are encrypted on the disk and plain to whoever reads them here, digests and sizes are those of the plain bytes, and two sets
+share nothing. The `BlobDepot` is the set of the plain ones, and what is kept for all sets together.
+
+What is deleted goes to the trash first. Storing it again, or asking to keep it, brings it back, until it is purged.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +14,8 @@ import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
+
+from longshore.kit.data_keys import SealedKey
 
 _DIGEST = re.compile(r"(sha256):([0-9a-f]{64})|(sha512):([0-9a-f]{128})")
 
@@ -35,6 +44,10 @@ class BlobStoreFull(OSError):
     """The disk has no room for more; what was there before is untouched."""
 
 
+class BlobBroken(OSError):
+    """The bytes on the disk are not those that were stored: they were changed, or torn off."""
+
+
 class BlobUpload(Protocol):
     """Bytes on their way to becoming a blob. Survives a restart: `BlobStore.resume` finds it again by its id."""
 
@@ -60,9 +73,19 @@ class BlobUpload(Protocol):
 
 class StoredBlob(NamedTuple):
     digest: str
+    #: bytes of the content
     size: int
-    #: when it was last stored (again), seconds since the epoch: `put` and `commit` renew it for bytes that were there already
+    #: when it was last stored (again) or kept, seconds since the epoch: of what is in the trash, when it came there
     stored_at: float
+    #: bytes on the disk: more than `size` where it is encrypted
+    occupied: int
+
+
+class Place(NamedTuple):
+    """How much lies somewhere on the disk."""
+
+    files: int
+    bytes: int
 
 
 class DigestMismatch(Exception):
@@ -98,14 +121,48 @@ class BlobStore(Protocol):
     def stream(self, digest: str, first: int, last: int) -> AsyncIterator[bytes]:
         """Bytes `first` to `last`, both inclusive; ends early where the blob does. Raises NoSuchBlob."""
 
-    async def delete(self, digest: str, *, unused_since: float | None = None) -> bool:
-        """Delete if there, and with `unused_since` (seconds since the epoch) only if nobody has stored it again after that.
+    async def keep(self, digest: str) -> int | None:
+        """Have a blob count as stored just now, out of the trash if need be; its size, None when there is none.
 
-        Says whether it was deleted. Checking and deleting are one step as seen from `put` and `commit`.
+        Whoever is about to name a blob that somebody else stored asks for this first, and it is not collected meanwhile.
         """
+
+    async def delete(self, digest: str, *, unused_since: float | None = None) -> bool:
+        """To the trash if there, and with `unused_since` (seconds since the epoch) only if nobody has stored or kept it after that.
+
+        Says whether it was deleted. Checking and deleting are one step as seen from `put`, `commit` and `keep`.
+        """
+
+    async def purge(self, digest: str, *, trashed_before: float) -> bool:
+        """For good, if it is in the trash and came there before that moment (seconds since the epoch)."""
+
+    async def quarantine(self, digest: str, *, stored_at: float) -> bool:
+        """Move a broken blob aside, never to be served; only if it is still the one `stored` told of, else it may be whole again."""
 
     def stored(self) -> AsyncIterator[StoredBlob]:
         """Everything there is, in no order; what comes or goes meanwhile may be missed."""
 
+    def trashed(self) -> AsyncIterator[StoredBlob]:
+        """What lies in the trash, likewise."""
+
+    async def quarantined(self) -> Place:
+        """How much was moved aside."""
+
+    def keyed(self, key: SealedKey) -> BlobStore:
+        """The set of blobs encrypted with that data key. Raises SealBroken for a key of another installation."""
+
+
+class BlobDepot(BlobStore, Protocol):
+    """The plain blobs, and what is kept for all sets together."""
+
+    async def key_ids(self) -> list[str]:
+        """Of every data key under which there are bytes, or their directories."""
+
+    async def forget_key(self, key_id: str) -> Place:
+        """Delete, at once, everything encrypted with a key that is no more; how much it was."""
+
+    async def arriving(self) -> Place:
+        """How much uploads take that are under way, or given up and not expired yet."""
+
     async def expire_uploads(self, idle_since: float) -> int:
-        """Forget uploads that nothing was written to after `idle_since`; how many they were."""
+        """Forget uploads, of every set, that nothing was written to after `idle_since`; how many they were."""

@@ -1,4 +1,9 @@
-"""Blobs as files: blobs/<algorithm>/<first two digits>/<digits>, and uploads/<id> beside them while they arrive.
+"""Blobs as files, and uploads beside them while they arrive.
+
+    blobs/…                 the plain ones            (store/shelf.py says how a set of blobs lies below its directory)
+    keyed/<key id>/…        those encrypted with that data key
+    uploads/<id>            what arrives for the plain ones; <key id>.<id> for the others
+    trash/…  quarantine/…   what was deleted and what was found broken, by the same names
 
 A blob exists once its file has its name, and gets its name only after its bytes are on the disk: verify, fsync the file, rename,
 fsync the directory. A crash at any moment leaves whole blobs, and uploads that can be resumed or swept away. Everything that
@@ -9,131 +14,147 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
+import shutil
 import threading
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from longshore.kit.clock import Clock, SystemClock
+from longshore.kit.data_keys import SealedKey, open_data_key
 from longshore.kit.ids import Ids, RandomIds
-from longshore.store.blobs import DigestMismatch, InvalidDigest, NoSuchBlob, StoredBlob, digest_of, split_digest
+from longshore.store.blobs import BlobStore, DigestMismatch, InvalidDigest, NoSuchBlob, Place, digest_of, split_digest
 from longshore.store.file_uploads import FileUpload, room, write_all
+from longshore.store.sealed_blobs import SealedBlobs
+from longshore.store.sealed_uploads import TAIL
+from longshore.store.shelf import Shelf, make_directory, sync_directory, usage_of
+from longshore.store.shelved import Shelved
+
+log = logging.getLogger("longshore.store.blobs")
 
 R = TypeVar("R")
 
 READ_BYTES = 1 << 20
 HASH_BYTES = 1 << 22
 THREADS = 4
+#: sets of encrypted blobs held ready; opening a key takes a tenth of a millisecond
+_KEYS_HELD = 1024
 
 
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+class FileBlobStore(Shelved):
+    """Blobs and uploads under `root`, which is created if need be. `secret` is the installation's, which opens data keys."""
 
-
-def _make_directory(path: Path) -> None:
-    """Create a directory, and the parents it lacks, so that they are still there after a power failure."""
-    if path.is_dir():
-        return
-    _make_directory(path.parent)
-    path.mkdir(exist_ok=True)
-    _sync_directory(path.parent)
-
-
-def _names(directory: Path) -> list[str]:
-    return [entry.name for entry in os.scandir(directory) if entry.is_dir()]
-
-
-def _stored_in(directory: Path, algorithm: str) -> list[StoredBlob]:
-    found = []
-    for entry in os.scandir(directory):
-        try:
-            status = entry.stat()
-        except FileNotFoundError:
-            continue  # deleted meanwhile
-        found.append(StoredBlob(f"{algorithm}:{entry.name}", status.st_size, status.st_mtime))
-    return found
-
-
-class FileBlobStore:
-    """Blobs and uploads under `root`, which is created if need be."""
-
-    def __init__(self, root: Path, *, clock: Clock | None = None, ids: Ids | None = None) -> None:
-        self._blobs = root / "blobs"
+    def __init__(self, root: Path, *, clock: Clock | None = None, ids: Ids | None = None, secret: bytes = b"") -> None:
+        self._root = root
         self.uploads = root / "uploads"
         self._clock = clock or SystemClock()
         self._ids = ids or RandomIds()
+        self._secret = secret
         self._thread = ThreadPoolExecutor(THREADS, thread_name_prefix="blobs")
         #: uploads of this process by id; those of an earlier one are found by their files
         self._running: dict[str, FileUpload] = {}
-        #: held where a blob gets or loses its name: what has just been stored again is not deleted for having been unused
         self._naming = threading.Lock()
-        _make_directory(self._blobs)
-        _make_directory(self.uploads)
+        self._keyed: OrderedDict[SealedKey, SealedBlobs] = OrderedDict()
+        super().__init__(self._shelf_at("blobs"), self)
+        make_directory(root / "blobs")
+        make_directory(self.uploads)
 
     @classmethod
-    async def open(cls, root: Path, *, clock: Clock | None = None, ids: Ids | None = None) -> FileBlobStore:
+    async def open(cls, root: Path, *, clock: Clock | None = None, ids: Ids | None = None, secret: bytes = b"") -> FileBlobStore:
         """The store under `root`, with its directories created off the loop."""
-        return await asyncio.to_thread(lambda: cls(root, clock=clock, ids=ids))
+        return await asyncio.to_thread(lambda: cls(root, clock=clock, ids=ids, secret=secret))
 
     def __repr__(self) -> str:
-        return f"FileBlobStore({self._blobs.parent}, {len(self._running)} uploads)"
+        return f"FileBlobStore({self._root}, {len(self._running)} uploads)"
+
+    def _shelf_at(self, where: str) -> Shelf:
+        root = self._root
+        return Shelf(root / where, root / "trash" / where, root / "quarantine" / where, clock=self._clock, naming=self._naming)
 
     async def on_thread(self, fn: Callable[..., R], *arguments: object) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._thread, fn, *arguments)
+
+    def content_bytes(self, occupied: int) -> int:
+        return occupied
+
+    # -- for uploads -----------------------------------------------------------------------------------------------------------
 
     def forget(self, upload_id: str) -> None:
         self._running.pop(upload_id, None)
 
     def file_of(self, digest: str) -> Path | None:
         """Where the blob of that digest lies or would lie; None when it is no digest."""
-        parts = split_digest(digest)
-        if parts is None:
-            return None
-        algorithm, digits = parts
-        return self._blobs / algorithm / digits[:2] / digits
+        return self._shelf.file_of(digest)
 
     def stamp(self, file: int | Path) -> None:
         """Note on a file (or its descriptor) that it was stored or written to just now."""
-        now = self._clock.now()
-        os.utime(file, (now, now))
+        self._shelf.stamp(file)
 
     def name(self, arrived: Path, target: Path) -> None:
         """Make a blob of a file that is on the disk already."""
-        _make_directory(target.parent)
-        with self._naming:
-            self.stamp(arrived)
-            arrived.rename(target)
-        _sync_directory(target.parent)
+        self._shelf.name(arrived, target)
+
+    def new_upload_id(self) -> str:
+        return self._ids.uuid()
+
+    def is_upload_id(self, text: str) -> bool:
+        try:
+            return str(uuid.UUID(text)) == text  # other spellings of a UUID are no ids of ours
+        except ValueError:
+            return False
+
+    def write_new(self, file: Path, content: bytes) -> None:
+        """The beginning of an upload."""
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            write_all(descriptor, content, 0)
+            self.stamp(descriptor)
+        except OSError:
+            file.unlink()
+            raise
+        finally:
+            os.close(descriptor)
+
+    def write_whole(self, file: Path, pieces: Iterable[bytes]) -> None:
+        """A file that is on the disk on return, and not there at all when that fails."""
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+        try:
+            offset = 0
+            for piece in pieces:
+                write_all(descriptor, piece, offset)
+                offset += len(piece)
+            os.fsync(descriptor)
+        except OSError:
+            file.unlink()
+            raise
+        finally:
+            os.close(descriptor)
+
+    def sync_name(self, target: Path) -> None:
+        """Have a name on the disk that may be younger than the last fsync of its directory."""
+        sync_directory(target.parent)
 
     # -- uploads ---------------------------------------------------------------------------------------------------------------
 
     async def begin(self) -> FileUpload:
-        upload = FileUpload(self, self._ids.uuid(), 0, hashlib.sha256())
+        upload = FileUpload(self, self.new_upload_id(), 0, hashlib.sha256())
         await self.on_thread(self._create, upload.upload_id)
         self._running[upload.upload_id] = upload
         return upload
 
     def _create(self, upload_id: str) -> None:
         with room():
-            descriptor = os.open(self.uploads / upload_id, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            self.stamp(descriptor)
-            os.close(descriptor)
+            self.write_new(self.uploads / upload_id, b"")
 
     async def resume(self, upload_id: str) -> FileUpload | None:
         if upload_id in self._running:
             return self._running[upload_id]
-        try:
-            canonical = str(uuid.UUID(upload_id))
-        except ValueError:
-            return None
-        if canonical != upload_id:  # other spellings of a UUID are no ids of ours
+        if not self.is_upload_id(upload_id):
             return None
         found = await self.on_thread(self._hash_again, upload_id)
         if found is None:
@@ -156,20 +177,66 @@ class FileBlobStore:
 
     async def expire_uploads(self, idle_since: float) -> int:
         expired = await self.on_thread(self._expire_uploads, idle_since)
-        for upload_id in expired:
+        for name in expired:
+            key_id, _, upload_id = name.rpartition(".")
             self.forget(upload_id)
+            for sealed in [sealed for key, sealed in self._keyed.items() if key.id == key_id]:
+                sealed.forget(upload_id)
         return len(expired)
 
     def _expire_uploads(self, idle_since: float) -> list[str]:
         expired = []
         for file in self.uploads.iterdir():
+            if TAIL in file.name:
+                _expire_tail(file)
+                continue
             try:
                 if file.stat().st_mtime <= idle_since:
                     file.unlink()
+                    file.with_name(file.name + TAIL).unlink(missing_ok=True)
                     expired.append(file.name)
             except FileNotFoundError:
                 pass  # it was committed or cancelled this very moment
         return expired
+
+    async def arriving(self) -> Place:
+        return await self.on_thread(usage_of, self.uploads)
+
+    # -- sets of encrypted blobs -----------------------------------------------------------------------------------------------
+
+    def keyed(self, key: SealedKey) -> BlobStore:
+        held = self._keyed.get(key)
+        if held is None:
+            shelf = self._shelf_at(f"keyed/{key.id}")
+            held = self._keyed[key] = SealedBlobs(self, shelf, key.id, open_data_key(self._secret, key))
+            for idle in [each for each, sealed in self._keyed.items() if sealed.is_idle][: max(0, len(self._keyed) - _KEYS_HELD)]:
+                if idle is not key:
+                    del self._keyed[idle]
+        self._keyed.move_to_end(key)
+        return held
+
+    async def key_ids(self) -> list[str]:
+        return await self.on_thread(self._key_ids)
+
+    def _key_ids(self) -> list[str]:
+        keyed = self._root / "keyed"
+        return sorted(entry.name for entry in keyed.iterdir()) if keyed.is_dir() else []
+
+    async def forget_key(self, key_id: str) -> Place:
+        for key in [key for key in self._keyed if key.id == key_id]:
+            del self._keyed[key]
+        return await self.on_thread(self._forget_key, key_id)
+
+    def _forget_key(self, key_id: str) -> Place:
+        if key_id not in self._key_ids():
+            return Place(0, 0)
+        files = occupied = 0
+        for root in ("trash", "quarantine", ""):
+            directory = self._root / root / "keyed" / key_id
+            place = usage_of(directory)
+            files, occupied = files + place.files, occupied + place.bytes
+            shutil.rmtree(directory, ignore_errors=True)
+        return Place(files, occupied)
 
     # -- blobs -----------------------------------------------------------------------------------------------------------------
 
@@ -187,38 +254,12 @@ class FileBlobStore:
         target = self.file_of(digest)
         assert target is not None
         with room():
-            if self._renew(target):
-                # Its name may be younger than the last fsync of its directory.
-                _sync_directory(target.parent)
+            if self._shelf.keep(target) and target.read_bytes() == content:
+                self.sync_name(target)
                 return
             arriving = self.uploads / upload_id
-            descriptor = os.open(arriving, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o444)
-            try:
-                write_all(descriptor, content, 0)
-                os.fsync(descriptor)
-            except OSError:
-                arriving.unlink()
-                raise
-            finally:
-                os.close(descriptor)
+            self.write_whole(arriving, (content,))
             self.name(arriving, target)
-
-    def _renew(self, target: Path) -> bool:
-        with self._naming:
-            try:
-                self.stamp(target)
-            except FileNotFoundError:
-                return False
-            return True
-
-    def size(self, digest: str) -> int | None:
-        file = self.file_of(digest)
-        if file is None:
-            return None
-        try:
-            return file.stat().st_size
-        except FileNotFoundError:
-            return None
 
     def path(self, digest: str) -> Path | None:
         file = self.file_of(digest)
@@ -226,19 +267,14 @@ class FileBlobStore:
 
     async def read(self, digest: str) -> bytes | None:
         file = self.file_of(digest)
-        if file is None:
-            return None
-        try:
-            return await self.on_thread(file.read_bytes)
-        except FileNotFoundError:
-            return None
+        return None if file is None else await self.on_thread(_read, file, digest)
 
     async def stream(self, digest: str, first: int, last: int) -> AsyncIterator[bytes]:
         file = self.file_of(digest)
         if file is None:
             raise NoSuchBlob(digest)
         try:
-            descriptor = os.open(file, os.O_RDONLY)
+            descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             raise NoSuchBlob(digest) from None
         try:
@@ -251,25 +287,24 @@ class FileBlobStore:
         finally:
             os.close(descriptor)
 
-    async def delete(self, digest: str, *, unused_since: float | None = None) -> bool:
-        file = self.file_of(digest)
-        return False if file is None else await self.on_thread(self._delete, file, unused_since)
-
-    def _delete(self, file: Path, unused_since: float | None) -> bool:
-        with self._naming:
-            try:
-                if unused_since is not None and file.stat().st_mtime > unused_since:
-                    return False
-                file.unlink()
-            except FileNotFoundError:
-                return False
-            return True
-
-    async def stored(self) -> AsyncIterator[StoredBlob]:
-        for algorithm in await self.on_thread(_names, self._blobs):
-            for beginning in await self.on_thread(_names, self._blobs / algorithm):
-                for blob in await self.on_thread(_stored_in, self._blobs / algorithm / beginning, algorithm):
-                    yield blob
-
     async def close(self) -> None:
         await asyncio.to_thread(self._thread.shutdown)
+
+
+def _read(file: Path, digest: str) -> bytes | None:
+    """A file whole; None when it is not there, or its bytes are not those of its digest."""
+    try:
+        content = file.read_bytes()
+    except FileNotFoundError:
+        return None
+    if digest_of(content, digest.partition(":")[0]) == digest:
+        return content
+    log.error("%s: the bytes in %s are others", digest, file)
+    return None
+
+
+def _expire_tail(file: Path) -> None:
+    """What is left of an upload that is gone."""
+    upload = file.with_name(file.name.partition(TAIL)[0])
+    if not upload.exists():
+        file.unlink(missing_ok=True)

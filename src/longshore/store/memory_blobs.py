@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from longshore.kit.clock import Clock, SystemClock
+from longshore.kit.data_keys import SealedKey
 from longshore.kit.ids import Ids, RandomIds
-from longshore.store.blobs import DigestMismatch, InvalidDigest, NoSuchBlob, StoredBlob, digest_of, split_digest
+from longshore.store.blobs import BlobStore, DigestMismatch, InvalidDigest, NoSuchBlob, Place, StoredBlob, digest_of, split_digest
 
 STREAM_BYTES = 1 << 16
 
@@ -43,12 +44,18 @@ class MemoryUpload:
 
 
 class MemoryBlobStore:
-    def __init__(self, *, ids: Ids | None = None, clock: Clock | None = None) -> None:
+    """A set of blobs; the first one made is the depot of all that hang on it by their keys."""
+
+    def __init__(self, *, ids: Ids | None = None, clock: Clock | None = None, depot: MemoryBlobStore | None = None) -> None:
         self.clock = clock or SystemClock()
         self.uploads: dict[str, MemoryUpload] = {}
         self._ids = ids or RandomIds()
         self._blobs: dict[str, bytes] = {}
         self._stored_at: dict[str, float] = {}
+        self._trash: dict[str, tuple[bytes, float]] = {}
+        self._broken: list[bytes] = []
+        self._depot = depot or self
+        self._keyed: dict[str, MemoryBlobStore] = {}
 
     def __repr__(self) -> str:
         return f"MemoryBlobStore({len(self._blobs)} blobs, {len(self.uploads)} uploads)"
@@ -61,12 +68,6 @@ class MemoryBlobStore:
     async def resume(self, upload_id: str) -> MemoryUpload | None:
         return self.uploads.get(upload_id)
 
-    async def expire_uploads(self, idle_since: float) -> int:
-        idle = [upload_id for upload_id, upload in self.uploads.items() if upload.written_at <= idle_since]
-        for upload_id in idle:
-            del self.uploads[upload_id]
-        return len(idle)
-
     async def put(self, content: bytes, digest: str) -> int:
         parts = split_digest(digest)
         if parts is None:
@@ -76,6 +77,7 @@ class MemoryBlobStore:
             raise DigestMismatch(digest, received)
         self._blobs[digest] = content
         self._stored_at[digest] = self.clock.now()
+        self._trash.pop(digest, None)
         return len(content)
 
     def size(self, digest: str) -> int | None:
@@ -96,14 +98,69 @@ class MemoryBlobStore:
         for at in range(first, end, STREAM_BYTES):
             yield content[at : min(at + STREAM_BYTES, end)]
 
+    async def keep(self, digest: str) -> int | None:
+        content = self._blobs.get(digest)
+        if content is None and digest in self._trash:
+            content = self._trash[digest][0]
+        return None if content is None else await self.put(content, digest)
+
     async def delete(self, digest: str, *, unused_since: float | None = None) -> bool:
         if digest not in self._blobs or (unused_since is not None and self._stored_at[digest] > unused_since):
             return False
-        del self._blobs[digest], self._stored_at[digest]
+        self._trash[digest] = (self._blobs.pop(digest), self.clock.now())
+        del self._stored_at[digest]
         return True
+
+    async def purge(self, digest: str, *, trashed_before: float) -> bool:
+        if digest not in self._trash or self._trash[digest][1] >= trashed_before:
+            return False
+        del self._trash[digest]
+        return True
+
+    async def quarantine(self, digest: str, *, stored_at: float) -> bool:
+        if self._stored_at.get(digest) != stored_at:
+            return False
+        self._broken.append(self._blobs.pop(digest))
+        del self._stored_at[digest]
+        return True
+
+    async def quarantined(self) -> Place:
+        return Place(len(self._broken), sum(map(len, self._broken)))
 
     async def stored(self) -> AsyncIterator[StoredBlob]:
         for digest, content in list(self._blobs.items()):
-            yield StoredBlob(digest, len(content), self._stored_at[digest])
+            yield StoredBlob(digest, len(content), self._stored_at[digest], len(content))
+
+    async def trashed(self) -> AsyncIterator[StoredBlob]:
+        for digest, (content, at) in list(self._trash.items()):
+            yield StoredBlob(digest, len(content), at, len(content))
+
+    def keyed(self, key: SealedKey) -> BlobStore:
+        if self._depot is not self:
+            return self._depot.keyed(key)
+        return self._keyed.setdefault(key.id, MemoryBlobStore(ids=self._ids, clock=self.clock, depot=self))
+
+    async def key_ids(self) -> list[str]:
+        return sorted(self._keyed)
+
+    async def forget_key(self, key_id: str) -> Place:
+        gone = self._keyed.pop(key_id, None)
+        if gone is None:
+            return Place(0, 0)
+        contents = [*gone._blobs.values(), *(content for content, _ in gone._trash.values()), *gone._broken]
+        return Place(len(contents), sum(map(len, contents)))
+
+    async def arriving(self) -> Place:
+        uploads = [upload for each in (self, *self._keyed.values()) for upload in each.uploads.values()]
+        return Place(len(uploads), sum(upload.offset for upload in uploads))
+
+    async def expire_uploads(self, idle_since: float) -> int:
+        count = 0
+        for each in (self, *self._keyed.values()):
+            idle = [upload_id for upload_id, upload in each.uploads.items() if upload.written_at <= idle_since]
+            for upload_id in idle:
+                del each.uploads[upload_id]
+            count += len(idle)
+        return count
 
     async def close(self) -> None: ...

@@ -19,6 +19,7 @@ from longshore.kit.ids import SeededIds
 from longshore.services.call import Call, Principal, Site
 from longshore.services.ecr import operations
 from longshore.services.ecr.api import api
+from longshore.services.ecr.encryption.keys import ensure_encryption
 from longshore.services.ecr.images import record_blob
 from longshore.services.ecr.kinds import KINDS
 from longshore.services.ecr.names import RepositoryId, digest_of
@@ -91,5 +92,6 @@ async def ecr() -> AsyncIterator[Ecr]:
         base_url="http://127.0.0.1:4566",
         secret_for_signing=b"s" * 32,
     )
+    await store.transact(lambda tx: ensure_encryption(tx, call.secret_for_signing, always=False))
     yield Ecr(call, clock)
     await store.close()

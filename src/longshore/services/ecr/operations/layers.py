@@ -204,8 +204,11 @@ async def batch_check_layer_availability(
         if held is not None and not call.store.count(IMAGES, "references", image_key(held.repository, held.digest)):
             unused.append(held)
     now = call.clock.now()
-    renewed = [held for held in unused if now - held.uploaded_at > _RENEWED_AFTER_S]
+    renewed_after_s = min(_RENEWED_AFTER_S, call.site.collection_grace_s / 2)
+    renewed = [held for held in unused if now - held.uploaded_at > renewed_after_s]
     if renewed:
+        for held in renewed:
+            await content_of(call.blobs, repository).keep(held.digest)
         await call.store.transact(lambda tx: [record_blob(tx, meant, held.digest, held.size, now) for held in renewed])
     return shapes.BatchCheckLayerAvailabilityResponse(layers=tuple(layers), failures=tuple(failures))
 

@@ -6,6 +6,7 @@ create one with default settings where no template speaks; a push to a repositor
 
 from __future__ import annotations
 
+from longshore.services.ecr.encryption.keys import with_data_key
 from longshore.services.ecr.errors import RepositoryNotFoundException
 from longshore.services.ecr.model import REPOSITORIES, Repository
 from longshore.services.ecr.names import RepositoryId
@@ -32,7 +33,7 @@ def ensure_repository(tx: Tx, meant: RepositoryId, applied_for: Occasion, now: f
     template = template_for(tx, meant, applied_for)
     if template is None and applied_for == "CREATE_ON_PUSH":
         raise RepositoryNotFoundException(meant.name, meant.account_id)
-    return tx.create(REPOSITORIES, _repository(meant, template, now))
+    return tx.create(REPOSITORIES, with_data_key(tx, _repository(meant, template, now)))
 
 
 def _repository(meant: RepositoryId, template: CreationTemplate | None, now: float) -> Repository:
