@@ -218,6 +218,10 @@ class ReplicationBackfillNotFoundException(AwsError):
     """The specified replication backfill could not be found. Check the specified replication backfill ID and ensure that you are operating on the correct registry."""
 
 
+class KmsException(AwsError):
+    """The operation failed due to a KMS exception."""
+
+
 class ScanNotFoundException(AwsError):
     def __init__(self, image: str, name: str, registry_id: str) -> None:
         """`image` is what was asked for, as `described` in names.py says it."""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from longshore.kit.data_keys import SealedKey
 from longshore.kit.resource import Kind
 
 
@@ -32,10 +33,12 @@ class Repository(msgspec.Struct, frozen=True, gc=False):
     #: wildcard filters of the …_WITH_EXCLUSION settings
     mutability_exclusions: tuple[str, ...] = ()
     scan_on_push: bool = False
-    #: as asked for; bytes are not encrypted at rest
+    #: as asked for
     encryption_type: Literal["AES256", "KMS", "KMS_DSSE"] = "AES256"
     kms_key: str = ""
     tags: tuple[Tag, ...] = ()
+    #: what its bytes are encrypted with on the disk, for life; None: they are plain files
+    data_key: SealedKey | None = None
 
     @property
     def key(self) -> str:
@@ -46,7 +49,10 @@ REPOSITORIES: Kind[Repository] = Kind(
     name="ecr.repository",
     type=Repository,
     key=lambda repository: repository.key,
-    indexes={"scope": lambda repository: (f"{repository.region}:{repository.account_id}",)},
+    indexes={
+        "scope": lambda repository: (f"{repository.region}:{repository.account_id}",),
+        "data_key": lambda repository: (repository.data_key.id,) if repository.data_key else (),
+    },
 )
 
 

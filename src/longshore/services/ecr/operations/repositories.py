@@ -11,6 +11,7 @@ from longshore.aws.shapes import ecr as shapes
 from longshore.services.call import Call
 from longshore.services.ecr import views
 from longshore.services.ecr.api import api
+from longshore.services.ecr.encryption.keys import with_data_key
 from longshore.services.ecr.errors import (
     InvalidParameterException,
     RepositoryAlreadyExistsException,
@@ -62,7 +63,7 @@ async def create_repository(call: Call, request: shapes.CreateRepositoryRequest)
     def create(tx: Tx) -> Repository:
         if tx.get(REPOSITORIES, repository.key) is not None:
             raise RepositoryAlreadyExistsException(repository.name, repository.account_id)
-        return tx.create(REPOSITORIES, repository)
+        return tx.create(REPOSITORIES, with_data_key(tx, repository))
 
     return shapes.CreateRepositoryResponse(repository=views.repository(await call.store.transact(create), call.site))
 
