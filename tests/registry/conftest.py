@@ -124,5 +124,6 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
         await made[0].create_repository("app/web")
         yield made[0]
     await server.close()
+    await made[0].registry.close()
     await store.close()
     await blobs.close()

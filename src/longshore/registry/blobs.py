@@ -5,16 +5,14 @@ A blob is readable in a repository only when the repository has it, whatever els
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from pathlib import Path
 
 from aiohttp import web
 
 from longshore.kit.clock import Clock
 from longshore.registry.access import Access, Visit
 from longshore.registry.errors import BlobUnknown, DigestInvalid, Unsupported
-from longshore.registry.garbage import GRACE_S
+from longshore.registry.parts import Part
 from longshore.registry.ranges import requested_range
 from longshore.services.ecr.content import content_of
 from longshore.services.ecr.images import find_repository, record_blob
@@ -25,9 +23,6 @@ from longshore.store.base import Store, Tx
 from longshore.store.blobs import BlobStore
 
 log = logging.getLogger("longshore.registry")
-
-#: bytes sent at a stretch: one or two milliseconds' worth
-_SLICE = 4 * 1024 * 1024
 
 
 class Blobs:
@@ -53,7 +48,7 @@ class Blobs:
         return await self.send(visit.request, find_repository(self._store, visit.repository), visit.reference)
 
     async def send(self, request: web.BaseRequest, repository: Repository, digest: str) -> web.StreamResponse:
-        """GET and HEAD of the blob, to somebody who may have it. Raises DigestInvalid and BlobUnknown."""
+        """GET and HEAD of the blob, for somebody who may have it: what is yet to be sent. Raises DigestInvalid and BlobUnknown."""
         held, content = self._held(repository, digest)
         if is_archived_layer(self._store, repository.key, digest):
             raise BlobUnknown("the blob belongs to archived images only: restore one of them first")
@@ -61,22 +56,13 @@ class Blobs:
             return web.Response(status=304, headers={"ETag": f'"{held.digest}"'})
         wanted = requested_range(request.headers.get("Range"), held.size) if _is_current(request, held) else None
         first, last = wanted or (0, held.size - 1)
-        response = web.StreamResponse(status=206 if wanted else 200, headers=_headers(held))
+        headers = _headers(held)
         if wanted:
-            response.headers["Content-Range"] = f"bytes {first}-{last}/{held.size}"
-        response.content_length = last - first + 1
-        if request.method == "HEAD":
-            return response
-        path = content.path(held.digest)
-        if path is not None:
-            await _send_file(request, response, path, first, last - first + 1)
-            return response
-        await response.prepare(request)
-        if last >= first:
-            async for chunk in content.stream(held.digest, first, last):
-                await response.write(chunk)
-        await response.write_eof()
-        return response
+            headers["Content-Range"] = f"bytes {first}-{last}/{held.size}"
+        part = Part(
+            status=206 if wanted else 200, headers=headers, content=content, digest=held.digest, first=first, count=last - first + 1
+        )
+        return _without_body(part) if request.method == "HEAD" else part
 
     async def delete(self, visit: Visit) -> web.StreamResponse:
         """Takes the blob out of the repository, unless an image there still consists of it."""
@@ -126,29 +112,11 @@ def _headers(held: RepositoryBlob) -> dict[str, str]:
     }
 
 
+def _without_body(part: Part) -> web.StreamResponse:
+    return web.Response(status=part.status, headers={**part.headers, "Content-Length": str(part.count)})
+
+
 def _is_current(request: web.BaseRequest, held: RepositoryBlob) -> bool:
     """Whether a Range is to be honoured: If-Range, where it stands, must name this very content."""
     condition = request.headers.get("If-Range")
     return condition is None or condition == f'"{held.digest}"'
-
-
-async def _send_file(request: web.BaseRequest, response: web.StreamResponse, path: Path, offset: int, count: int) -> None:
-    """Headers, then the bytes from the page cache to the socket (sendfile), without copying them through this process."""
-    loop = asyncio.get_running_loop()
-    try:
-        file = await loop.run_in_executor(None, path.open, "rb")
-    except FileNotFoundError:
-        raise BlobUnknown from None
-    try:
-        await response.prepare(request)
-        end = offset + count
-        while offset < end:
-            transport = request.transport
-            if transport is None or transport.is_closing():
-                raise ConnectionResetError("the client is gone")
-            offset += await loop.sendfile(transport, file, offset, min(_SLICE, end - offset))
-            # A reader on this machine takes bytes as fast as they come: without this nobody else would have a turn.
-            await asyncio.sleep(0)
-        await response.write_eof()
-    finally:
-        file.close()

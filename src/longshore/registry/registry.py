@@ -1,7 +1,7 @@
 """The registry: everything below /v2/.
 
 Way of a request: route → identify → handler, which authorises, acts and answers. One place turns what went wrong into the
-errors of the distribution specification.
+errors of the distribution specification. An answer is handed back before it is sent, so that the gateway's fast lane can send it, too.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from longshore.aws.errors import AwsError
 from longshore.kit.clock import Clock
+from longshore.kit.sending import Senders
 from longshore.registry.access import Access, Authorise, Owner, Visit
 from longshore.registry.blobs import Blobs
 from longshore.registry.downloads import Downloads
 from longshore.registry.errors import RegistryError, Unavailable, Unsupported, rendered, told
 from longshore.registry.listing import Listing
 from longshore.registry.manifests import Manifests
+from longshore.registry.parts import Part
 from longshore.registry.routes import Kind, Route, route
 from longshore.registry.uploads import Uploads
 from longshore.services.call import Principal, Site
@@ -51,6 +53,7 @@ class Registry:
         incomplete_images: bool = False,
     ) -> None:
         self._store = store
+        self.senders = Senders()
         self._access = Access(store=store, site=site, clock=clock, secret=secret, authorise=authorise, owner=owner)
         self._listing = Listing(store=store, access=self._access)
         content = Blobs(store=store, blobs=blobs, clock=clock, access=self._access, grace_s=site.collection_grace_s)
@@ -67,8 +70,22 @@ class Registry:
         }
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answers over aiohttp's connection."""
+        return await self._guarded(request, self._send)
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The answer to a GET or HEAD, unsent: a web.Response, or a Part whose bytes are to follow. Raises ByTheGeneralWay."""
+        return await self._guarded(request, self._answer)
+
+    async def close(self) -> None:
+        """Breaks off what is being sent."""
+        await self.senders.close()
+
+    async def _guarded(
+        self, request: web.BaseRequest, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
         try:
-            response = await self._answer(request)
+            response = await answer(request)
         except RegistryError as error:
             response = rendered(error)
         except AwsError as error:
@@ -79,7 +96,7 @@ class Registry:
         except BlobStoreFull as error:
             log.error("%s %s: %s", request.method, request.path, error)
             response = rendered(Unavailable(f"the registry cannot write at present: {error}"))
-        except (ConnectionError, TimeoutError, web.RequestPayloadError, HttpProcessingError) as error:
+        except (ConnectionError, TimeoutError, EOFError, web.RequestPayloadError, HttpProcessingError) as error:
             # The client is gone, or sends what is no body: there is nobody to answer. What it had uploaded is kept.
             log.info("%s %s: the connection broke: %s", request.method, request.path, error or type(error).__name__)
             if request.transport is not None:
@@ -90,6 +107,12 @@ class Registry:
             response = rendered(Unavailable("the registry cannot reach its files at present"))
         if not response.prepared:
             response.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
+        return response
+
+    async def _send(self, request: web.BaseRequest) -> web.StreamResponse:
+        response = await self._answer(request)
+        if isinstance(response, Part):
+            await response.send(request, self.senders)
         return response
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:

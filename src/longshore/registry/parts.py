@@ -1,0 +1,90 @@
+"""Bytes of a blob on their way to a client: from their file, which never passes through this process, or as a stream."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from longshore.kit.sending import Senders
+from longshore.registry.errors import BlobUnknown
+from longshore.store.blobs import BlobStore
+
+#: bytes sent at a stretch where the event loop itself has to send
+_SLICE = 1024 * 1024
+
+
+class ByTheGeneralWay(Exception):
+    """This answer cannot be handed back whole: the request is to be answered again over aiohttp's own connection."""
+
+
+class Part(web.StreamResponse):
+    """An answer whose body is `count` bytes of a blob from `first` on. It is sent by whoever has the connection."""
+
+    def __init__(self, *, status: int, headers: Mapping[str, str], content: BlobStore, digest: str, first: int, count: int) -> None:
+        super().__init__(status=status, headers=headers)
+        self.content_length = count
+        self.first = first
+        self.count = count
+        self._content = content
+        self._digest = digest
+
+    def open(self) -> int | None:
+        """A descriptor of the file to send from; None where the blob has none. Raises BlobUnknown."""
+        path = self._content.path(self._digest)
+        if path is None:
+            return None
+        try:
+            return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise BlobUnknown from None
+
+    async def send(self, request: web.BaseRequest, senders: Senders) -> None:
+        """Over aiohttp's connection. Raises BlobUnknown before anything was sent; ConnectionError, TimeoutError and EOFError after that."""
+        file = self.open()
+        if file is None:
+            await self._send_stream(request)
+        else:
+            await self._send_file(request, senders, file)
+        await self.write_eof()
+
+    async def _send_file(self, request: web.BaseRequest, senders: Senders, file: int) -> None:
+        try:
+            await self.prepare(request)
+            transport = request.transport
+            if transport is None or transport.is_closing():
+                raise ConnectionResetError("the client is gone")
+            if transport.get_extra_info("sslcontext") is not None or transport.get_write_buffer_size():
+                await self._send_slices(transport, file)
+                return
+            sending = senders.send(transport.get_extra_info("socket").fileno(), b"", file, self.first, self.count)
+            file = -1
+        finally:
+            if file >= 0:
+                os.close(file)
+        try:
+            await sending.done
+        except asyncio.CancelledError:
+            sending.abort()
+            raise
+
+    async def _send_slices(self, transport: asyncio.Transport, descriptor: int) -> None:
+        """By the event loop: the bytes are encrypted in this process, or others have to be sent before them."""
+        loop = asyncio.get_running_loop()
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            at, end = self.first, self.first + self.count
+            while at < end:
+                sent = await loop.sendfile(transport, file, at, min(_SLICE, end - at))
+                if not sent:
+                    raise EOFError(f"the file ended {end - at} bytes early")
+                at += sent
+                # A reader on this machine takes bytes as fast as they come: without this nobody else would have a turn.
+                await asyncio.sleep(0)
+
+    async def _send_stream(self, request: web.BaseRequest) -> None:
+        await self.prepare(request)
+        if self.count:
+            async for chunk in self._content.stream(self._digest, self.first, self.first + self.count - 1):
+                await self.write(chunk)
