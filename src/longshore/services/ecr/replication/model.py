@@ -69,8 +69,8 @@ class Replication(msgspec.Struct, frozen=True, gc=False):
     failure_code: str = ""
     #: how often it failed in a row
     attempts: int = 0
-    #: when to try again, while it is in progress
-    retry_at: float = 0.0
+    #: when to try again; None: not again, unless the image is pushed or carried anew
+    retry_at: float | None = None
 
     @property
     def key(self) -> str:
@@ -84,7 +84,7 @@ REPLICATIONS: Kind[Replication] = Kind(
     indexes={
         "repository": lambda replication: (replication.repository,),
         "image": lambda replication: (image_key(replication.repository, replication.digest),),
-        "status": lambda replication: (replication.status,),
+        "open": lambda replication: ("open",) if replication.status == "IN_PROGRESS" or replication.retry_at is not None else (),
     },
 )
 
@@ -128,8 +128,10 @@ class Backfill(msgspec.Struct, frozen=True, gc=False):
     started_at: float
     ended_at: float | None = None
     failure_code: str = ""
+    #: how many images and tags it is about; None until that is known
+    total: int | None = None
     #: key of the image that was prepared last
-    prepared_to: str = ""
+    prepared_to: str | None = None
 
     @property
     def scope(self) -> str:
@@ -148,14 +150,14 @@ BACKFILLS: Kind[Backfill] = Kind(
 
 
 class BackfillItem(msgspec.Struct, frozen=True, gc=False):
-    """One image and one of its tags ("" for an image without) in a backfill. PENDING until it was carried."""
+    """One image and one of its tags ("" for an image without) in a backfill. CARRIED as long as its `Replication` is in progress."""
 
     backfill_id: str
     repository: str
     name: str
     digest: str
     tag: str
-    status: Literal["PENDING", "COMPLETE", "FAILED"] = "PENDING"
+    status: Literal["PENDING", "CARRIED", "COMPLETE", "FAILED"] = "PENDING"
     failure_code: str = ""
     #: of the images in an index; None where the image is no index
     sub_image_failure_codes: tuple[str, ...] | None = None
@@ -174,6 +176,10 @@ BACKFILL_ITEMS: Kind[BackfillItem] = Kind(
         "status": lambda item: (f"{item.backfill_id}:{item.status}",),
     },
 )
+
+
+#: what the passwords of remote registries are sealed for
+REMOTE_PASSWORDS = "remote-registry-password-1"
 
 
 class RemoteRegistry(msgspec.Struct, frozen=True, gc=False):

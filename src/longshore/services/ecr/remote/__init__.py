@@ -1,0 +1,1 @@
+"""Other registries, spoken to over the OCI protocol."""

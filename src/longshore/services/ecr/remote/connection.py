@@ -1,0 +1,241 @@
+"""Requests to other registries: connections, sign-in and redirects.
+
+Sign-in follows the registry's own challenge: Basic, or a token from the server it names. An Authorization header goes to the
+origin it was made for and to no other, wherever a redirect or an upload's Location leads. Every address is checked, those that
+names stand for included.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import socket
+from base64 import b64encode
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+import aiohttp
+import msgspec
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from longshore import __version__
+from longshore.kit.clock import Clock
+from longshore.services.ecr.remote.addresses import AddressRefused, Place, check, check_resolved, is_loopback
+from longshore.services.ecr.remote.challenge import Challenge, challenges
+from longshore.services.ecr.remote.errors import RemoteDenied, RemoteError, RemoteInvalid, RemoteUnavailable
+
+_MOST_REDIRECTS = 4
+_MOST_TOKENS = 1000
+_LARGEST_TOKEN_ANSWER = 64 * 1024
+#: what the token specification gives a token that names no time
+_TOKEN_GOOD_FOR_S = 60.0
+#: renewed so long before it ends
+_MARGIN_S = 10.0
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class Credentials(NamedTuple):
+    user: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.user})"
+
+    @property
+    def basic(self) -> str:
+        return "Basic " + b64encode(f"{self.user}:{self.password}".encode()).decode()
+
+
+class _TokenAnswer(msgspec.Struct, frozen=True):
+    token: str = ""
+    access_token: str = ""
+    expires_in: float = _TOKEN_GOOD_FOR_S
+
+
+class _GuardedResolver(AbstractResolver):
+    """The system's name service, without the addresses that are out of reach."""
+
+    def __init__(self) -> None:
+        self._resolver = aiohttp.ThreadedResolver()
+
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
+        found = await self._resolver.resolve(host, port, family)
+        for each in found:
+            check_resolved(each["host"])
+            if is_loopback(host) and not is_loopback(each["host"]):
+                raise AddressRefused(f"{host} does not stand for this machine here")
+        return found
+
+    async def close(self) -> None:
+        await self._resolver.close()
+
+
+class Remotes:
+    """Connections and tokens of everybody who speaks to other registries. Made once, closed with the server."""
+
+    def __init__(self, clock: Clock, *, connect_s: float = 10.0, silence_s: float = 60.0) -> None:
+        self.clock = clock
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=silence_s)
+        self._session: aiohttp.ClientSession | None = None
+        self._tokens: OrderedDict[str, tuple[str, float]] = OrderedDict()
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        if self._session is None or self._session.closed:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(resolver=_GuardedResolver(), limit=100, limit_per_host=16),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=self._timeout,
+                auto_decompress=False,
+                headers={"User-Agent": f"longshore/{__version__}", "Accept-Encoding": "identity"},
+            )
+        return self._session
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    def token(self, key: str) -> str | None:
+        """The Authorization header got before, while it is good."""
+        held = self._tokens.get(key)
+        if held is None or held[1] <= self.clock.now():
+            return None
+        self._tokens.move_to_end(key)
+        return held[0]
+
+    def keep(self, key: str, authorization: str, good_for_s: float) -> None:
+        self._tokens[key] = (authorization, self.clock.now() + good_for_s)
+        while len(self._tokens) > _MOST_TOKENS:
+            self._tokens.popitem(last=False)
+
+    def forget(self, key: str) -> None:
+        self._tokens.pop(key, None)
+
+
+class Connection:
+    """One registry, as one set of credentials reaches it."""
+
+    def __init__(self, remotes: Remotes, place: Place, credentials: Credentials | None) -> None:
+        self._remotes = remotes
+        self._credentials = credentials
+        self.place = place
+        self.clock = remotes.clock
+
+    def __str__(self) -> str:
+        return self.place.origin.authority
+
+    def _key(self, scope: str) -> str:
+        who = hashlib.sha256(repr(tuple(self._credentials or ())).encode()).hexdigest()
+        return f"{self.place.origin} {who} {scope}"
+
+    @asynccontextmanager
+    async def send(
+        self,
+        method: str,
+        url: URL,
+        *,
+        scope: str,
+        headers: Mapping[str, str] | None = None,
+        body: Callable[[], Any] | bytes | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """The answer, whatever its status. `scope` is what a token is asked for; a `body` that is called is called once per try.
+
+        Raises RemoteUnavailable, RemoteInvalid and RemoteDenied.
+        """
+        try:
+            response = await self._signed_in(method, url, scope, dict(headers or {}), body)
+            try:
+                yield response
+            finally:
+                response.close() if not response.content.at_eof() else response.release()
+        except AddressRefused as refused:
+            raise RemoteInvalid(f"{self}: {refused}") from refused
+        except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
+            raise RemoteUnavailable(f"{self} cannot be reached: {error or type(error).__name__}") from error
+
+    async def _signed_in(
+        self, method: str, url: URL, scope: str, headers: dict[str, str], body: Callable[[], Any] | bytes | None
+    ) -> aiohttp.ClientResponse:
+        key = self._key(scope)
+        authorization = self._remotes.token(key)
+        response = await self._redirected(method, url, headers, body, authorization)
+        if response.status != 401:
+            return response
+        asked = challenges(response.headers.getall("WWW-Authenticate", []))
+        response.close()
+        self._remotes.forget(key)
+        authorization = await self._authorization(asked, key, scope)
+        return await self._redirected(method, url, headers, body, authorization)
+
+    async def _redirected(
+        self, method: str, url: URL, headers: dict[str, str], body: Callable[[], Any] | bytes | None, authorization: str | None
+    ) -> aiohttp.ClientResponse:
+        """Follows what GET and HEAD are sent on to."""
+        for _ in range(_MOST_REDIRECTS + 1):
+            check(url)
+            ours = url.origin() == self.place.origin
+            sent = headers | ({"Authorization": authorization} if authorization and ours else {})
+            data = body() if callable(body) else body
+            response = await self._remotes.session.request(method, url, headers=sent, data=data, allow_redirects=False)
+            location = response.headers.get("Location")
+            if method not in ("GET", "HEAD") or response.status not in _REDIRECTS or location is None:
+                return response
+            response.close()
+            try:
+                url = url.join(URL(location, encoded=True))
+            except ValueError:
+                raise RemoteInvalid(f"{self} redirects to what is no address") from None
+        raise RemoteInvalid(f"{self} redirects too often")
+
+    async def _authorization(self, asked: list[Challenge], key: str, scope: str) -> str:
+        """What answers one of the challenges. Raises RemoteDenied."""
+        for challenge in asked:
+            if challenge.scheme == "bearer" and "realm" in challenge.parameters:
+                authorization, good_for_s = await self._token(challenge, scope)
+                self._remotes.keep(key, authorization, good_for_s - _MARGIN_S)
+                return authorization
+            if challenge.scheme == "basic" and self._credentials is not None:
+                self._remotes.keep(key, self._credentials.basic, 3600.0)
+                return self._credentials.basic
+        raise RemoteDenied(f"{self} asks for credentials" if asked else f"{self} refuses without saying how to sign in")
+
+    async def _token(self, challenge: Challenge, scope: str) -> tuple[str, float]:
+        """(Authorization header, seconds it is good for) from the token server that the registry names."""
+        realm = URL(challenge.parameters["realm"], encoded=True)
+        check(realm)
+        query = {"scope": scope} if scope else {}
+        if service := challenge.parameters.get("service"):
+            query["service"] = service
+        headers = {"Authorization": self._credentials.basic} if self._credentials is not None else {}
+        async with self._remotes.session.get(realm.update_query(query), headers=headers, allow_redirects=False) as response:
+            if response.status in (401, 403):
+                raise RemoteDenied(f"{realm.authority}, which signs in for {self}, answered {response.status}")
+            if response.status != 200:
+                raise RemoteUnavailable(f"{realm.authority}, which signs in for {self}, answered {response.status}")
+            content = await read_at_most(response, _LARGEST_TOKEN_ANSWER)
+        try:
+            answer = msgspec.json.decode(content or b"", type=_TokenAnswer)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise RemoteInvalid(f"{realm.authority}, which signs in for {self}, answered what is no token") from None
+        token = answer.token or answer.access_token
+        if not token or not token.isascii() or not token.isprintable():
+            raise RemoteInvalid(f"{realm.authority}, which signs in for {self}, answered without a token")
+        return f"Bearer {token}", max(answer.expires_in, _TOKEN_GOOD_FOR_S)
+
+
+async def read_at_most(response: aiohttp.ClientResponse, most: int) -> bytes | None:
+    """The whole body; None where it is longer than `most` bytes."""
+    if response.content_length is not None and response.content_length > most:
+        return None
+    pieces = bytearray()
+    async for piece in response.content.iter_any():
+        pieces += piece
+        if len(pieces) > most:
+            return None
+    return bytes(pieces)
+
+
+__all__ = ["Connection", "Credentials", "RemoteError", "Remotes", "read_at_most"]
