@@ -21,6 +21,7 @@ from longshore.services.ecr.images import delete_repository as delete_with_conte
 from longshore.services.ecr.images import find_repository
 from longshore.services.ecr.model import IMAGES, REPOSITORIES, Repository
 from longshore.services.ecr.names import RepositoryId, repository_arn
+from longshore.services.ecr.repository_settings import checked_key, checked_mutability
 from longshore.services.ecr.scope import repository_of, repository_resource, tag_conditions
 from longshore.services.ecr.tagging import checked_tags, request_tag_conditions
 from longshore.store.base import Tx
@@ -40,12 +41,8 @@ def _tagging_at_creation(call: Call, request: shapes.CreateRepositoryRequest) ->
 async def create_repository(call: Call, request: shapes.CreateRepositoryRequest) -> shapes.CreateRepositoryResponse:
     meant = repository_of(call, request, "ecr:CreateRepository")
     encryption = request.encryption_configuration or shapes.EncryptionConfiguration(encryption_type="AES256")
-    if encryption.kms_key and encryption.encryption_type == "AES256":
-        raise InvalidParameterException(
-            "Invalid parameter at 'encryptionConfiguration' failed to satisfy constraint: "
-            "'kmsKey must not be specified when encryptionType is AES256'"
-        )
-    mutability, exclusions = _mutability(request.image_tag_mutability or "MUTABLE", request.image_tag_mutability_exclusion_filters)
+    kms_key = checked_key(encryption.encryption_type, encryption.kms_key)
+    mutability, exclusions = checked_mutability(request.image_tag_mutability or "MUTABLE", request.image_tag_mutability_exclusion_filters)
     repository = Repository(
         arn=meant.arn,
         region=meant.region,
@@ -56,7 +53,7 @@ async def create_repository(call: Call, request: shapes.CreateRepositoryRequest)
         mutability_exclusions=exclusions,
         scan_on_push=bool(request.image_scanning_configuration and request.image_scanning_configuration.scan_on_push),
         encryption_type=encryption.encryption_type,
-        kms_key=encryption.kms_key or "",
+        kms_key=kms_key,
         tags=checked_tags(request.tags or ()),
     )
 
@@ -66,24 +63,6 @@ async def create_repository(call: Call, request: shapes.CreateRepositoryRequest)
         return tx.create(REPOSITORIES, with_data_key(tx, repository))
 
     return shapes.CreateRepositoryResponse(repository=views.repository(await call.store.transact(create), call.site))
-
-
-def _mutability(setting: str, filters: tuple[shapes.ImageTagMutabilityExclusionFilter, ...] | None) -> tuple[str, tuple[str, ...]]:
-    """Filters go with the …_WITH_EXCLUSION settings and with no other."""
-    excluding = setting.endswith("_WITH_EXCLUSION")
-    if excluding != bool(filters):
-        must = "must be specified" if excluding else "must not be specified"
-        raise InvalidParameterException(
-            "Invalid parameter at 'imageTagMutabilityExclusionFilters' failed to satisfy constraint: "
-            f"'{must} when imageTagMutability is {setting}'"
-        )
-    patterns = tuple(each.filter for each in filters or ())
-    if any(pattern.count("*") > 2 for pattern in patterns):
-        raise InvalidParameterException(
-            "Invalid parameter at 'imageTagMutabilityExclusionFilters' failed to satisfy constraint: "
-            "'a filter can contain a maximum of 2 wildcards'"
-        )
-    return setting, patterns
 
 
 def _described_resources(call: Call, request: shapes.DescribeRepositoriesRequest) -> Iterable[str]:
@@ -132,7 +111,7 @@ async def delete_repository(call: Call, request: shapes.DeleteRepositoryRequest)
 @api.operation("PutImageTagMutability", resource=repository_resource, conditions=tag_conditions)
 async def put_image_tag_mutability(call: Call, request: shapes.PutImageTagMutabilityRequest) -> shapes.PutImageTagMutabilityResponse:
     meant = repository_of(call, request, "ecr:PutImageTagMutability")
-    setting, patterns = _mutability(request.image_tag_mutability, request.image_tag_mutability_exclusion_filters)
+    setting, patterns = checked_mutability(request.image_tag_mutability, request.image_tag_mutability_exclusion_filters)
 
     def put(tx: Tx) -> Repository:
         repository = find_repository(tx, meant)
