@@ -179,7 +179,7 @@ class Server:
         ]
         for controller in controllers:
             self._jobs.append(asyncio.create_task(Loop(controller, store, clock, ids).run(), name=controller.name))
-        collector = GarbageCollector(store=store, blobs=blobs, clock=clock)
+        collector = GarbageCollector(store=store, blobs=blobs, clock=clock, settings=config.storage)
         self._jobs.append(asyncio.create_task(collector.run(), name="garbage"))
         self._jobs.append(asyncio.create_task(preload(), name="preload"))
         self._undo.append(self._end_jobs)

@@ -109,7 +109,7 @@ def basic(principal: Principal, expires_at: float, secret: bytes = SECRET) -> di
 async def client(tmp_path: Path) -> AsyncIterator[Client]:
     clock, door = SteppedClock(), Door()
     store = memory_store(KINDS)
-    blobs = await FileBlobStore.open(tmp_path, clock=clock)
+    blobs = await FileBlobStore.open(tmp_path, clock=clock, secret=SECRET)
     made: list[Client] = []
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:

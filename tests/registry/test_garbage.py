@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
 import pytest
 
+from longshore.config import Storage
+from longshore.kit.data_keys import lock_of, new_data_key
 from longshore.registry.garbage import (
     GRACE_S,
+    TRASH_S,
     UPLOAD_IDLE_S,
-    Blob,
+    Found,
     GarbageCollector,
-    Layer,
+    Held,
     removable_blobs,
     removable_layers,
 )
-from longshore.services.ecr.images import delete_repository, find_repository
+from longshore.services.ecr.images import delete_image, delete_repository, find_image, find_repository
 from longshore.services.ecr.manifests import OCI_MANIFEST
-from longshore.services.ecr.model import REPOSITORY_BLOBS, RepositoryBlob
+from longshore.services.ecr.model import IMAGES, REPOSITORY_BLOBS, RepositoryBlob
 from longshore.services.ecr.names import RepositoryId, digest_of
 from longshore.store.blobs import StoredBlob
-from tests.registry.conftest import ACCOUNT, REGION, Client
+from longshore.store.file_blobs import FileBlobStore
+from tests.registry.conftest import ACCOUNT, REGION, SECRET, Client
 from tests.registry.contents import CONFIG, LAYER, manifest
 
 IMAGE = manifest(LAYER)
@@ -29,9 +37,9 @@ WEB = RepositoryId(REGION, ACCOUNT, "app/web")
 def test_only_what_is_old_and_unnamed_is_removable() -> None:
     now = 1_000_000.0
     old, young = now - GRACE_S - 1, now - GRACE_S + 1
-    layers = [Layer(RepositoryBlob("r", f"sha256:{age}{used}", 10, age), used) for age in (old, young) for used in (True, False)]
+    layers = [Held(RepositoryBlob("r", f"sha256:{age}{used}", 10, age), used) for age in (old, young) for used in (True, False)]
     assert [removal.key for removal in removable_layers(layers, now)] == [f"r@sha256:{old}False"]
-    blobs = [Blob(StoredBlob(f"{age}{named}", 10, age), named) for age in (old, young) for named in (True, False)]
+    blobs = [Found(StoredBlob(f"{age}{named}", 10, age, 10), named) for age in (old, young) for named in (True, False)]
     assert [(removal.key, removal.size) for removal in removable_blobs(blobs, now)] == [(f"{old}False", 10)]
 
 
@@ -104,3 +112,222 @@ async def test_uploads_that_were_given_up_are_forgotten(client: Client) -> None:
     await client.clock.step(1)
     assert (await collector(client).collect()).uploads == 1
     assert await client.blobs.resume(upload.upload_id) is None
+
+
+# -- the trash ---------------------------------------------------------------------------------------------------------------------
+
+
+async def thrown_away(client: Client) -> set[str]:
+    return {blob.digest async for blob in client.blobs.trashed()}
+
+
+@pytest.fixture
+async def collected(pushed: Client) -> Client:
+    """With everything pushed before in the trash."""
+    await pushed.store.transact(lambda tx: delete_repository(tx, find_repository(tx, WEB)))
+    await pushed.clock.step(GRACE_S + 1)
+    pushed.log_in()
+    await pushed.create_repository("app/web")
+    await collector(pushed).collect()
+    assert (await held(pushed), await thrown_away(pushed)) == (set(), PARTS)
+    return pushed
+
+
+async def test_what_was_collected_leaves_the_disk_when_its_time_in_the_trash_is_over(collected: Client) -> None:
+    await collected.clock.step(TRASH_S - 1)
+    assert (await collector(collected).collect()).purged == 0
+    await collected.clock.step(2)
+    assert (await collector(collected).collect()).purged == len(CONFIG) + len(LAYER) + len(IMAGE)
+    assert await thrown_away(collected) == set()
+
+
+async def test_a_push_takes_what_it_brings_out_of_the_trash(collected: Client) -> None:
+    for content in (CONFIG, LAYER):
+        await collected.push_blob("app/web", content, digest_of(content))
+    response = await collected.ask("PUT", "/v2/app/web/manifests/1", data=IMAGE, headers={"Content-Type": OCI_MANIFEST})
+    assert response.status == 201
+    assert (await held(collected), await thrown_away(collected)) == (PARTS, set())
+    await collected.clock.step(TRASH_S + 1)
+    assert (await collector(collected).collect()).purged == 0
+
+
+async def test_a_mount_of_what_the_source_still_shows_takes_it_out_of_the_trash(client: Client) -> None:
+    """A source that encrypts shows the layer, but does not name the plain bytes of it."""
+    await client.create_repository("secret", data_key=new_data_key(lock_of(SECRET)))
+    await client.push_blob("secret", LAYER, digest_of(LAYER))
+    await client.blobs.put(LAYER, digest_of(LAYER))
+    await client.blobs.delete(digest_of(LAYER))
+    response = await client.ask("POST", f"/v2/app/web/blobs/uploads/?mount={digest_of(LAYER)}&from=secret")
+    assert response.status == 201
+    assert await held(client) == {digest_of(LAYER)}
+
+
+async def test_what_is_in_the_trash_and_in_use_comes_back(pushed: Client, caplog: pytest.LogCaptureFixture) -> None:
+    for digest in PARTS:
+        await pushed.blobs.delete(digest)
+    assert (await collector(pushed).collect()).restored == len(PARTS)
+    assert await held(pushed) == PARTS
+    assert "in the trash and in use" in caplog.text
+
+
+# -- between the look and the deletion -----------------------------------------------------------------------------------------------
+
+
+class Tempting(FileBlobStore):
+    """Something happens each time just before a blob is deleted, when its collector has looked already."""
+
+    before: Callable[[], Awaitable[object]] | None = None
+
+    async def delete(self, digest: str, *, unused_since: float | None = None) -> bool:
+        before, self.before = self.before, None
+        if before is not None:
+            await before()
+        return await super().delete(digest, unused_since=unused_since)
+
+
+@pytest.mark.parametrize("how", ["upload", "mount", "head"])
+@pytest.mark.parametrize("late", [False, True], ids=["before the deletion", "after it"])
+async def test_a_layer_named_while_it_is_collected_is_there_afterwards(client: Client, how: str, late: bool) -> None:
+    blobs = Tempting(client.blobs._root, clock=client.clock, secret=SECRET)  # type: ignore[attr-defined]
+    client.serve_from(blobs)
+    digest = digest_of(LAYER)
+    await client.create_repository("other")
+    await client.push_blob("other", LAYER, digest)
+    await client.clock.step(GRACE_S + 1)
+    client.log_in()
+    if how == "upload":
+        await client.store.transact(lambda tx: tx.delete(REPOSITORY_BLOBS, f"{RepositoryId(REGION, ACCOUNT, 'other').key}@{digest}"))
+
+    async def name_it() -> None:
+        if how == "upload":
+            await client.push_blob("app/web", LAYER, digest)
+        elif how == "mount":
+            await client.ask("POST", f"/v2/app/web/blobs/uploads/?mount={digest}&from=other")
+        else:
+            await client.ask("HEAD", f"/v2/other/blobs/{digest}")
+
+    if late:
+        await collector(client).collect()
+        await name_it()
+    else:
+        blobs.before = name_it
+        await collector(client).collect()
+    for layer in client.store.list(REPOSITORY_BLOBS):
+        assert client.blobs.size(layer.digest) == len(LAYER), f"{layer.repository} shows what is not there"
+    await blobs.close()
+
+
+# -- encrypted repositories ----------------------------------------------------------------------------------------------------------
+
+
+async def test_an_encrypted_repository_keeps_its_own_and_no_others(client: Client) -> None:
+    secret = await client.create_repository("secret", data_key=new_data_key(lock_of(SECRET)))
+    await client.create_repository("plain")
+    for name in ("secret", "plain"):
+        await client.push_blob(name, LAYER, digest_of(LAYER))
+        await client.push_blob(name, CONFIG, digest_of(CONFIG))
+        response = await client.ask("PUT", f"/v2/{name}/manifests/1", data=IMAGE, headers={"Content-Type": OCI_MANIFEST})
+        assert response.status == 201
+    repository = find_repository(client.store, secret)
+    assert repository.data_key is not None
+    encrypted = client.blobs.keyed(repository.data_key)
+    for name, some, other in (("secret", encrypted, client.blobs), ("plain", client.blobs, encrypted)):
+        image = client.store.get(IMAGES, f"{RepositoryId(REGION, ACCOUNT, name).key}@{digest_of(IMAGE)}")
+        assert image is not None
+        await client.store.transact(lambda tx, image=image: delete_image(tx, image, 0.0))  # type: ignore[misc]
+        await client.clock.step(GRACE_S + 1)
+        await collector(client).collect()
+        assert {blob.digest async for blob in some.stored()} == set()
+        assert {blob.digest async for blob in other.stored()} == (PARTS if name == "secret" else set())
+
+
+async def test_with_a_deleted_repository_its_key_and_all_it_encrypted_are_gone_at_once(client: Client) -> None:
+    secret = await client.create_repository("secret", data_key=new_data_key(lock_of(SECRET)))
+    await client.push_blob("secret", LAYER, digest_of(LAYER))
+    await client.store.transact(lambda tx: delete_repository(tx, find_repository(tx, secret)))
+    await collector(client).collect()
+    assert await client.blobs.key_ids() == []
+    assert await thrown_away(client) == set()
+
+
+# -- soon after a deletion -----------------------------------------------------------------------------------------------------------
+
+
+class Unwalked(FileBlobStore):
+    """Says when somebody walks through all of it."""
+
+    walked = 0
+
+    def stored(self) -> AsyncIterator[StoredBlob]:
+        self.walked += 1
+        return super().stored()
+
+
+@contextlib.asynccontextmanager
+async def collecting_from(client: Client, **limits: int) -> AsyncIterator[Unwalked]:
+    blobs = Unwalked(client.blobs._root, clock=client.clock, secret=SECRET)  # type: ignore[attr-defined]
+    client.serve_from(blobs)
+    settings = Storage(settle_s=5, interval_s=1000 * GRACE_S)
+    made = GarbageCollector(store=client.store, blobs=blobs, clock=client.clock, settings=settings, **limits)
+    running = asyncio.create_task(made.run())
+    await asyncio.sleep(0)
+    yield blobs
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+    await blobs.close()
+
+
+@pytest.fixture
+async def collecting(pushed: Client) -> AsyncIterator[Client]:
+    async with collecting_from(pushed):
+        yield pushed
+
+
+async def settle(client: Client, until: Callable[[], Awaitable[bool]]) -> None:
+    """Lets the collector's threads finish what is due by now."""
+    async with asyncio.timeout(10):
+        while not await until():
+            await client.clock.step(5)
+            await asyncio.get_running_loop().run_in_executor(None, lambda: None)
+
+
+async def test_what_a_deleted_image_leaves_goes_soon_without_a_walk_through_all(collecting: Client) -> None:
+    await collecting.clock.step(GRACE_S + 1)
+    image = find_image(collecting.store, WEB.key, None, "1")
+    await collecting.store.transact(lambda tx: delete_image(tx, image, collecting.clock.now()))
+    deleted_at = collecting.clock.now()
+
+    async def gone() -> bool:
+        return await thrown_away(collecting) == PARTS
+
+    await settle(collecting, gone)
+    assert collecting.clock.now() - deleted_at < 600
+    assert collecting.store.count(REPOSITORY_BLOBS) == 0
+    assert collecting.blobs.walked == 0  # type: ignore[attr-defined]
+
+
+async def test_what_is_too_young_when_it_is_deleted_goes_when_its_grace_is_over(collecting: Client) -> None:
+    image = find_image(collecting.store, WEB.key, None, "1")
+    await collecting.store.transact(lambda tx: delete_image(tx, image, collecting.clock.now()))
+    await collecting.clock.step(60)
+    assert await held(collecting) == PARTS
+    assert collecting.store.count(REPOSITORY_BLOBS) == 2
+    await collecting.clock.step(GRACE_S)
+
+    async def gone() -> bool:
+        return await thrown_away(collecting) == PARTS
+
+    await settle(collecting, gone)
+
+
+async def test_where_very_much_is_left_behind_everything_is_looked_at(pushed: Client) -> None:
+    async with collecting_from(pushed, most_noted=1) as blobs:
+        await pushed.clock.step(GRACE_S + 1)
+        await pushed.store.transact(lambda tx: delete_repository(tx, find_repository(tx, WEB)))
+
+        async def gone() -> bool:
+            return await thrown_away(pushed) == PARTS
+
+        await settle(pushed, gone)
+        assert blobs.walked == 1
