@@ -7,6 +7,9 @@ platform by it. A data directory holds:
     credentials.json        the root access key, made on the first start (0600)
     agents/<name>/          each local container instance: its id and its agent's journal
     logs/<part>.log         supervisor, server, haproxy, agent-1 …
+    tls/ca.pem              the certificate that clients of `up --tls` are to trust
+    tls/authority.pem       the same with the key it issues with (0600), made once
+    tls/server.pem          what the gateway serves with, key included (0600); issued anew before it ends
     run/platform.json       what the supervisor was started with (0600: holds the keys)
     run/state.json          what runs now; absent when nothing does
 """
@@ -35,6 +38,21 @@ class Credentials(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"Credentials({self.access_key_id})"
+
+
+class Tls(msgspec.Struct, frozen=True, kw_only=True):
+    """The gateway speaks HTTPS: with a certificate of its own authority, or with the one in these files."""
+
+    #: PEM, the server's certificate first; None: issued here
+    certificate: Path | None = None
+    #: PEM of the private key, without passphrase
+    key: Path | None = None
+    #: host names and addresses to be reached by, beside those that are certified anyway
+    names: tuple[str, ...] = ()
+    #: the name clients on this machine use, where the certificate is not good for the address; "": the address
+    endpoint_host: str = ""
+    #: PEM of what clients are to trust; None: their systems do already
+    ca_bundle: Path | None = None
 
 
 class Storage(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,16 +101,19 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     incomplete_images: bool = False
     storage: Storage = Storage()
     log_level: str = "info"
+    #: None: the gateway speaks plain HTTP
+    tls: Tls | None = None
 
     @property
     def endpoint(self) -> str:
         """How clients on this machine reach the gateway."""
-        return f"http://{'127.0.0.1' if self.host in ('0.0.0.0', '::') else self.host}:{self.port}"
+        return f"{'https' if self.tls else 'http'}://{self.registry}"
 
     @property
     def registry(self) -> str:
         """Host and port that image names of the default account and region begin with, and what `docker login` takes."""
-        return f"127.0.0.1:{self.port}"
+        host = (self.tls.endpoint_host if self.tls else "") or ("127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host)
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
 
 
 class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +139,8 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     #: custom attributes of the container instance
     attributes: dict[str, str] = {}
     log_level: str = "info"
+    #: PEM of what to trust beside the system's authorities when the endpoint speaks HTTPS
+    ca_bundle: Path | None = None
 
 
 class PlatformConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -156,6 +179,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     region: str
     zones: tuple[str, ...]
     dev: bool = False
+    #: PEM file of what clients of an https endpoint are to trust; None: nothing beside what their systems do
+    ca_bundle: str | None = None
     parts: tuple[PartState, ...] = ()
     instances: tuple[InstanceState, ...] = ()
 
@@ -172,6 +197,15 @@ class DataDirectory:
     @property
     def credentials_file(self) -> Path:
         return self.root / "credentials.json"
+
+    @property
+    def tls(self) -> Path:
+        return self.root / "tls"
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate of this installation's own authority."""
+        return self.tls / "ca.pem"
 
     @property
     def platform_file(self) -> Path:
@@ -278,8 +312,11 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     zones: str | None
     instances: int | None
     dev: bool
+    tls: bool | None
     log_level: str
     endpoint: str | None
+    #: PEM of what to trust beside the system's authorities at `endpoint`
+    ca_bundle: Path | None
     #: the root access key to use in place of one made on the first start
     root_credentials: Credentials | None
     #: of the user who joins this machine to a platform elsewhere
@@ -309,8 +346,10 @@ def environment(variables: Mapping[str, str] | None = None) -> Environment:
         zones=given.get("LONGSHORE_ZONES") or None,
         instances=_whole_number(given, "LONGSHORE_INSTANCES", 0, 250),
         dev=_yes(given, "LONGSHORE_DEV"),
+        tls=_yes(given, "LONGSHORE_TLS") if given.get("LONGSHORE_TLS") else None,
         log_level=given.get("LONGSHORE_LOG_LEVEL") or "info",
         endpoint=given.get("LONGSHORE_ENDPOINT") or given.get("AWS_ENDPOINT_URL") or None,
+        ca_bundle=Path(given["AWS_CA_BUNDLE"]).absolute() if given.get("AWS_CA_BUNDLE") else None,
         root_credentials=root,
         credentials=root or _credentials(given, "AWS"),
     )
