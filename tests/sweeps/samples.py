@@ -46,6 +46,8 @@ def _value(shape: Shape, name: str, named: Mapping[str, Any]) -> Any:
             return (shape.enum or ["text"])[0]
         case "integer" | "long":
             return 1
+        case "blob":
+            return b"a part"
         case "boolean":
             return True
         case "list":
@@ -200,6 +202,25 @@ def _more(names: Mapping[str, str]) -> Mapping[tuple[str, str], dict[str, Any]]:
         ("ecr", "DeleteRepository"): {"repositoryName": "app/web", "force": True},
         ("ecr", "SetRepositoryPolicy"): {"policyText": REPOSITORY_POLICY},
         ("ecr", "PutRegistryPolicy"): {"policyText": REGISTRY_POLICY},
+        ("ecr", "UploadLayerPart"): {
+            "uploadId": names["layer_upload"],
+            "partFirstByte": 0,
+            "partLastByte": len(UPLOADED) - 1,
+            "layerPartBlob": UPLOADED,
+        },
+        ("ecr", "CompleteLayerUpload"): {"uploadId": names["layer_upload"], "layerDigests": [digest_of(UPLOADED)]},
+        ("ecr", "BatchCheckLayerAvailability"): {"layerDigests": [digest_of(LAYER)]},
+        ("ecr", "GetDownloadUrlForLayer"): {"layerDigest": digest_of(LAYER)},
+        ("ecr", "UpdateImageStorageClass"): {"imageId": {"imageTag": "1"}, "targetStorageClass": "ARCHIVE"},
+        ("ecr", "ListImageReferrers"): {"subjectId": {"imageDigest": names["digest"]}},
+        ("ecr", "GetAccountSetting"): {"name": "BLOB_MOUNTING"},
+        ("ecr", "PutAccountSetting"): {"name": "BLOB_MOUNTING", "value": "DISABLED"},
+        ("ecr", "RegisterPullTimeUpdateExclusion"): {"principalArn": f"{USER_ARN}s-robot"},
+        ("ecr", "DeregisterPullTimeUpdateExclusion"): {"principalArn": USER_ARN},
+        ("ecr", "CreateRepositoryCreationTemplate"): {"prefix": "team", "appliedFor": ["CREATE_ON_PUSH"]},
+        ("ecr", "DescribeRepositoryCreationTemplates"): {"prefixes": ["made"]},
+        ("ecr", "UpdateRepositoryCreationTemplate"): {"prefix": "made", "description": "made anew"},
+        ("ecr", "DeleteRepositoryCreationTemplate"): {"prefix": "made"},
         ("ecr", "PutImage"): {"repositoryName": "app/web", "imageTag": "2", "imageManifest": image_manifest("second")},
         ("elbv2", "CreateLoadBalancer"): {"Name": "other", "Subnets": [names["subnet_a"], names["subnet_b"]]},
         ("elbv2", "SetSubnets"): {"Subnets": [names["subnet_a"], names["subnet_b"]]},
