@@ -160,13 +160,14 @@ class Server:
         gateway = Gateway(
             store=store, blobs=blobs, clock=clock, ids=ids, site=site, identities=identities, access=access, signing_secret=secret
         )
+        self._undo.append(registry.close)
         own = OwnRoutes(store, blobs, sessions, identities, clock, site, self._found)
         gateway.mount("/v2/", registry.handle)
         gateway.mount("/_layers/", registry.handle)
         gateway.mount("/acs/", sessions.handle_control)
         gateway.mount("/tcs/", sessions.handle_telemetry)
         gateway.mount("/_longshore/", own.handle)
-        await self._listen(gateway)
+        await self._listen(gateway, registry)
         self._undo.append(sessions.close)
 
         await self.balancer.start()
@@ -231,12 +232,12 @@ class Server:
         ensure_encryption(tx, self._secret, always=config.storage.encrypt)
         forget_sessions(tx, now)
 
-    async def _listen(self, gateway: Gateway) -> None:
+    async def _listen(self, gateway: Gateway, registry: Registry) -> None:
         config = self._config
         begun = Begun(gateway.handle)
         logging.getLogger("aiohttp.server").addFilter(_is_worth_a_traceback)
         general = web.Server(begun, access_log=None, max_line_size=16_384, max_field_size=16_384, auto_decompress=False)
-        lanes = Lanes(gateway.answer, general)
+        lanes = Lanes(gateway.answer, general, registry.answer, registry.senders)
         loop = asyncio.get_running_loop()
         try:
             self._listener = listener = await loop.create_server(lanes, config.host, config.port, backlog=1024)

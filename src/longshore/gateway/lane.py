@@ -1,8 +1,9 @@
 """The fast lane: plain API requests are read and answered here, everything else is aiohttp's.
 
-Nearly every API call is `POST / HTTP/1.1` with a Content-Length and a small body. Such a request is taken straight from the
-bytes received; that costs a fraction of a general HTTP server's work. Anything else about a connection (another method or
-path, chunked bodies, Expect, Upgrade, a large body, HTTP/1.0, a header that is not plain ASCII or stands where it should
+Nearly every API call is `POST / HTTP/1.1` with a Content-Length and a small body, and what an image is pulled with are GETs and
+HEADs of manifests and blobs (`reads.py`). Such a request is taken straight from the bytes received; that costs a fraction of a
+general HTTP server's work. A blob's file is sent by the threads of `kit/sending.py`. Anything else about a connection (another
+method or path, chunked bodies, Expect, Upgrade, a large body, HTTP/1.0, a header that is not plain ASCII or stands where it should
 not) hands the whole connection over to aiohttp, together with the bytes read so far, at a request boundary. So this code
 never interprets what it does not fully understand, and no request is read by two parsers in two ways.
 """
@@ -11,75 +12,69 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
+import os
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from aiohttp import web
+
+from longshore.gateway.heads import MOST_HEAD, NotPlain, read_headers
+from longshore.gateway.reads import Peer, PlainRead, begins_like_a_read, head_of, read_look
 from longshore.gateway.request import ApiRequest, Reply
 from longshore.kit.eager import run_eagerly
+from longshore.kit.sending import Senders, Sending
+from longshore.registry.errors import RegistryError
+from longshore.registry.parts import ByTheGeneralWay, Part
 
 log = logging.getLogger("longshore.gateway")
 
-#: longer heads and bodies are aiohttp's
-MOST_HEAD = 16_384
+#: longer bodies are aiohttp's
 MOST_FAST_BODY = 262_144
+#: a blob of at most so many bytes (a config, mostly) is no work for another thread
+MOST_AT_ONCE = 32_768
 #: an idle connection is closed after this, one in the middle of a request sooner
 IDLE_S = 75.0
 PARTIAL_S = 30.0
 SWEEP_S = 5.0
 
 _START = b"POST / HTTP/1.1\r\n"
-_HEADERS = re.compile(rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e]*\r\n)+")
-#: what makes a request something other than plain
-_NOT_PLAIN = ("transfer-encoding", "expect", "upgrade", "content-encoding", "trailer", "te")
-
 Operate = Callable[[ApiRequest], Coroutine[Any, Any, Reply]]
+#: a read of the registry -> its answer, unsent. Raises ByTheGeneralWay
+Look = Callable[[web.BaseRequest], Coroutine[Any, Any, web.StreamResponse]]
 
 
-class NotPlain(Exception):
-    """aiohttp is to read this."""
-
-
-def read_request(received: bytes, remote: str) -> tuple[ApiRequest, int] | None:
+def read_request(received: bytes, remote: str, secure: bool = False) -> tuple[ApiRequest, int] | None:
     """The first request of `received` and its length in bytes; None when more bytes are needed. Raises NotPlain."""
     if not received.startswith(_START):
         if len(received) < len(_START) and _START.startswith(received):
             return None
         raise NotPlain
-    end = received.find(b"\r\n\r\n", len(_START) - 2, MOST_HEAD)
-    if end < 0:
-        if len(received) >= MOST_HEAD:
-            raise NotPlain
+    found = read_headers(received, len(_START))
+    if found is None:
         return None
-    if not _HEADERS.fullmatch(received, len(_START), end + 2):
-        raise NotPlain
-    pairs: list[tuple[str, str]] = []
-    headers: dict[str, str] = {}
-    for line in received[len(_START) : end].decode("ascii").split("\r\n"):
-        name, _, value = line.partition(":")
-        value = value.strip(" \t")
-        pairs.append((name, value))
-        headers[name.lower()] = value
-    if len(headers) != len(pairs) or "host" not in headers or any(name in headers for name in _NOT_PLAIN):
-        raise NotPlain
-    if headers.get("connection", "keep-alive").lower() != "keep-alive":
-        raise NotPlain
+    pairs, headers, start = found
     length = headers.get("content-length", "")
     if not length.isdigit() or len(length) > 7 or int(length) > MOST_FAST_BODY:
         raise NotPlain
-    start = end + 4
     stop = start + int(length)
     if len(received) < stop:
         return None
-    return ApiRequest("POST", "/", "", pairs, headers, received[start:stop], remote, False), stop
+    return ApiRequest("POST", "/", "", pairs, headers, received[start:stop], remote, secure), stop
 
 
 class Lanes:
-    """All connections that have not been handed over. `general` makes aiohttp's protocol for one that is."""
+    """All connections that have not been handed over. `general` makes aiohttp's protocol for one that is.
 
-    def __init__(self, operate: Operate, general: Callable[[], asyncio.Protocol]) -> None:
+    Without `look` and `senders` reads of the registry are handed over, too.
+    """
+
+    def __init__(
+        self, operate: Operate, general: Callable[[], asyncio.Protocol], look: Look | None = None, senders: Senders | None = None
+    ) -> None:
         self.operate = operate
         self.general = general
+        self.look = look
+        self.senders = senders
         self.open: set[Lane] = set()
         self.draining = False
         self._empty = asyncio.Event()
@@ -126,6 +121,10 @@ class Lane(asyncio.Protocol):
         self._advancing = False
         self._paused = False
         self._remote = ""
+        self._secure = False
+        self._peer: Peer | None = None
+        #: a file on its way to the client; until its end nothing else is written
+        self._sending: Sending | None = None
         self._since = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -133,10 +132,13 @@ class Lane(asyncio.Protocol):
         self._transport = transport
         peer = transport.get_extra_info("peername")
         self._remote = peer[0] if peer else ""
+        self._secure = transport.get_extra_info("sslcontext") is not None
         self._since = asyncio.get_running_loop().time()
         self._lanes.open.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._sending is not None:
+            self._sending.abort()
         self._lanes.gone(self)
 
     def data_received(self, data: bytes) -> None:
@@ -171,33 +173,125 @@ class Lane(asyncio.Protocol):
     def _answer_received(self) -> None:
         while self._received and not self._busy and not self._paused and not self._transport.is_closing():
             try:
-                found = read_request(self._received, self._remote)
+                if self._lanes.look is not None and begins_like_a_read(self._received):
+                    enough = self._begin_read()
+                else:
+                    enough = self._begin_operation()
             except NotPlain:
                 break
-            if found is None:
+            if not enough:
                 return
-            request, length = found
-            self._received = self._received[length:]
-            self._busy = True
-            run_eagerly(self._lanes.operate(request), self._answered)
         else:
             return
         self._hand_over()
 
+    def _begin_operation(self) -> bool:
+        """Whether there was a whole request to begin with. Raises NotPlain."""
+        found = read_request(self._received, self._remote, self._secure)
+        if found is None:
+            return False
+        request, length = found
+        self._received = self._received[length:]
+        self._busy = True
+        run_eagerly(self._lanes.operate(request), self._answered)
+        return True
+
+    def _begin_read(self) -> bool:
+        if self._peer is None:
+            self._peer = Peer(self._transport)
+        found = read_look(self._received, self._peer)
+        if found is None:
+            return False
+        request, length = found
+        taken, self._received = self._received[:length], self._received[length:]
+        self._busy = True
+        assert self._lanes.look is not None
+        run_eagerly(self._lanes.look(request), lambda response, error: self._looked(request, taken, response, error))
+        return True
+
+    def _looked(self, request: PlainRead, taken: bytes, response: web.StreamResponse | None, error: BaseException | None) -> None:
+        """Send what the registry answered; or, where only aiohttp can, hand the connection over with the request put back."""
+        if response is None and not isinstance(error, ByTheGeneralWay):
+            self._end(error or asyncio.CancelledError(), close=True)
+            return
+        if self._transport.is_closing():
+            self._busy = False
+            return
+        try:
+            if response is None:
+                raise ByTheGeneralWay
+            if isinstance(response, Part):
+                self._send_part(response)
+                return
+            close = self._lanes.draining or response.keep_alive is False
+            head, body = head_of(response, is_head=request.method == "HEAD", close=close)
+        except ByTheGeneralWay:
+            self._busy = False
+            self._received = taken + self._received
+            self._hand_over()
+        except (OSError, ValueError) as problem:
+            self._end(problem, close=True)
+        else:
+            self._transport.write(head + body)
+            self._end(None, close=close)
+
+    def _send_part(self, part: Part) -> None:
+        """Raises ByTheGeneralWay before anything was sent."""
+        if self._secure or self._lanes.senders is None or self._transport.get_write_buffer_size():
+            raise ByTheGeneralWay
+        try:
+            file = part.open()
+        except RegistryError:  # gone since it was looked up
+            raise ByTheGeneralWay from None
+        if file is None:
+            raise ByTheGeneralWay
+        try:
+            head, _ = head_of(part, is_head=False, close=self._lanes.draining)
+            if part.count <= MOST_AT_ONCE:
+                self._write_at_once(head, file, part)
+                return
+            connection = self._transport.get_extra_info("socket").fileno()
+            self._sending = self._lanes.senders.send(connection, head, file, part.first, part.count)
+        except BaseException:
+            os.close(file)
+            raise
+        self._sending.done.add_done_callback(self._sent)
+
+    def _write_at_once(self, head: bytes, file: int, part: Part) -> None:
+        content = os.pread(file, part.count, part.first)
+        os.close(file)
+        self._transport.write(head + content)
+        self._end(None if len(content) == part.count else EOFError("the file ended early"), close=self._lanes.draining)
+
+    def _sent(self, done: asyncio.Future[None]) -> None:
+        self._sending = None
+        error = asyncio.CancelledError() if done.cancelled() else done.exception()
+        if isinstance(error, (ConnectionError, TimeoutError)):
+            log.info("the connection broke: %s", error)
+            error = asyncio.CancelledError()
+        self._end(error, close=self._lanes.draining)
+
     def _answered(self, reply: Reply | None, error: BaseException | None) -> None:
+        if reply is None:
+            self._end(error or asyncio.CancelledError(), close=True)
+            return
+        if self._lanes.draining:
+            reply.close = True
+        if not self._transport.is_closing():
+            self._transport.write(reply.head() + reply.body)
+        self._end(None, close=reply.close)
+
+    def _end(self, error: BaseException | None, *, close: bool) -> None:
+        """The request that was being answered is done with; the next one has its turn."""
         self._busy = False
         self._since = asyncio.get_running_loop().time()
         if self._transport.is_closing():
             return
-        if reply is None:
-            if error is not None and not isinstance(error, asyncio.CancelledError):
+        if error is not None:
+            if not isinstance(error, asyncio.CancelledError):
                 log.error("a request could not be answered", exc_info=error)
             self._transport.abort()
-            return
-        if self._lanes.draining:
-            reply.close = True
-        self._transport.write(reply.head() + reply.body)
-        if reply.close:
+        elif close:
             self._transport.close()
         elif self._received:
             self._transport.resume_reading()
@@ -225,4 +319,6 @@ class Lane(asyncio.Protocol):
             self._transport.close()
 
     def abort(self) -> None:
+        if self._sending is not None:
+            self._sending.abort()
         self._transport.abort()
