@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -157,7 +158,8 @@ class Installation:
                     tx.put(kind, value)
 
         await store.transact(put)
-        yield cls(store, blobs, SteppedClock())
+        # what a test writes to the blob store is its own affair
+        yield cls(store, deepcopy(blobs), SteppedClock())
         await store.close()
 
     def rows(self) -> Rows:
@@ -236,6 +238,8 @@ class Installation:
 # ── what is there ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 CONFIG, LAYER = b'{"architecture":"amd64","os":"linux"}', b"layer" * 100
+#: a layer whose bytes have come, and that is not completed
+UPLOADED = b"uploaded" * 100
 
 
 def image_manifest(comment: str) -> str:
@@ -359,6 +363,10 @@ async def _images(there: Installation, names: dict[str, str]) -> None:
     await there.store.transact(_has_blobs)
     put = await there.done("ecr", "PutImage", repositoryName="app/web", imageTag="1", imageManifest=image_manifest("first"))
     names["digest"] = put["image"]["imageId"]["imageDigest"]
+    names["layer_upload"] = upload = (await there.done("ecr", "InitiateLayerUpload", repositoryName="app/web"))["uploadId"]
+    part = {"partFirstByte": 0, "partLastByte": len(UPLOADED) - 1, "layerPartBlob": UPLOADED}
+    await there.done("ecr", "UploadLayerPart", repositoryName="app/web", uploadId=upload, **part)
+    await there.done("ecr", "RegisterPullTimeUpdateExclusion", principalArn=USER_ARN)
     await there.done("ecr", "SetRepositoryPolicy", repositoryName="app/web", policyText=REPOSITORY_POLICY)
     await there.done("ecr", "PutRegistryPolicy", policyText=REGISTRY_POLICY)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
@@ -94,7 +95,7 @@ def requests(draw: st.DrawFn, house: House, api: str, operation: str) -> tuple[b
         for place in draw(st.lists(st.sampled_from(places), min_size=1, max_size=3)):
             good = planted(good, place, draw(_typed(_at(shape, place), house) if manner == "typed" else _values))
         if protocol_of(api) == "json":
-            return json.dumps(good).encode(), written(api, operation, {})[1]
+            return json.dumps(good, default=_in_base64).encode(), written(api, operation, {})[1]
         return written(api, operation, good)
     body, headers = written(api, operation, good)
     form = dict(parse_qsl(body.decode(), keep_blank_values=True))
@@ -103,6 +104,10 @@ def requests(draw: st.DrawFn, house: House, api: str, operation: str) -> tuple[b
         suffix = draw(st.sampled_from(["", ".1", ".member.1", ".0", ".-1", ".999999999", ".é", ".", ".entry.1.key"]))
         form[name + suffix] = draw(_texts)
     return urlencode(form, quote_via=quote, errors="surrogatepass").encode(), headers
+
+
+def _in_base64(content: bytes) -> str:
+    return b64encode(content).decode()
 
 
 def _typed(shape: Any, house: House) -> st.SearchStrategy[Any]:

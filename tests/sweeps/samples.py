@@ -10,12 +10,16 @@ from typing import Any
 
 from botocore.model import Shape
 
+from longshore.services.ecr.names import digest_of
 from tests.sweeps.installation import (
     INSTANCE_ID,
+    LAYER,
     POLICY_DOCUMENT,
     REGISTRY_POLICY,
     REPOSITORY_POLICY,
     RESOURCES,
+    UPLOADED,
+    USER_ARN,
     House,
     identity_document,
     image_manifest,
