@@ -1,0 +1,1 @@
+"""Image scans: when one is wanted, what came of it, and how ECR tells it."""
