@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from longshore.aws.operation import OWN_PREFIX
 from longshore.gateway.catalogue import SERVED, served
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -98,6 +99,8 @@ class Coverage:
     known: frozenset[str]
     served: frozenset[str]
     notes: Mapping[str, str]
+    #: operations that AWS does not have
+    own: frozenset[str] = frozenset()
 
     @property
     def missing(self) -> list[str]:
@@ -110,7 +113,9 @@ def coverage(api: str, notes: Mapping[str, str]) -> Coverage:
     strangers = sorted(notes.keys() - answers.operations.keys())
     if strangers:
         raise UnknownNote(f"{api}: {', '.join(strangers)}")
-    return Coverage(api, answers.known | answers.operations.keys(), frozenset(answers.operations), notes)
+    own = frozenset(name for name in answers.operations if name.startswith(OWN_PREFIX))
+    ours = frozenset(answers.operations) - own
+    return Coverage(api, answers.known | ours, ours, notes, own)
 
 
 def page(apis: list[Coverage]) -> str:
@@ -141,6 +146,8 @@ def _section(api: Coverage) -> str:
         lines.append(f"| {name} | partial | {note} |" if note else f"| {name} | served | |")
     if api.missing:
         lines += ["", f"Not yet ({len(api.missing)}): {', '.join(api.missing)}."]
+    if api.own:
+        lines += ["", f"Beside AWS's own ([extensions.md](extensions.md)): {', '.join(sorted(api.own))}."]
     return "\n".join(lines) + "\n"
 
 

@@ -7,6 +7,9 @@
 
 The declaration carries what authorisation needs before the function runs: the IAM action and the resources it acts on.
 An operation without a declared resource cannot be registered: it says ANY_RESOURCE where AWS's own policy reference says `*`.
+
+What AWS has no operation for is declared the same way, with a `shape` of its own and a name that begins with Longshore: it travels
+in the same protocol to the same target, is authorised by the same policies, and stands in docs/extensions.md.
 """
 
 from __future__ import annotations
@@ -15,9 +18,14 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from longshore.aws.protocol.model import OperationShape
+
 #: (call, request) -> ARNs the action is checked against
 ResourceOf = Callable[[Any, Any], Iterable[str]]
 Handler = Callable[[Any, Any], Awaitable[Any]]
+
+#: what the names of operations begin with that AWS does not have
+OWN_PREFIX = "Longshore"
 
 
 def ANY_RESOURCE(call: Any, request: Any) -> Iterable[str]:
@@ -46,6 +54,8 @@ class Api:
         self.name = name
         self.action_prefix = action_prefix or name
         self.operations: dict[str, Operation] = {}
+        #: shapes of the operations that are ours and not AWS's
+        self.extensions: dict[str, OperationShape] = {}
 
     def operation(
         self,
@@ -55,10 +65,15 @@ class Api:
         action: str | None = None,
         conditions: Callable[[Any, Any], dict[str, list[str]]] | None = None,
         also: Callable[[Any, Any], Iterable[tuple[str, str]]] | None = None,
+        shape: OperationShape | None = None,
     ) -> Callable[[Handler], Handler]:
         def declare(handle: Handler) -> Handler:
             if name in self.operations:
                 raise ValueError(f"{self.name} declares {name} twice")
+            if (shape is not None) != name.startswith(OWN_PREFIX):
+                raise ValueError(f"{name}: operations of our own, and no others, begin with {OWN_PREFIX} and bring their shape")
+            if shape is not None:
+                self.extensions[name] = shape
             self.operations[name] = Operation(
                 api=self.name,
                 name=name,

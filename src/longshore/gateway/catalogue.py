@@ -49,7 +49,7 @@ def served(name: str) -> Served:
     shapes = importlib.import_module(f"longshore.aws.shapes.{name}")
     importlib.import_module(f"longshore.services.{name}.operations")
     api: Api = importlib.import_module(f"longshore.services.{name}.api").api
-    return Served(shapes.MODEL, shapes.OPERATIONS, api.operations, shapes.KNOWN_OPERATIONS)
+    return Served(shapes.MODEL, {**shapes.OPERATIONS, **api.extensions}, api.operations, shapes.KNOWN_OPERATIONS)
 
 
 async def preload() -> None:

@@ -1,0 +1,85 @@
+"""Policies in transactions: how one is put, and how what it would do is judged."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+from longshore.services.call import Site
+from longshore.services.ecr.errors import InvalidParameterException
+from longshore.services.ecr.lifecycle.evaluate import Judgement, evaluate
+from longshore.services.ecr.lifecycle.model import LIFECYCLE_POLICIES, LifecyclePolicy
+from longshore.services.ecr.lifecycle.policy import Policy, PolicyInvalid, parse_policy
+from longshore.services.ecr.lifecycle.stock import Stock
+from longshore.services.ecr.lifecycle.usage import User, settings_of, users_of_images
+from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, Repository, image_key, tag_key
+from longshore.store.base import Reader, Tx
+
+#: images or tags read in one turn
+SLICE = 5_000
+#: more images than this are judged in a thread of their own
+_AT_ONCE = 2_000
+
+
+def checked_policy(reader: Reader, repository: str, text: str) -> Policy:
+    """The rules in `text`, as the repository's settings allow them. Raises InvalidParameterException."""
+    try:
+        return parse_policy(text, allow_expire_since_pulled=settings_of(reader, repository).allow_expire_since_pulled)
+    except PolicyInvalid as error:
+        raise InvalidParameterException(
+            f"Invalid parameter at 'LifecyclePolicyText' failed to satisfy constraint: 'Lifecycle policy validation failure: {error}'"
+        ) from None
+
+
+def put_policy(tx: Tx, repository: Repository, text: str, now: float) -> LifecyclePolicy:
+    """In place of the one there was. Raises InvalidParameterException."""
+    checked_policy(tx, repository.key, text)
+    held = tx.get(LIFECYCLE_POLICIES, repository.key)
+    # The same policy again has been applied as far as the one before.
+    last = held.last_evaluated_at if held is not None and held.text == text else None
+    return tx.put(LIFECYCLE_POLICIES, LifecyclePolicy(repository.key, text, now, last))
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A repository as it was looked at, and what a policy makes of it."""
+
+    stock: Stock
+    judgement: Judgement
+    #: digest -> who uses it, kept for that or not
+    users: dict[str, tuple[User, ...]]
+
+
+async def judge(reader: Reader, repository: Repository, policy: Policy, now: float, site: Site, *, keep_in_use: bool) -> Judged:
+    """A large repository is judged beside the loop, and may have changed when this returns."""
+    stock = await take_stock(reader, repository.key)
+    users = users_of_images(reader, repository, site)
+    in_use = users.keys() if keep_in_use else frozenset[str]()
+    if len(stock.images) <= _AT_ONCE:
+        judgement = evaluate(stock, policy, now, in_use)
+    else:
+        judgement = await asyncio.to_thread(evaluate, stock, policy, now, in_use)
+    return Judged(stock, judgement, users)
+
+
+async def take_stock(reader: Reader, repository: str) -> Stock:
+    """Read a slice at a time, with others having their turn in between: whoever acts on it looks again in the transaction that acts."""
+    stock = Stock()
+    after: str | None = None
+    while True:
+        images = reader.list(IMAGES, "repository", repository, after=after, limit=SLICE)
+        for image in images:
+            stock.images[image.digest] = image
+        if len(images) < SLICE:
+            break
+        after = image_key(repository, images[-1].digest)
+        await asyncio.sleep(0)
+    after = None
+    while True:
+        tags = reader.list(IMAGE_TAGS, "repository", repository, after=after, limit=SLICE)
+        for tag in tags:
+            stock.add_tag(tag.tag, tag.digest)
+        if len(tags) < SLICE:
+            return stock
+        after = tag_key(repository, tags[-1].tag)
+        await asyncio.sleep(0)
