@@ -26,6 +26,8 @@ from longshore.server import RESOURCE_SIDES
 from longshore.services.call import Principal, Site
 from longshore.services.ecr.access.documents import registry_policy, repository_policy
 from longshore.services.ecr.access.model import REGISTRY_POLICIES, REPOSITORY_POLICIES
+from longshore.services.ecr.kinds import KINDS
+from longshore.services.ecr.manifests import OCI_MANIFEST
 from longshore.services.ecr.model import REPOSITORIES, Repository, Tag
 from longshore.services.ecr.names import RepositoryId, digest_of
 from longshore.services.ecr.tokens import GOOD_FOR_S, password
@@ -33,6 +35,7 @@ from longshore.services.iam import model as iam
 from longshore.services.iam.identities import root_principal
 from longshore.store.base import Tx
 from tests.sweeps.installation import (
+    ELSEWHERE,
     LAYER,
     OWNER,
     REGION,
@@ -46,6 +49,7 @@ from tests.sweeps.installation import (
     House,
     Installation,
     Keys,
+    image_manifest,
     operation_model,
 )
 from tests.sweeps.samples import sample
@@ -142,23 +146,33 @@ ROUTES: tuple[tuple[str, str], ...] = (
 )
 
 
+def _of_ecr() -> list[str]:
+    return [name for name in served("ecr").operations if name in served("ecr").known]
+
+
 def _operations() -> list[str]:
-    """ECR's operations that concern one repository."""
+    """ECR's operations that concern one repository. What ECR does not have, botocore cannot ask for."""
     found = []
-    for name in served("ecr").operations:
+    for name in _of_ecr():
         shape = operation_model("ecr", name).input_shape
-        if shape is not None and {"repositoryName", "repositoryNames", "resourceArn"} & set(shape.members):
+        members = set(shape.members) if shape is not None else set()
+        # without a registryId, names mean the caller's own repositories
+        if members & {"repositoryName", "resourceArn"} or members >= {"repositoryNames", "registryId"}:
             found.append(name)
     return found
 
 
-_NO_UPLOAD = {"uploadId": "00000000-0000-4000-8000-000000000000"}
+_NONE = "00000000-0000-4000-8000-000000000000"
+_NO_UPLOAD = {"uploadId": _NONE}
 #: in place of what the samples have, so that nothing comes or goes
 _HARMLESS: Mapping[str, Mapping[str, Any]] = {
     "UploadLayerPart": {**_NO_UPLOAD, "partFirstByte": 0, "partLastByte": 3, "layerPartBlob": b"part"},
     "CompleteLayerUpload": {**_NO_UPLOAD, "layerDigests": [LAYER_DIGEST]},
     "GetDownloadUrlForLayer": {"layerDigest": LAYER_DIGEST},
     "BatchCheckLayerAvailability": {"layerDigests": [LAYER_DIGEST]},
+    "StartReplicationBackfill": {"destination": {"region": ELSEWHERE, "registryId": OWNER}},
+    "StopReplicationBackfill": {"replicationBackfillId": _NONE},
+    "DescribeReplicationBackfillResults": {"replicationBackfillId": _NONE},
     "PutLifecyclePolicy": {"lifecyclePolicyText": "{}" + " " * 100},
     "StartLifecyclePolicyPreview": {"lifecyclePolicyText": "{}" + " " * 100},
     "DeleteRepository": {"force": False},
@@ -283,3 +297,241 @@ async def test_the_table(place: Place, row: Row) -> None:
         assert len(refused) >= 30
         otherwise = [action for action, denied in refused.items() if denied is allowed]
         assert not otherwise, repository.name
+
+
+# ── what pushing and pulling take ───────────────────────────────────────────────────────────────────────────────────
+
+PULL = ("BatchGetImage", "GetDownloadUrlForLayer")
+PUSH = ("InitiateLayerUpload", "UploadLayerPart", "CompleteLayerUpload", "BatchCheckLayerAvailability", "PutImage")
+
+
+async def pull(place: Place, who: str) -> list[int]:
+    """The statuses of what docker asks for."""
+    return [(await place.visit(who, *asked))[0] for asked in (("GET", WEB, "manifests/1"), ("GET", WEB, f"blobs/{LAYER_DIGEST}"))]
+
+
+async def push(place: Place, who: str, tag: str) -> list[int]:
+    """As docker pushes: look, begin, send, finish, put the manifest. Ends with the first refusal."""
+    layer = f"layer of {tag}".encode()
+    statuses = [(await place.visit(who, "HEAD", WEB, f"blobs/{digest_of(layer)}"))[0]]
+    token = {"Authorization": f"Basic {place.token(who)}"}
+    status, _, headers = await place.visit(who, "POST", WEB, "blobs/uploads/")
+    statuses.append(status)
+    if status == 202:
+        statuses.append((await place.get("PATCH", headers["Location"], layer, **token))[0])
+        statuses.append((await place.get("PUT", f"{headers['Location']}?digest={digest_of(layer)}", **token))[0])
+    body = image_manifest(tag).encode()
+    statuses.append((await place.visit(who, "PUT", WEB, f"manifests/{tag}", body, **{"Content-Type": OCI_MANIFEST}))[0])
+    return statuses
+
+
+@pytest.mark.parametrize("side", ["own", "repository"])
+async def test_two_rights_pull_and_five_push(place: Place, side: str) -> None:
+    async def given(*names: str) -> None:
+        actions = [f"ecr:{name}" for name in names]
+        if side == "own":
+            await place.set("ann", (says("Allow", action=actions, resource=WEB.arn),))
+        else:
+            await place.set("ann", (), (says("Allow", whom=USER_ARN, action=actions),))
+
+    await given(*PULL)
+    assert await pull(place, "ann") == [200, 200]
+    # who may read a layer may also learn that there is none
+    assert await push(place, "ann", "a") == [404, 403, 403]
+    await given(*PUSH)
+    assert await push(place, "ann", "b") == [404, 202, 202, 201, 201]
+    assert await pull(place, "ann") == [403, 403]
+    for missing, statuses in {
+        "InitiateLayerUpload": [404, 403, 201],
+        "UploadLayerPart": [404, 202, 403, 201, 201],
+        "CompleteLayerUpload": [404, 202, 202, 403, 201],
+        "BatchCheckLayerAvailability": [403, 202, 202, 201, 201],
+        "PutImage": [404, 202, 202, 201, 403],
+    }.items():
+        await given(*(name for name in PUSH if name != missing))
+        # an empty upload can be finished only as what it is
+        expected = [400 if (missing, status, at) == ("UploadLayerPart", 201, 3) else status for at, status in enumerate(statuses)]
+        assert await push(place, "ann", missing.lower()) == expected, missing
+
+
+async def test_a_layer_at_one_go_takes_all_three_rights(place: Place) -> None:
+    three = ("InitiateLayerUpload", "UploadLayerPart", "CompleteLayerUpload")
+    whole = f"blobs/uploads/?digest={LAYER_DIGEST}"
+    for missing in (*three, None):
+        actions = [f"ecr:{name}" for name in three if name != missing]
+        await place.set("ann", (says("Allow", action=actions, resource=WEB.arn),))
+        assert (await place.visit("ann", "POST", WEB, whole, LAYER))[0] == (403 if missing else 201), missing
+
+
+async def test_only_what_may_be_read_is_mounted(place: Place) -> None:
+    writing = says("Allow", action=[f"ecr:{name}" for name in PUSH], resource=PLAIN.arn)
+    reading = says("Allow", action="ecr:GetDownloadUrlForLayer", resource=WEB.arn)
+    for source in ("", f"&from={WEB.name}", f"&from={OWNER}.dkr.ecr.{REGION}/{WEB.name}"):
+        for rights, status in (((writing,), 202), ((writing, reading, says("Deny", resource=WEB.arn)), 202), ((writing, reading), 201)):
+            await place.set("ann", rights)
+            found, _, _ = await place.visit("ann", "POST", PLAIN, f"blobs/uploads/?mount={LAYER_DIGEST}{source}")
+            assert found == status, (source, rights)
+
+
+async def test_nothing_is_mounted_from_another_account(place: Place) -> None:
+    await place.set("their root", (), (says("Allow", whom=STRANGER),))
+    assert (await pull(place, "their root")) == [200, 200]
+    asked = f"blobs/uploads/?mount={LAYER_DIGEST}&from={OWNER}.dkr.ecr.{REGION}/{WEB.name}"
+    assert (await place.visit("their root", "POST", THEIRS, asked))[0] == 202
+
+
+# ── the way from a user to a token, and a token's end ───────────────────────────────────────────────────────────────
+
+
+async def test_a_token_is_given_to_who_may_have_one(place: Place) -> None:
+    right = says("Allow", action="ecr:GetAuthorizationToken", resource="*")
+    for rights, refused in (((), True), ((right,), False), ((ALL,), False), ((right, says("Deny", resource="*")), True)):
+        await place.set("ann", rights)
+        answer = await place.there.ask("ecr", "GetAuthorizationToken", {}, USER)
+        assert answer.denied is refused
+        if not refused:
+            (given,) = answer.parsed["authorizationData"]
+            assert (await place.get("GET", "/v2/", Authorization=f"Basic {given['authorizationToken']}"))[0] == 200
+
+
+async def test_everybody_is_nobody_who_does_not_say_their_name(place: Place) -> None:
+    await place.set("ann", (), (says("Allow", whom="*"),), (says("Allow", whom="*", resource="*"),))
+    path = f"/v2/{OWNER}.dkr.ecr.{REGION}/app/web"
+    for method, rest in ROUTES:
+        status, _, headers = await place.get(method, f"{path}/{rest}")
+        assert status == 401
+        assert headers["WWW-Authenticate"].startswith("Basic realm=")
+    assert (
+        await place.there.ask("ecr", "ListImages", about(place.house, "ListImages", WEB), None)
+    ).code == "MissingAuthenticationTokenException"
+
+
+async def test_a_token_ends_at_once_with_its_key(place: Place) -> None:
+    iam_ = place.there.done
+    key = {"UserName": "ann", "AccessKeyId": USER.access_key_id}
+    await place.set("ann", (ALL,))
+    assert await pull(place, "ann") == [200, 200]
+    await iam_("iam", "UpdateAccessKey", **key, Status="Inactive")
+    assert await pull(place, "ann") == [401, 401]
+    await iam_("iam", "UpdateAccessKey", **key, Status="Active")
+    assert await pull(place, "ann") == [200, 200]
+    await iam_("iam", "DeleteAccessKey", **key)
+    assert await pull(place, "ann") == [401, 401]
+    _, body, headers = await place.visit("ann", "GET", WEB, "manifests/1")
+    assert (json.loads(body)["errors"][0]["code"], headers["Docker-Distribution-Api-Version"]) == ("UNAUTHORIZED", "registry/2.0")
+
+
+async def test_a_deleted_users_token_is_worth_nothing_to_the_next_of_that_name(place: Place) -> None:
+    iam_ = place.there.done
+    await iam_("iam", "DeleteAccessKey", UserName="ann", AccessKeyId=USER.access_key_id)
+    await iam_("iam", "DeleteUser", UserName="ann")
+    assert await pull(place, "ann") == [401, 401]
+    await iam_("iam", "CreateUser", UserName="ann")
+    await place.set("ann", (ALL,))
+    assert await pull(place, "ann") == [401, 401]
+    # even where the next one has a key of the same id, which no API gives
+    again = iam.AccessKey(USER.access_key_id, OWNER, USER_ARN, USER.secret, 0.0)
+    await place.there.store.transact(lambda tx: tx.put(iam.ACCESS_KEYS, again))
+    assert await pull(place, "ann") == [401, 401]
+
+
+async def test_a_renamed_user_keeps_token_and_rights(place: Place) -> None:
+    await place.set("ann", (), (says("Allow", whom=USER_ARN),))
+    await place.there.done("iam", "UpdateUser", UserName="ann", NewUserName="anna")
+    assert await pull(place, "ann") == [200, 200]
+    await place.there.done("iam", "CreateUser", UserName="ann")
+    made = (await place.there.done("iam", "CreateAccessKey", UserName="ann"))["AccessKey"]
+    keys = Keys(made["AccessKeyId"], made["SecretAccessKey"])
+    assert (await place.there.ask("ecr", "ListImages", about(place.house, "ListImages", WEB), keys)).denied
+
+
+# ── what conditions ask about ───────────────────────────────────────────────────────────────────────────────────────
+
+CONDITIONS: tuple[tuple[dict[str, Any], bool, bool], ...] = (
+    # (condition, holds for web, holds for plain, which has the tag team=web)
+    ({"IpAddress": {"aws:SourceIp": "127.0.0.0/8"}}, True, True),
+    ({"NotIpAddress": {"aws:SourceIp": "127.0.0.0/8"}}, False, False),
+    ({"Bool": {"aws:SecureTransport": "false"}}, True, True),
+    ({"Bool": {"aws:SecureTransport": "true"}}, False, False),
+    ({"StringEquals": {"ecr:ResourceTag/team": "web"}}, False, True),
+    ({"StringEquals": {"aws:ResourceTag/team": ["web", "other"]}}, False, True),
+    ({"StringNotEquals": {"aws:ResourceTag/team": "web"}}, True, False),
+    ({"StringEquals": {"aws:PrincipalAccount": OWNER}}, True, True),
+    ({"StringEquals": {"aws:username": "bob"}}, False, False),
+    ({"StringEquals": {"aws:RequestedRegion": REGION}}, True, True),
+    ({"StringLike": {"aws:UserAgent": "Python/*"}}, True, True),
+    ({"DateGreaterThan": {"aws:CurrentTime": "2100-01-01T00:00:00Z"}}, False, False),
+)
+
+
+@pytest.mark.parametrize(("when", "web", "plain"), CONDITIONS, ids=str)
+@pytest.mark.parametrize("side", ["own", "registry", "own deny"])
+async def test_conditions_are_asked_on_every_way_in(place: Place, side: str, when: dict[str, Any], web: bool, plain: bool) -> None:
+    if side == "own":
+        await place.set("ann", (says("Allow", resource="*", when=when),))
+    elif side == "registry":
+        await place.set("ann", (), (), (says("Allow", whom=USER_ARN, resource="*", when=when),))
+    else:
+        await place.set("ann", (ALL, says("Deny", resource="*", when=when)))
+    for repository, holds in ((WEB, web), (PLAIN, plain)):
+        allowed = holds is (side != "own deny")
+        assert ((await place.visit("ann", "GET", repository, "tags/list"))[0] == 200) is allowed
+        for operation in ("ListImages", "DescribeRepositories", "ListTagsForResource"):
+            if "aws:UserAgent" not in str(when):
+                assert (await place.ask("ann", operation, repository)).denied is not allowed, operation
+
+
+async def test_a_tag_that_comes_or_goes_is_heeded_at_once(place: Place) -> None:
+    await place.set("ann", (says("Allow", resource="*", when={"StringEquals": {"ecr:ResourceTag/team": "web"}}),))
+    tag = {"resourceArn": WEB.arn, "tags": [{"Key": "team", "Value": "web"}]}
+    assert (await place.visit("ann", "GET", WEB, "tags/list"))[0] == 403
+    await place.there.done("ecr", "TagResource", **tag)
+    assert (await place.visit("ann", "GET", WEB, "tags/list"))[0] == 200
+    await place.there.done("ecr", "UntagResource", resourceArn=WEB.arn, tagKeys=["team"])
+    assert (await place.visit("ann", "GET", WEB, "tags/list"))[0] == 403
+
+
+# ── what a refusal tells ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("who", ["their root", "bea"])
+async def test_strangers_do_not_learn_what_there_is(place: Place, who: str) -> None:
+    """The words are the same whether there is such a repository or not, and whatever it says."""
+    told: list[dict[str, tuple[int, bytes]]] = []
+    denied = (says("Allow", whom="*"), says("Deny", whom="*"))
+    for own in ((), (ALL,)) if who == "bea" else ((),):
+        for repository in ((), denied, (says("Deny", whom="*", action="ecr:List*"),), None):
+            await place.set(who, own, repository or ())
+            if repository is None:
+                await place.there.store.transact(lambda tx: tx.delete(REPOSITORIES, WEB.key))
+            told.append({})
+            for operation in _operations():
+                answer = await place.ask(who, operation, WEB)
+                assert answer.denied, operation
+                told[-1][operation] = answer.status, answer.body
+            for method, rest in ROUTES:
+                status, body, _ = await place.visit(who, method, WEB, rest)
+                assert status == 403
+                told[-1][f"{method} {rest}"] = status, body
+            if repository is None:
+                held = next(row for row in place.house.rows[REPOSITORIES] if row.key == WEB.key)
+                await place.there.store.transact(lambda tx, held=held: tx.put(REPOSITORIES, held))
+        assert all(each == told[0] for each in told)
+        told.clear()
+
+
+async def test_no_operation_is_open_to_another_account_by_naming_its_registry(place: Place) -> None:
+    await place.set("bea", (ALL,))
+    before = [place.there.store.list(kind) for kind in KINDS]
+    asked = 0
+    for operation in _of_ecr():
+        shape = operation_model("ecr", operation).input_shape
+        if shape is None or "registryId" not in shape.members:
+            continue
+        parameters = {**about(place.house, operation, WEB), "registryId": OWNER}
+        for keys in (STRANGERS_ROOT, BEA):
+            answer = await place.there.ask("ecr", operation, parameters, keys)
+            assert answer.denied, f"{operation}: {answer.code} {answer.message}"
+            asked += 1
+    assert asked >= 30
+    assert [place.there.store.list(kind) for kind in KINDS] == before

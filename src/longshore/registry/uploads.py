@@ -120,6 +120,7 @@ class Uploads:
         return web.Response(status=204)
 
     async def _whole(self, visit: Visit, repository: Repository, digest: str) -> web.StreamResponse:
+        self._access.require(visit, "UploadLayerPart")
         self._access.require(visit, "CompleteLayerUpload")
         upload = await content_of(self._blobs, repository).begin()
         try:
