@@ -12,6 +12,7 @@ from longshore.kit.resource import Kind
 from longshore.services.ecr.access.model import REGISTRY_POLICIES, REPOSITORY_POLICIES
 from longshore.services.ecr.encryption.model import ENCRYPTION
 from longshore.services.ecr.layers.model import LAYER_UPLOADS
+from longshore.services.ecr.lifecycle.model import LIFECYCLE_POLICIES, LIFECYCLE_PREVIEWS, LIFECYCLE_SETTINGS, PREVIEW_PAGES
 from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, REGISTRY_EVENTS, REPOSITORIES, REPOSITORY_BLOBS
 from longshore.services.ecr.pull_through.model import CACHED_TAGS, PULL_THROUGH_RULES
 from longshore.services.ecr.replication.model import (
@@ -22,13 +23,28 @@ from longshore.services.ecr.replication.model import (
     REPLICATIONS,
     WITHDRAWALS,
 )
+from longshore.services.ecr.scanning.model import IMAGE_SCAN_REPORTS, IMAGE_SCANS, REGISTRY_SCANNING
 from longshore.services.ecr.settings.model import ACCOUNT_SETTINGS, PULL_TIME_EXCLUSIONS
 from longshore.services.ecr.templates.model import CREATION_TEMPLATES
 
 #: deleted with their image
-OF_IMAGE: tuple[Kind[Any], ...] = (IMAGE_TAGS, CACHED_TAGS, REPLICATIONS)
+OF_IMAGE: tuple[Kind[Any], ...] = (IMAGE_TAGS, CACHED_TAGS, REPLICATIONS, IMAGE_SCANS, IMAGE_SCAN_REPORTS)
 #: deleted with their repository; images and what is of them first
-OF_REPOSITORY: tuple[Kind[Any], ...] = (IMAGE_TAGS, CACHED_TAGS, REPLICATIONS, IMAGES, REPOSITORY_BLOBS, LAYER_UPLOADS, REPOSITORY_POLICIES)
+OF_REPOSITORY: tuple[Kind[Any], ...] = (
+    IMAGE_TAGS,
+    CACHED_TAGS,
+    REPLICATIONS,
+    IMAGE_SCANS,
+    IMAGE_SCAN_REPORTS,
+    IMAGES,
+    REPOSITORY_BLOBS,
+    LAYER_UPLOADS,
+    REPOSITORY_POLICIES,
+    LIFECYCLE_POLICIES,
+    LIFECYCLE_PREVIEWS,
+    PREVIEW_PAGES,
+    LIFECYCLE_SETTINGS,
+)
 
 KINDS: tuple[Kind[Any], ...] = (
     REPOSITORIES,
@@ -51,4 +67,11 @@ KINDS: tuple[Kind[Any], ...] = (
     BACKFILLS,
     BACKFILL_ITEMS,
     REMOTE_REGISTRIES,
+    LIFECYCLE_POLICIES,
+    LIFECYCLE_PREVIEWS,
+    PREVIEW_PAGES,
+    LIFECYCLE_SETTINGS,
+    IMAGE_SCANS,
+    IMAGE_SCAN_REPORTS,
+    REGISTRY_SCANNING,
 )

@@ -2,6 +2,36 @@
 
 from __future__ import annotations
 
-from longshore.services.ecr.operations import authorization, images, layers, policies, referrers, repositories, settings, storage, tags
+from longshore.services.ecr.operations import (
+    authorization,
+    backfills,
+    images,
+    layers,
+    lifecycle,
+    policies,
+    referrers,
+    replication,
+    repositories,
+    scanning,
+    settings,
+    storage,
+    tags,
+    templates,
+)
 
-__all__ = ["authorization", "images", "layers", "policies", "referrers", "repositories", "settings", "storage", "tags"]
+__all__ = [
+    "authorization",
+    "backfills",
+    "images",
+    "layers",
+    "lifecycle",
+    "policies",
+    "referrers",
+    "replication",
+    "repositories",
+    "scanning",
+    "settings",
+    "storage",
+    "tags",
+    "templates",
+]

@@ -6,8 +6,11 @@ create one with default settings where no template speaks; a push to a repositor
 
 from __future__ import annotations
 
+from longshore.services.ecr.access.documents import repository_policy
+from longshore.services.ecr.access.model import REPOSITORY_POLICIES
 from longshore.services.ecr.encryption.keys import with_data_key
 from longshore.services.ecr.errors import RepositoryNotFoundException
+from longshore.services.ecr.lifecycle.model import LIFECYCLE_POLICIES, LifecyclePolicy
 from longshore.services.ecr.model import REPOSITORIES, Repository
 from longshore.services.ecr.names import RepositoryId
 from longshore.services.ecr.templates.model import CREATION_TEMPLATES, ROOT, CreationTemplate, Occasion, template_key
@@ -33,7 +36,12 @@ def ensure_repository(tx: Tx, meant: RepositoryId, applied_for: Occasion, now: f
     template = template_for(tx, meant, applied_for)
     if template is None and applied_for == "CREATE_ON_PUSH":
         raise RepositoryNotFoundException(meant.name, meant.account_id)
-    return tx.create(REPOSITORIES, with_data_key(tx, _repository(meant, template, now)))
+    repository = tx.create(REPOSITORIES, with_data_key(tx, _repository(meant, template, now)))
+    if template is not None and template.repository_policy:
+        tx.put(REPOSITORY_POLICIES, repository_policy(tx, repository, template.repository_policy))
+    if template is not None and template.lifecycle_policy:
+        tx.put(LIFECYCLE_POLICIES, LifecyclePolicy(repository=repository.key, text=template.lifecycle_policy, put_at=now))
+    return repository
 
 
 def _repository(meant: RepositoryId, template: CreationTemplate | None, now: float) -> Repository:
