@@ -66,13 +66,19 @@ def attribute(wire_name: str) -> str:
     return f"{name}_" if keyword.iskeyword(name) else name
 
 
+#: patterns that Python's matcher would try in exponentially many ways on a value that does not match, and what means the same
+SAME_BUT_SWIFT = {
+    r"^[a-z0-9*](?:[._\-/a-z0-9*]?[a-z0-9*]+)*$": r"[a-z0-9*]+(?:[._\-/][a-z0-9*]+)*",
+}
+
+
 def python_pattern(pattern: str) -> str:
     """A Java pattern that must match the whole value -> one for Python's `re.search`. Raises re.error where there is none.
 
     Java's `\\w` and `\\d` are ASCII. Unicode classes have no counterpart: letters and numbers become Python's `\\w`, which
     also has the underscore and is otherwise the same.
     """
-    translated = pattern
+    translated = SAME_BUT_SWIFT.get(pattern, pattern)
     if "\\p{" in pattern:
         translated = re.sub(r"\\p\{(?:L|N|IsAlphabetic|IsDigit)\}", r"\\w", translated)
         translated = translated.replace("\\p{Z}", " \\u00a0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import time
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tools import generate_shapes
-from tools.generate_shapes import Service, Types, attribute, module_text, python_pattern
+from tools.generate_shapes import SAME_BUT_SWIFT, Service, Types, attribute, module_text, python_pattern
 
 
 def test_the_shapes_checked_in_are_fresh(capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,6 +42,29 @@ def test_java_patterns_match_whole_values_in_python(pattern: str, matches: list[
     compiled = re.compile(python_pattern(pattern))
     assert all(compiled.search(text) for text in matches)
     assert not any(compiled.search(text) for text in refuses)
+
+
+@pytest.mark.parametrize("pattern", sorted(SAME_BUT_SWIFT))
+@given(text=st.text("ab1*._-/ A\n", max_size=9))
+def test_swift_patterns_match_what_aws_own_match(pattern: str, text: str) -> None:
+    own, swift = re.compile(rf"(?a:\A(?:{pattern})\Z)"), re.compile(python_pattern(pattern))
+    assert bool(own.search(text)) == bool(swift.search(text))
+
+
+def every_pattern() -> list[str]:
+    sources = (path.read_text() for path in Path(generate_shapes.__file__).parents[1].glob("src/longshore/aws/shapes/*.py"))
+    return sorted({ast.literal_eval(text) for source in sources for text in re.findall(r"\bpattern=(\"(?:[^\"\\\\]|\\\\.)*\")", source)})
+
+
+def test_no_pattern_takes_long_over_what_does_not_match() -> None:
+    patterns = every_pattern()
+    assert len(patterns) > 10
+    began = time.process_time()
+    for pattern in patterns:
+        compiled = re.compile(pattern)
+        for text in ("a" * 3000 + "!", "a*" * 1500 + "!", "a-" * 1500, "a/" * 1500 + "!", "1" * 3000 + " !", "/a" * 1500 + "!"):
+            compiled.search(text)
+    assert time.process_time() - began < 5
 
 
 def test_a_pattern_without_counterpart_is_an_error() -> None:

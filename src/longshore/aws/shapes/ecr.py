@@ -121,7 +121,7 @@ ScanningRepositoryFilterValue = Annotated[
     Meta(
         min_length=1,
         max_length=255,
-        pattern="(?a:\\A(?:^[a-z0-9*](?:[._\\-/a-z0-9*]?[a-z0-9*]+)*$)\\Z)",
+        pattern="(?a:\\A(?:[a-z0-9*]+(?:[._\\-/][a-z0-9*]+)*)\\Z)",
         extra={"pattern": "^[a-z0-9*](?:[._\\-/a-z0-9*]?[a-z0-9*]+)*$"},
     ),
 ]
