@@ -139,12 +139,12 @@ def statement_applies(statement: dict[str, Any], action: str, resource: str, con
     )
 
 
-def named(statement: dict[str, Any], arn: str, account_id: str) -> str:
+def named(statement: dict[str, Any], arn: str, account_id: str, user_id: str) -> str:
     if "Principal" not in statement and "NotPrincipal" not in statement:
         return "principal"
     principal = statement.get("Principal", statement.get("NotPrincipal"))
     names = ["*"] if principal == "*" else listed(principal.get("AWS", []))
-    if "*" in names or (arn in names and not arn.endswith(":root")):
+    if "*" in names or user_id in names or (arn in names and not arn.endswith(":root")):
         how = "principal"
     elif account_id in names or f"arn:aws:iam::{account_id}:root" in names:
         how = "account"
@@ -156,12 +156,12 @@ def named(statement: dict[str, Any], arn: str, account_id: str) -> str:
 
 
 def allowed(
-    identity: list[str], resources: list[str], action: str, resource: str, context: Context, arn: str, account_id: str
+    identity: list[str], resources: list[str], action: str, resource: str, context: Context, arn: str, account_id: str, user_id: str
 ) -> tuple[bool, bool]:
     """(allowed, explicitly denied)"""
     own = [one for document in identity for one in json.loads(document)["Statement"] if statement_applies(one, action, resource, context)]
     its = [
-        (one, named(one, arn, account_id))
+        (one, named(one, arn, account_id, user_id))
         for document in resources
         for one in json.loads(document)["Statement"]
         if statement_applies(one, action, resource, context)

@@ -27,7 +27,7 @@ class Caller:
     user_id: str = ""
 
 
-ANN = Caller(f"arn:aws:iam::{ACCOUNT}:user/ann")
+ANN = Caller(f"arn:aws:iam::{ACCOUNT}:user/ann", user_id="AIDAANNANNANNANNANNAN")
 ROOT = Caller(f"arn:aws:iam::{ACCOUNT}:root")
 
 
@@ -260,6 +260,15 @@ def test_a_resource_policys_deny_binds_even_the_root() -> None:
     assert not may(allow(), its=(grants({"AWS": ANN.arn}, "Deny"),), action="ecr:PutImage", resource=REPOSITORY)
 
 
+def test_a_user_can_be_named_by_id() -> None:
+    question: dict[str, Any] = {"action": "ecr:PutImage", "resource": REPOSITORY}
+    by_id = grants({"AWS": ANN.user_id})
+    assert may(its=(by_id,), **question)
+    assert may(its=(by_id,), caller=Caller(f"arn:aws:iam::{ACCOUNT}:user/anna", user_id=ANN.user_id), **question)
+    assert not may(its=(by_id,), caller=Caller(ANN.arn, user_id="AIDABOBBOBBOBBOBBOBBO"), **question)
+    assert not may(its=(grants({"AWS": ACCOUNT}),), caller=Caller(ANN.arn, user_id=ACCOUNT), **question), "an account's id is no user's"
+
+
 def test_not_principal_denies_everybody_else() -> None:
     guarded = grants({"AWS": [ANN.arn]}, "Deny", "NotPrincipal")
     question: dict[str, Any] = {"action": "ecr:PutImage", "resource": REPOSITORY, "its": (guarded,)}
@@ -368,9 +377,10 @@ def conditions() -> st.SearchStrategy[dict[str, dict[str, list[str]]]]:
     return st.lists(one, max_size=2).map(lambda found: {name: {key: values} for name, key, values in found})
 
 
-PRINCIPALS = st.sampled_from(
-    ["*", {"AWS": "*"}, {"AWS": ANN.arn}, {"AWS": ACCOUNT}, {"AWS": [ROOT.arn, OTHER]}, {"AWS": OTHER}, {"Service": "ecs.amazonaws.com"}]
-)
+PRINCIPALS = st.sampled_from([
+    "*", {"AWS": "*"}, {"AWS": ANN.arn}, {"AWS": ANN.user_id}, {"AWS": ACCOUNT}, {"AWS": [ROOT.arn, OTHER]}, {"AWS": OTHER},
+    {"Service": "ecs.amazonaws.com"},
+])  # fmt: skip
 
 
 def statements(*, principals: bool) -> st.SearchStrategy[dict[str, Any]]:
@@ -432,5 +442,31 @@ def test_the_evaluator_agrees_with_the_plain_one(
         context,
         caller,
     )
-    expected = reference.allowed(identity, resources, action, resource, context, caller.arn, caller.account_id)
+    expected = reference.allowed(identity, resources, action, resource, context, caller.arn, caller.account_id, caller.user_id)
     assert (decision.allowed, decision.explicit_deny) == expected
+
+
+@settings(max_examples=100)
+@given(st.lists(statements(principals=False), max_size=2), st.lists(statements(principals=True), max_size=2), ACTIONS, RESOURCES, CONTEXTS)
+def test_what_constant_policies_decide_does_not_hang_on_the_context(
+    own: list[dict[str, Any]], its: list[dict[str, Any]], action: str, resource: str, context: dict[str, list[str]]
+) -> None:
+    compiled = [compile_policy(document(*own))] if own else []
+    others = [compile_policy(document(*its), resource_based=True)] if its else []
+    if all(policy.is_constant for policy in (*compiled, *others)):
+        assert decide(compiled, others, action, resource, context, ANN) == decide(compiled, others, action, resource, {}, ANN)
+
+
+@pytest.mark.parametrize(
+    ("statement", "constant"),
+    [
+        (allow(), True),
+        (allow(["ecs:*", "ecr:Get?"], "arn:aws:ecs:*:*:cluster/e*"), True),
+        (allow(Condition={}), True),
+        (allow(Condition={"StringEquals": {"aws:username": "ann"}}), False),
+        (allow(resource="arn:aws:ecs:*:*:cluster/${aws:username}"), False),
+        ({"Effect": "Deny", "Action": "*", "NotResource": "arn:aws:ecs:*:*:cluster/${aws:username}"}, False),
+    ],
+)
+def test_a_policy_is_constant_without_conditions_and_variables(statement: dict[str, Any], constant: bool) -> None:
+    assert compile_policy(document(deny("s3:*"), statement)).is_constant is constant

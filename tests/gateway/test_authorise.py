@@ -1,0 +1,173 @@
+"""Who is denied what, and that a decision which was kept is the one that would be made anew."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from longshore.gateway.authorise import Access, ResourceSide
+from longshore.kit.clock import SteppedClock
+from longshore.kit.resource import Kind
+from longshore.services.call import Principal
+from longshore.services.iam import model as iam
+from longshore.services.iam.identities import root_principal
+from longshore.services.iam.policy import Policy, compile_policy
+from longshore.store.base import Reader, Store, Tx
+from longshore.store.memory import memory_store
+
+ACCOUNT, OTHER = "123456789012", "210987654321"
+ANN = Principal(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:user/ann", "AIDAANNANNANNANNANNAN", "AKIAANN")
+BEA = Principal(OTHER, f"arn:aws:iam::{OTHER}:user/bea", "AIDABEABEABEABEABEABE", "AKIABEA")
+ROOT = root_principal(ACCOUNT, "AKIAROOT")
+PEOPLE = (ANN, BEA, ROOT)
+THINGS = [f"arn:aws:things:us-east-1:{account}:thing/{name}" for account in (ACCOUNT, OTHER) for name in ("a", "b")]
+
+#: what a thing says of itself, under its ARN
+SAID: Kind[iam.InlinePolicy] = Kind(name="test.said", type=iam.InlinePolicy, key=lambda said: said.user_arn)
+
+
+def of_a_thing(reader: Reader, arn: str) -> tuple[Policy, ...]:
+    said = reader.get(SAID, arn)
+    return (compile_policy(said.document, resource_based=True),) if said is not None else ()
+
+
+def conditions_of_a_thing(reader: Reader, arn: str) -> Mapping[str, Sequence[str]]:
+    return {"things:Name": [arn[-1]]}
+
+
+SIDES = {"things": ResourceSide(of_a_thing, conditions_of_a_thing)}
+
+
+def document(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def own(principal: Principal, *statements: dict[str, Any]) -> iam.InlinePolicy:
+    return iam.InlinePolicy(principal.arn, "own", document(*({"Resource": "*", **each} for each in statements)))
+
+
+def said(arn: str, *statements: dict[str, Any]) -> iam.InlinePolicy:
+    return iam.InlinePolicy(arn, "said", document(*statements))
+
+
+def new_store() -> Store:
+    return memory_store((SAID, *iam.KINDS))
+
+
+LOOK = {"Effect": "Allow", "Action": "things:Look"}
+
+
+async def test_a_service_without_resource_policies_is_open_to_its_account_alone() -> None:
+    store = new_store()
+    access = Access(store, SteppedClock(), SIDES)
+    assert access.denial(ROOT, "ecs:RunTask", f"arn:aws:ecs:us-east-1:{ACCOUNT}:task/x") is None
+    assert access.denial(ROOT, "ecs:RunTask", "*") is None
+    message = access.denial(ROOT, "ecs:RunTask", f"arn:aws:ecs:us-east-1:{OTHER}:task/x")
+    assert message is not None
+    assert message.endswith("because no resource-based policy allows the ecs:RunTask action")
+
+
+async def test_a_thing_may_deny_the_root_and_let_strangers_in() -> None:
+    store = new_store()
+    access = Access(store, SteppedClock(), SIDES)
+    deny = {"Effect": "Deny", "Principal": {"AWS": ACCOUNT}, "Action": "*"}
+    await store.transact(lambda tx: tx.put(SAID, said(THINGS[0], deny, {**LOOK, "Principal": {"AWS": OTHER}})))
+    asked = f"User: {ROOT.arn} is not authorized to perform: things:Look on resource: {THINGS[0]}"
+    assert access.denial(ROOT, "things:Look", THINGS[0]) == f"{asked} with an explicit deny in a resource-based policy"
+    assert access.denial(ROOT, "things:Look", THINGS[1]) is None
+    assert access.denial(BEA, "things:Look", THINGS[0]) is not None
+    await store.transact(lambda tx: tx.put(iam.INLINE_POLICIES, own(BEA, LOOK)))
+    assert access.denial(BEA, "things:Look", THINGS[0]) is None
+
+
+async def test_a_things_own_conditions_are_asked_with_the_requests() -> None:
+    store = new_store()
+    access = Access(store, SteppedClock(), SIDES)
+    when = {"Condition": {"StringEquals": {"things:Name": "a", "things:Colour": "red"}}}
+    await store.transact(lambda tx: tx.put(iam.INLINE_POLICIES, own(ANN, {**LOOK, **when})))
+    red, blue = (lambda: {"things:Colour": ["red"]}), (lambda: {"things:Colour": ["blue"]})
+    assert access.denial(ANN, "things:Look", THINGS[0], conditions=red) is None
+    assert access.denial(ANN, "things:Look", THINGS[0], conditions=blue) is not None
+    assert access.denial(ANN, "things:Look", THINGS[1], conditions=red) is not None
+
+
+async def test_decisions_that_hang_on_the_moment_are_made_at_every_moment() -> None:
+    store, clock = new_store(), SteppedClock()
+    access = Access(store, clock, SIDES)
+    until = {"Condition": {"NumericLessThan": {"aws:EpochTime": str(int(clock.now()) + 10)}}}
+    await store.transact(lambda tx: tx.put(iam.INLINE_POLICIES, own(ANN, {**LOOK, **until})))
+    assert access.denial(ANN, "things:Look", THINGS[0]) is None
+    await clock.step(11)
+    assert access.denial(ANN, "things:Look", THINGS[0]) is not None
+
+
+@pytest.mark.parametrize("resource", [f"{THINGS[0]}{'x' * 1000}", *(f"{THINGS[0]}{number}" for number in range(3))])
+async def test_however_many_are_asked_about_the_answer_is_right(resource: str) -> None:
+    store = new_store()
+    access = Access(store, SteppedClock(), SIDES)
+    await store.transact(lambda tx: tx.put(iam.INLINE_POLICIES, own(ANN, LOOK)))
+    for number in range(10_050):
+        assert access.denial(ANN, "things:Look", f"{THINGS[1]}/{number}") is None
+    for _ in range(2):
+        assert access.denial(ANN, "things:Look", resource) is None
+        assert access.denial(ANN, "things:Take", resource) is not None
+
+
+# ── what is kept is what would be decided anew ──────────────────────────────────────────────────────────────────────
+
+CONDITIONS = st.sampled_from([
+    {}, {}, {}, {"Condition": {"StringEquals": {"things:Name": "a"}}}, {"Condition": {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}}
+])  # fmt: skip
+STATEMENTS = st.builds(
+    lambda effect, action, when: {"Effect": effect, "Action": action, **when},
+    st.sampled_from(["Allow", "Allow", "Deny"]),
+    st.sampled_from(["things:Look", "things:*", "*"]),
+    CONDITIONS,
+)
+WHOM = st.sampled_from(["*", {"AWS": ANN.arn}, {"AWS": BEA.user_id}, {"AWS": ACCOUNT}, {"AWS": OTHER}])
+WRITES = st.one_of(
+    st.builds(lambda who, what: (iam.INLINE_POLICIES, own(who, *what)), st.sampled_from([ANN, BEA]), st.lists(STATEMENTS, min_size=1)),
+    st.builds(
+        lambda arn, what, whom: (SAID, said(arn, *({**each, "Principal": whom} for each in what))),
+        st.sampled_from(THINGS),
+        st.lists(STATEMENTS, min_size=1, max_size=3),
+        WHOM,
+    ),
+    st.builds(lambda arn: (SAID, arn), st.sampled_from(THINGS)),
+)
+QUESTIONS = st.tuples(
+    st.sampled_from(PEOPLE),
+    st.sampled_from(["things:Look", "things:Take"]),
+    st.sampled_from(THINGS),
+    st.sampled_from(["10.0.0.1", "192.0.2.1"]),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.none() | WRITES, st.lists(QUESTIONS, max_size=6)), max_size=8))
+def test_a_kept_decision_is_the_one_that_would_be_made_anew(steps: list[tuple[Any, list[tuple[Principal, str, str, str]]]]) -> None:
+    async def run() -> None:
+        store, clock = new_store(), SteppedClock()
+        access = Access(store, clock, SIDES)
+        for write, questions in steps:
+            if write is not None:
+                await store.transact(lambda tx, write=write: _written(tx, *write))
+            for who, action, arn, source_ip in questions * 2:
+                anew = Access(store, clock, SIDES).denial(who, action, arn, source_ip=source_ip)
+                assert access.denial(who, action, arn, source_ip=source_ip) == anew
+        await store.close()
+
+    asyncio.run(run())
+
+
+def _written(tx: Tx, kind: Kind[Any], value: Any) -> None:
+    if isinstance(value, str):
+        tx.delete(kind, value)
+    else:
+        tx.put(kind, value)
