@@ -40,6 +40,7 @@ from longshore.services.ecr.model import (
 from longshore.services.ecr.names import TAG, RepositoryId, is_tag, looks_like_digest
 from longshore.services.ecr.pull_through.model import CACHED_TAGS
 from longshore.services.ecr.replication.wanted import want_replicas, want_withdrawal
+from longshore.services.ecr.scanning.requests import request_on_push
 from longshore.services.ecr.storage_class import restore_image
 from longshore.store.base import Reader, Tx
 
@@ -105,6 +106,7 @@ def record_push(tx: Tx, repository_id: RepositoryId, push: Push, *, again_is_err
             raise LimitExceededException(f"A repository may have at most {MOST_IMAGES} images.")
         image = tx.create(IMAGES, _image(tx, repository, push))
         _enlarge_indexes(tx, image)
+        request_on_push(tx, repository, image, push.now)
     for archived in _archived_of(tx, image):
         restore_image(tx, archived, push.now)
     moved = [tag for tag, held in tags if held is None or held.digest != push.digest]

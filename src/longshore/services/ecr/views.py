@@ -8,6 +8,7 @@ from longshore.aws.shapes import ecr as shapes
 from longshore.services.call import Site
 from longshore.services.ecr.images import tags_of
 from longshore.services.ecr.model import Image, Repository, Tag
+from longshore.services.ecr.scanning import views as scanning
 from longshore.services.ecr.templates.model import CreationTemplate
 from longshore.store.base import Reader
 
@@ -39,6 +40,7 @@ def image_status(image: Image) -> str:
 
 
 def image_detail(reader: Reader, image: Image, held: Repository) -> shapes.ImageDetail:
+    scan_status, scan_summary = scanning.of_image(reader, image, held)
     return shapes.ImageDetail(
         registry_id=held.account_id,
         repository_name=held.name,
@@ -53,6 +55,8 @@ def image_detail(reader: Reader, image: Image, held: Repository) -> shapes.Image
         image_status=image_status(image),
         last_archived_at=image.last_archived_at,
         last_activated_at=image.last_activated_at,
+        image_scan_status=scan_status,
+        image_scan_findings_summary=scan_summary,
     )
 
 
