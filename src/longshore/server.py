@@ -37,10 +37,13 @@ from longshore.gateway.catalogue import preload
 from longshore.gateway.identify import Identities
 from longshore.gateway.lane import Lanes
 from longshore.gateway.own import OwnRoutes
+from longshore.gateway.upkeep import PREFIX as UPKEEP
+from longshore.gateway.upkeep import Upkeep
 from longshore.kit.clock import SystemClock
 from longshore.kit.ids import RandomIds
 from longshore.registry.garbage import GarbageCollector
 from longshore.registry.registry import Registry
+from longshore.registry.verification import scrub
 from longshore.services.call import Site
 from longshore.services.ec2 import model as ec2_model
 from longshore.services.ec2.defaults import ensure_default_network
@@ -166,6 +169,9 @@ class Server:
         gateway.mount("/_layers/", registry.handle)
         gateway.mount("/acs/", sessions.handle_control)
         gateway.mount("/tcs/", sessions.handle_telemetry)
+        collector = GarbageCollector(store=store, blobs=blobs, clock=clock, settings=config.storage)
+        upkeep = Upkeep(store=store, blobs=blobs, collector=collector, identities=identities, access=access, clock=clock, site=site)
+        gateway.mount(UPKEEP, upkeep.handle)
         gateway.mount("/_longshore/", own.handle)
         await self._listen(gateway, registry)
         self._undo.append(sessions.close)
@@ -180,8 +186,9 @@ class Server:
         ]
         for controller in controllers:
             self._jobs.append(asyncio.create_task(Loop(controller, store, clock, ids).run(), name=controller.name))
-        collector = GarbageCollector(store=store, blobs=blobs, clock=clock, settings=config.storage)
         self._jobs.append(asyncio.create_task(collector.run(), name="garbage"))
+        if config.storage.scrub_bytes_per_s:
+            self._jobs.append(asyncio.create_task(scrub(store, blobs, clock, config.storage.scrub_bytes_per_s), name="scrub"))
         self._jobs.append(asyncio.create_task(preload(), name="preload"))
         self._undo.append(self._end_jobs)
         self._undo.append(self._stop_accepting)

@@ -247,13 +247,12 @@ class GarbageCollector:
     async def _look_at(self, left: LeftBlob, now: float) -> int | None:
         """Bytes moved to the trash; None when the blob stays, or is gone already."""
         some = blobs_of(self._store, self._blobs, left.key_id)
-        size = None if some is None else some.size(left.digest)
-        if some is None or size is None or is_named(self._store, left.key_id, left.digest):
+        blob = None if some is None else some.look(left.digest)
+        if some is None or blob is None or is_named(self._store, left.key_id, left.digest):
             return None
-        if await self._delete(some, Removal(left.digest, "no repository and no image names it any more", size), now):
-            return size
-        # It was stored again since; nobody tells when.
-        self._leavings.look_at_blob(left, now + self._settings.grace_s)
+        if await self._delete(some, Removal(left.digest, "no repository and no image names it any more", blob.size), now):
+            return blob.size
+        self._leavings.look_at_blob(left, max(now, blob.stored_at + self._settings.grace_s + _HAIR_S))
         return None
 
     async def _delete_blobs(self, key_id: str, some: BlobStore, now: float) -> tuple[int, int]:

@@ -139,6 +139,9 @@ class BlobStore(Protocol):
     async def quarantine(self, digest: str, *, stored_at: float) -> bool:
         """Move a broken blob aside, never to be served; only if it is still the one `stored` told of, else it may be whole again."""
 
+    def look(self, digest: str) -> StoredBlob | None:
+        """What `stored` tells of this one; None when there is no such blob."""
+
     def stored(self) -> AsyncIterator[StoredBlob]:
         """Everything there is, in no order; what comes or goes meanwhile may be missed."""
 

@@ -127,6 +127,10 @@ class MemoryBlobStore:
     async def quarantined(self) -> Place:
         return Place(len(self._broken), sum(map(len, self._broken)))
 
+    def look(self, digest: str) -> StoredBlob | None:
+        content = self._blobs.get(digest)
+        return None if content is None else StoredBlob(digest, len(content), self._stored_at[digest], len(content))
+
     async def stored(self) -> AsyncIterator[StoredBlob]:
         for digest, content in list(self._blobs.items()):
             yield StoredBlob(digest, len(content), self._stored_at[digest], len(content))

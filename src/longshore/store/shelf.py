@@ -73,15 +73,16 @@ class Shelf:
         algorithm, digits = parts
         return self.place / algorithm / digits[:2] / digits
 
-    def bytes_of(self, digest: str) -> int | None:
-        """On the disk; None when there is no such blob."""
+    def look(self, digest: str) -> Filed | None:
+        """None when there is no such blob."""
         file = self.file_of(digest)
         if file is None:
             return None
         try:
-            return file.stat().st_size
+            status = file.stat()
         except FileNotFoundError:
             return None
+        return Filed(digest, status.st_size, status.st_mtime)
 
     def stamp(self, file: int | Path) -> None:
         """Note on a file (or its descriptor) that it was stored or written to just now."""

@@ -31,8 +31,12 @@ class Shelved(ABC):
         """Bytes of the content of a file that takes so many on the disk."""
 
     def size(self, digest: str) -> int | None:
-        occupied = self._shelf.bytes_of(digest)
-        return None if occupied is None else self.content_bytes(occupied)
+        filed = self._shelf.look(digest)
+        return None if filed is None else self.content_bytes(filed.bytes)
+
+    def look(self, digest: str) -> StoredBlob | None:
+        filed = self._shelf.look(digest)
+        return None if filed is None else self._told(filed)
 
     async def keep(self, digest: str) -> int | None:
         file = self._shelf.file_of(digest)
@@ -66,7 +70,10 @@ class Shelved(ABC):
         end: list[Filed] | None = None
         while (page := await self._threads.on_thread(next, pages, end)) is not None:
             for filed in page:
-                yield StoredBlob(filed.digest, self.content_bytes(filed.bytes), filed.stamp, filed.bytes)
+                yield self._told(filed)
+
+    def _told(self, filed: Filed) -> StoredBlob:
+        return StoredBlob(filed.digest, self.content_bytes(filed.bytes), filed.stamp, filed.bytes)
 
     async def quarantined(self) -> Place:
         return await self._threads.on_thread(self._shelf.quarantined)
