@@ -20,9 +20,12 @@ import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    from longshore.kit.certificates import Authority
 
 DEFAULT_PORT = 4566
 DEFAULT_REGION = "us-east-1"
@@ -77,6 +80,15 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
     scrub_bytes_per_s: int = 0
 
 
+class Scanning(msgspec.Struct, frozen=True, kw_only=True):
+    """What images are scanned with."""
+
+    #: records in the OSV format: a directory, a ZIP file or JSON lines
+    vulnerability_database: Path | None = None
+    #: built-in, trivy or grype; auto: built-in where there is a database for it, else the first of the others that is installed
+    scanner: str = "auto"
+
+
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The gateway with its registry, controllers and load balancers."""
 
@@ -100,6 +112,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     #: `docker push` and its like may leave out layers of an image; an index may always lack images there
     incomplete_images: bool = False
     storage: Storage = Storage()
+    scanning: Scanning = Scanning()
     log_level: str = "info"
     #: None: the gateway speaks plain HTTP
     tls: Tls | None = None
@@ -240,6 +253,28 @@ class DataDirectory:
             write_privately(self.credentials_file, msgspec.json.encode(made))
             return made
 
+    def authority(self, now: float) -> Authority:
+        """The certificate authority of this installation, made on first use; its certificate lies in `ca_file` from then on.
+
+        Raises CertificateProblem where what is kept cannot issue any more, and OSError.
+        """
+        from longshore.kit import certificates  # brings a large library, which few commands need
+
+        kept = self.tls / "authority.pem"
+        self.tls.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            authority = certificates.Authority.of_pem(kept.read_bytes())
+        except FileNotFoundError:
+            authority = certificates.Authority.make(f"Longshore on {os.uname().nodename}"[:64], now)
+            write_privately(kept, authority.pem)
+        except certificates.CertificateProblem as problem:
+            raise certificates.CertificateProblem(f"{kept}: {problem}; bring back a copy, or remove it and trust a new one") from None
+        if certificates.facts(authority.root_pem).not_after <= now:
+            raise certificates.CertificateProblem(f"{kept} has ended: remove it, and trust the new one that is made then")
+        if not self.ca_file.exists() or self.ca_file.read_bytes() != authority.root_pem:
+            write_privately(self.ca_file, authority.root_pem)
+        return authority
+
     def instance_id(self, agent: str) -> str:
         """i-<17 hexadecimal digits>, the same one for as long as the directory lives."""
         path = self.agent(agent) / "instance-id"
@@ -313,6 +348,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     instances: int | None
     dev: bool
     tls: bool | None
+    vulnerability_database: Path | None
+    scanner: str | None
     log_level: str
     endpoint: str | None
     #: PEM of what to trust beside the system's authorities at `endpoint`
@@ -347,6 +384,8 @@ def environment(variables: Mapping[str, str] | None = None) -> Environment:
         instances=_whole_number(given, "LONGSHORE_INSTANCES", 0, 250),
         dev=_yes(given, "LONGSHORE_DEV"),
         tls=_yes(given, "LONGSHORE_TLS") if given.get("LONGSHORE_TLS") else None,
+        vulnerability_database=_path(given, "LONGSHORE_VULNERABILITY_DATABASE"),
+        scanner=given.get("LONGSHORE_SCANNER") or None,
         log_level=given.get("LONGSHORE_LOG_LEVEL") or "info",
         endpoint=given.get("LONGSHORE_ENDPOINT") or given.get("AWS_ENDPOINT_URL") or None,
         ca_bundle=Path(given["AWS_CA_BUNDLE"]).absolute() if given.get("AWS_CA_BUNDLE") else None,
@@ -365,6 +404,10 @@ def _credentials(given: Mapping[str, str], prefix: str) -> Credentials | None:
     if bool(key) != bool(secret):
         raise BadSetting(f"{prefix}_ACCESS_KEY_ID and {prefix}_SECRET_ACCESS_KEY belong together; one of them is missing")
     return Credentials(key, secret) if key and secret else None
+
+
+def _path(given: Mapping[str, str], name: str) -> Path | None:
+    return Path(given[name]).absolute() if given.get(name) else None
 
 
 def _whole_number(given: Mapping[str, str], name: str, least: int, most: int) -> int | None:

@@ -13,6 +13,7 @@ import gc
 import logging
 import os
 import signal
+import ssl
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -24,10 +25,14 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from longshore import __version__
 from longshore.balancer.controller import Balancer
-from longshore.config import DataDirectory, ServerConfig, write_privately
+from longshore.config import DataDirectory, ServerConfig, Tls, write_privately
 from longshore.control.deployments.controller import Deployments
 from longshore.control.expiry.controller import Expiry
+from longshore.control.lifecycle.controller import Lifecycle
 from longshore.control.loop import Controller, Loop
+from longshore.control.registry_events.controller import RegistryEvents
+from longshore.control.replication.controller import Replicator
+from longshore.control.scanning.controller import Scanning
 from longshore.control.targets.controller import Targets
 from longshore.gateway.agents.control import forget_sessions
 from longshore.gateway.agents.sessions import AgentSessions
@@ -37,30 +42,38 @@ from longshore.gateway.catalogue import preload
 from longshore.gateway.identify import Identities
 from longshore.gateway.lane import Lanes
 from longshore.gateway.own import OwnRoutes
+from longshore.gateway.tls import SecureListener, ServerCertificate, own_names
 from longshore.gateway.upkeep import PREFIX as UPKEEP
 from longshore.gateway.upkeep import Upkeep
+from longshore.kit.certificates import CertificateProblem
 from longshore.kit.clock import SystemClock
 from longshore.kit.ids import RandomIds
 from longshore.registry.garbage import GarbageCollector
 from longshore.registry.registry import Registry
 from longshore.registry.verification import scrub
+from longshore.scanner.choose import NotInstalled, choose
+from longshore.scanner.seam import Scanner
 from longshore.services.call import Site
 from longshore.services.ec2 import model as ec2_model
 from longshore.services.ec2.defaults import ensure_default_network
+from longshore.services.ec2.regions import AWS_REGIONS
 from longshore.services.ecr import kinds as ecr_kinds
 from longshore.services.ecr.access.resource_policies import resource_conditions, resource_policies
 from longshore.services.ecr.encryption.keys import ensure_encryption
+from longshore.services.ecr.pull_through.cache import PullThroughCache
+from longshore.services.ecr.remote.connection import Remotes
 from longshore.services.ecs import model as ecs_model
 from longshore.services.elbv2 import model as elbv2_model
 from longshore.services.iam import model as iam_model
 from longshore.services.iam.identities import ensure_root
+from longshore.services.secretsmanager import model as secretsmanager_model
 from longshore.store.base import Store, StoreError, StoreLocked, StoreUnavailable, Tx
 from longshore.store.file_blobs import FileBlobStore
 from longshore.store.sqlite import open_store
 
 log = logging.getLogger("longshore.server")
 
-KINDS = (*ecs_model.KINDS, *ecr_kinds.KINDS, *elbv2_model.KINDS, *ec2_model.KINDS, *iam_model.KINDS)
+KINDS = (*ecs_model.KINDS, *ecr_kinds.KINDS, *elbv2_model.KINDS, *ec2_model.KINDS, *iam_model.KINDS, *secretsmanager_model.KINDS)
 #: services whose resources have a say in who may do what with them
 RESOURCE_SIDES = {"ecr": ResourceSide(resource_policies, resource_conditions)}
 #: seconds after RUNNING at which a task without any health check counts as healthy: as in ECS, and in --dev mode
@@ -120,7 +133,7 @@ class Server:
         self._secret = b""
         self._undo: list[Callable[[], Awaitable[Any]]] = []
         self._jobs: list[asyncio.Task[Any]] = []
-        self._listener: asyncio.Server | None = None
+        self._listener: asyncio.Server | SecureListener | None = None
         self.balancer: Balancer
 
     async def __aenter__(self) -> Server:
@@ -150,6 +163,10 @@ class Server:
         )
         identities, access = Identities(store, clock, site), Access(store, clock, RESOURCE_SIDES)
         sessions = AgentSessions(store, clock, ids, site, identities, access)
+        remotes = Remotes(clock)
+        self._undo.append(remotes.close)
+        cache = PullThroughCache(store=store, blobs=blobs, clock=clock, remotes=remotes, secret=secret, spool=config.data_dir / "run")
+        self._undo.append(cache.close)
         registry = Registry(
             store=store,
             blobs=blobs,
@@ -159,9 +176,18 @@ class Server:
             authorise=access.denial,
             owner=identities.owner,
             incomplete_images=config.incomplete_images,
+            cache=cache,
         )
         gateway = Gateway(
-            store=store, blobs=blobs, clock=clock, ids=ids, site=site, identities=identities, access=access, signing_secret=secret
+            store=store,
+            blobs=blobs,
+            clock=clock,
+            ids=ids,
+            site=site,
+            identities=identities,
+            access=access,
+            signing_secret=secret,
+            pull_through=cache,
         )
         self._undo.append(registry.close)
         own = OwnRoutes(store, blobs, sessions, identities, clock, site, self._found)
@@ -182,6 +208,10 @@ class Server:
             Deployments(store, clock, ids, site),
             Targets(store, clock, ids),
             Expiry(store, clock),
+            Lifecycle(store, clock, site),
+            RegistryEvents(store, clock),
+            Replicator(store, blobs, clock, ids, remotes, secret),
+            Scanning(store, blobs, clock, self._scanner()),
             self.balancer,
         ]
         for controller in controllers:
@@ -221,6 +251,14 @@ class Server:
             raise CannotStart(f"the data directory {path} cannot be used: {problem.strerror}", "choose another --data-dir") from None
         return store, blobs, secret
 
+    def _scanner(self) -> Scanner:
+        """Raises CannotStart."""
+        wanted = self._config.scanning
+        try:
+            return choose(wanted.scanner, self._config.data_dir / "scanner", wanted.vulnerability_database)
+        except NotInstalled:
+            raise CannotStart(f"the scanner {wanted.scanner} is not installed", "install it, or choose another --scanner") from None
+
     async def until(self, stop: asyncio.Event) -> None:
         """Returns when `stop` is set; raises when a controller's loop ends, which none ever should."""
         waiting = asyncio.create_task(stop.wait(), name="stop")
@@ -246,10 +284,15 @@ class Server:
         general = web.Server(begun, access_log=None, max_line_size=16_384, max_field_size=16_384, auto_decompress=False)
         lanes = Lanes(gateway.answer, general, registry.answer, registry.senders)
         loop = asyncio.get_running_loop()
+        listener: asyncio.Server | SecureListener
         try:
-            self._listener = listener = await loop.create_server(lanes, config.host, config.port, backlog=1024)
+            if config.tls is None:
+                listener = await loop.create_server(lanes, config.host, config.port, backlog=1024)
+            else:
+                listener = await SecureListener.open(config.host, config.port, lanes, self._certificate(config.tls))
         except OSError as problem:
             raise _cannot_listen(config, problem) from None
+        self._listener = listener
         self._jobs.append(asyncio.create_task(lanes.sweep(), name="sweep"))
 
         async def drain() -> None:
@@ -263,6 +306,19 @@ class Server:
             await general.shutdown(max(1.0, ends - loop.time()))
 
         self._undo.append(drain)
+
+    def _certificate(self, tls: Tls) -> ssl.SSLContext:
+        """What the port proves itself with, kept fresh from now on. Raises CannotStart."""
+        config = self._config
+        names = own_names(config.host, config.account_id, config.region, AWS_REGIONS)
+        try:
+            certificate = ServerCertificate(DataDirectory(config.data_dir), tls, names, self._clock)
+        except CertificateProblem as problem:
+            raise CannotStart(f"HTTPS cannot be served: {problem}", "give other files, or start with --no-tls") from None
+        except OSError as problem:
+            raise CannotStart(f"{problem.filename} cannot be used: {problem.strerror}", "see to its path and its permissions") from None
+        self._jobs.append(asyncio.create_task(certificate.keep(), name="certificate"))
+        return certificate.context
 
     async def _stop_accepting(self) -> None:
         """Before anything else is taken apart: agents whose sockets are closed must not come back to a server that goes."""

@@ -218,6 +218,7 @@ class _Supervisor:
             region=server.region if server else agents[0].region,
             zones=server.zones if server else tuple(agent.zone for agent in agents),
             dev=bool(server and server.dev),
+            ca_bundle=_text(server.tls.ca_bundle if server and server.tls else None if server else agents[0].ca_bundle),
             parts=tuple(parts),
             instances=tuple(
                 InstanceState(name=agent.name, instance_id=agent.instance_id, address=agent.address, zone=agent.zone) for agent in agents
@@ -250,6 +251,10 @@ class _Supervisor:
                 process.kill()
             await process.wait()
         _say(event="stopped", part=part.name)
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _how_it_ended(code: int) -> str:

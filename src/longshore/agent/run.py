@@ -14,6 +14,7 @@ import fcntl
 import logging
 import os
 import signal
+import ssl
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -73,7 +74,7 @@ async def _main(config: AgentConfig) -> int:
         log.error("%s", error)
         _say(event="failed", part=config.name, cause=str(error), fix="see its log")
         return EXIT_TERMINAL
-    except (CallRefused, AlreadyRunning, JournalUnusable) as error:
+    except (CallRefused, AlreadyRunning, JournalUnusable, NothingToTrust) as error:
         log.error("%s", error)
         _say(event="failed", part=config.name, cause=str(error), fix="see its log")
         return EXIT_FAILED
@@ -100,6 +101,10 @@ def _say(**facts: str) -> None:
     sys.stdout.flush()
 
 
+class NothingToTrust(Exception):
+    """The file of certificates to trust cannot be read."""
+
+
 class AlreadyRunning(Exception):
     """Another agent works with the same data directory."""
 
@@ -117,7 +122,7 @@ async def run_agent(
 ) -> None:
     """Until `stop` is set; with `stop_tasks` set by then, every task is stopped first. `connected` is called at each connection.
 
-    Raises what `registration.register` raises, AlreadyRunning and JournalUnusable."""
+    Raises what `registration.register` raises, AlreadyRunning, JournalUnusable and NothingToTrust."""
     clock, ids = clock or SystemClock(), ids or RandomIds()
     lock = _lock(config.data_dir)
     own_runtime = runtime is None
@@ -161,9 +166,10 @@ class Agent:
 
     async def _work(self) -> None:
         docker_version = await self._engine_version()
-        async with aiohttp.ClientSession() as http:
+        trust = trusted(self._config.ca_bundle)
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as http:
             api = Api(http, self._config.endpoint, self._config.region, self._config.credentials, self._clock)
-            dialer = Dialer(api)
+            dialer = Dialer(api, trust)
             try:
                 while True:
                     await self._be_instance(api, dialer, docker_version)
@@ -219,7 +225,8 @@ class Agent:
     async def _register(self, api: Api, engine: Engine) -> Place:
         """The container instance of the last time if the platform still has it, a new one otherwise."""
         known = self._journal.identity
-        fits = known.container_instance_arn and known.cluster == self._config.cluster and known.endpoint == self._config.endpoint
+        same = _without_scheme(known.endpoint) == _without_scheme(self._config.endpoint)
+        fits = known.container_instance_arn and known.cluster == self._config.cluster and same
         arn = known.container_instance_arn if fits else None
         try:
             registered = await register(api, self._config, arn, self._clock, self._ids)
@@ -246,6 +253,23 @@ class Agent:
         """Nothing of another instance is carried on."""
         await engine.abandon_everything()
         await self._journal.start_over()
+
+
+def _without_scheme(endpoint: str) -> str:
+    """A platform stays the same when it begins to speak HTTPS."""
+    return endpoint.rpartition("://")[2]
+
+
+def trusted(ca_bundle: Path | None) -> ssl.SSLContext | bool:
+    """What the platform may prove itself with: the system's authorities and those in `ca_bundle`. Raises NothingToTrust."""
+    if ca_bundle is None:
+        return True
+    context = ssl.create_default_context()
+    try:
+        context.load_verify_locations(ca_bundle)
+    except OSError as error:
+        raise NothingToTrust(f"{ca_bundle} holds no certificate to trust: {error.strerror or error}") from error
+    return context
 
 
 def _runtime(docker_url: str) -> Runtime:

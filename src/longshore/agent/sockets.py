@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import quote, urlencode, urlsplit
@@ -50,9 +51,11 @@ class HandshakeRefused(Exception):
 
 
 class Dialer:
-    def __init__(self, api: Api) -> None:
+    """`trust` is what platforms that speak HTTPS may prove themselves with; True: what the system trusts."""
+
+    def __init__(self, api: Api, trust: ssl.SSLContext | bool = True) -> None:
         self._api = api
-        self._session = aiohttp.ClientSession(raise_for_status=_refuse)
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust), raise_for_status=_refuse)
 
     async def close(self) -> None:
         await self._session.close()

@@ -15,6 +15,7 @@ import msgspec
 import typer
 
 from longshore import config
+from longshore.cli import registry
 from longshore.cli.outcome import EXIT_CODES, ExitCode, Failure
 
 app = typer.Typer(
@@ -26,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(registry.app)
 
 DataDir = Annotated[Path | None, typer.Option(help="Where the platform keeps everything [env: LONGSHORE_DATA_DIR].")]
 Output = Annotated[str, typer.Option("-o", "--output", help="text or json.", metavar="text|json")]
@@ -67,10 +69,24 @@ def up(
     incomplete_images: Annotated[
         bool, typer.Option("--incomplete-images", help="Let `docker push` and its like leave out layers of an image.")
     ] = False,
+    vulnerability_database: Annotated[
+        Path | None, typer.Option(exists=True, help="OSV records to scan images with: a directory, ZIP file or JSON lines; as last time.")
+    ] = None,
+    scanner: Annotated[
+        str | None, typer.Option(help="What scans images; as last time, at first auto.", metavar="auto|built-in|trivy|grype")
+    ] = None,
+    tls: Annotated[
+        bool | None, typer.Option("--tls/--no-tls", help="Speak HTTPS, with a certificate of an authority made here; as last time.")
+    ] = None,
+    tls_certificate: Annotated[Path | None, typer.Option(help="Speak HTTPS with this certificate (PEM) instead; as last time.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM), if it is not in the same file.")] = None,
+    tls_name: Annotated[
+        list[str] | None, typer.Option(help="Host name or address others reach this machine by, as often as you like; as last time.")
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when everything is ready; stop with `longshore down`.")] = False,
 ) -> None:
     """Start the platform on this machine."""
-    from longshore.cli.layout import Wishes, last_time
+    from longshore.cli.layout import Wishes, last_time, wanted_tls
     from longshore.cli.up import up as start
 
     settings = _settings(data_dir)
@@ -87,9 +103,14 @@ def up(
         instance_cpu_units=instance_cpu,
         instance_memory_mib=instance_memory,
         dev=dev or given.dev,
+        vulnerability_database=(
+            vulnerability_database.absolute() if vulnerability_database else given.vulnerability_database or last.vulnerability_database
+        ),
+        scanner=scanner or given.scanner or last.scanner,
         incomplete_images=incomplete_images,
         docker_url=given.docker_url,
         log_level=given.log_level,
+        tls=wanted_tls(last.tls, given.tls if tls is None else tls, tls_certificate, tls_key, tls_name or ()),
     )
     start(wishes, given, sys.stdout, detach=detach)
 
@@ -134,7 +155,7 @@ def env(data_dir: DataDir = None, output: Output = "text") -> None:
     settings = _settings(data_dir)
     state = presence.running_state(settings.data)
     credentials = root_credentials(settings.data)
-    profile.write(state.endpoint, state.region, credentials, settings.environment)
+    profile.write(state.endpoint, state.region, credentials, settings.environment, state.ca_bundle)
     variables = {
         "AWS_PROFILE": profile.NAME,
         "AWS_ENDPOINT_URL": state.endpoint,
@@ -143,6 +164,7 @@ def env(data_dir: DataDir = None, output: Output = "text") -> None:
         "AWS_ACCESS_KEY_ID": credentials.access_key_id,
         "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key,
         "LONGSHORE_REGISTRY": state.registry,
+        **({"AWS_CA_BUNDLE": state.ca_bundle} if state.ca_bundle else {}),
     }
     if as_json:
         _print_json(variables)
@@ -151,6 +173,30 @@ def env(data_dir: DataDir = None, output: Output = "text") -> None:
     print("unset AWS_SESSION_TOKEN")
     for name, value in variables.items():
         print(f"export {name}={shlex.quote(value)}")
+
+
+@app.command()
+def ca(
+    data_dir: DataDir = None,
+    install: Annotated[
+        bool, typer.Option("--install", help="Put it where docker, podman, buildah and skopeo look for it (certs.d/HOST:PORT).")
+    ] = False,
+    output: Output = "text",
+) -> None:
+    """Print the certificate that clients of `longshore up --tls` are to trust."""
+    from longshore.cli.ca import install as put
+    from longshore.cli.ca import root_of
+
+    as_json = _is_json(output)
+    settings = _settings(data_dir)
+    root = root_of(settings.data)
+    if install:
+        for file in put(root, settings.data, settings.environment.home):
+            print(f"wrote {file}", file=sys.stderr)
+    if as_json:
+        _print_json(root)
+    elif not install:
+        print(root.certificate, end="")
 
 
 @app.command()
@@ -187,6 +233,7 @@ def agent(
     memory: Annotated[int | None, typer.Option(min=128, help="MiB of memory to offer; all unless given.")] = None,
     attribute: Annotated[list[str] | None, typer.Option(help="name=value, as often as you like.")] = None,
     reserved_port: Annotated[list[int] | None, typer.Option(min=1, max=65535, help="A port tasks are not given.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="What to trust at an https endpoint: the file `longshore ca` prints there.")] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Make this machine a container instance of a platform elsewhere. Signs with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY."""
@@ -211,6 +258,7 @@ def agent(
         reserved_ports=tuple(reserved_port or (22, 2375, 2376)),
         docker_url=given.docker_url,
         log_level=given.log_level,
+        ca_bundle=ca.absolute() if ca else given.ca_bundle,
     )
     become_agent(joining, settings.data)
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator
 
 import msgspec
 
 from longshore.cli import machine, presence
-from longshore.cli.outcome import ExitCode
+from longshore.cli.layout import last_time
+from longshore.cli.outcome import ExitCode, Failure
+from longshore.cli.tls import served_certificate, settled
 from longshore.config import UNPRIVILEGED_PORT_OFFSET, DataDirectory, Environment
+from longshore.kit.certificates import CertificateProblem
 
+_SOON_DAYS = 14
 _LEAST_DISK_MIB = 2048
 
 
@@ -32,6 +37,7 @@ def examine(environment: Environment, data: DataDirectory, host: str, port: int)
         lambda: _docker(environment.docker_url),
         lambda: _haproxy(environment.haproxy),
         lambda: _gateway_port(data, host, port),
+        lambda: _https(data),
         _low_ports,
         _loopback,
         lambda: _directory(data),
@@ -73,6 +79,29 @@ def _gateway_port(data: DataDirectory, host: str, port: int) -> Iterator[Finding
         yield Finding("gateway port", "ok", f"{host}:{port} is in use while the platform of {data.root} runs")
     else:
         yield Finding("gateway port", "missing", f"{host}:{port} is {taken}", "stop what listens there, or use `longshore up --port`")
+
+
+def _https(data: DataDirectory) -> Iterator[Finding]:
+    tls = last_time(data, None).tls
+    if tls is None:
+        return
+    try:
+        certificate = served_certificate(data, tls)
+        settled(tls, "127.0.0.1", data)
+    except (OSError, CertificateProblem) as problem:
+        yield Finding(
+            "HTTPS", "missing", f"its certificate cannot be used: {problem}", "give one: `longshore up --tls-certificate`"
+        )
+        return
+    except Failure as failure:
+        yield Finding("HTTPS", "missing", failure.cause, failure.fix)
+        return
+    days = (certificate.not_after - time.time()) / 86_400
+    whose = f"certificate of {tls.certificate}" if tls.certificate else "certificate of our own authority (`longshore ca`)"
+    if tls.certificate and days < _SOON_DAYS:
+        yield Finding("HTTPS", "note", f"{whose} ends in {days:.0f} days", "replace the file: it is read again at once")
+    else:
+        yield Finding("HTTPS", "ok", f"{whose}, good for {days:.0f} days{'' if tls.certificate else ' and then renewed'}")
 
 
 def _low_ports() -> Iterator[Finding]:

@@ -10,9 +10,10 @@ import socket
 import sys
 import urllib.parse
 from dataclasses import dataclass
+from pathlib import Path
 
 from longshore.cli import machine
-from longshore.cli.client import Platform
+from longshore.cli.client import Platform, Unreachable
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.config import AgentConfig, Credentials, DataDirectory, PlatformConfig, write_platform
 
@@ -34,6 +35,7 @@ class Joining:
     reserved_ports: tuple[int, ...]
     docker_url: str
     log_level: str
+    ca_bundle: Path | None = None
 
 
 def agent_config(joining: Joining, data: DataDirectory, size: machine.Size) -> AgentConfig:
@@ -60,6 +62,7 @@ def agent_config(joining: Joining, data: DataDirectory, size: machine.Size) -> A
         docker_url=joining.docker_url,
         attributes=dict(_attribute(text) for text in joining.attributes),
         log_level=joining.log_level,
+        ca_bundle=joining.ca_bundle,
     )
 
 
@@ -85,7 +88,11 @@ def become_agent(joining: Joining, data: DataDirectory) -> None:
         machine.docker_version(config.docker_url)
     except machine.Unusable as missing:
         raise Failure(str(missing), missing.fix, ExitCode.MISSING_PART) from missing
-    if not Platform(config.endpoint, config.region, config.credentials).healthy():
+    try:
+        healthy = Platform(config.endpoint, config.region, config.credentials, ca_bundle=config.ca_bundle).asked_for_health()
+    except Unreachable:
+        healthy = False
+    if not healthy:
         raise Failure(f"no platform answers at {config.endpoint}", "check the endpoint, and that the platform listens beyond 127.0.0.1")
     file = data.agent(config.name) / "agent.json"
     write_platform(file, PlatformConfig(server=None, agents=(config,)))

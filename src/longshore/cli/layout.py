@@ -7,7 +7,7 @@ share the machine's processors and memory evenly unless told otherwise.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,10 +24,14 @@ from longshore.config import (
     Credentials,
     DataDirectory,
     PlatformConfig,
+    Scanning,
     ServerConfig,
+    Tls,
     read_platform,
 )
 
+#: auto takes the built-in scanner where it has a database, else Trivy or Grype where they are installed
+SCANNERS = ("auto", "built-in", "trivy", "grype")
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 _LEAST_CPU_UNITS = 128
 _LEAST_MEMORY_MIB = 128
@@ -53,6 +57,11 @@ class Wishes:
     log_level: str
     #: images may be pushed without all of their layers
     incomplete_images: bool = False
+    #: records in the OSV format that the built-in scanner matches with
+    vulnerability_database: Path | None = None
+    scanner: str = "auto"
+    #: HTTPS, as it was asked for; None: plain HTTP
+    tls: Tls | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,9 @@ class LastTime:
     region: str = DEFAULT_REGION
     zones: str = "a,b,c"
     instances: int = 1
+    vulnerability_database: Path | None = None
+    scanner: str = "auto"
+    tls: Tls | None = None
 
 
 def last_time(data: DataDirectory, region: str | None) -> LastTime:
@@ -76,7 +88,33 @@ def last_time(data: DataDirectory, region: str | None) -> LastTime:
     if server is None:
         return LastTime()
     zones = ",".join(server.zones) if region in (None, server.region) else LastTime.zones
-    return LastTime(server.port, server.account_id, server.region, zones, len(platform.agents))
+    scanning = server.scanning
+    return LastTime(
+        server.port,
+        server.account_id,
+        server.region,
+        zones,
+        len(platform.agents),
+        scanning.vulnerability_database,
+        scanning.scanner,
+        server.tls,
+    )
+
+
+def wanted_tls(last: Tls | None, on: bool | None, certificate: Path | None, key: Path | None, names: Sequence[str]) -> Tls | None:
+    """What --tls, --tls-certificate, --tls-key and --tls-name ask for; as last time where they do not say. Raises Failure."""
+    if on is False:
+        if certificate or key or names:
+            raise _misuse("--no-tls and settings of TLS exclude each other", "leave one of them out")
+        return None
+    if key and not certificate:
+        raise _misuse("a key without its certificate", "name that with --tls-certificate")
+    if certificate:
+        return Tls(certificate=certificate.absolute(), key=key.absolute() if key else None, names=tuple(names))
+    if not on and not names:
+        return last
+    wanted = last or Tls()
+    return Tls(certificate=wanted.certificate, key=wanted.key, names=tuple(names) or wanted.names)
 
 
 def zone_names(text: str, region: str) -> tuple[str, ...]:
@@ -95,6 +133,8 @@ def check_names(wishes: Wishes) -> None:
         raise _misuse(f"{wishes.account_id!r} is no account id", "an account id has 12 digits, such as 000000000000")
     if not _REGION.fullmatch(wishes.region):
         raise _misuse(f"{wishes.region!r} is no region", "a region is named like us-east-1")
+    if wishes.scanner not in SCANNERS:
+        raise _misuse(f"{wishes.scanner!r} is no scanner", f"choose one of {', '.join(SCANNERS)}")
 
 
 def platform(
@@ -121,7 +161,9 @@ def platform(
         docker_url=wishes.docker_url,
         privileged_port_offset=0 if low_ports else UNPRIVILEGED_PORT_OFFSET,
         incomplete_images=wishes.incomplete_images,
+        scanning=Scanning(vulnerability_database=wishes.vulnerability_database, scanner=wishes.scanner),
         log_level=wishes.log_level,
+        tls=wishes.tls,
     )
     agents = tuple(_local_agent(number, wishes, machine, server, instance_id) for number in range(1, wishes.instances + 1))
     return PlatformConfig(server=server, agents=agents)
@@ -144,6 +186,7 @@ def _local_agent(number: int, wishes: Wishes, machine: Size, server: ServerConfi
         region=server.region,
         docker_url=server.docker_url,
         log_level=server.log_level,
+        ca_bundle=server.tls.ca_bundle if server.tls else None,
     )
 
 

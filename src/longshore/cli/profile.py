@@ -14,9 +14,10 @@ _HEADER = re.compile(r"\s*\[(?P<name>[^\]]*)\]")
 _SETTING = re.compile(r"(?P<key>[^\s=#;\[][^=]*?)\s*=")
 
 
-def write(endpoint: str, region: str, credentials: Credentials, environment: Environment) -> None:
+def write(endpoint: str, region: str, credentials: Credentials, environment: Environment, ca_bundle: Path | str | None = None) -> None:
     """Points the profile at a platform; raises OSError where the files cannot be written."""
-    _change(environment.aws_config_file, f"profile {NAME}", {"region": region, "endpoint_url": endpoint})
+    trust = None if ca_bundle is None else str(ca_bundle)
+    _change(environment.aws_config_file, f"profile {NAME}", {"region": region, "endpoint_url": endpoint, "ca_bundle": trust})
     _change(
         environment.aws_credentials_file,
         NAME,
@@ -24,7 +25,7 @@ def write(endpoint: str, region: str, credentials: Credentials, environment: Env
     )
 
 
-def _change(path: Path, section: str, settings: Mapping[str, str]) -> None:
+def _change(path: Path, section: str, settings: Mapping[str, str | None]) -> None:
     try:
         before = path.read_text()
     except FileNotFoundError:
@@ -38,8 +39,8 @@ def _change(path: Path, section: str, settings: Mapping[str, str]) -> None:
     write_privately(target, after.encode())
 
 
-def with_section(text: str, section: str, settings: Mapping[str, str]) -> str:
-    """`text` (an AWS ini file) with `settings` in `section`: keys there are replaced, others in it and all else are kept."""
+def with_section(text: str, section: str, settings: Mapping[str, str | None]) -> str:
+    """`text` (an AWS ini file) with `settings` in `section`: keys there are replaced, or removed (None), all else is kept."""
     lines = text.splitlines()
     begin, end = _section_bounds(lines, section)
     if begin is None:
@@ -63,10 +64,10 @@ def _section_bounds(lines: list[str], section: str) -> tuple[int | None, int]:
     return begin, len(lines)
 
 
-def _sets_one_of(line: str, settings: Mapping[str, str]) -> bool:
+def _sets_one_of(line: str, settings: Mapping[str, str | None]) -> bool:
     setting = _SETTING.match(line)
     return setting is not None and setting["key"] in settings
 
 
-def _lines_of(settings: Mapping[str, str]) -> list[str]:
-    return [f"{key} = {value}" for key, value in settings.items()]
+def _lines_of(settings: Mapping[str, str | None]) -> list[str]:
+    return [f"{key} = {value}" for key, value in settings.items() if value is not None]

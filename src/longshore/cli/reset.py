@@ -5,9 +5,8 @@ from __future__ import annotations
 import shutil
 
 from longshore.cli import presence
-from longshore.cli.client import Platform
 from longshore.cli.outcome import Failure
-from longshore.cli.status import root_credentials
+from longshore.cli.status import platform_of
 from longshore.config import DataDirectory
 
 
@@ -15,15 +14,15 @@ def reset_running(data: DataDirectory) -> None:
     state = presence.running_state(data)
     if not state.dev:
         raise Failure("only a platform started with --dev resets while it runs", "stop it first: longshore down && longshore reset")
-    Platform(state.endpoint, state.region, root_credentials(data)).reset()
+    platform_of(state, data).reset()
 
 
 def reset_stopped(data: DataDirectory) -> None:
-    """Removes what the platform kept; the access key and the instances' ids stay, so that profiles and names hold."""
+    """Removes what the platform kept; the access key, the authority and the instances' ids stay: profiles, trust and names hold."""
     if not data.credentials_file.exists():
         raise Failure(f"{data.root} is no data directory of Longshore", "name the right one with --data-dir")
     for path in data.root.iterdir():
-        if path == data.credentials_file:
+        if path in (data.credentials_file, data.tls):
             continue
         if path.name == "agents":
             _reset_agents(data)

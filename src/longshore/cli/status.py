@@ -42,6 +42,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     uptime_s: float | None = None
     endpoint: str | None = None
     registry: str | None = None
+    ca_bundle: str | None = None
     load_balancers: str | None = None
     account_id: str | None = None
     region: str | None = None
@@ -74,7 +75,7 @@ def look(data: DataDirectory) -> Status:
         return Status(status="starting", data_dir=str(data.root), pid=pid)
     parts = tuple(Part(part.name, part.pid, _alive(part.pid)) for part in state.parts)
     try:
-        platform = Platform(state.endpoint, state.region, root_credentials(data))
+        platform = platform_of(state, data)
         clusters = tuple(_clusters(platform))
         well = platform.healthy() and all(part.alive for part in parts)
     except Failure:
@@ -90,6 +91,7 @@ def _status_of(state: State, data: DataDirectory, parts: tuple[Part, ...], clust
         uptime_s=round(time.time() - state.started_at, 1),
         endpoint=state.endpoint,
         registry=state.registry,
+        ca_bundle=state.ca_bundle,
         load_balancers=state.load_balancers,
         account_id=state.account_id,
         region=state.region,
@@ -99,6 +101,11 @@ def _status_of(state: State, data: DataDirectory, parts: tuple[Part, ...], clust
         instances=state.instances,
         clusters=clusters,
     )
+
+
+def platform_of(state: State, data: DataDirectory) -> Platform:
+    """The platform that runs from `data`, to be asked as its root user; raises Failure."""
+    return Platform(state.endpoint, state.region, root_credentials(data), ca_bundle=state.ca_bundle)
 
 
 def root_credentials(data: DataDirectory) -> Credentials:
@@ -150,6 +157,7 @@ def print_status(status: Status) -> None:
     for name, text in (
         ("endpoint", status.endpoint),
         ("registry", status.registry),
+        *([("trust", status.ca_bundle)] if status.ca_bundle else []),
         ("load balancers", status.load_balancers),
         ("account", f"{status.account_id} in {status.region} ({', '.join(status.zones)})"),
         ("data", status.data_dir),

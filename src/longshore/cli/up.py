@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -20,6 +20,7 @@ from longshore.cli import layout, machine, presence, profile
 from longshore.cli.events import PLATFORM, Event, GrowingFile, last_lines, read_event
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.cli.progress import Progress, progress_for
+from longshore.cli.tls import settled
 from longshore.config import DataDirectory, Environment, PlatformConfig, write_platform
 
 SUPERVISOR = (sys.executable, "-m", "longshore.main", "supervisor")
@@ -97,6 +98,8 @@ def plan(wishes: layout.Wishes, environment: Environment, data: DataDirectory) -
         raise Failure(str(missing), missing.fix, ExitCode.MISSING_PART) from missing
     if taken := machine.port_taken(wishes.host, wishes.port):
         raise Failure(f"port {wishes.port} of {wishes.host} is {taken}", "stop what listens there, or choose another with --port")
+    if wishes.tls is not None:
+        wishes = replace(wishes, tls=settled(wishes.tls, wishes.host, data))
     return layout.platform(
         wishes,
         machine.size(),
@@ -217,10 +220,16 @@ def _write_profile(platform: PlatformConfig, environment: Environment) -> str | 
     """What stands in the way of writing the AWS profile; the platform is up either way."""
     assert platform.server is not None
     try:
-        profile.write(platform.server.endpoint, platform.server.region, platform.server.credentials, environment)
+        server = platform.server
+        profile.write(server.endpoint, server.region, server.credentials, environment, server.tls.ca_bundle if server.tls else None)
     except (OSError, UnicodeDecodeError) as error:
         return str(error)
     return None
+
+
+def _trust_text(platform: PlatformConfig) -> list[str]:
+    tls = platform.server.tls if platform.server else None
+    return [f"  trust           {tls.ca_bundle}  (`longshore ca` prints it)"] if tls and tls.ca_bundle else []
 
 
 def _ready_text(started: Started, platform: PlatformConfig, profile_error: str | None, detach: bool) -> str:
@@ -230,6 +239,7 @@ def _ready_text(started: Started, platform: PlatformConfig, profile_error: str |
         f"Longshore is ready ({started.seconds:.1f} s)",
         f"  endpoint        {ready.endpoint}",
         f"  registry        {ready.registry}",
+        *_trust_text(platform),
         f"  load balancers  {ready.load_balancers}",
         f"  instances       {instances or 'none yet: join machines with `longshore agent`'}",
         f"  aws profile     {profile.NAME}" if profile_error is None else f"  aws profile     not written: {profile_error}",

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from longshore.config import DataDirectory, Tls, write_privately
-from longshore.kit.certificates import Authority, CertificateProblem, Facts, check_pair, facts
+from longshore.kit.certificates import Authority, CertificateProblem, Facts, check_pair
 from longshore.kit.clock import Clock
 
 log = logging.getLogger("longshore.tls")
@@ -48,17 +48,14 @@ _PLAIN_ANSWER = (
 class ServerCertificate:
     """What the gateway proves itself with. `context` is the same for as long as it lives, whatever is renewed behind it."""
 
-    def __init__(self, data: DataDirectory, tls: Tls, names: Sequence[str], label: str, clock: Clock) -> None:
-        """`names`: what its own certificate is for; `label`: what its authority is called where it is trusted.
-
-        Raises CertificateProblem and OSError where there is nothing to serve with.
-        """
+    def __init__(self, data: DataDirectory, tls: Tls, names: Sequence[str], clock: Clock) -> None:
+        """`names`: what its own certificate is for. Raises CertificateProblem and OSError where there is nothing to serve with."""
         self._data = data
         self._tls = tls
         self._names = tuple(dict.fromkeys((*names, *tls.names)))
         self._clock = clock
         self._warned_at = 0.0
-        self._authority = None if tls.certificate else _authority(data, label, clock.now())
+        self._authority = None if tls.certificate else data.authority(clock.now())
         self._seen: object = None
         self.facts, self._current = self._load()
         self.context = self._current
@@ -130,24 +127,6 @@ class ServerCertificate:
                 return
         write_privately(own, authority.issue(self._names, now))
         log.info("issued a certificate for %s", ", ".join(self._names[:6]) + (" …" if len(self._names) > 6 else ""))
-
-
-def _authority(data: DataDirectory, label: str, now: float) -> Authority:
-    """The one of this installation, made at the first call. Raises CertificateProblem when it cannot issue any more."""
-    data.tls.mkdir(parents=True, exist_ok=True, mode=0o700)
-    kept = data.tls / "authority.pem"
-    try:
-        authority = Authority.of_pem(kept.read_bytes())
-    except FileNotFoundError:
-        authority = Authority.make(label, now)
-        write_privately(kept, authority.pem)
-    except CertificateProblem as problem:
-        raise CertificateProblem(f"{kept}: {problem}; bring back a copy of it, or remove it and trust a new one") from None
-    if facts(authority.root_pem).not_after <= now:
-        raise CertificateProblem(f"{kept} has ended: remove it, and trust the new one that is made then")
-    if not data.ca_file.exists() or data.ca_file.read_bytes() != authority.root_pem:
-        write_privately(data.ca_file, authority.root_pem)
-    return authority
 
 
 def own_names(host: str, account_id: str, region: str, regions: Sequence[str]) -> list[str]:
