@@ -6,6 +6,7 @@ import base64
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import ClientResponse, ClientSession, web
@@ -95,7 +96,7 @@ class Client:
         self.registry = make_registry(self.store, blobs, self.clock, self.door)
 
 
-def make_registry(store: Store, blobs: BlobStore, clock: SteppedClock, door: Door, **settings: bool) -> Registry:
+def make_registry(store: Store, blobs: BlobStore, clock: SteppedClock, door: Door, **settings: Any) -> Registry:
     return Registry(
         store=store, blobs=blobs, clock=clock, site=SITE, secret=SECRET, authorise=door.authorise, owner=door.owners.get, **settings
     )

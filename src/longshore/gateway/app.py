@@ -33,6 +33,7 @@ from longshore.gateway.request import ApiRequest, Reply, most_body, read_body
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.services.call import Call, Site
+from longshore.services.ecr.pull_through.cache import PullThroughCache
 from longshore.services.iam.identities import KeyUses
 from longshore.store.base import Store, StoreUnavailable
 from longshore.store.blobs import BlobStore
@@ -61,6 +62,7 @@ class Gateway:
         access: Access,
         signing_secret: bytes,
         mounts: dict[str, Handler] | None = None,
+        pull_through: PullThroughCache | None = None,
     ) -> None:
         self._store = store
         self._blobs = blobs
@@ -72,6 +74,7 @@ class Gateway:
         self._uses = KeyUses(store)
         self._signing_secret = signing_secret
         self._mounts = dict(mounts or {})
+        self._pull_through = pull_through
         self._draining = False
 
     def mount(self, prefix: str, handler: Handler) -> None:
@@ -140,6 +143,7 @@ class Gateway:
             source_ip=request.remote,
             base_url=request.base_url,
             secret_for_signing=self._signing_secret,
+            pull_through=self._pull_through,
         )
         self._access.authorise(operation, call, parsed, secure=request.secure, user_agent=request.headers.get("user-agent", ""))
         await self._note_use(identified, call.region)

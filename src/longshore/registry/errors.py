@@ -160,6 +160,13 @@ class Unsupported(RegistryError):
     status = 405
 
 
+class TooManyRequests(RegistryError):
+    """too many requests"""
+
+    code = "TOOMANYREQUESTS"
+    status = 429
+
+
 class Unavailable(RegistryError):
     """the registry cannot write at present"""
 

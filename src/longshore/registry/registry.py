@@ -22,10 +22,12 @@ from longshore.registry.errors import RegistryError, Unavailable, Unsupported, r
 from longshore.registry.listing import Listing
 from longshore.registry.manifests import Manifests
 from longshore.registry.parts import Part
+from longshore.registry.pull_through import PullThrough
 from longshore.registry.routes import Kind, Route, route
 from longshore.registry.uploads import Uploads
 from longshore.services.call import Principal, Site
 from longshore.services.ecr.layers.links import PREFIX as LAYERS
+from longshore.services.ecr.pull_through.cache import PullThroughCache
 from longshore.store.base import Store, StoreUnavailable
 from longshore.store.blobs import BlobStore, BlobStoreFull
 
@@ -51,10 +53,12 @@ class Registry:
         authorise: Authorise,
         owner: Owner,
         incomplete_images: bool = False,
+        cache: PullThroughCache | None = None,
     ) -> None:
         self._store = store
         self.senders = Senders()
         self._access = Access(store=store, site=site, clock=clock, secret=secret, authorise=authorise, owner=owner)
+        self._pull_through = PullThrough(cache=cache, access=self._access) if cache is not None else None
         self._listing = Listing(store=store, access=self._access)
         content = Blobs(store=store, blobs=blobs, clock=clock, access=self._access, grace_s=site.collection_grace_s)
         self._downloads = Downloads(store=store, clock=clock, blobs=content, secret=secret)
@@ -139,6 +143,8 @@ class Registry:
             name=found.name,
             reference=found.reference,
         )
+        if self._pull_through is not None and request.method in ("GET", "HEAD"):
+            return await self._pull_through.around(visit, found.kind, handlers[request.method])
         return await handlers[request.method](visit)
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.store.base import Store
 from longshore.store.blobs import BlobStore
+
+if TYPE_CHECKING:
+    from longshore.services.ecr.pull_through.cache import PullThroughCache
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,8 @@ class Call:
     #: the scheme and host the client used, e.g. http://127.0.0.1:4566: answers that hand out URLs build on it
     base_url: str
     secret_for_signing: bytes = field(default=b"", repr=False)
+    #: brings images of other registries here; None where nothing reaches out
+    pull_through: PullThroughCache | None = field(default=None, repr=False)
 
     def arn(self, service: str, resource: str) -> str:
         return f"arn:aws:{service}:{self.region}:{self.account_id}:{resource}"

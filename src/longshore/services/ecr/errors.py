@@ -206,6 +206,14 @@ class SecretNotFoundException(AwsError):
     """The ARN of the secret specified in the pull through cache rule was not found. Update the pull through cache rule with a valid secret ARN and try again."""
 
 
+class UnableToAccessSecretException(AwsError):
+    """The secret is unable to be accessed. Verify the resource permissions for the secret and try again."""
+
+
+class UnableToDecryptSecretValueException(AwsError):
+    """The secret is accessible but is unable to be decrypted. Verify the resource permissions and try again."""
+
+
 class ReplicationBackfillInProgressException(AwsError):
     """A replication backfill is already in progress for the specified destination Region."""
 

@@ -28,6 +28,7 @@ from longshore.services.ecr.images import (
 from longshore.services.ecr.manifests import INDEXES, ManifestInvalid, parse_manifest
 from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, Image, Repository, image_key, tag_key
 from longshore.services.ecr.names import LARGEST_MANIFEST, checked_digest, checked_tag, described, digest_of
+from longshore.services.ecr.pull_through.on_request import import_images, import_permissions
 from longshore.services.ecr.scope import repository_of, repository_resource, tag_conditions
 from longshore.services.ecr.settings.rules import leaves_no_trace
 from longshore.store.base import Tx
@@ -170,10 +171,12 @@ def _listed(
     return found[:limit]
 
 
-@api.operation("BatchGetImage", resource=repository_resource, conditions=tag_conditions)
+@api.operation("BatchGetImage", resource=repository_resource, conditions=tag_conditions, also=import_permissions)
 async def batch_get_image(call: Call, request: shapes.BatchGetImageRequest) -> shapes.BatchGetImageResponse:
     """Manifests as they were pushed: `acceptedMediaTypes` never makes one be converted."""
-    repository = find_repository(call.store, repository_of(call, request, "ecr:BatchGetImage"))
+    meant = repository_of(call, request, "ecr:BatchGetImage")
+    not_imported = await import_images(call, meant, request.image_ids)
+    repository = find_repository(call.store, meant)
     now = call.clock.now()
     images: list[shapes.Image] = []
     failures: list[shapes.ImageFailure] = []
@@ -185,7 +188,7 @@ async def batch_get_image(call: Call, request: shapes.BatchGetImageRequest) -> s
             if content is None:
                 raise Unfound("ImageInaccessible", "Requested image is not accessible: the bytes of its manifest are missing")
         except Unfound as unfound:
-            failures.append(_failure(identifier, unfound))
+            failures.append(_failure(identifier, not_imported.get(identifier, unfound)))
             continue
         images.append(views.image(image, repository, content.decode(), identifier.image_tag))
         if is_pull_news(image, now) and not leaves_no_trace(call.store, repository, call.principal.arn):

@@ -30,6 +30,7 @@ from longshore.services.ecr.layers.parts import Part, PartRefused, TooMuch, acce
 from longshore.services.ecr.layers.turns import Turns
 from longshore.services.ecr.model import IMAGES, REPOSITORY_BLOBS, Repository, RepositoryBlob, image_key
 from longshore.services.ecr.names import RepositoryId, is_digest, looks_like_digest
+from longshore.services.ecr.pull_through.on_request import import_layer
 from longshore.services.ecr.scope import repository_of, repository_resource, tag_conditions
 from longshore.services.ecr.storage_class import is_archived_layer
 from longshore.store.base import Tx
@@ -242,6 +243,7 @@ async def get_download_url_for_layer(call: Call, request: shapes.GetDownloadUrlF
     meant = repository_of(call, request, "ecr:GetDownloadUrlForLayer")
     repository = find_repository(call.store, meant)
     digest = request.layer_digest
+    await import_layer(call, meant, digest)
     if _layer(call, repository, digest) is None:
         raise LayerNotFound(digest, repository.name, repository.account_id)
     if not call.store.count(IMAGES, "references", image_key(repository.key, digest)):
