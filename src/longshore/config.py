@@ -338,6 +338,9 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path
     aws_config_file: Path
     aws_credentials_file: Path
+    aws_profile: str | None
+    #: directory of docker's own settings
+    docker_config: Path
     docker_url: str
     haproxy: str
     port: int | None
@@ -358,6 +361,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     root_credentials: Credentials | None
     #: of the user who joins this machine to a platform elsewhere
     credentials: Credentials | None
+    session_token: str | None
 
 
 class BadSetting(Exception):
@@ -374,6 +378,8 @@ def environment(variables: Mapping[str, str] | None = None) -> Environment:
         data_dir=Path(given["LONGSHORE_DATA_DIR"]).absolute() if given.get("LONGSHORE_DATA_DIR") else default_data_dir(home, os.geteuid()),
         aws_config_file=Path(given.get("AWS_CONFIG_FILE") or home / ".aws" / "config"),
         aws_credentials_file=Path(given.get("AWS_SHARED_CREDENTIALS_FILE") or home / ".aws" / "credentials"),
+        aws_profile=given.get("AWS_PROFILE") or None,
+        docker_config=Path(given.get("DOCKER_CONFIG") or home / ".docker"),
         docker_url=given.get("LONGSHORE_DOCKER_URL") or given.get("DOCKER_HOST") or DEFAULT_DOCKER_URL,
         haproxy=given.get("LONGSHORE_HAPROXY") or "haproxy",
         port=_whole_number(given, "LONGSHORE_PORT", 1, 65535),
@@ -391,6 +397,7 @@ def environment(variables: Mapping[str, str] | None = None) -> Environment:
         ca_bundle=Path(given["AWS_CA_BUNDLE"]).absolute() if given.get("AWS_CA_BUNDLE") else None,
         root_credentials=root,
         credentials=root or _credentials(given, "AWS"),
+        session_token=None if root else given.get("AWS_SESSION_TOKEN") or None,
     )
 
 

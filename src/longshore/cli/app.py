@@ -199,6 +199,33 @@ def ca(
         print(root.certificate, end="")
 
 
+@app.command("ecr-login")
+def ecr_login(
+    registry: Annotated[str | None, typer.Option(help="Host and port to log in to; the platform's own unless given.")] = None,
+    program: Annotated[str | None, typer.Option("--with", help="docker, podman, buildah or skopeo; the first that is here.")] = None,
+    install: Annotated[
+        bool, typer.Option("--install", help="Make docker ask us for a password whenever it needs one, in place of logging in.")
+    ] = False,
+) -> None:
+    """Log docker or podman in to the registry, or install the credential helper that makes that needless."""
+    from longshore.cli import ecr_login as login
+
+    given = config.environment()
+    access = login.find_access(given)
+    if program is not None and program not in login.PROGRAMS:
+        raise Failure(f"{program!r} is not known", f"name one of {', '.join(login.PROGRAMS)}", ExitCode.USAGE)
+    if not install:
+        print(f"logged in to {login.log_in(access, registry, program)}")
+        return
+    where = registry or login.fresh_login(access).registry
+    if not login.serves(access, where):
+        raise Failure(f"{where} is not a registry of {access.endpoint}", "name it by host and port, such as 127.0.0.1:4566", ExitCode.USAGE)
+    file, missing = login.install(given, [where])
+    print(f"{file} asks docker-credential-{login.HELPER} for {where}")
+    for what in missing:
+        print(f"  → {what}")
+
+
 @app.command()
 def doctor(
     data_dir: DataDir = None,
