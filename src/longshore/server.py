@@ -150,23 +150,62 @@ class Server:
     async def start(self) -> None:
         config, clock, ids, site = self._config, self._clock, self._ids, self._site
         store, blobs, secret = await self._open(config.data_dir)
-        self.balancer = Balancer(
+        self.balancer = self._made_balancer(store)
+        remotes = Remotes(clock)
+        self._undo.append(remotes.close)
+        cache = PullThroughCache(store=store, blobs=blobs, clock=clock, remotes=remotes, secret=secret, spool=config.data_dir / "run")
+        self._undo.append(cache.close)
+        collector = GarbageCollector(store=store, blobs=blobs, clock=clock, settings=config.storage)
+        gateway, registry, sessions = self._doors(store, blobs, secret, cache, collector)
+        await self._listen(gateway, registry)
+        self._undo.append(sessions.close)
+
+        await self.balancer.start()
+        self._undo.append(self.balancer.stop)
+        controllers: list[Controller] = [
+            Deployments(store, clock, ids, site),
+            Targets(store, clock, ids),
+            Expiry(store, clock),
+            Lifecycle(store, clock, site),
+            RegistryEvents(store, clock),
+            Replicator(store, blobs, clock, ids, remotes, secret),
+            Scanning(store, blobs, clock, self._scanner()),
+            self.balancer,
+        ]
+        for controller in controllers:
+            self._jobs.append(asyncio.create_task(Loop(controller, store, clock, ids).run(), name=controller.name))
+        self._jobs.append(asyncio.create_task(collector.run(), name="garbage"))
+        if config.storage.scrub_bytes_per_s:
+            self._jobs.append(asyncio.create_task(scrub(store, blobs, clock, config.storage.scrub_bytes_per_s), name="scrub"))
+        self._jobs.append(asyncio.create_task(preload(), name="preload"))
+        self._undo.append(self._end_jobs)
+        self._undo.append(self._stop_accepting)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+        log.info("Longshore %s answers at %s (account %s, region %s)", __version__, config.endpoint, config.account_id, config.region)
+
+    def _made_balancer(self, store: Store) -> Balancer:
+        config = self._config
+        return Balancer(
             store,
-            clock,
-            ids,
-            site,
+            self._clock,
+            self._ids,
+            self._site,
             config.data_dir / "run" / "haproxy",
             config.haproxy,
             network=config.load_balancer_network,
             privileged_port_offset=config.privileged_port_offset,
             log_file=DataDirectory(config.data_dir).log_file("haproxy"),
         )
+
+    def _doors(
+        self, store: Store, blobs: FileBlobStore, secret: bytes, cache: PullThroughCache, collector: GarbageCollector
+    ) -> tuple[Gateway, Registry, AgentSessions]:
+        """What answers requests, each under the paths that are its own."""
+        config, clock, ids, site = self._config, self._clock, self._ids, self._site
         identities, access = Identities(store, clock, site), Access(store, clock, RESOURCE_SIDES)
         sessions = AgentSessions(store, clock, ids, site, identities, access)
-        remotes = Remotes(clock)
-        self._undo.append(remotes.close)
-        cache = PullThroughCache(store=store, blobs=blobs, clock=clock, remotes=remotes, secret=secret, spool=config.data_dir / "run")
-        self._undo.append(cache.close)
         registry = Registry(
             store=store,
             blobs=blobs,
@@ -195,37 +234,10 @@ class Server:
         gateway.mount("/_layers/", registry.handle)
         gateway.mount("/acs/", sessions.handle_control)
         gateway.mount("/tcs/", sessions.handle_telemetry)
-        collector = GarbageCollector(store=store, blobs=blobs, clock=clock, settings=config.storage)
         upkeep = Upkeep(store=store, blobs=blobs, collector=collector, identities=identities, access=access, clock=clock, site=site)
         gateway.mount(UPKEEP, upkeep.handle)
         gateway.mount("/_longshore/", own.handle)
-        await self._listen(gateway, registry)
-        self._undo.append(sessions.close)
-
-        await self.balancer.start()
-        self._undo.append(self.balancer.stop)
-        controllers: list[Controller] = [
-            Deployments(store, clock, ids, site),
-            Targets(store, clock, ids),
-            Expiry(store, clock),
-            Lifecycle(store, clock, site),
-            RegistryEvents(store, clock),
-            Replicator(store, blobs, clock, ids, remotes, secret),
-            Scanning(store, blobs, clock, self._scanner()),
-            self.balancer,
-        ]
-        for controller in controllers:
-            self._jobs.append(asyncio.create_task(Loop(controller, store, clock, ids).run(), name=controller.name))
-        self._jobs.append(asyncio.create_task(collector.run(), name="garbage"))
-        if config.storage.scrub_bytes_per_s:
-            self._jobs.append(asyncio.create_task(scrub(store, blobs, clock, config.storage.scrub_bytes_per_s), name="scrub"))
-        self._jobs.append(asyncio.create_task(preload(), name="preload"))
-        self._undo.append(self._end_jobs)
-        self._undo.append(self._stop_accepting)
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
-        log.info("Longshore %s answers at %s (account %s, region %s)", __version__, config.endpoint, config.account_id, config.region)
+        return gateway, registry, sessions
 
     async def _open(self, path: Path) -> tuple[Store, FileBlobStore, bytes]:
         """What is kept in the data directory: the store, blobs and the signing secret. Raises CannotStart."""
