@@ -24,6 +24,7 @@ from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 from msgspec.structs import replace
 
+from longshore.aws.operation import OWN_PREFIX
 from longshore.aws.sigv4 import sign
 from longshore.gateway.app import Gateway
 from longshore.gateway.authorise import Access
@@ -40,6 +41,7 @@ from longshore.services.ec2 import model as ec2
 from longshore.services.ec2.defaults import ensure_default_network
 from longshore.services.ecr import kinds as ecr
 from longshore.services.ecr.images import record_blob
+from longshore.services.ecr.lifecycle.model import LIFECYCLE_PREVIEWS
 from longshore.services.ecr.names import RepositoryId, digest_of
 from longshore.services.ecs import model as ecs
 from longshore.services.elbv2 import model as elbv2
@@ -48,6 +50,7 @@ from longshore.services.iam.identities import ensure_root
 from longshore.store.base import Store, Tx
 from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore
+from tests.sweeps.own_operations import own_operation_model
 
 REGION, ELSEWHERE = "us-east-1", "eu-west-1"
 OWNER, STRANGER = "123456789012", "210987654321"
@@ -73,6 +76,8 @@ USER_ARN = f"arn:aws:iam::{OWNER}:user/ann"
 
 @cache
 def operation_model(api: str, operation: str) -> OperationModel:
+    if operation.startswith(OWN_PREFIX):
+        return own_operation_model(api, served(api).shapes[operation])
     return botocore.session.get_session().get_service_model(api).operation_model(operation)
 
 
@@ -278,6 +283,17 @@ REPOSITORY_POLICY = json.dumps(
     }
 )
 REGISTRY_POLICY = REPOSITORY_POLICY.replace('"Action"', f'"Resource": "arn:aws:ecr:{REGION}:{OWNER}:repository/*", "Action"')
+LIFECYCLE_POLICY = json.dumps(
+    {
+        "rules": [
+            {
+                "rulePriority": 1,
+                "selection": {"tagStatus": "any", "countType": "imageCountMoreThan", "countNumber": 5},
+                "action": {"type": "expire"},
+            }
+        ]
+    }
+)
 POLICY_DOCUMENT = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:*", "Resource": "*"}]})
 
 
@@ -367,8 +383,17 @@ async def _images(there: Installation, names: dict[str, str]) -> None:
     part = {"partFirstByte": 0, "partLastByte": len(UPLOADED) - 1, "layerPartBlob": UPLOADED}
     await there.done("ecr", "UploadLayerPart", repositoryName="app/web", uploadId=upload, **part)
     await there.done("ecr", "RegisterPullTimeUpdateExclusion", principalArn=USER_ARN)
+    await there.done("ecr", "CreateRepositoryCreationTemplate", prefix="made", appliedFor=["REPLICATION"])
     await there.done("ecr", "SetRepositoryPolicy", repositoryName="app/web", policyText=REPOSITORY_POLICY)
     await there.done("ecr", "PutRegistryPolicy", policyText=REGISTRY_POLICY)
+    await there.done("ecr", "PutLifecyclePolicy", repositoryName="app/web", lifecyclePolicyText=LIFECYCLE_POLICY)
+    await there.done("ecr", "StartLifecyclePolicyPreview", repositoryName="app/web")
+    await there.store.transact(_has_preview)
+
+
+def _has_preview(tx: Tx) -> None:
+    for preview in tx.list(LIFECYCLE_PREVIEWS):
+        tx.put(LIFECYCLE_PREVIEWS, replace(preview, status="COMPLETE", ended_at=preview.started_at))
 
 
 def _has_blobs(tx: Tx) -> None:

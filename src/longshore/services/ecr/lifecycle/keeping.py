@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from longshore.services.call import Site
 from longshore.services.ecr.errors import InvalidParameterException
 from longshore.services.ecr.lifecycle.evaluate import Judgement, evaluate
+from longshore.services.ecr.lifecycle.forecast import OBSERVED_DAYS, Push
 from longshore.services.ecr.lifecycle.model import LIFECYCLE_POLICIES, LifecyclePolicy
-from longshore.services.ecr.lifecycle.policy import Policy, PolicyInvalid, parse_policy
+from longshore.services.ecr.lifecycle.policy import DAY_S, Policy, PolicyInvalid, parse_policy
 from longshore.services.ecr.lifecycle.stock import Stock
 from longshore.services.ecr.lifecycle.usage import User, settings_of, users_of_images
-from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, Repository, image_key, tag_key
+from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, REGISTRY_EVENTS, Repository, image_key, tag_key
 from longshore.store.base import Reader, Tx
 
 #: images or tags read in one turn
@@ -83,3 +84,27 @@ async def take_stock(reader: Reader, repository: str) -> Stock:
             return stock
         after = tag_key(repository, tags[-1].tag)
         await asyncio.sleep(0)
+
+
+def pushes_lately(reader: Reader, repository: Repository, judged: Judged, now: float) -> tuple[list[Push], float]:
+    """What was pushed in the days observed, and how many days those are: not more than the repository is old, but one at least.
+
+    Images that are there count unless they are parts of an index or about another image, which come with theirs. Of those that
+    are gone the stream of events still tells; there, pushes without a tag are left out, since parts of indexes look like that.
+    """
+    since = now - OBSERVED_DAYS * DAY_S
+    images, guarded = judged.stock.images, (judged.judgement.part_of, judged.judgement.about)
+    pushes = [
+        Push(image.pushed_at, judged.stock.tags_of(digest), image.size)
+        for digest, image in images.items()
+        if image.pushed_at >= since and not any(digest in guard for guard in guarded)
+    ]
+    size = sum(push.size for push in pushes) // len(pushes) if pushes else 0
+    scope = f"{repository.region}:{repository.account_id}"
+    gone: dict[str, Push] = {}
+    for event in reader.list(REGISTRY_EVENTS, "scope", scope, after=f"{scope}:{since:017.6f}"):
+        digest, tag = str(event.detail.get("image-digest", "")), str(event.detail.get("image-tag", ""))
+        if event.detail.get("action-type") == "PUSH" and repository.arn in event.resources and tag and digest not in images:
+            before = gone.get(digest)
+            gone[digest] = Push(event.at, (*before.tags, tag) if before else (tag,), size)
+    return [*pushes, *gone.values()], min(OBSERVED_DAYS, max(1.0, (now - repository.created_at) / DAY_S))

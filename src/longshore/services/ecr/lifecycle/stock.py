@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -35,6 +36,24 @@ class Stock:
         self.holders.append(digest)
         held = self.tags.get(digest)
         self.tags[digest] = (tag,) if held is None else (*held, tag)
+
+    def copy(self) -> Stock:
+        return Stock(dict(self.images), dict(self.tags), list(self.names), list(self.holders))
+
+    def add(self, image: Image, tags: tuple[str, ...]) -> None:
+        """One more image."""
+        self.images[image.digest] = image
+        for tag in tags:
+            at = bisect_right(self.names, tag)
+            self.names.insert(at, tag)
+            self.holders.insert(at, image.digest)
+        if tags:
+            self.tags[image.digest] = tags
+
+    def remove(self, digest: str) -> None:
+        """Its names stay among `names`: what they point at is not there any more."""
+        del self.images[digest]
+        self.tags.pop(digest, None)
 
     def tags_of(self, digest: str) -> tuple[str, ...]:
         return self.tags.get(digest, _NO_TAGS)

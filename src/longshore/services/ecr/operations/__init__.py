@@ -5,9 +5,11 @@ from __future__ import annotations
 from longshore.services.ecr.operations import (
     authorization,
     backfills,
+    events,
     images,
     layers,
     lifecycle,
+    lifecycle_extensions,
     policies,
     pull_through,
     referrers,
@@ -23,9 +25,11 @@ from longshore.services.ecr.operations import (
 __all__ = [
     "authorization",
     "backfills",
+    "events",
     "images",
     "layers",
     "lifecycle",
+    "lifecycle_extensions",
     "policies",
     "pull_through",
     "referrers",
