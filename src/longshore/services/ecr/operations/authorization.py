@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from longshore.aws.operation import ANY_RESOURCE
 from longshore.aws.shapes import ecr as shapes
 from longshore.services.call import Call
 from longshore.services.ecr.api import api
 from longshore.services.ecr.tokens import GOOD_FOR_S, authorization_token, password
+
+#: https://api.ecr.REGION.DOMAIN, as SDKs without an endpoint of ours make it: scheme; region and domain, with the port if there is one
+_API_NAME = re.compile(r"(https?://)api\.ecr\.([a-z]{2,}(?:-[a-z]+)+-[0-9]+\.[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::[0-9]{1,5})?)")
 
 
 @api.operation("GetAuthorizationToken", resource=ANY_RESOURCE)
@@ -17,5 +22,15 @@ async def get_authorization_token(call: Call, request: shapes.GetAuthorizationTo
     """
     expires_at = call.clock.now() + GOOD_FOR_S
     token = authorization_token(password(call.secret_for_signing, call.principal, expires_at))
-    answer = shapes.AuthorizationData(authorization_token=token, expires_at=expires_at, proxy_endpoint=call.site.registry_endpoint)
-    return shapes.GetAuthorizationTokenResponse(authorization_data=(answer,) * max(1, len(request.registry_ids or ())))
+    answers = (
+        shapes.AuthorizationData(authorization_token=token, expires_at=expires_at, proxy_endpoint=_proxy_endpoint(call, registry))
+        for registry in request.registry_ids or (call.account_id,)
+    )
+    return shapes.GetAuthorizationTokenResponse(authorization_data=tuple(answers))
+
+
+def _proxy_endpoint(call: Call, registry: str) -> str:
+    """Where to log in. Who asked by AWS's name for the API (its own DNS, or a line in /etc/hosts) is given AWS's name for the registry:
+    Amazon's credential helper accepts no other."""
+    asked = _API_NAME.fullmatch(call.base_url)
+    return f"{asked[1]}{registry}.dkr.ecr.{asked[2]}" if asked else call.site.registry_endpoint
