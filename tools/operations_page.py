@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from longshore.aws.operation import OWN_PREFIX
@@ -45,8 +45,11 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
         "SubmitAttachmentStateChanges": "acknowledged; attachments do not exist without awsvpc",
     },
     "ecr": {
+        "CompleteLayerUpload": "one digest per layer",
+        "PutAccountSetting": "BASIC_SCAN_TYPE_VERSION and REGISTRY_POLICY_SCOPE are kept and shown, and change nothing",
+        "CreateRepositoryCreationTemplate": "customRoleArn is kept and shown; no role is assumed",
+        "UpdateRepositoryCreationTemplate": "as CreateRepositoryCreationTemplate",
         "CreateRepository": "scanning and KMS settings are kept and shown, nothing is scanned or encrypted",
-        "PutImage": "no replication, no scan on push, no lifecycle policy follows",
     },
     "elbv2": {
         "CreateLoadBalancer": "types application and network; no gateway type, addresses of one's own, or IPv6",
@@ -76,19 +79,31 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
     },
 }
 
+_SIGNING = "images are signed by AWS Signer, which is not here; signatures that clients push are kept and listed as referrers"
+
+#: API -> operation -> why it is not served
+UNSERVED: Mapping[str, Mapping[str, str]] = {
+    "ecr": {
+        "PutSigningConfiguration": _SIGNING,
+        "GetSigningConfiguration": _SIGNING,
+        "DeleteSigningConfiguration": _SIGNING,
+        "DescribeImageSigningStatus": _SIGNING,
+    },
+}
+
 HEAD = """\
 # Operations
 
 Every operation of every API that is served. **Served** means: what AWS documents, apart from what
-[differences.md](differences.md) names. **Partial** operations leave out what their note says. An operation that is **not yet**
-served is refused by its name (`UnknownOperationException` or `InvalidAction`), never answered with a made-up success.
+[differences.md](differences.md) names. **Partial** operations leave out what their note says. An operation that is **not served**
+is refused by its name (`UnknownOperationException` or `InvalidAction`), never answered with a made-up success.
 
 This page is written by `tools/operations_page.py` from the code and AWS's own models; a test keeps it fresh.
 """
 
 
 class UnknownNote(Exception):
-    """A note about an operation that is not served."""
+    """A note about an operation that is not served, or a reason for not serving one that is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,21 +116,25 @@ class Coverage:
     notes: Mapping[str, str]
     #: operations that AWS does not have
     own: frozenset[str] = frozenset()
+    #: why operations are not served
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def missing(self) -> list[str]:
         return sorted(self.known - self.served)
 
 
-def coverage(api: str, notes: Mapping[str, str]) -> Coverage:
+def coverage(api: str, notes: Mapping[str, str], reasons: Mapping[str, str] | None = None) -> Coverage:
     """Of an API as it is registered in the code; raises UnknownNote."""
     answers = served(api)
-    strangers = sorted(notes.keys() - answers.operations.keys())
+    reasons = reasons or {}
+    unserved = answers.known - answers.operations.keys()
+    strangers = sorted((notes.keys() - answers.operations.keys()) | (reasons.keys() - unserved))
     if strangers:
         raise UnknownNote(f"{api}: {', '.join(strangers)}")
     own = frozenset(name for name in answers.operations if name.startswith(OWN_PREFIX))
     ours = frozenset(answers.operations) - own
-    return Coverage(api, answers.known | ours, ours, notes, own)
+    return Coverage(api, answers.known | ours, ours, notes, own, reasons)
 
 
 def page(apis: list[Coverage]) -> str:
@@ -131,7 +150,7 @@ def _anchor(title: str) -> str:
 
 
 def _summary(apis: list[Coverage]) -> str:
-    lines = ["| API | served | partial | not yet |", "|---|---:|---:|---:|"]
+    lines = ["| API | served | partial | not |", "|---|---:|---:|---:|"]
     for api in apis:
         title = _title(api.api)
         whole = len(api.served) - len(api.notes)
@@ -140,12 +159,14 @@ def _summary(apis: list[Coverage]) -> str:
 
 
 def _section(api: Coverage) -> str:
-    lines = [f"## {_title(api.api)}", "", "| operation | state | what is left out |", "|---|---|---|"]
+    lines = [f"## {_title(api.api)}", "", "| operation | state | what is left out, or why |", "|---|---|---|"]
     for name in sorted(api.served):
         note = api.notes.get(name)
         lines.append(f"| {name} | partial | {note} |" if note else f"| {name} | served | |")
-    if api.missing:
-        lines += ["", f"Not yet ({len(api.missing)}): {', '.join(api.missing)}."]
+    lines += [f"| {name} | not served | {api.reasons[name]} |" for name in api.missing if name in api.reasons]
+    waiting = [name for name in api.missing if name not in api.reasons]
+    if waiting:
+        lines += ["", f"Not yet ({len(waiting)}): {', '.join(waiting)}."]
     if api.own:
         lines += ["", f"Beside AWS's own ([extensions.md](extensions.md)): {', '.join(sorted(api.own))}."]
     return "\n".join(lines) + "\n"
@@ -155,7 +176,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the page is stale")
     given = parser.parse_args(arguments)
-    text = page([coverage(api, PARTIAL.get(api, {})) for api in SERVED])
+    text = page([coverage(api, PARTIAL.get(api, {}), UNSERVED.get(api)) for api in SERVED])
     if given.check:
         if PAGE.exists() and PAGE.read_text() == text:
             return 0

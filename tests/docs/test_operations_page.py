@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tools import operations_page
-from tools.operations_page import PARTIAL, Coverage, UnknownNote, coverage, page
+from tools.operations_page import PARTIAL, UNSERVED, Coverage, UnknownNote, coverage, page
 
 
 def test_the_page_is_fresh(capsys: pytest.CaptureFixture[str]) -> None:
@@ -17,14 +17,21 @@ def test_a_note_about_an_operation_that_is_not_served_is_an_error() -> None:
         coverage("sts", {"AssumeRole": "no roles"})
 
 
+def test_a_reason_for_not_serving_what_is_served_is_an_error() -> None:
+    with pytest.raises(UnknownNote, match="sts: GetCallerIdentity"):
+        coverage("sts", {}, {"GetCallerIdentity": "nobody calls"})
+
+
 def test_every_note_is_a_phrase_that_fits_a_table() -> None:
-    notes = [note for of_api in PARTIAL.values() for note in of_api.values()]
+    notes = [note for table in (PARTIAL, UNSERVED) for of_api in table.values() for note in of_api.values()]
     assert all(note and "|" not in note and "\n" not in note and not note.endswith(".") for note in notes)
 
 
 def test_an_operation_is_served_or_partial_or_not_yet() -> None:
-    text = page([Coverage("sts", frozenset({"A", "B", "C"}), frozenset({"A", "B"}), {"B": "without colours"})])
-    assert "| [AWS STS](#aws-sts) | 1 | 1 | 1 |" in text
+    known = frozenset({"A", "B", "C", "D"})
+    text = page([Coverage("sts", known, frozenset({"A", "B"}), {"B": "without colours"}, reasons={"D": "nobody dances"})])
+    assert "| [AWS STS](#aws-sts) | 1 | 1 | 2 |" in text
+    assert "| D | not served | nobody dances |" in text
     assert "| A | served | |" in text
     assert "| B | partial | without colours |" in text
     assert "Not yet (1): C." in text

@@ -180,6 +180,7 @@ _TOLD: Mapping[type[AwsError], type[RegistryError]] = {
     ecr.LayersNotFoundException: ManifestBlobUnknown,
     ecr.ReferencedImagesNotFoundException: ManifestBlobUnknown,
     ecr.ImageNotFoundException: ManifestUnknown,
+    ecr.LimitExceededException: Denied,
     AccessDenied: Denied,
 }
 
