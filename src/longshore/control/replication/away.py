@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 
-from longshore.kit.sealing import unseal
 from longshore.services.ecr.content import content_of
 from longshore.services.ecr.model import Image, Repository
-from longshore.services.ecr.remote.addresses import AddressRefused, place_of
 from longshore.services.ecr.remote.client import RemoteClient
-from longshore.services.ecr.remote.connection import Credentials, Remotes
 from longshore.services.ecr.remote.errors import (
     RemoteBusy,
     RemoteDenied,
@@ -19,7 +16,7 @@ from longshore.services.ecr.remote.errors import (
     RemoteRefused,
     RemoteUnavailable,
 )
-from longshore.services.ecr.replication.model import REMOTE_PASSWORDS, RemoteRegistry, Withdrawal
+from longshore.services.ecr.replication.model import Withdrawal
 from longshore.store.blobs import BlobStore, NoSuchBlob
 
 #: what DescribeImageReplicationStatus shows as failureCode
@@ -31,18 +28,6 @@ CODES: Mapping[type[RemoteError], str] = {
     RemoteInvalid: "RemoteInvalid",
     RemoteRefused: "RemoteRefused",
 }
-
-
-def client_of(remotes: Remotes, remote: RemoteRegistry, secret: bytes) -> RemoteClient:
-    """Raises RemoteInvalid for an address that is out of reach."""
-    try:
-        place = place_of(remote.url)
-    except AddressRefused as refused:
-        raise RemoteInvalid(str(refused)) from refused
-    credentials = None
-    if remote.user:
-        credentials = Credentials(remote.user, unseal(secret, REMOTE_PASSWORDS, remote.password).decode())
-    return RemoteClient(remotes, place, credentials)
 
 
 async def push(

@@ -20,7 +20,6 @@ from longshore.control.replication.gather import snapshot_of
 from longshore.control.replication.plan import SHOWN_AFTER, Plan, Snapshot, plan, wait_s
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
-from longshore.kit.sealing import SealBroken
 from longshore.services.ecr.images import Unfound
 from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, REPOSITORIES, Repository, image_key, tag_key
 from longshore.services.ecr.names import RepositoryId
@@ -28,6 +27,7 @@ from longshore.services.ecr.remote.connection import Remotes
 from longshore.services.ecr.remote.errors import RemoteBusy, RemoteError, RemoteNotFound, RemoteRefused, RemoteUnavailable
 from longshore.services.ecr.replication.destinations import remote_of
 from longshore.services.ecr.replication.model import BACKFILLS, REPLICATIONS, WITHDRAWALS, Replication, Withdrawal
+from longshore.services.ecr.replication.remotes import client_of
 from longshore.store.base import Change, Conflict, Reader, Store, Tx
 from longshore.store.blobs import BlobStore, BlobStoreFull, NoSuchBlob
 
@@ -112,10 +112,9 @@ class Replicator:
         except RemoteError as error:
             log.warning("%s: not carried to %s: %s", key, replication.destination.region, error)
             return await self._failed(replication, revision, away.CODES[type(error)], passing=isinstance(error, _PASSING))
-        except (AwsError, SealBroken) as error:
+        except AwsError as error:
             log.warning("%s: not carried: %s", key, error)
-            code = error.code.removesuffix("Exception") if isinstance(error, AwsError) else "CredentialsUnreadable"
-            return await self._failed(replication, revision, code, passing=False)
+            return await self._failed(replication, revision, error.code.removesuffix("Exception"), passing=False)
         except (BlobStoreFull, NoSuchBlob) as error:
             log.error("%s: not carried: %s", key, error)
             return await self._failed(replication, revision, "BytesUnavailable", passing=True)
@@ -127,7 +126,7 @@ class Replicator:
         images = [snapshot.images[digest] for digest in todo.carry]
         remote = remote_of(self._store, source.account_id, replication.destination)
         if remote is not None:
-            client = away.client_of(self._remotes, remote, self._secret)
+            client = client_of(self._remotes, remote, self._secret)
             await away.push(client, self._blobs, source, images, replication.digest, todo.tags)
             await self._store.transact(lambda tx: _completed(tx, replication, revision, self._clock.now()))
             return
@@ -166,8 +165,8 @@ class Replicator:
             return withdrawal.retry_at - now
         try:
             await self._delete(withdrawal, now)
-        except (RemoteError, Unfound, SealBroken) as error:
-            final = isinstance(error, RemoteRefused | SealBroken) or withdrawal.attempts + 1 >= _MOST_DELETION_TRIES
+        except (RemoteError, Unfound) as error:
+            final = isinstance(error, RemoteRefused) or withdrawal.attempts + 1 >= _MOST_DELETION_TRIES
             log.warning("%s: not deleted there%s: %s", key, ", given up" if final else "", error)
             if not final:
                 return await self._delete_later(withdrawal)
@@ -183,7 +182,7 @@ class Replicator:
             await self._store.transact(lambda tx: None if _is_back(tx, withdrawal) else local.withdraw(tx, withdrawal, now))
             return
         try:
-            await away.withdraw(away.client_of(self._remotes, remote, self._secret), withdrawal)
+            await away.withdraw(client_of(self._remotes, remote, self._secret), withdrawal)
         except RemoteNotFound:
             log.info("%s: there is none", withdrawal.key)
 

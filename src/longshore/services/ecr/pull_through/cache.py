@@ -38,6 +38,8 @@ from longshore.services.ecr.remote.addresses import AddressRefused, place_of
 from longshore.services.ecr.remote.client import RemoteClient, RemoteManifest
 from longshore.services.ecr.remote.connection import Remotes
 from longshore.services.ecr.remote.errors import RemoteBusy, RemoteDenied, RemoteError, RemoteInvalid, RemoteNotFound
+from longshore.services.ecr.replication.model import RemoteRegistry
+from longshore.services.ecr.replication.remotes import client_of as remote_client
 from longshore.services.ecr.templates.creation import ensure_repository
 from longshore.store.base import Store, Tx
 from longshore.store.blobs import BlobStore
@@ -276,6 +278,14 @@ class PullThroughCache:
         """Why the upstream does not answer, or not us; None when it does."""
         try:
             await self._client(rule).ping()
+        except RemoteError as error:
+            return str(error)
+        return None
+
+    async def trouble_with_remote(self, remote: RemoteRegistry) -> str | None:
+        """The same of a remote registry, which images are replicated to."""
+        try:
+            await remote_client(self._remotes, remote, self._secret).ping()
         except RemoteError as error:
             return str(error)
         return None

@@ -14,7 +14,7 @@ from base64 import b64encode
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import aiohttp
 import msgspec
@@ -23,6 +23,7 @@ from yarl import URL
 
 from longshore import __version__
 from longshore.kit.clock import Clock
+from longshore.services.ecr.remote import aws_sign_in
 from longshore.services.ecr.remote.addresses import AddressRefused, Place, check, check_resolved, is_loopback
 from longshore.services.ecr.remote.challenge import Challenge, challenges
 from longshore.services.ecr.remote.errors import RemoteDenied, RemoteError, RemoteInvalid, RemoteUnavailable
@@ -38,8 +39,11 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
 class Credentials(NamedTuple):
+    """`kind` AWS: an access key, which a token is asked for with."""
+
     user: str
     password: str
+    kind: Literal["BASIC", "AWS"] = "BASIC"
 
     def __repr__(self) -> str:
         return f"Credentials({self.user})"
@@ -198,9 +202,16 @@ class Connection:
                 self._remotes.keep(key, authorization, good_for_s - _MARGIN_S)
                 return authorization
             if challenge.scheme == "basic" and self._credentials is not None:
-                self._remotes.keep(key, self._credentials.basic, 3600.0)
-                return self._credentials.basic
+                authorization, good_for_s = await self._basic(self._credentials)
+                self._remotes.keep(key, authorization, good_for_s)
+                return authorization
         raise RemoteDenied(f"{self} asks for credentials" if asked else f"{self} refuses without saying how to sign in")
+
+    async def _basic(self, credentials: Credentials) -> tuple[str, float]:
+        if credentials.kind == "BASIC":
+            return credentials.basic, 3600.0
+        user, password, _ = credentials
+        return await aws_sign_in.authorization(self._remotes.session, self.place.origin, user, password, self.clock.now())
 
     async def _token(self, challenge: Challenge, scope: str) -> tuple[str, float]:
         """(Authorization header, seconds it is good for) from the token server that the registry names."""

@@ -182,6 +182,9 @@ BACKFILL_ITEMS: Kind[BackfillItem] = Kind(
 REMOTE_PASSWORDS = "remote-registry-password-1"
 
 
+Authentication = Literal["BASIC", "AWS"]
+
+
 class RemoteRegistry(msgspec.Struct, frozen=True, gc=False):
     """A registry elsewhere that speaks the OCI protocol, under the name by which replication rules of its account call it."""
 
@@ -190,6 +193,8 @@ class RemoteRegistry(msgspec.Struct, frozen=True, gc=False):
     #: https://HOST[:PORT][/PATH]; the path stands before the names of repositories there
     url: str
     created_at: float
+    #: BASIC: user name and password; AWS: access key id and secret access key
+    authentication: Authentication = "BASIC"
     user: str = ""
     #: sealed with the installation's key; empty where there is none
     password: bytes = b""
