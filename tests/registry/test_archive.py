@@ -11,7 +11,7 @@ from longshore.services.ecr.names import RepositoryId, digest_of
 from longshore.services.ecr.settings.model import ACCOUNT_SETTINGS, PULL_TIME_EXCLUSIONS, AccountSetting, PullTimeExclusion
 from longshore.services.ecr.storage_class import archive_image
 from tests.registry.conftest import ACCOUNT, ALICE, REGION, Client
-from tests.registry.contents import CONFIG, LAYER, manifest
+from tests.registry.contents import CONFIG, LAYER, descriptor, manifest
 
 IMAGE = manifest(LAYER)
 KEY = image_key(RepositoryId(REGION, ACCOUNT, "app/web").key, digest_of(IMAGE))
@@ -47,6 +47,24 @@ async def test_an_archived_image_is_not_found_until_it_is_pushed_again(client: C
     await push(client)
     for path in (PATH, "/v2/app/web/manifests/1", layer):
         assert (await client.ask("GET", path)).status == 200
+
+
+async def test_lists_leave_out_what_is_archived(client: Client) -> None:
+    await push(client, manifest(LAYER, annotations={"a": "b"}), "2")
+    await push(client, manifest(LAYER, subject=descriptor(IMAGE, OCI_MANIFEST)), "3")
+    referrers = f"/v2/app/web/referrers/{digest_of(IMAGE)}"
+    assert len((await (await client.ask("GET", referrers)).json(content_type=None))["manifests"]) == 1
+    await archive(client)  # and what refers to it
+    assert (await (await client.ask("GET", "/v2/app/web/tags/list")).json())["tags"] == ["2"]
+    assert (await (await client.ask("GET", referrers)).json(content_type=None))["manifests"] == []
+
+
+async def test_a_page_of_nothing_is_empty(client: Client) -> None:
+    await push(client, manifest(LAYER, subject=descriptor(IMAGE, OCI_MANIFEST)), "2")
+    for path, member in (("tags/list", "tags"), (f"referrers/{digest_of(IMAGE)}", "manifests")):
+        response = await client.ask("GET", f"/v2/app/web/{path}?n=0")
+        assert (response.status, (await response.json(content_type=None))[member]) == (200, [])
+        assert "Link" not in response.headers
 
 
 async def test_a_layer_that_an_active_image_has_too_can_be_pulled(client: Client) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -14,9 +15,11 @@ from longshore.registry.errors import DigestInvalid, PageInvalid
 from longshore.services.call import Principal
 from longshore.services.ecr.images import find_repository
 from longshore.services.ecr.manifests import OCI_INDEX
-from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, REPOSITORIES, Image, image_key, repository_key, tag_key
+from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, REPOSITORIES, Image, ImageTag, image_key, repository_key, tag_key
 from longshore.services.ecr.names import is_digest
 from longshore.store.base import Store
+
+T = TypeVar("T")
 
 #: entries on a page when the client does not say, and the most it may ask for
 _PAGE, _MOST = 1000, 10_000
@@ -54,11 +57,15 @@ class Listing:
         self._access.require(visit, "ListImages")
         repository = find_repository(self._store, visit.repository)
         limit, last = _asked(visit.request)
-        held = self._store.list(
-            IMAGE_TAGS, "repository", repository.key, after=tag_key(repository.key, last) if last else None, limit=limit + 1
+        held, more = _page(
+            lambda after, limit: self._store.list(IMAGE_TAGS, "repository", repository.key, after=after, limit=limit),
+            IMAGE_TAGS.key,
+            after=tag_key(repository.key, last) if last else None,
+            limit=limit,
+            keep=self._can_be_pulled,
         )
-        names = [each.tag for each in held[:limit]]
-        link = _link(f"{visit.base}/tags/list", {"n": str(limit), "last": names[-1]}) if names and len(held) > limit else {}
+        names = [each.tag for each in held]
+        link = _link(f"{visit.base}/tags/list", {"n": str(limit), "last": names[-1]}) if more else {}
         return _json(_Tags(visit.name, names), link)
 
     async def catalog(self, request: web.BaseRequest, principal: Principal) -> web.StreamResponse:
@@ -86,20 +93,31 @@ class Listing:
         wanted = query.get("artifactType")
         limit, last = _asked(visit.request)
         subject = image_key(repository.key, visit.reference)
-        found, more = page(
+        found, more = _page(
             lambda after, limit: self._store.list(IMAGES, "subject", subject, after=after, limit=limit),
             lambda image: image_key(image.repository, image.digest),
             after=image_key(repository.key, last) if last else None,
             limit=limit,
-            keep=None if wanted is None else lambda image: image.artifact_media_type == wanted,
+            keep=lambda image: not image.archived and wanted in (None, image.artifact_media_type),
         )
         headers = {"Content-Type": OCI_INDEX}
         if wanted is not None:
             headers["OCI-Filters-Applied"] = "artifactType"
-        if more and found:
+        if more:
             asked = {"n": str(limit), "last": found[-1].digest} | ({"artifactType": wanted} if wanted is not None else {})
             headers |= _link(f"{visit.base}/referrers/{visit.reference}", asked)
         return _json(_Index([_descriptor(image) for image in found]), headers)
+
+    def _can_be_pulled(self, tag: ImageTag) -> bool:
+        image = self._store.get(IMAGES, image_key(tag.repository, tag.digest))
+        return image is not None and not image.archived
+
+
+def _page(
+    read: Callable[[str | None, int], list[T]], key: Callable[[T], str], *, after: str | None, limit: int, keep: Callable[[T], bool]
+) -> tuple[list[T], str | None]:
+    """As `page`; nothing, and nothing to go on with, where nothing is asked for."""
+    return page(read, key, after=after, limit=limit, keep=keep) if limit else ([], None)
 
 
 def _descriptor(image: Image) -> _Descriptor:
