@@ -57,11 +57,12 @@ async def upload(ecr: Any, content: bytes) -> str:
     return str(done["layerDigest"])
 
 
-async def test_parts_that_were_answered_outlive_the_server_and_others_can_be_sent_again(server: ServerProcess) -> None:
+@pytest.mark.parametrize("encryption", ["AES256", "KMS"])
+async def test_parts_that_were_answered_outlive_the_server_and_others_can_be_sent_again(server: ServerProcess, encryption: str) -> None:
     ecr = client_of(server)
-    await asked(ecr.create_repository)
+    await asked(ecr.create_repository, encryptionConfiguration={"encryptionType": encryption})
     upload_id = (await asked(ecr.initiate_layer_upload))["uploadId"]
-    first, part = 0, CONTENT[:LARGEST_PART]
+    first, part = 0, CONTENT[: 6 * MIB]
     await send(ecr, upload_id, first, part)
     await server.kill()
     await server.start()
@@ -71,19 +72,21 @@ async def test_parts_that_were_answered_outlive_the_server_and_others_can_be_sen
     assert caught.value.response["Error"]["Code"] == "InvalidLayerPartException"
     assert caught.value.response["lastValidByteReceived"] == len(part) - 1
 
-    torn = asyncio.create_task(send(ecr, upload_id, len(part), CONTENT[len(part) :]))
+    rest = CONTENT[len(part) : 14 * MIB]
+    digest = digest_of(part + rest)
+    torn = asyncio.create_task(send(ecr, upload_id, len(part), rest))
     await asyncio.sleep(0.02)  # wherever it is by then
     await server.kill()
     await asyncio.gather(torn, return_exceptions=True)
     await server.start()
-    await send(ecr, upload_id, len(part), CONTENT[len(part) :])
-    done = await asked(ecr.complete_layer_upload, uploadId=upload_id, layerDigests=[digest_of(CONTENT)])
+    await send(ecr, upload_id, len(part), rest)
+    done = await asked(ecr.complete_layer_upload, uploadId=upload_id, layerDigests=[digest])
     await server.kill()
     await server.start()
-    assert done["layerDigest"] == digest_of(CONTENT)
-    assert await asked(ecr.complete_layer_upload, uploadId=upload_id, layerDigests=[digest_of(CONTENT)])
-    found = await asked(ecr.batch_check_layer_availability, layerDigests=[digest_of(CONTENT)])
-    assert [(each["layerAvailability"], each["layerSize"]) for each in found["layers"]] == [("AVAILABLE", len(CONTENT))]
+    assert done["layerDigest"] == digest
+    assert await asked(ecr.complete_layer_upload, uploadId=upload_id, layerDigests=[digest])
+    found = await asked(ecr.batch_check_layer_availability, layerDigests=[digest])
+    assert [(each["layerAvailability"], each["layerSize"]) for each in found["layers"]] == [("AVAILABLE", len(part + rest))]
 
 
 async def test_an_image_is_pushed_and_pulled_with_boto3_alone(server: ServerProcess) -> None:
