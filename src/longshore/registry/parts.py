@@ -13,7 +13,7 @@ from longshore.registry.errors import BlobUnknown
 from longshore.store.blobs import BlobStore
 
 #: bytes sent at a stretch where the event loop itself has to send
-_SLICE = 1024 * 1024
+_SLICE = 256 * 1024
 
 
 class ByTheGeneralWay(Exception):
@@ -57,7 +57,7 @@ class Part(web.StreamResponse):
             if transport is None or transport.is_closing():
                 raise ConnectionResetError("the client is gone")
             if transport.get_extra_info("sslcontext") is not None or transport.get_write_buffer_size():
-                await self._send_slices(transport, file)
+                await self._send_slices(file)
                 return
             sending = senders.send(transport.get_extra_info("socket").fileno(), b"", file, self.first, self.count)
             file = -1
@@ -70,18 +70,20 @@ class Part(web.StreamResponse):
             sending.abort()
             raise
 
-    async def _send_slices(self, transport: asyncio.Transport, descriptor: int) -> None:
-        """By the event loop: the bytes are encrypted in this process, or others have to be sent before them."""
+    async def _send_slices(self, file: int) -> None:
+        """Through this process: the bytes are encrypted here, or others have to be sent before them.
+
+        Not by asyncio's own way of sending files without sendfile: under backpressure it tells aiohttp's protocol to go on twice,
+        which breaks the connection.
+        """
         loop = asyncio.get_running_loop()
-        with os.fdopen(os.dup(descriptor), "rb") as file:
-            at, end = self.first, self.first + self.count
-            while at < end:
-                sent = await loop.sendfile(transport, file, at, min(_SLICE, end - at))
-                if not sent:
-                    raise EOFError(f"the file ended {end - at} bytes early")
-                at += sent
-                # A reader on this machine takes bytes as fast as they come: without this nobody else would have a turn.
-                await asyncio.sleep(0)
+        at, end = self.first, self.first + self.count
+        while at < end:
+            content = await loop.run_in_executor(None, os.pread, file, min(_SLICE, end - at), at)
+            if not content:
+                raise EOFError(f"the file ended {end - at} bytes early")
+            await self.write(content)
+            at += len(content)
 
     async def _send_stream(self, request: web.BaseRequest) -> None:
         await self.prepare(request)
