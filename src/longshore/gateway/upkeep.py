@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import aclosing
 
 import msgspec
 from aiohttp import web
@@ -106,8 +107,9 @@ class Upkeep:
             response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
             await response.prepare(request)
             try:
-                async for line in verification.lines():
-                    await response.write(msgspec.json.encode(line) + b"\n")
+                async with aclosing(verification.lines()) as lines:
+                    async for line in lines:
+                        await response.write(msgspec.json.encode(line) + b"\n")
             except ConnectionError:
                 raise  # nobody listens any more
             except OSError as error:

@@ -11,7 +11,7 @@ import asyncio
 import errno
 import hashlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import msgspec
 
@@ -106,7 +106,7 @@ class Verification:
         #: broken ones of this round, by set and digest
         self._aside: set[tuple[str, str]] = set()
 
-    async def lines(self) -> AsyncIterator[Line]:
+    async def lines(self) -> AsyncGenerator[Line, None]:
         began = told = self._clock.now()
         async for key_id, some, blob in self._stored():
             reason = await self._look_at(some, blob)
