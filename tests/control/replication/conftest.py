@@ -55,7 +55,8 @@ class World:
     async def ask(self, operation: str, *, account: str = HOME, region: str = REGION, **members: Any) -> Any:
         principal = Principal(account, f"arn:aws:iam::{account}:root", account, "AKIA")
         call = replace(self.call, account_id=account, region=region, principal=principal)
-        request = codec.parse(shapes.MODEL, shapes.OPERATIONS[operation], json.dumps(members).encode())
+        shape = shapes.OPERATIONS.get(operation) or api.extensions[operation]
+        request = codec.parse(shapes.MODEL, shape, json.dumps(members).encode())
         return await api.operations[operation].handle(call, request)
 
     async def replicate_to(self, *destinations: tuple[str, str], prefixes: tuple[str, ...] = (), **rule: Any) -> None:

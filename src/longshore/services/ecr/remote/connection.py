@@ -60,10 +60,10 @@ class _TokenAnswer(msgspec.Struct, frozen=True):
 
 
 class _GuardedResolver(AbstractResolver):
-    """The system's name service, without the addresses that are out of reach."""
+    """A name service (the system's, unless given) without the addresses that are out of reach."""
 
-    def __init__(self) -> None:
-        self._resolver = aiohttp.ThreadedResolver()
+    def __init__(self, resolver: AbstractResolver | None) -> None:
+        self._resolver = resolver or aiohttp.ThreadedResolver()
 
     async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
         found = await self._resolver.resolve(host, port, family)
@@ -80,8 +80,9 @@ class _GuardedResolver(AbstractResolver):
 class Remotes:
     """Connections and tokens of everybody who speaks to other registries. Made once, closed with the server."""
 
-    def __init__(self, clock: Clock, *, connect_s: float = 10.0, silence_s: float = 60.0) -> None:
+    def __init__(self, clock: Clock, *, connect_s: float = 10.0, silence_s: float = 60.0, resolver: AbstractResolver | None = None) -> None:
         self.clock = clock
+        self._resolver = resolver
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=silence_s)
         self._session: aiohttp.ClientSession | None = None
         self._tokens: OrderedDict[str, tuple[str, float]] = OrderedDict()
@@ -90,7 +91,7 @@ class Remotes:
     def session(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(resolver=_GuardedResolver(), limit=100, limit_per_host=16),
+                connector=aiohttp.TCPConnector(resolver=_GuardedResolver(self._resolver), limit=100, limit_per_host=16),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=self._timeout,
                 auto_decompress=False,
