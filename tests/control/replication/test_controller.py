@@ -11,11 +11,12 @@ from longshore.aws.errors import AwsError
 from longshore.control.loop import Loop
 from longshore.kit.ids import SeededIds
 from longshore.services.ecr.content import content_of
+from longshore.services.ecr.encryption.keys import ensure_encryption
 from longshore.services.ecr.images import find_repository
 from longshore.services.ecr.model import REPOSITORIES, REPOSITORY_BLOBS
 from longshore.services.ecr.names import RepositoryId, digest_of
-from tests.control.replication.conftest import ELSEWHERE, HOME, OTHER, REGION, World
-from tests.registry.contents import LAYER, index, manifest
+from tests.control.replication.conftest import ELSEWHERE, HOME, OTHER, REGION, SECRET, World
+from tests.registry.contents import CONFIG, LAYER, index, manifest
 
 LATER = b"another layer"
 
@@ -153,13 +154,22 @@ async def test_an_index_and_its_images_are_deleted_whatever_comes_first(world: W
     assert await world.tags("app/web") == {}
 
 
-async def test_a_destination_with_a_key_of_its_own_gets_its_own_copy_of_the_bytes(world: World, image: bytes) -> None:
+@pytest.mark.parametrize("source_too", [True, False])
+async def test_a_destination_with_a_key_of_its_own_gets_its_own_copy_of_the_bytes(world: World, image: bytes, *, source_too: bool) -> None:
+    await world.call.store.transact(lambda tx: ensure_encryption(tx, SECRET, always=False))
+    name = "app/sealed" if source_too else "app/web"
+    if source_too:
+        await world.ask("CreateRepository", repositoryName=name, encryptionConfiguration={"encryptionType": "KMS"})
+    await world.ask("CreateRepository", region=ELSEWHERE, repositoryName=name, encryptionConfiguration={"encryptionType": "KMS"})
     await world.replicate_to((ELSEWHERE, HOME))
-    digest = await world.push("app/web", image, "1")
+    digest = await world.push(name, image, "1")
     await world.turn()
-    there = find_repository(world.call.store, RepositoryId(ELSEWHERE, HOME, "app/web"))
+    there = find_repository(world.call.store, RepositoryId(ELSEWHERE, HOME, name))
+    assert there.data_key is not None
     assert await content_of(world.blobs, there).read(digest) == image
-    assert await content_of(world.blobs, there).read(digest_of(LAYER)) == LAYER
+    for blob in (CONFIG, LAYER):
+        assert await content_of(world.blobs, there).read(digest_of(blob)) == blob
+    assert await world.statuses(name, digest) == {ELSEWHERE: ("COMPLETE", None)}
 
 
 async def test_without_rules_nothing_is_carried_any_more(world: World, image: bytes) -> None:

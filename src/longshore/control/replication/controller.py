@@ -29,7 +29,7 @@ from longshore.services.ecr.replication.destinations import remote_of
 from longshore.services.ecr.replication.model import BACKFILLS, REPLICATIONS, WITHDRAWALS, Replication, Withdrawal
 from longshore.services.ecr.replication.remotes import client_of
 from longshore.store.base import Change, Conflict, Reader, Store, Tx
-from longshore.store.blobs import BlobStore, BlobStoreFull, NoSuchBlob
+from longshore.store.blobs import BlobBroken, BlobStore, BlobStoreFull, DigestMismatch, NoSuchBlob
 
 log = logging.getLogger("longshore.control.replication")
 
@@ -115,7 +115,7 @@ class Replicator:
         except AwsError as error:
             log.warning("%s: not carried: %s", key, error)
             return await self._failed(replication, revision, error.code.removesuffix("Exception"), passing=False)
-        except (BlobStoreFull, NoSuchBlob) as error:
+        except (BlobStoreFull, NoSuchBlob, BlobBroken, DigestMismatch) as error:
             log.error("%s: not carried: %s", key, error)
             return await self._failed(replication, revision, "BytesUnavailable", passing=True)
         log.info("%s: carried %d manifest(s), tags %s", key, len(todo.carry), ", ".join(todo.tags) or "none")
@@ -131,7 +131,7 @@ class Replicator:
             await self._store.transact(lambda tx: _completed(tx, replication, revision, self._clock.now()))
             return
         there = await self._store.transact(lambda tx: local.open_destination(tx, source, replication, now))
-        await local.copy_bytes(self._blobs, self._store, source, there, images)
+        await local.copy_bytes(self._blobs, source, there, images)
 
         def arrive(tx: Tx) -> None:
             local.deliver(tx, source, replication, todo.carry, todo.tags, self._clock.now())

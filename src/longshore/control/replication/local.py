@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from longshore.services.ecr.content import content_of
+from longshore.services.ecr.content import carry_content, shares_content
 from longshore.services.ecr.events import record
 from longshore.services.ecr.images import Push, Unfound, delete_image, delete_tag, find_image, is_immutable, record_blob, record_push
 from longshore.services.ecr.manifests import Manifest
@@ -36,31 +36,18 @@ def open_destination(tx: Tx, source: Repository, replication: Replication, now: 
     return ensure_repository(tx, destination_of(source, replication), "REPLICATION", now)
 
 
-async def copy_bytes(blobs: BlobStore, reader: Reader, source: Repository, there: Repository, images: Iterable[Image]) -> None:
-    """Whatever `images` consist of, where the destination does not read it from the same place. Raises BlobStoreFull, NoSuchBlob."""
-    theirs, ours = content_of(blobs, there), content_of(blobs, source)
-    if source.data_key == there.data_key:
+async def copy_bytes(blobs: BlobStore, source: Repository, there: Repository, images: Iterable[Image]) -> None:
+    """Whatever `images` consist of, where the destination does not read it from the same place anyway.
+
+    Raises NoSuchBlob, BlobBroken, DigestMismatch and BlobStoreFull.
+    """
+    if shares_content(source, there):
         return
     for image in images:
-        for reference in image.references:
-            shown = reader.get(REPOSITORY_BLOBS, image_key(there.key, reference.digest)) is not None
-            if not reference.is_manifest and not reference.foreign and not shown:
-                await _copy(ours, theirs, reference.digest, reference.size)
-        content = await ours.read(image.digest)
-        if content is None:
-            raise NoSuchBlob(image.digest)
-        await theirs.put(content, image.digest)
-
-
-async def _copy(ours: BlobStore, theirs: BlobStore, digest: str, size: int) -> None:
-    upload = await theirs.begin()
-    try:
-        async for piece in ours.stream(digest, 0, size - 1):
-            await upload.write(piece)
-        await upload.commit(digest)
-    except BaseException:
-        await upload.cancel()
-        raise
+        layers = (r.digest for r in image.references if not r.is_manifest and not r.foreign)
+        for digest in (*layers, image.digest):
+            if await carry_content(blobs, source, there, digest) is None:
+                raise NoSuchBlob(digest)
 
 
 def deliver(tx: Tx, source: Repository, replication: Replication, order: Iterable[str], tags: Iterable[str], now: float) -> None:
