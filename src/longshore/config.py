@@ -351,6 +351,7 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     instances: int | None
     dev: bool
     tls: bool | None
+    encrypt: bool | None
     vulnerability_database: Path | None
     scanner: str | None
     log_level: str
@@ -390,6 +391,7 @@ def environment(variables: Mapping[str, str] | None = None) -> Environment:
         instances=_whole_number(given, "LONGSHORE_INSTANCES", 0, 250),
         dev=_yes(given, "LONGSHORE_DEV"),
         tls=_yes(given, "LONGSHORE_TLS") if given.get("LONGSHORE_TLS") else None,
+        encrypt=_yes(given, "LONGSHORE_ENCRYPT") if given.get("LONGSHORE_ENCRYPT") else None,
         vulnerability_database=_path(given, "LONGSHORE_VULNERABILITY_DATABASE"),
         scanner=given.get("LONGSHORE_SCANNER") or None,
         log_level=given.get("LONGSHORE_LOG_LEVEL") or "info",

@@ -19,6 +19,7 @@ from longshore.config import (
     DataDirectory,
     PlatformConfig,
     ServerConfig,
+    Storage,
     default_data_dir,
     environment,
     write_platform,
@@ -46,6 +47,14 @@ def test_instances_never_offer_more_than_the_machine_has(instances: int, cpus: i
     agents = _platform(Home(Path("/nowhere"), 4566), Size(cpus, memory), instances=instances).agents
     assert sum(agent.cpu_units for agent in agents) <= cpus * 1024
     assert sum(agent.memory_mib for agent in agents) <= memory
+
+
+def test_what_is_encrypted_is_as_last_time_unless_somebody_says(home: Home) -> None:
+    for said, expected in ((True, True), (None, True), (False, False), (None, False)):
+        storage = layout.wanted_storage(last_time(home.data, None).storage, said)
+        home.data.prepare()
+        write_platform(home.data.platform_file, _platform(home, storage=storage))
+        assert last_time(home.data, None).storage == storage == Storage(encrypt=expected)
 
 
 def test_sizes_given_win_over_even_shares(home: Home) -> None:

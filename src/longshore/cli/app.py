@@ -44,6 +44,10 @@ def _settings(data_dir: Path | None) -> _Settings:
     return _Settings(environment, config.DataDirectory(data_dir.absolute() if data_dir else environment.data_dir))
 
 
+def _absolute(path: Path | None) -> Path | None:
+    return path.absolute() if path else None
+
+
 def _is_json(output: str) -> bool:
     if output not in ("text", "json"):
         raise Failure(f"unknown output {output!r}", "use -o text or -o json", ExitCode.USAGE)
@@ -83,10 +87,13 @@ def up(
     tls_name: Annotated[
         list[str] | None, typer.Option(help="Host name or address others reach this machine by, as often as you like; as last time.")
     ] = None,
+    encrypt: Annotated[
+        bool | None, typer.Option("--encrypt/--no-encrypt", help="Encrypt what new repositories keep, whatever they ask for; as last time.")
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when everything is ready; stop with `longshore down`.")] = False,
 ) -> None:
     """Start the platform on this machine."""
-    from longshore.cli.layout import Wishes, last_time, wanted_tls
+    from longshore.cli.layout import Wishes, last_time, wanted_storage, wanted_tls
     from longshore.cli.up import up as start
 
     settings = _settings(data_dir)
@@ -103,14 +110,13 @@ def up(
         instance_cpu_units=instance_cpu,
         instance_memory_mib=instance_memory,
         dev=dev or given.dev,
-        vulnerability_database=(
-            vulnerability_database.absolute() if vulnerability_database else given.vulnerability_database or last.vulnerability_database
-        ),
+        vulnerability_database=_absolute(vulnerability_database) or given.vulnerability_database or last.vulnerability_database,
         scanner=scanner or given.scanner or last.scanner,
         incomplete_images=incomplete_images,
         docker_url=given.docker_url,
         log_level=given.log_level,
         tls=wanted_tls(last.tls, given.tls if tls is None else tls, tls_certificate, tls_key, tls_name or ()),
+        storage=wanted_storage(last.storage, given.encrypt if encrypt is None else encrypt),
     )
     start(wishes, given, sys.stdout, detach=detach)
 

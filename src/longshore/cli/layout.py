@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -26,6 +26,7 @@ from longshore.config import (
     PlatformConfig,
     Scanning,
     ServerConfig,
+    Storage,
     Tls,
     read_platform,
 )
@@ -62,6 +63,7 @@ class Wishes:
     scanner: str = "auto"
     #: HTTPS, as it was asked for; None: plain HTTP
     tls: Tls | None = None
+    storage: Storage = field(default_factory=Storage)
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class LastTime:
     vulnerability_database: Path | None = None
     scanner: str = "auto"
     tls: Tls | None = None
+    storage: Storage = field(default_factory=Storage)
 
 
 def last_time(data: DataDirectory, region: str | None) -> LastTime:
@@ -98,7 +101,13 @@ def last_time(data: DataDirectory, region: str | None) -> LastTime:
         scanning.vulnerability_database,
         scanning.scanner,
         server.tls,
+        server.storage,
     )
+
+
+def wanted_storage(last: Storage, encrypt: bool | None) -> Storage:
+    """As last time, but for what is asked for."""
+    return last if encrypt is None else msgspec.structs.replace(last, encrypt=encrypt)
 
 
 def wanted_tls(last: Tls | None, on: bool | None, certificate: Path | None, key: Path | None, names: Sequence[str]) -> Tls | None:
@@ -164,6 +173,7 @@ def platform(
         scanning=Scanning(vulnerability_database=wishes.vulnerability_database, scanner=wishes.scanner),
         log_level=wishes.log_level,
         tls=wishes.tls,
+        storage=wishes.storage,
     )
     agents = tuple(_local_agent(number, wishes, machine, server, instance_id) for number in range(1, wishes.instances + 1))
     return PlatformConfig(server=server, agents=agents)
