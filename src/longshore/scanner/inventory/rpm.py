@@ -42,6 +42,8 @@ def read(files: Mapping[str, File]) -> Iterator[Package]:
 
 
 def _headers(content: bytes, path: str) -> Iterator[bytes]:
+    if not content:
+        raise Refused(f"the package database {path} cannot be read: it is empty")
     try:
         with closing(sqlite3.connect(":memory:")) as database:
             # A journal mode of its own would look for files beside the database, and there are none.

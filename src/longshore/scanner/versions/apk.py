@@ -2,7 +2,7 @@
 
     1.2.3b_rc2_p1-r4    suffixes before the release: alpha < beta < pre < rc; after it: cvs < svn < git < hg < p
 
-The first number counts as a number; later ones that begin with 0 count as decimal fractions (1.01 is less than 1.1).
+The first number counts as a number; later ones that begin with 0 are compared like decimal fractions (1.01 is less than 1.1).
 Grammar: https://wiki.alpinelinux.org/wiki/Package_policies and apk-tools' description of its version format.
 """
 
@@ -56,7 +56,5 @@ def _whole(digits: str) -> tuple[int, int, str]:
 
 
 def _later(digits: str) -> tuple[int, int, str]:
-    """0 alone is a number; what begins with 0 otherwise is a fraction and less than any number but 0."""
-    if digits[0] == "0" and len(digits) > 1:
-        return (0, 0, digits.rstrip("0") or "0")
-    return _whole(digits)
+    """What begins with 0 is compared digit by digit, and less than any number that does not."""
+    return (0, 0, digits) if digits[0] == "0" else _whole(digits)
