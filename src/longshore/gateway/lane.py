@@ -11,6 +11,7 @@ never interprets what it does not fully understand, and no request is read by tw
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Coroutine
@@ -36,6 +37,8 @@ MOST_AT_ONCE = 32_768
 IDLE_S = 75.0
 PARTIAL_S = 30.0
 SWEEP_S = 5.0
+#: how long a closed connection may take to say goodbye when the server stops
+LINGER_S = 0.75
 
 _START = b"POST / HTTP/1.1\r\n"
 Operate = Callable[[ApiRequest], Coroutine[Any, Any, Reply]]
@@ -96,13 +99,16 @@ class Lanes:
         self.draining = True
         for lane in list(self.open):
             lane.close_if_idle()
-        if self.open:
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + timeout_s
+        while self.open and loop.time() < ends:
             self._empty.clear()
-            try:
-                await asyncio.wait_for(self._empty.wait(), timeout_s)
-            except TimeoutError:
-                for lane in list(self.open):
-                    lane.abort()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), min(LINGER_S, ends - loop.time()))
+            for lane in list(self.open):
+                lane.abort_if_lingering()
+        for lane in list(self.open):
+            lane.abort()
 
     def gone(self, lane: Lane) -> None:
         self.open.discard(lane)
@@ -122,6 +128,7 @@ class Lane(asyncio.Protocol):
         self._paused = False
         self._remote = ""
         self._secure = False
+        self._lingers = False
         self._peer: Peer | None = None
         #: a file on its way to the client; until its end nothing else is written
         self._sending: Sending | None = None
@@ -317,6 +324,13 @@ class Lane(asyncio.Protocol):
     def close_if_idle(self) -> None:
         if not self._busy:
             self._transport.close()
+
+    def abort_if_lingering(self) -> None:
+        """TLS waits for the other side's goodbye, which clients that are asleep do not send. Called again and again."""
+        if self._secure and not self._busy and self._transport.is_closing():
+            if self._lingers:
+                self._transport.abort()
+            self._lingers = True
 
     def abort(self) -> None:
         if self._sending is not None:

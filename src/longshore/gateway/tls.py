@@ -84,7 +84,7 @@ class ServerCertificate:
         try:
             self.facts, self._current = self._load()
         except (CertificateProblem, OSError) as problem:
-            log.error("the certificate is kept as it was: %s", problem)
+            log.error("%s: the certificate is kept as it was: %s", self._files[0], problem)
             return
         if self.facts != before:
             log.info("serving with %s, good for %.0f days", self, (self.facts.not_after - now) / 86_400)
