@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from longshore.control.loop import Watched
-from longshore.control.registry_events.plan import surplus
+from longshore.control.registry_events.plan import KEPT, surplus
 from longshore.kit.clock import Clock
 from longshore.services.ecr.model import REGISTRY_EVENTS
 from longshore.store.base import Store, Tx
@@ -22,9 +22,10 @@ class RegistryEvents:
     name = "registry-events"
     watches: Sequence[Watched] = ()
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, most: int = KEPT) -> None:
         self._store = store
         self._clock = clock
+        self._most = most
 
     def keys(self) -> Iterable[str]:
         return ("everything",)
@@ -46,7 +47,7 @@ class RegistryEvents:
     def _gone(self, scope: str) -> list[str]:
         count = self._store.count(REGISTRY_EVENTS, "scope", scope)
         oldest = self._store.list(REGISTRY_EVENTS, "scope", scope, limit=MOST)
-        return [event.key for event in oldest[: surplus(count, [event.at for event in oldest], self._clock.now())]]
+        return [event.key for event in oldest[: surplus(count, [event.at for event in oldest], self._clock.now(), self._most)]]
 
 
 def _forget(tx: Tx, keys: Iterable[str]) -> None:

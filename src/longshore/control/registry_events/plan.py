@@ -10,8 +10,8 @@ KEPT = 10_000
 KEPT_S = 90 * 86_400.0
 
 
-def surplus(count: int, oldest: Sequence[float], now: float) -> int:
-    """How many of the `oldest` (their times, in order) of `count` events are too many or too old."""
-    too_many = min(max(0, count - KEPT), len(oldest))
+def surplus(count: int, oldest: Sequence[float], now: float, most: int = KEPT) -> int:
+    """How many of the `oldest` (their times, in order) of `count` events are more than `most`, or too old."""
+    too_many = min(max(0, count - most), len(oldest))
     too_old = sum(1 for at in oldest if now - at > KEPT_S)
     return max(too_many, too_old)

@@ -112,12 +112,11 @@ def test_what_is_in_use_is_spared_and_nothing_else_is(there: Stock, rules: Polic
         assert parts | artifacts, "it is spared for what it holds"
 
 
-@given(there=repositories(), rules=policies())
-def test_sorting_in_buckets_changes_nothing(there: Stock, rules: Policy) -> None:
-    whole = evaluate(there, rules, NOW)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluator, "_RUN", 2)
-        assert list(evaluate(there, rules, NOW).acts.items()) == list(whole.acts.items())
+@given(keys=st.lists(st.integers(0, 20).map(float) | st.floats(0, 1e9)), run=st.integers(1, 9))
+def test_sorting_in_buckets_sorts_and_leaves_equals_in_their_order(keys: list[float], run: int) -> None:
+    places = list(range(len(keys)))
+    expected = sorted(places, key=keys.__getitem__)
+    assert evaluator.ordered(places, keys, run) == (expected, [keys[place] for place in expected])
 
 
 # ── what the laws do not say ────────────────────────────────────────────────────────────────────────────────────────

@@ -25,6 +25,7 @@ from longshore.services.ecr.model import Image
 
 #: about so many images are sorted in one go: a longer sort would hold up every other thread
 _RUN = 16_384
+T = TypeVar("T")
 K = TypeVar("K", float, str)
 #: beyond every character a tag is made of
 _AFTER_TAGS = "\x7f"
@@ -203,15 +204,15 @@ class Ranked:
 
 def _oldest_first(images: list[Image]) -> tuple[list[Image], list[float]]:
     """By when their age begins, then by digest; and those times."""
-    by_digest, _ = _ordered(images, [image.digest for image in images])
-    return _ordered(by_digest, [_base(image) for image in by_digest])
+    by_digest, _ = ordered(images, [image.digest for image in images])
+    return ordered(by_digest, [_base(image) for image in by_digest])
 
 
-def _ordered(images: list[Image], keys: list[K]) -> tuple[list[Image], list[K]]:
-    """Both sorted by `keys`; equals stay in their order. Spread over buckets first, so that no single sort takes long."""
+def ordered(values: list[T], keys: list[K], run: int = _RUN) -> tuple[list[T], list[K]]:
+    """Both sorted by `keys`; equals stay in their order. Spread over buckets of about `run` first, so that no single sort takes long."""
     if all(map(le, keys, islice(keys, 1, None))):
-        return images, keys
-    count = len(keys) // _RUN + 1
+        return values, keys
+    count = len(keys) // run + 1
     bounds = sorted(keys[:: max(1, len(keys) // (16 * count))])[16::16]
     buckets: list[list[int]] = [[] for _ in range(len(bounds) + 1)]
     for at, key in enumerate(keys):
@@ -220,7 +221,7 @@ def _ordered(images: list[Image], keys: list[K]) -> tuple[list[Image], list[K]]:
     for bucket in buckets:
         bucket.sort(key=keys.__getitem__)
         places += bucket
-    return [images[at] for at in places], [keys[at] for at in places]
+    return [values[at] for at in places], [keys[at] for at in places]
 
 
 class _Following:
