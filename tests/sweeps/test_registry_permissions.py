@@ -146,14 +146,10 @@ ROUTES: tuple[tuple[str, str], ...] = (
 )
 
 
-def _of_ecr() -> list[str]:
-    return [name for name in served("ecr").operations if name in served("ecr").known]
-
-
 def _operations() -> list[str]:
-    """ECR's operations that concern one repository. What ECR does not have, botocore cannot ask for."""
+    """ECR's operations that concern one repository."""
     found = []
-    for name in _of_ecr():
+    for name in served("ecr").operations:
         shape = operation_model("ecr", name).input_shape
         members = set(shape.members) if shape is not None else set()
         # without a registryId, names mean the caller's own repositories
@@ -524,7 +520,7 @@ async def test_no_operation_is_open_to_another_account_by_naming_its_registry(pl
     await place.set("bea", (ALL,))
     before = [place.there.store.list(kind) for kind in KINDS]
     asked = 0
-    for operation in _of_ecr():
+    for operation in served("ecr").operations:
         shape = operation_model("ecr", operation).input_shape
         if shape is None or "registryId" not in shape.members:
             continue

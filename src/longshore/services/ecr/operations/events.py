@@ -11,9 +11,7 @@ from longshore.services.ecr.errors import InvalidParameterException
 from longshore.services.ecr.lifecycle import shapes
 from longshore.services.ecr.model import REGISTRY_EVENTS, RegistryEvent
 from longshore.services.ecr.names import repository_arn
-from longshore.services.ecr.scope import registry_of
 
-_ACTION = "ecr:LongshoreListRegistryEvents"
 _PAGE = 100
 _INVALID_TOKEN = "Invalid parameter at 'nextToken' failed to satisfy constraint: 'Invalid token'"
 
@@ -28,8 +26,7 @@ async def list_registry_events(call: Call, request: shapes.ListRegistryEventsReq
     if request.newest is not None and (request.next_token is not None or request.max_results is not None):
         raise InvalidParameterException("maxResults and nextToken cannot be specified together with newest")
     (resource,) = _resources(call, request)
-    account_id = registry_of(call, request.registry_id, _ACTION, resource)
-    scope = f"{call.region}:{account_id}"
+    scope = f"{call.region}:{request.registry_id or call.account_id}"
     question = ("LongshoreListRegistryEvents", scope, request.repository_name, request.start_time)
     after = unseal(call.secret_for_signing, question, request.next_token, InvalidParameterException(_INVALID_TOKEN))
     if after is None and request.start_time is not None:
