@@ -9,10 +9,10 @@ import pytest
 from msgspec.structs import replace
 
 from longshore.gateway.app import Gateway
-from longshore.gateway.request import MOST_BODY
+from longshore.gateway.request import MOST_BODY, MOST_LAYER_PART
 from longshore.services.iam.identities import ensure_root
 from longshore.store.base import Store
-from tests.gateway.conftest import ACCOUNT, Client
+from tests.gateway.conftest import ACCOUNT, KEY, Client
 
 
 def code_of(body: bytes) -> str:
@@ -105,6 +105,32 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_read(client: Client
     status = await asyncio.wait_for(reader.readline(), 5)
     writer.close()
     assert b"413" in status
+
+
+@pytest.mark.parametrize(
+    ("target", "key", "size", "status"),
+    [
+        ("UploadLayerPart", KEY, MOST_BODY + 1, b"100"),  # go on
+        ("UploadLayerPart", KEY, MOST_LAYER_PART, b"100"),
+        ("UploadLayerPart", KEY, MOST_LAYER_PART + 1, b"413"),
+        ("UploadLayerPart", "AKIANOBODYNOBODY0000", MOST_BODY + 1, b"413"),
+        ("UploadLayerPart", "", MOST_BODY + 1, b"413"),
+        ("PutImage", KEY, MOST_BODY + 1, b"413"),
+    ],
+)
+async def test_only_a_part_of_a_layer_from_somebody_known_may_be_larger(
+    client: Client, target: str, key: str, size: int, status: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(client.url.rsplit(":", 1)[1]))
+    credential = f"AWS4-HMAC-SHA256 Credential={key}/20261127/us-east-1/ecr/aws4_request" if key else ""
+    head = (
+        f"POST / HTTP/1.1\r\nHost: x\r\nX-Amz-Target: AmazonEC2ContainerRegistry_V20150921.{target}\r\n"
+        f"Authorization: {credential}\r\nExpect: 100-continue\r\nContent-Length: {size}\r\n\r\n"
+    )
+    writer.write(head.encode())
+    line = await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+    assert line.split()[1] == status
 
 
 async def test_a_header_over_the_limit_is_refused(client: Client) -> None:

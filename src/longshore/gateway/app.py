@@ -80,6 +80,9 @@ class Gateway:
     def mount(self, prefix: str, handler: Handler) -> None:
         self._mounts[prefix] = handler
 
+    def _is_key(self, access_key_id: str) -> bool:
+        return self._identities.owner(access_key_id) is not None
+
     def drain(self) -> None:
         """From now on every answer closes its connection."""
         self._draining = True
@@ -92,7 +95,7 @@ class Gateway:
                 if path.startswith(prefix) or path == prefix.rstrip("/"):
                     return await handler(request)
         try:
-            body = await read_body(request, most_body(request.headers))
+            body = await read_body(request, most_body(request.headers, self._is_key))
         except AwsError as error:
             headers = {name.lower(): value for name, value in request.headers.items()}
             return Answer.of(self._error(_PROTOCOLS[protocol_of(headers)], _NO_MODEL, error, self._ids.uuid()))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 
 from aiohttp import web
@@ -15,6 +16,7 @@ _REASONS = {status.value: status.phrase for status in HTTPStatus}
 MOST_BODY = 12 * 1024 * 1024
 #: a part of a layer (20 MiB) in base 64, with the little that stands around it
 MOST_LAYER_PART = 28 * 1024 * 1024
+_CREDENTIAL = re.compile(r"Credential=([^/\s]{1,128})/")
 
 
 class ApiRequest:
@@ -87,9 +89,13 @@ class Reply:
         return "".join(lines).encode("latin-1")
 
 
-def most_body(headers: Mapping[str, str]) -> int:
-    """Bytes that a request's body may have; the operation is told by a header."""
-    return MOST_LAYER_PART if headers.get("X-Amz-Target", "").endswith(".UploadLayerPart") else MOST_BODY
+def most_body(headers: Mapping[str, str], is_key: Callable[[str], bool]) -> int:
+    """Bytes that a request's body may have, as far as its headers tell before it is read: only what names a key that
+    exists may be as large as a part of a layer."""
+    if not headers.get("X-Amz-Target", "").endswith(".UploadLayerPart"):
+        return MOST_BODY
+    named = _CREDENTIAL.search(headers.get("Authorization", ""))
+    return MOST_LAYER_PART if named is not None and is_key(named[1]) else MOST_BODY
 
 
 async def read_body(request: web.BaseRequest, most: int) -> bytes:
