@@ -28,6 +28,7 @@ TITLES: Mapping[str, str] = {
     "ec2": "Amazon EC2",
     "iam": "AWS IAM",
     "sts": "AWS STS",
+    "secretsmanager": "AWS Secrets Manager",
 }
 
 #: API -> operation -> what is left out. An operation that is served and not named here does what AWS documents.
@@ -46,7 +47,7 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
     },
     "ecr": {
         "CompleteLayerUpload": "one digest per layer",
-        "PutAccountSetting": "BASIC_SCAN_TYPE_VERSION and REGISTRY_POLICY_SCOPE are kept and shown, and change nothing",
+        "PutAccountSetting": "BASIC_SCAN_TYPE_VERSION is kept and shown, and changes nothing",
         "CreateRepositoryCreationTemplate": "customRoleArn is kept and shown; no role is assumed",
         "UpdateRepositoryCreationTemplate": "as CreateRepositoryCreationTemplate",
         "CreateRepository": "scanning and KMS settings are kept and shown, nothing is scanned or encrypted",
@@ -71,6 +72,10 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
         "DescribeSecurityGroups": "the filters that ECS and load-balancer tools use",
         "DescribeVpcs": "the filters that ECS and load-balancer tools use",
         "DescribeSubnets": "the filters that ECS and load-balancer tools use",
+    },
+    "secretsmanager": {
+        "CreateSecret": "no rotation, replicas, or managed external secrets; values are sealed with the installation's key, whatever KmsKeyId says",
+        "UpdateSecret": "as CreateSecret",
     },
     "iam": {
         "CreateUser": "no permissions boundary",
