@@ -37,7 +37,7 @@ def registry_of(call: Call, registry_id: str | None, action: str, resource: str)
     )
 
 
-def repository_of(call: Call, request: _NamesRepository, action: str = "") -> RepositoryId:
+def repository_of(call: Call, request: _NamesRepository) -> RepositoryId:
     """Which may be another account's: `repository_resource` has had the caller checked against that repository's policy."""
     return RepositoryId(call.region, request.registry_id or call.account_id, request.repository_name)
 

@@ -43,7 +43,7 @@ _SEPARATOR = " "
 @api.operation("PutImage", resource=repository_resource, conditions=tag_conditions)
 async def put_image(call: Call, request: shapes.PutImageRequest) -> shapes.PutImageResponse:
     """The layers must have been uploaded. The manifest's bytes are durable before the image is recorded."""
-    meant = repository_of(call, request, "ecr:PutImage")
+    meant = repository_of(call, request)
     repository = find_repository(call.store, meant)
     tags = (checked_tag(request.image_tag),) if request.image_tag else ()
     content = request.image_manifest.encode()
@@ -96,7 +96,7 @@ def _has_status(call: Call, tag_status: str | None, image_status: str | None) ->
 
 @api.operation("DescribeImages", resource=repository_resource, conditions=tag_conditions)
 async def describe_images(call: Call, request: shapes.DescribeImagesRequest) -> shapes.DescribeImagesResponse:
-    repository = find_repository(call.store, repository_of(call, request, "ecr:DescribeImages"))
+    repository = find_repository(call.store, repository_of(call, request))
     if request.image_ids is not None:
         if request.next_token is not None or request.max_results is not None:
             raise InvalidParameterException("maxResults and nextToken cannot be specified together with imageIds")
@@ -132,7 +132,7 @@ def _named(call: Call, repository: Repository, identifier: shapes.ImageIdentifie
 @api.operation("ListImages", resource=repository_resource, conditions=tag_conditions)
 async def list_images(call: Call, request: shapes.ListImagesRequest) -> shapes.ListImagesResponse:
     """One entry per tag, and one for each image without tags."""
-    repository = find_repository(call.store, repository_of(call, request, "ecr:ListImages"))
+    repository = find_repository(call.store, repository_of(call, request))
     status = request.filter or shapes.ListImagesFilter()
     keep = _has_status(call, status.tag_status, status.image_status)
     question = ("ListImages", repository.key, status.tag_status, status.image_status)
@@ -174,7 +174,7 @@ def _listed(
 @api.operation("BatchGetImage", resource=repository_resource, conditions=tag_conditions, also=import_permissions)
 async def batch_get_image(call: Call, request: shapes.BatchGetImageRequest) -> shapes.BatchGetImageResponse:
     """Manifests as they were pushed: `acceptedMediaTypes` never makes one be converted."""
-    meant = repository_of(call, request, "ecr:BatchGetImage")
+    meant = repository_of(call, request)
     not_imported = await import_images(call, meant, request.image_ids)
     repository = find_repository(call.store, meant)
     now = call.clock.now()
@@ -205,7 +205,7 @@ def _failure(identifier: shapes.ImageIdentifier, unfound: Unfound) -> shapes.Ima
 @api.operation("BatchDeleteImage", resource=repository_resource, conditions=tag_conditions)
 async def batch_delete_image(call: Call, request: shapes.BatchDeleteImageRequest) -> shapes.BatchDeleteImageResponse:
     """A digest goes with all its tags; a tag goes alone, and takes the image with it when it was the last."""
-    meant = repository_of(call, request, "ecr:BatchDeleteImage")
+    meant = repository_of(call, request)
     now = call.clock.now()
 
     def delete(tx: Tx) -> tuple[list[shapes.ImageIdentifier], list[shapes.ImageFailure]]:

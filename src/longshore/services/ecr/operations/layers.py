@@ -46,7 +46,7 @@ _turns = Turns()
 
 @api.operation("InitiateLayerUpload", resource=repository_resource, conditions=tag_conditions)
 async def initiate_layer_upload(call: Call, request: shapes.InitiateLayerUploadRequest) -> shapes.InitiateLayerUploadResponse:
-    meant = repository_of(call, request, "ecr:InitiateLayerUpload")
+    meant = repository_of(call, request)
     repository = find_repository(call.store, meant)
     now = call.clock.now()
     try:
@@ -69,7 +69,7 @@ async def initiate_layer_upload(call: Call, request: shapes.InitiateLayerUploadR
 @api.operation("UploadLayerPart", resource=repository_resource, conditions=tag_conditions)
 async def upload_layer_part(call: Call, request: shapes.UploadLayerPartRequest) -> shapes.UploadLayerPartResponse:
     """The answer means that the part outlives the server. The same part again, when its answer got lost, is answered alike."""
-    repository = find_repository(call.store, repository_of(call, request, "ecr:UploadLayerPart"))
+    repository = find_repository(call.store, repository_of(call, request))
     content = request.layer_part_blob
     async with _turns.of(request.upload_id):
         held = _find_upload(call, repository, request.upload_id)
@@ -116,7 +116,7 @@ def _part_refused(refused: PartRefused, repository: Repository, upload_id: str, 
 @api.operation("CompleteLayerUpload", resource=repository_resource, conditions=tag_conditions)
 async def complete_layer_upload(call: Call, request: shapes.CompleteLayerUploadRequest) -> shapes.CompleteLayerUploadResponse:
     """The blob is durable before the repository names it. A repetition, when the answer got lost, is answered alike."""
-    meant = repository_of(call, request, "ecr:CompleteLayerUpload")
+    meant = repository_of(call, request)
     repository = find_repository(call.store, meant)
     digest = _one_digest(request.layer_digests)
     async with _turns.of(request.upload_id):
@@ -191,7 +191,7 @@ async def batch_check_layer_availability(
     call: Call, request: shapes.BatchCheckLayerAvailabilityRequest
 ) -> shapes.BatchCheckLayerAvailabilityResponse:
     """A client leaves out the layers that are there: those without an image are kept for a while from here on."""
-    meant = repository_of(call, request, "ecr:BatchCheckLayerAvailability")
+    meant = repository_of(call, request)
     repository = find_repository(call.store, meant)
     layers: list[shapes.Layer] = []
     failures: list[shapes.LayerFailure] = []
@@ -240,7 +240,7 @@ def _shown(call: Call, held: RepositoryBlob) -> shapes.Layer:
 @api.operation("GetDownloadUrlForLayer", resource=repository_resource, conditions=tag_conditions)
 async def get_download_url_for_layer(call: Call, request: shapes.GetDownloadUrlForLayerRequest) -> shapes.GetDownloadUrlForLayerResponse:
     """A URL for the layer of an image, good for an hour and for whoever has it."""
-    meant = repository_of(call, request, "ecr:GetDownloadUrlForLayer")
+    meant = repository_of(call, request)
     repository = find_repository(call.store, meant)
     digest = request.layer_digest
     await import_layer(call, meant, digest)

@@ -33,7 +33,7 @@ _SET = "ecr:SetRepositoryPolicy"
 @api.operation("SetRepositoryPolicy", resource=repository_resource, conditions=tag_conditions)
 async def set_repository_policy(call: Call, request: shapes.SetRepositoryPolicyRequest) -> shapes.SetRepositoryPolicyResponse:
     """A policy under which the caller could not set another one is refused unless `force` is given."""
-    meant = repository_of(call, request, _SET)
+    meant = repository_of(call, request)
 
     def put(tx: Tx) -> RepositoryPolicy:
         repository = find_repository(tx, meant)
@@ -72,14 +72,14 @@ def _may_set(reader: Reader, call: Call, repository: Repository) -> bool:
 
 @api.operation("GetRepositoryPolicy", resource=repository_resource, conditions=tag_conditions)
 async def get_repository_policy(call: Call, request: shapes.GetRepositoryPolicyRequest) -> shapes.GetRepositoryPolicyResponse:
-    meant = repository_of(call, request, "ecr:GetRepositoryPolicy")
+    meant = repository_of(call, request)
     policy = _policy_of(call.store, find_repository(call.store, meant))
     return shapes.GetRepositoryPolicyResponse(registry_id=meant.account_id, repository_name=meant.name, policy_text=policy.document)
 
 
 @api.operation("DeleteRepositoryPolicy", resource=repository_resource, conditions=tag_conditions)
 async def delete_repository_policy(call: Call, request: shapes.DeleteRepositoryPolicyRequest) -> shapes.DeleteRepositoryPolicyResponse:
-    meant = repository_of(call, request, "ecr:DeleteRepositoryPolicy")
+    meant = repository_of(call, request)
 
     def delete(tx: Tx) -> RepositoryPolicy:
         policy = _policy_of(tx, find_repository(tx, meant))

@@ -22,7 +22,7 @@ _PAGE = 50
 @api.operation("ListImageReferrers", action="ecr:BatchGetImage", resource=repository_resource, conditions=tag_conditions)
 async def list_image_referrers(call: Call, request: shapes.ListImageReferrersRequest) -> shapes.ListImageReferrersResponse:
     """Of a subject that does not exist, or not yet, too: artifacts may be pushed first."""
-    repository = find_repository(call.store, repository_of(call, request, "ecr:BatchGetImage"))
+    repository = find_repository(call.store, repository_of(call, request))
     subject = image_key(repository.key, checked_digest(request.subject_id.image_digest))
     wanted = request.filter or shapes.ListImageReferrersFilter()
     types = tuple(sorted(set(wanted.artifact_types or ())))

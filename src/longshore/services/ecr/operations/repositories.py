@@ -39,7 +39,7 @@ def _tagging_at_creation(call: Call, request: shapes.CreateRepositoryRequest) ->
 
 @api.operation("CreateRepository", resource=repository_resource, conditions=_creation_conditions, also=_tagging_at_creation)
 async def create_repository(call: Call, request: shapes.CreateRepositoryRequest) -> shapes.CreateRepositoryResponse:
-    meant = repository_of(call, request, "ecr:CreateRepository")
+    meant = repository_of(call, request)
     encryption = request.encryption_configuration or shapes.EncryptionConfiguration(encryption_type="AES256")
     kms_key = checked_key(encryption.encryption_type, encryption.kms_key)
     mutability, exclusions = checked_mutability(request.image_tag_mutability or "MUTABLE", request.image_tag_mutability_exclusion_filters)
@@ -96,7 +96,7 @@ async def describe_repositories(call: Call, request: shapes.DescribeRepositories
 
 @api.operation("DeleteRepository", resource=repository_resource, conditions=tag_conditions)
 async def delete_repository(call: Call, request: shapes.DeleteRepositoryRequest) -> shapes.DeleteRepositoryResponse:
-    meant = repository_of(call, request, "ecr:DeleteRepository")
+    meant = repository_of(call, request)
 
     def delete(tx: Tx) -> Repository:
         repository = find_repository(tx, meant)
@@ -110,7 +110,7 @@ async def delete_repository(call: Call, request: shapes.DeleteRepositoryRequest)
 
 @api.operation("PutImageTagMutability", resource=repository_resource, conditions=tag_conditions)
 async def put_image_tag_mutability(call: Call, request: shapes.PutImageTagMutabilityRequest) -> shapes.PutImageTagMutabilityResponse:
-    meant = repository_of(call, request, "ecr:PutImageTagMutability")
+    meant = repository_of(call, request)
     setting, patterns = checked_mutability(request.image_tag_mutability, request.image_tag_mutability_exclusion_filters)
 
     def put(tx: Tx) -> Repository:

@@ -18,7 +18,7 @@ from longshore.store.base import Tx
 @api.operation("UpdateImageStorageClass", resource=repository_resource, conditions=tag_conditions)
 async def update_image_storage_class(call: Call, request: shapes.UpdateImageStorageClassRequest) -> shapes.UpdateImageStorageClassResponse:
     """Done when it is answered: an image never has to wait in ACTIVATING. One that is there already stays as it is."""
-    meant = repository_of(call, request, "ecr:UpdateImageStorageClass")
+    meant = repository_of(call, request)
     identifier = request.image_id
     move = archive_image if request.target_storage_class == "ARCHIVE" else restore_image
     now = call.clock.now()
