@@ -9,7 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from longshore.aws.protocol import json as codec
+from longshore.aws.shapes import ecr as shapes
 from longshore.services.ecr.access.model import REPOSITORY_POLICIES
+from longshore.services.ecr.api import api
 from longshore.services.ecr.errors import RepositoryNotFoundException
 from longshore.services.ecr.kinds import KINDS
 from longshore.services.ecr.lifecycle.model import LIFECYCLE_POLICIES
@@ -64,6 +67,27 @@ async def test_a_template_is_shown_as_it_was_made(ecr: Ecr) -> None:
         named = await ecr("DescribeRepositoryCreationTemplates", prefixes=[prefix, "other"])
         assert named["repositoryCreationTemplates"] == [template]
     assert (await ecr.in_region("eu-west-1")("DescribeRepositoryCreationTemplates"))["repositoryCreationTemplates"] == []
+
+
+async def test_who_makes_a_template_must_be_allowed_what_it_will_do(ecr: Ecr) -> None:
+    declared = api.operations["CreateRepositoryCreationTemplate"]
+    assert declared.also is not None
+
+    def asked(**members: Any) -> list[tuple[str, str]]:
+        request = codec.parse(shapes.MODEL, shapes.OPERATIONS["CreateRepositoryCreationTemplate"], json.dumps(members).encode())
+        assert declared.also is not None
+        return list(declared.also(ecr.call, request))
+
+    below = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/team/*"
+    assert asked(**EVERYTHING) == [
+        ("ecr:CreateRepository", below),
+        ("ecr:TagResource", below),
+        ("ecr:SetRepositoryPolicy", below),
+        ("ecr:PutLifecyclePolicy", below),
+        ("iam:PassRole", EVERYTHING["customRoleArn"]),
+    ]
+    everywhere = f"arn:aws:ecr:{REGION}:{ACCOUNT}:repository/*"
+    assert asked(prefix="ROOT", appliedFor=["REPLICATION"]) == [("ecr:CreateRepository", everywhere)]
 
 
 async def test_a_template_says_how_repositories_are_created(ecr: Ecr) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Protocol
 
 from msgspec.structs import replace
@@ -17,9 +17,10 @@ from longshore.services.ecr.access.documents import checked_repository_policy
 from longshore.services.ecr.api import api
 from longshore.services.ecr.errors import InvalidParameterException, TemplateAlreadyExistsException, TemplateNotFoundException
 from longshore.services.ecr.lifecycle.policy import PolicyInvalid, parse_policy
+from longshore.services.ecr.names import repository_arn
 from longshore.services.ecr.repository_settings import checked_key, checked_mutability
 from longshore.services.ecr.tagging import checked_tags
-from longshore.services.ecr.templates.model import CREATION_TEMPLATES, CreationTemplate, Occasion, template_key
+from longshore.services.ecr.templates.model import CREATION_TEMPLATES, ROOT, CreationTemplate, Occasion, template_key
 from longshore.store.base import Tx
 
 _PAGE = 100
@@ -28,6 +29,8 @@ _PAGE = 100
 class _Settings(Protocol):
     """What CreateRepositoryCreationTemplate and UpdateRepositoryCreationTemplate have in common."""
 
+    @property
+    def prefix(self) -> str: ...
     @property
     def description(self) -> str | None: ...
     @property
@@ -48,11 +51,22 @@ class _Settings(Protocol):
     def custom_role_arn(self) -> str | None: ...
 
 
-def _passed_role(call: Call, request: _Settings) -> Iterable[tuple[str, str]]:
-    return [("iam:PassRole", request.custom_role_arn)] if request.custom_role_arn else ()
+def _what_it_will_do(call: Call, request: _Settings) -> Iterator[tuple[str, str]]:
+    """A template acts for whoever made it: that one must be allowed to do the same to every repository it speaks for."""
+    below = "*" if request.prefix == ROOT else f"{request.prefix.removesuffix('/')}/*"
+    repositories = repository_arn(call.region, call.account_id, below)
+    yield "ecr:CreateRepository", repositories
+    if request.resource_tags:
+        yield "ecr:TagResource", repositories
+    if request.repository_policy:
+        yield "ecr:SetRepositoryPolicy", repositories
+    if request.lifecycle_policy:
+        yield "ecr:PutLifecyclePolicy", repositories
+    if request.custom_role_arn:
+        yield "iam:PassRole", request.custom_role_arn
 
 
-@api.operation("CreateRepositoryCreationTemplate", resource=ANY_RESOURCE, also=_passed_role)
+@api.operation("CreateRepositoryCreationTemplate", resource=ANY_RESOURCE, also=_what_it_will_do)
 async def create_repository_creation_template(
     call: Call, request: shapes.CreateRepositoryCreationTemplateRequest
 ) -> shapes.CreateRepositoryCreationTemplateResponse:
@@ -73,7 +87,7 @@ async def create_repository_creation_template(
     )
 
 
-@api.operation("UpdateRepositoryCreationTemplate", resource=ANY_RESOURCE, also=_passed_role)
+@api.operation("UpdateRepositoryCreationTemplate", resource=ANY_RESOURCE, also=_what_it_will_do)
 async def update_repository_creation_template(
     call: Call, request: shapes.UpdateRepositoryCreationTemplateRequest
 ) -> shapes.UpdateRepositoryCreationTemplateResponse:
