@@ -47,6 +47,7 @@ from longshore.services.ecs import model as ecs
 from longshore.services.elbv2 import model as elbv2
 from longshore.services.iam import model as iam
 from longshore.services.iam.identities import ensure_root
+from longshore.services.secretsmanager import model as secretsmanager
 from longshore.store.base import Store, Tx
 from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore
@@ -55,7 +56,7 @@ from tests.sweeps.own_operations import own_operation_model
 REGION, ELSEWHERE = "us-east-1", "eu-west-1"
 OWNER, STRANGER = "123456789012", "210987654321"
 ZONES = ("us-east-1a", "us-east-1b")
-KINDS: tuple[Kind[Any], ...] = (*ecs.KINDS, *ecr.KINDS, *elbv2.KINDS, *ec2.KINDS, *iam.KINDS)
+KINDS: tuple[Kind[Any], ...] = (*ecs.KINDS, *ecr.KINDS, *elbv2.KINDS, *ec2.KINDS, *iam.KINDS, *secretsmanager.KINDS)
 #: every operation of every served API
 OPERATIONS = [(api, operation) for api in SERVED for operation in served(api).operations]
 
@@ -283,6 +284,8 @@ REPOSITORY_POLICY = json.dumps(
     }
 )
 REGISTRY_POLICY = REPOSITORY_POLICY.replace('"Action"', f'"Resource": "arn:aws:ecr:{REGION}:{OWNER}:repository/*", "Action"')
+SECRET_NAME = "ecr-pullthroughcache/hub"
+SECRET_STRING = json.dumps({"username": "mirror", "accessToken": "secret"})
 LIFECYCLE_POLICY = json.dumps(
     {
         "rules": [
@@ -384,6 +387,14 @@ async def _images(there: Installation, names: dict[str, str]) -> None:
     await there.done("ecr", "UploadLayerPart", repositoryName="app/web", uploadId=upload, **part)
     await there.done("ecr", "RegisterPullTimeUpdateExclusion", principalArn=USER_ARN)
     await there.done("ecr", "CreateRepositoryCreationTemplate", prefix="made", appliedFor=["REPLICATION"])
+    made = await there.done("secretsmanager", "CreateSecret", Name=SECRET_NAME, SecretString=SECRET_STRING)
+    names["secret"] = made["ARN"]
+    places = [{"region": region, "registryId": OWNER} for region in (ELSEWHERE, "eu-central-1")]
+    await there.done("ecr", "PutReplicationConfiguration", replicationConfiguration={"rules": [{"destinations": places}]})
+    names["backfill"] = (await there.done("ecr", "StartReplicationBackfill", destination=places[0]))["replicationBackfillId"]
+    upstream = {"ecrRepositoryPrefix": "hub", "upstreamRegistryUrl": "registry.example"}
+    await there.done("ecr", "CreatePullThroughCacheRule", **upstream, credentialArn=names["secret"])
+    await there.done("ecr", "LongshorePutRemoteRegistry", name="backup", url="https://registry.example")
     await there.done("ecr", "SetRepositoryPolicy", repositoryName="app/web", policyText=REPOSITORY_POLICY)
     await there.done("ecr", "PutRegistryPolicy", policyText=REGISTRY_POLICY)
     await there.done("ecr", "PutLifecyclePolicy", repositoryName="app/web", lifecyclePolicyText=LIFECYCLE_POLICY)

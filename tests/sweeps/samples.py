@@ -12,13 +12,16 @@ from botocore.model import Shape
 
 from longshore.services.ecr.names import digest_of
 from tests.sweeps.installation import (
+    ELSEWHERE,
     INSTANCE_ID,
     LAYER,
     LIFECYCLE_POLICY,
+    OWNER,
     POLICY_DOCUMENT,
     REGISTRY_POLICY,
     REPOSITORY_POLICY,
     RESOURCES,
+    SECRET_NAME,
     UPLOADED,
     USER_ARN,
     House,
@@ -86,6 +89,11 @@ def _named(names: Mapping[str, str], api: str) -> Mapping[str, Any]:
             "resourceArn": names["repository"],
             "tags": [{"Key": "team", "Value": "web"}],
             "tagKeys": ["team"],
+        },
+        "secretsmanager": {
+            "SecretId": SECRET_NAME,
+            "Tags": [{"Key": "team", "Value": "web"}],
+            "TagKeys": ["team"],
         },
         "elbv2": {
             "LoadBalancerArn": names["load_balancer"],
@@ -231,7 +239,42 @@ def _more(names: Mapping[str, str]) -> Mapping[tuple[str, str], dict[str, Any]]:
         ("ecr", "LongshorePreviewLifecyclePolicy"): {"lifecyclePolicyText": LIFECYCLE_POLICY, "days": 3, "filter": {"decision": "KEEP"}},
         ("ecr", "LongshorePutLifecycleSettings"): {"keepImagesInUse": True, "countRecentRevisions": 3},
         ("ecr", "LongshoreListRegistryEvents"): {"repositoryName": "app/web", "newest": 5},
+        ("ecr", "PutReplicationConfiguration"): {
+            "replicationConfiguration": {
+                "rules": [
+                    {
+                        "destinations": [{"region": ELSEWHERE, "registryId": OWNER}],
+                        "repositoryFilters": [{"filter": "app/", "filterType": "PREFIX_MATCH"}],
+                    }
+                ]
+            }
+        },
+        ("ecr", "DescribeImageReplicationStatus"): {"imageId": {"imageTag": "1"}},
+        ("ecr", "StartReplicationBackfill"): {"destination": {"region": "eu-central-1", "registryId": OWNER}},
+        ("ecr", "StopReplicationBackfill"): {"replicationBackfillId": names["backfill"]},
+        ("ecr", "DescribeReplicationBackfillResults"): {"replicationBackfillId": names["backfill"], "resultStatusFilter": "FAILED"},
+        ("ecr", "CreatePullThroughCacheRule"): {
+            "ecrRepositoryPrefix": "quay",
+            "upstreamRegistryUrl": "quay.io",
+            "credentialArn": names["secret"],
+        },
+        ("ecr", "DescribePullThroughCacheRules"): {"ecrRepositoryPrefixes": ["hub"]},
+        ("ecr", "UpdatePullThroughCacheRule"): {"ecrRepositoryPrefix": "hub", "credentialArn": names["secret"]},
+        ("ecr", "DeletePullThroughCacheRule"): {"ecrRepositoryPrefix": "hub"},
+        ("ecr", "ValidatePullThroughCacheRule"): {"ecrRepositoryPrefix": "hub"},
+        ("ecr", "LongshorePutRemoteRegistry"): {
+            "name": "other",
+            "url": "https://registry.example/team",
+            "userName": "bob",
+            "password": "secret",
+        },
+        ("ecr", "LongshoreCheckRemoteRegistry"): {"name": "backup"},
+        ("ecr", "LongshoreDeleteRemoteRegistry"): {"name": "backup"},
         ("ecr", "PutImage"): {"repositoryName": "app/web", "imageTag": "2", "imageManifest": image_manifest("second")},
+        ("secretsmanager", "CreateSecret"): {"Name": "other", "SecretString": "value", "Tags": [{"Key": "a", "Value": "b"}]},
+        ("secretsmanager", "ListSecrets"): {"Filters": [{"Key": "name", "Values": ["ecr"]}]},
+        ("secretsmanager", "UpdateSecret"): {"Description": "of a sweep"},
+        ("secretsmanager", "PutSecretValue"): {"SecretString": "newer"},
         ("elbv2", "CreateLoadBalancer"): {"Name": "other", "Subnets": [names["subnet_a"], names["subnet_b"]]},
         ("elbv2", "SetSubnets"): {"Subnets": [names["subnet_a"], names["subnet_b"]]},
         ("elbv2", "DescribeLoadBalancers"): {"LoadBalancerArns": [names["load_balancer"]]},

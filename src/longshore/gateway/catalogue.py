@@ -16,12 +16,13 @@ from longshore.aws.operation import Api, Operation
 from longshore.aws.protocol.model import Model, OperationShape
 
 #: names of the folders under services/ that answer requests
-SERVED = ("ecs", "ecr", "elbv2", "ec2", "iam", "sts")
+SERVED = ("ecs", "ecr", "elbv2", "ec2", "iam", "sts", "secretsmanager")
 
 #: X-Amz-Target prefix -> API
 TARGET_PREFIXES: Mapping[str, str] = {
     "AmazonEC2ContainerServiceV20141113": "ecs",
     "AmazonEC2ContainerRegistry_V20150921": "ecr",
+    "secretsmanager": "secretsmanager",
 }
 
 #: (signing name, API version) of forms -> API; the version tells Classic load balancers from the later ones
