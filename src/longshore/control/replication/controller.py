@@ -124,7 +124,7 @@ class Replicator:
     async def _deliver(self, source: Repository, snapshot: Snapshot, todo: Plan, revision: int, now: float) -> None:
         replication = snapshot.replication
         images = [snapshot.images[digest] for digest in todo.carry]
-        remote = remote_of(self._store, source.account_id, replication.destination)
+        remote = remote_of(self._store, source, replication.destination)
         if remote is not None:
             client = client_of(self._remotes, remote, self._secret)
             await away.push(client, self._blobs, source, images, replication.digest, todo.tags)
@@ -177,7 +177,7 @@ class Replicator:
         """Raises RemoteError, and Unfound while a manifest list at the destination names the image."""
         if _is_back(self._store, withdrawal):
             return
-        remote = remote_of(self._store, withdrawal.account_id, withdrawal.destination)
+        remote = remote_of(self._store, withdrawal, withdrawal.destination)
         if remote is None:
             await self._store.transact(lambda tx: None if _is_back(tx, withdrawal) else local.withdraw(tx, withdrawal, now))
             return

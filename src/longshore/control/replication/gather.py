@@ -21,7 +21,7 @@ def snapshot_of(reader: Reader, replication: Replication, now: float) -> Snapsho
         images=images,
         tags={tag: held.digest for tag, held in tags.items() if held is not None},
         layers=frozenset(layers),
-        refusal=refusal(reader, source.account_id, source.name, replication.destination) if source is not None else "",
+        refusal=refusal(reader, source, replication.destination) if source is not None else "",
     )
 
 

@@ -31,7 +31,7 @@ def destination_of(source: Repository, replication: Replication | Withdrawal) ->
 
 def open_destination(tx: Tx, source: Repository, replication: Replication, now: float) -> Repository:
     """The destination's repository, created if need be. Raises SourceChanged when it is not allowed any more."""
-    if refusal(tx, source.account_id, source.name, replication.destination):
+    if refusal(tx, source, replication.destination):
         raise SourceChanged
     return ensure_repository(tx, destination_of(source, replication), "REPLICATION", now)
 
@@ -56,7 +56,7 @@ def deliver(tx: Tx, source: Repository, replication: Replication, order: Iterabl
     A tag that an immutable repository has given to another image already is left out, as ECR does.
     """
     there = tx.get(REPOSITORIES, destination_of(source, replication).key)
-    if there is None or refusal(tx, source.account_id, source.name, replication.destination):
+    if there is None or refusal(tx, source, replication.destination):
         raise SourceChanged
     target = RepositoryId(there.region, there.account_id, there.name)
     for digest in order:
@@ -106,7 +106,7 @@ def _tell(tx: Tx, source: Repository, there: Repository, digest: str, tag: str, 
 
 def withdraw(tx: Tx, withdrawal: Withdrawal, now: float) -> None:
     """Delete at the destination what was deleted at the source. Raises Unfound while a manifest list there names the image."""
-    if refusal(tx, withdrawal.account_id, withdrawal.name, withdrawal.destination):
+    if refusal(tx, withdrawal, withdrawal.destination):
         return
     there = RepositoryId(withdrawal.destination.region, withdrawal.destination.account_id, withdrawal.name)
     try:

@@ -42,6 +42,7 @@ async def put_remote_registry(call: Call, request: shapes.PutRemoteRegistryReque
     now = call.clock.now()
     secret = sealed(call.secret_for_signing, REMOTE_PASSWORDS, (request.password or "").encode()) if request.password else b""
     remote = RemoteRegistry(
+        region=call.region,
         account_id=call.account_id,
         name=request.name,
         url=request.url,
@@ -65,8 +66,8 @@ def _detail(held: RemoteRegistry) -> shapes.RemoteRegistryDetail:
     )
 
 
-def _find(reader: Reader, account_id: str, name: str) -> RemoteRegistry:
-    held = reader.get(REMOTE_REGISTRIES, remote_key(account_id, name))
+def _find(reader: Reader, region: str, account_id: str, name: str) -> RemoteRegistry:
+    held = reader.get(REMOTE_REGISTRIES, remote_key(region, account_id, name))
     if held is None:
         raise _invalid("name", f"there is no remote registry '{name}'")
     return held
@@ -76,9 +77,10 @@ def _find(reader: Reader, account_id: str, name: str) -> RemoteRegistry:
 async def describe_remote_registries(
     call: Call, request: shapes.DescribeRemoteRegistriesRequest
 ) -> shapes.DescribeRemoteRegistriesResponse:
-    question = ("LongshoreDescribeRemoteRegistries", call.account_id)
+    scope = f"{call.region}:{call.account_id}"
+    question = ("LongshoreDescribeRemoteRegistries", scope)
     found, after = page(
-        lambda after, limit: call.store.list(REMOTE_REGISTRIES, "account", call.account_id, after=after, limit=limit),
+        lambda after, limit: call.store.list(REMOTE_REGISTRIES, "scope", scope, after=after, limit=limit),
         lambda each: each.key,
         after=unseal(call.secret_for_signing, question, request.next_token, _invalid("nextToken", "Invalid token")),
         limit=request.max_results or _PAGE,
@@ -92,21 +94,21 @@ async def describe_remote_registries(
 @api.operation("LongshoreCheckRemoteRegistry", resource=ANY_RESOURCE, shape=shapes.CHECK)
 async def check_remote_registry(call: Call, request: shapes.CheckRemoteRegistryRequest) -> shapes.CheckRemoteRegistryResponse:
     """Asks the registry whether it answers, and takes the credentials."""
-    remote = _find(call.store, call.account_id, request.name)
+    remote = _find(call.store, call.region, call.account_id, request.name)
     failure = await call.pull_through.trouble_with_remote(remote) if call.pull_through is not None else "It cannot be reached."
     return shapes.CheckRemoteRegistryResponse(is_valid=failure is None, failure=failure)
 
 
 @api.operation("LongshoreDeleteRemoteRegistry", resource=ANY_RESOURCE, shape=shapes.DELETE)
 async def delete_remote_registry(call: Call, request: shapes.DeleteRemoteRegistryRequest) -> shapes.DeleteRemoteRegistryResponse:
-    """Refused while a replication rule of the account sends images there."""
+    """Refused while a replication rule sends images there."""
 
     def delete(tx: Tx) -> RemoteRegistry:
-        held = _find(tx, call.account_id, request.name)
+        held = _find(tx, call.region, call.account_id, request.name)
         destination = Destination(held.name, call.account_id)
-        for settings in tx.list(REPLICATION_SETTINGS):
-            if settings.account_id == call.account_id and any(destination in rule.destinations for rule in settings.rules):
-                raise _invalid("name", f"the replication configuration of {settings.region} names the remote registry '{held.name}'")
+        settings = tx.get(REPLICATION_SETTINGS, f"{call.region}:{call.account_id}")
+        if settings is not None and any(destination in rule.destinations for rule in settings.rules):
+            raise _invalid("name", f"the replication configuration names the remote registry '{held.name}'")
         tx.delete(REMOTE_REGISTRIES, held.key)
         return held
 

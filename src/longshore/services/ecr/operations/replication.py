@@ -70,8 +70,8 @@ def _check(reader: Reader, settings: ReplicationSettings) -> None:
         for destination in rule.destinations:
             if destination.key == settings.key:
                 raise _invalid("the source registry cannot be a replication destination")
-            if remote_of(reader, settings.account_id, destination) is None and not is_region(destination.region):
-                raise _invalid(f"the destination region '{destination.region}' is neither a region nor a remote registry of this account")
+            if remote_of(reader, settings, destination) is None and not is_region(destination.region):
+                raise _invalid(f"the destination region '{destination.region}' is neither a region nor a remote registry")
 
 
 def configuration(settings: ReplicationSettings) -> shapes.ReplicationConfiguration:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Protocol
 
 from longshore.services.call import Principal
 from longshore.services.ecr.access.resource_policies import resource_policies
@@ -24,31 +25,45 @@ def is_region(name: str) -> bool:
     return _REGION.fullmatch(name) is not None
 
 
-def remote_of(reader: Reader, account_id: str, destination: Destination) -> RemoteRegistry | None:
-    """The remote registry that a destination names, where it names one of the source's account."""
-    if destination.account_id != account_id:
+class _Registry(Protocol):
+    @property
+    def region(self) -> str: ...
+
+    @property
+    def account_id(self) -> str: ...
+
+
+class _Source(_Registry, Protocol):
+    @property
+    def name(self) -> str: ...
+
+
+def remote_of(reader: Reader, source: _Registry, destination: Destination) -> RemoteRegistry | None:
+    """The remote registry that a destination names, where it names one that the source's registry knows."""
+    if destination.account_id != source.account_id:
         return None
-    return reader.get(REMOTE_REGISTRIES, remote_key(account_id, destination.region))
+    return reader.get(REMOTE_REGISTRIES, remote_key(source.region, source.account_id, destination.region))
 
 
-def refusal(reader: Reader, account_id: str, name: str, destination: Destination) -> str:
-    """Why `destination` takes nothing of the repository `name` of `account_id`, as a failure code; "" where it does.
+def refusal(reader: Reader, source: _Source, destination: Destination) -> str:
+    """Why `destination` takes nothing of the repository `source`, as a failure code; "" where it does.
 
     Another account's registry policy must allow the source account `ecr:ReplicateImage`, and `ecr:CreateRepository` where the
     repository does not exist there yet.
     """
-    if remote_of(reader, account_id, destination) is not None:
+    account_id = source.account_id
+    if remote_of(reader, source, destination) is not None:
         return ""
     if not is_region(destination.region):
         return NOT_FOUND
     if destination.account_id == account_id:
         return ""
-    there = RepositoryId(destination.region, destination.account_id, name)
+    there = RepositoryId(destination.region, destination.account_id, source.name)
     missing = reader.get(REPOSITORIES, there.key) is None
-    source = Principal(account_id, f"arn:aws:iam::{account_id}:root", account_id, "")
+    principal = Principal(account_id, f"arn:aws:iam::{account_id}:root", account_id, "")
     policies = resource_policies(reader, there.arn)
-    context = {"aws:PrincipalAccount": [account_id], "aws:PrincipalArn": [source.arn]}
+    context = {"aws:PrincipalAccount": [account_id], "aws:PrincipalArn": [principal.arn]}
     for action in ("ecr:ReplicateImage", "ecr:CreateRepository") if missing else ("ecr:ReplicateImage",):
-        if not decide((), policies, action, there.arn, context, source).allowed:
+        if not decide((), policies, action, there.arn, context, principal).allowed:
             return ACCESS_DENIED
     return ""

@@ -15,7 +15,7 @@ from longshore.services.ecr.model import image_key
 
 
 class Destination(msgspec.Struct, frozen=True, gc=False):
-    #: a Region, or the name of a remote registry of the source account
+    #: a Region, or the name of a remote registry that the source's registry knows
     region: str
     account_id: str
 
@@ -186,8 +186,9 @@ Authentication = Literal["BASIC", "AWS"]
 
 
 class RemoteRegistry(msgspec.Struct, frozen=True, gc=False):
-    """A registry elsewhere that speaks the OCI protocol, under the name by which replication rules of its account call it."""
+    """A registry elsewhere that speaks the OCI protocol, under the name by which replication rules call it."""
 
+    region: str
     account_id: str
     name: str
     #: https://HOST[:PORT][/PATH]; the path stands before the names of repositories there
@@ -201,18 +202,18 @@ class RemoteRegistry(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> str:
-        return remote_key(self.account_id, self.name)
+        return remote_key(self.region, self.account_id, self.name)
 
 
-def remote_key(account_id: str, name: str) -> str:
-    return f"{account_id}:{name}"
+def remote_key(region: str, account_id: str, name: str) -> str:
+    return f"{region}:{account_id}:{name}"
 
 
 REMOTE_REGISTRIES: Kind[RemoteRegistry] = Kind(
     name="ecr.remote_registry",
     type=RemoteRegistry,
     key=lambda remote: remote.key,
-    indexes={"account": lambda remote: (remote.account_id,)},
+    indexes={"scope": lambda remote: (f"{remote.region}:{remote.account_id}",)},
 )
 
 
