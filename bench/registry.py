@@ -28,7 +28,7 @@ from bench.registries import MANIFEST_TYPE, REPOSITORY, Side, longshore, most_me
 from bench.report import Figure, Target, p50
 from longshore.config import DEFAULT_ACCOUNT_ID, DEFAULT_REGION, DataDirectory
 from longshore.server import KINDS
-from longshore.services.ecr.model import IMAGE_TAGS, REPOSITORIES, ImageTag, Repository, repository_key
+from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, REPOSITORIES, Image, ImageTag, Repository, repository_key
 from longshore.services.ecr.names import repository_arn
 from longshore.store.sqlite import open_store
 
@@ -258,6 +258,9 @@ async def _fill(root: Path) -> None:
     store = await open_store(root, KINDS)
     account, region = DEFAULT_ACCOUNT_ID, DEFAULT_REGION
     repository = repository_key(region, account, REPOSITORY)
+    digest = f"sha256:{'0' * 64}"
+    image = Image(repository=repository, digest=digest, media_type=MANIFEST_TYPE, manifest_size=1, size=1, pushed_at=0.0)
+    await store.transact(lambda tx: tx.create(IMAGES, image))
     names = [REPOSITORY, *(f"team-{number % 97}/service-{number:06}" for number in range(LISTED - 1))]
     for first in range(0, LISTED, 5000):
 
@@ -268,7 +271,7 @@ async def _fill(root: Path) -> None:
                     Repository(arn=repository_arn(region, account, name), region=region, account_id=account, name=name, created_at=0.0),
                 )
             for number in range(first, first + 5000):
-                tag = ImageTag(repository=repository, tag=f"build-{number:06}", digest=f"sha256:{'0' * 64}", tagged_at=0.0)
+                tag = ImageTag(repository=repository, tag=f"build-{number:06}", digest=digest, tagged_at=0.0)
                 tx.create(IMAGE_TAGS, tag)  # type: ignore[attr-defined]
 
         await store.transact(fill)

@@ -34,6 +34,8 @@ from longshore.control.registry_events.controller import RegistryEvents
 from longshore.control.replication.controller import Replicator
 from longshore.control.scanning.controller import Scanning
 from longshore.control.targets.controller import Targets
+from longshore.gateway.accounts import ROUTE as ACCOUNTS
+from longshore.gateway.accounts import Accounts
 from longshore.gateway.agents.control import forget_sessions
 from longshore.gateway.agents.sessions import AgentSessions
 from longshore.gateway.app import Gateway
@@ -177,7 +179,7 @@ class Server:
         self._jobs.append(asyncio.create_task(collector.run(), name="garbage"))
         if config.storage.scrub_bytes_per_s:
             self._jobs.append(asyncio.create_task(scrub(store, blobs, clock, config.storage.scrub_bytes_per_s), name="scrub"))
-        self._jobs.append(asyncio.create_task(preload(), name="preload"))
+        self._jobs.append(asyncio.create_task(_preload(registry), name="preload"))
         self._undo.append(self._end_jobs)
         self._undo.append(self._stop_accepting)
         gc.collect()
@@ -236,6 +238,8 @@ class Server:
         gateway.mount("/tcs/", sessions.handle_telemetry)
         upkeep = Upkeep(store=store, blobs=blobs, collector=collector, identities=identities, access=access, clock=clock, site=site)
         gateway.mount(UPKEEP, upkeep.handle)
+        accounts = Accounts(store=store, identities=identities, access=access, clock=clock, ids=ids, site=site)
+        gateway.mount(ACCOUNTS, accounts.handle)
         gateway.mount("/_longshore/", own.handle)
         return gateway, registry, sessions
 
@@ -350,6 +354,11 @@ class Server:
                 await undo()
             except Exception:  # what is left must still be closed, the store above all
                 log.exception("while stopping")
+
+
+async def _preload(registry: Registry) -> None:
+    await registry.prepare()
+    await preload()
 
 
 class Begun:

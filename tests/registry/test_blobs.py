@@ -58,13 +58,13 @@ async def test_a_part_comes_as_206(stored: Client, asked: str, first: int, last:
     assert await response.read() == LAYER[first : last + 1]
 
 
-@pytest.mark.parametrize("asked", ["bytes=10240-", "bytes=-0", "bytes=99999999999-999999999999"])
+@pytest.mark.parametrize("asked", ["bytes=10240-", "bytes=-0", "bytes=99999999999-999999999999", "bytes=9-3"])
 async def test_a_range_beyond_the_end_is_416(stored: Client, asked: str) -> None:
     response = await stored.ask("GET", PATH, headers={"Range": asked})
     assert (response.status, response.headers["Content-Range"]) == (416, f"bytes */{len(LAYER)}")
 
 
-@pytest.mark.parametrize("asked", ["bytes=0-1,5-6", "bytes=9-3", "lines=1-2", "bytes=", "bytes=-", "bytes=a-b", "bytes=" + "9" * 400 + "-"])
+@pytest.mark.parametrize("asked", ["bytes=0-1,5-6", "lines=1-2", "bytes=", "bytes=-", "bytes=a-b", "bytes=" + "9" * 400 + "-"])
 async def test_what_is_no_single_range_is_ignored(stored: Client, asked: str) -> None:
     response = await stored.ask("GET", PATH, headers={"Range": asked})
     assert (response.status, await response.read()) == (200, LAYER)

@@ -1,8 +1,10 @@
 """Sending files to sockets from threads of their own, so that a reader as fast as this machine holds up nobody else.
 
-The kernel copies from the page cache to the socket (sendfile), without Python's lock: a few threads keep all processors busy
-while the event loop answers other requests. Each thread serves many sockets in turn, a slice at a time, and waits with epoll for
-those that take no more; so thousands of slow readers cost a file descriptor each, and no thread.
+Bytes go from the page cache to the socket without Python's lock: a few threads keep all processors busy while the event loop
+answers other requests. Each thread serves many sockets in turn, a slice at a time, and waits with epoll for those that take no
+more; so thousands of slow readers cost a file descriptor each, and no thread. With several sockets to serve the kernel sends
+from the file (sendfile), which costs the least. A thread with a single one reads into a buffer that stays in the processor's
+cache and sends from there: sendfile hands over page by page, and a lone reader gets up to half as much again this way.
 
 A socket is sent to through a duplicate of its descriptor: whatever becomes of the connection meanwhile, the number cannot come to mean
 another one. Whoever hands a socket over must not write to it until the sending has ended.
@@ -19,8 +21,10 @@ import threading
 import time
 from collections import deque
 
-#: sent to one socket before the next has its turn: more than the kernel takes at once
-_SLICE = 4 * 1024 * 1024
+#: sent to one socket before the next has its turn
+_SLICE = 1024 * 1024
+#: read and sent at a time where there is one socket only
+_BUFFER = 256 * 1024
 #: a reader that takes nothing for so long is gone
 _SILENCE_S = 300.0
 _LOOK_EVERY_S = 15.0
@@ -56,15 +60,23 @@ class Sending:
         with self._lock, contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
 
-    def advance(self) -> bool:
-        """Send a slice; whether all has been sent. Raises BlockingIOError when the socket takes no more at present."""
+    def advance(self, buffer: memoryview | None) -> bool:
+        """Send a slice, by way of `buffer` if it is given; whether all has been sent.
+
+        Raises BlockingIOError when the socket takes no more at present.
+        """
         if self.head:
             sent = self.socket.send(self.head, socket.MSG_MORE if self.count else 0)
             self.head = self.head[sent:]
             if self.head:
                 raise BlockingIOError
         if self.count:
-            sent = os.sendfile(self.socket.fileno(), self.file, self.offset, min(self.count, _SLICE))
+            if buffer is None:
+                sent = os.sendfile(self.socket.fileno(), self.file, self.offset, min(self.count, _SLICE))
+            else:
+                # What the socket does not take is read again.
+                read = os.preadv(self.file, (buffer[: self.count],), self.offset)
+                sent = self.socket.send(buffer[:read]) if read else 0
             if not sent:
                 raise EOFError(f"the file ended {self.count} bytes early")
             self.offset += sent
@@ -129,6 +141,7 @@ class _Sender(threading.Thread):
         self._poll.register(self._wake, select.EPOLLIN)
         self._arrived: deque[Sending] = deque()
         self._sendings: dict[int, Sending] = {}
+        self._buffer = memoryview(bytearray(_BUFFER))
         self._looked_at = 0.0
         self._stopping = False
 
@@ -163,7 +176,7 @@ class _Sender(threading.Thread):
 
     def _advance(self, sending: Sending) -> None:
         try:
-            if not sending.advance():
+            if not sending.advance(self._buffer if len(self._sendings) == 1 else None):
                 return
         except BlockingIOError:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 from urllib.parse import urlencode
@@ -52,6 +53,12 @@ class Listing:
     def __init__(self, *, store: Store, access: Access) -> None:
         self._store = store
         self._access = access
+
+    async def prepare(self) -> None:
+        """Put in order what is listed, rather than when somebody asks for the first page of a hundred thousand."""
+        for kind, index in ((REPOSITORIES, "scope"), (IMAGE_TAGS, "repository"), (IMAGES, "subject")):
+            self._store.count(kind, index, "")
+            await asyncio.sleep(0)
 
     async def tags(self, visit: Visit) -> web.StreamResponse:
         self._access.require(visit, "ListImages")

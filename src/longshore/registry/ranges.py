@@ -14,7 +14,8 @@ _CHUNK = re.compile(rf"(?:bytes[ =])?({_DIGITS})-({_DIGITS})(?:/(?:\*|{_DIGITS})
 def requested_range(header: str | None, size: int) -> tuple[int, int] | None:
     """First and last byte (inclusive) of what a Range header asks for out of `size` bytes; None: everything.
 
-    What is no single byte range is ignored, as RFC 9110 §14.2 has it. Raises RangeNotSatisfiable.
+    What is no single byte range is ignored, as RFC 9110 §14.2 has it; one that ends before it begins is refused, as it may be.
+    Raises RangeNotSatisfiable.
     """
     found = _RANGE.fullmatch(header) if header else None
     if found is None:
@@ -27,9 +28,7 @@ def requested_range(header: str | None, size: int) -> tuple[int, int] | None:
         satisfiable = int(last) > 0 and size > 0
     else:
         begin, end = int(first), min(int(last), size - 1) if last else size - 1
-        if last and int(last) < begin:
-            return None
-        satisfiable = begin < size
+        satisfiable = begin < size and not (last and int(last) < begin)
     if not satisfiable:
         raise RangeNotSatisfiable(headers={"Content-Range": f"bytes */{size}"})
     return begin, end

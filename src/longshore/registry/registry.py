@@ -6,6 +6,7 @@ errors of the distribution specification. An answer is handed back before it is 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -81,6 +82,10 @@ class Registry:
         """The answer to a GET or HEAD, unsent: a web.Response, or a Part whose bytes are to follow. Raises ByTheGeneralWay."""
         return await self._guarded(request, self._answer)
 
+    async def prepare(self) -> None:
+        """What would hold up the first who asks for it; once, at the start."""
+        await self._listing.prepare()
+
     async def close(self) -> None:
         """Breaks off what is being sent."""
         await self.senders.close()
@@ -106,6 +111,10 @@ class Registry:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=400)
+        except asyncio.CancelledError:
+            # aiohttp may notice first that a client is gone, and ends what is being sent to it.
+            log.info("%s %s: the connection broke, or the server stops", request.method, request.path)
+            raise
         except OSError as error:
             log.error("%s %s: %s", request.method, request.path, error)
             response = rendered(Unavailable("the registry cannot reach its files at present"))
