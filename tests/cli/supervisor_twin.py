@@ -34,7 +34,10 @@ class Gateway(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self._answer(200, {"resets": len(resets)})
+        if self.path == "/_longshore/accounts":
+            self._answer(200, {"accounts": [{"accountId": "000000000000", "rootKeys": 1}, {"accountId": "222222222222", "rootKeys": 2}]})
+        else:
+            self._answer(200, {"resets": len(resets)})
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -43,6 +46,10 @@ class Gateway(BaseHTTPRequestHandler):
         elif self.path == "/_longshore/reset":
             resets.append(self.path)
             self._answer(200, {})
+        elif self.path == "/_longshore/accounts?id=222222222222":
+            self._answer(200, {"accountId": "222222222222", "accessKeyId": "AKIATWO", "secretAccessKey": "a/b+c d"})
+        elif self.path.startswith("/_longshore/accounts"):
+            self._answer(400, {"error": "ValidationException", "message": "that is no account id: it has 12 digits."})
         else:
             self._answer(200, ANSWERS[self.headers["X-Amz-Target"].split(".")[1]])
 

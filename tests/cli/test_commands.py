@@ -130,3 +130,24 @@ def test_help_documents_the_exit_codes(home: Home) -> None:
     said = " ".join(home.longshore("--help").stdout.split())
     for code in ExitCode:
         assert f"{code.value} " in said
+
+
+def test_a_key_of_another_account_is_printed_as_lines_a_shell_can_read(running: Home) -> None:
+    done = running.longshore("account", "add", "222222222222")
+    assert done.returncode == ExitCode.OK, done.stderr
+    assert done.stdout.splitlines() == [
+        "unset AWS_PROFILE AWS_SESSION_TOKEN",
+        "export AWS_ACCESS_KEY_ID=AKIATWO",
+        "export AWS_SECRET_ACCESS_KEY='a/b+c d'",
+    ]
+    told = json.loads(running.longshore("account", "add", "222222222222", "-o", "json").stdout)
+    assert told == {"accountId": "222222222222", "accessKeyId": "AKIATWO", "secretAccessKey": "a/b+c d"}
+    refused = running.longshore("account", "add", "22")
+    assert refused.returncode != ExitCode.OK
+    assert (refused.stdout, "12 digits" in refused.stderr) == ("", True)
+
+
+def test_accounts_are_listed(running: Home) -> None:
+    assert running.longshore("account", "list").stdout.splitlines() == ["000000000000  1 root key", "222222222222  2 root keys"]
+    assert json.loads(running.longshore("account", "list", "-o", "json").stdout)["accounts"][1]["rootKeys"] == 2
+    assert running.longshore("account", "list", "-o", "yaml").returncode == ExitCode.USAGE

@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from longshore import config
-from longshore.cli import registry
+from longshore.cli import account, registry
 from longshore.cli.outcome import EXIT_CODES, ExitCode, Failure
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(account.app)
 app.add_typer(registry.app)
 
 DataDir = Annotated[Path | None, typer.Option(help="Where the platform keeps everything [env: LONGSHORE_DATA_DIR].")]
