@@ -35,6 +35,7 @@ from longshore.gateway.request import ApiRequest
 from longshore.kit.clock import SteppedClock
 from longshore.kit.ids import RandomIds
 from longshore.kit.resource import Kind
+from longshore.scanner.report import Finding, Package, Report
 from longshore.server import RESOURCE_SIDES
 from longshore.services.call import Site
 from longshore.services.ec2 import model as ec2
@@ -43,6 +44,9 @@ from longshore.services.ecr import kinds as ecr
 from longshore.services.ecr.images import record_blob
 from longshore.services.ecr.lifecycle.model import LIFECYCLE_PREVIEWS
 from longshore.services.ecr.names import RepositoryId, digest_of
+from longshore.services.ecr.operations.scanning import EVERY_S
+from longshore.services.ecr.scanning.model import IMAGE_SCAN_REPORTS, IMAGE_SCANS, ImageScan, ImageScanReport
+from longshore.services.ecr.scanning.reports import pack
 from longshore.services.ecs import model as ecs
 from longshore.services.elbv2 import model as elbv2
 from longshore.services.iam import model as iam
@@ -400,6 +404,17 @@ async def _images(there: Installation, names: dict[str, str]) -> None:
     await there.done("ecr", "PutLifecyclePolicy", repositoryName="app/web", lifecyclePolicyText=LIFECYCLE_POLICY)
     await there.done("ecr", "StartLifecyclePolicyPreview", repositoryName="app/web")
     await there.store.transact(_has_preview)
+    await there.store.transact(lambda tx: _has_been_scanned(tx, names["digest"], there.clock.now() - 2 * EVERY_S))
+
+
+def _has_been_scanned(tx: Tx, digest: str, at: float) -> None:
+    """So long ago that it may be scanned again."""
+    found = Finding(name="CVE-2099-0001", severity="HIGH", package="harbourlib", version="1.0")
+    report = Report(scanner="built-in", packages=(Package("harbourlib", "1.0", "dpkg"),), findings=(found,))
+    repository = RepositoryId(REGION, OWNER, "app/web").key
+    scan = ImageScan(repository=repository, digest=digest, status="COMPLETE", requested_at=at, completed_at=at, severity_counts={"HIGH": 1})
+    tx.put(IMAGE_SCANS, scan)
+    tx.put(IMAGE_SCAN_REPORTS, ImageScanReport(repository=repository, digest=digest, content=pack(report)))
 
 
 def _has_preview(tx: Tx) -> None:

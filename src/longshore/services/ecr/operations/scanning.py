@@ -247,7 +247,6 @@ class LongshoreGetImageSbomResponse(
     "LongshoreGetImageSbom",
     resource=repository_resource,
     conditions=tag_conditions,
-    action="ecr:DescribeImageScanFindings",
     shape=OperationShape("LongshoreGetImageSbom", LongshoreGetImageSbomRequest, LongshoreGetImageSbomResponse),
 )
 async def get_image_sbom(call: Call, request: LongshoreGetImageSbomRequest) -> LongshoreGetImageSbomResponse:
