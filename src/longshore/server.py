@@ -36,8 +36,6 @@ from longshore.control.scanning.controller import Scanning
 from longshore.control.targets.controller import Targets
 from longshore.gateway.accounts import ROUTE as ACCOUNTS
 from longshore.gateway.accounts import Accounts
-from longshore.gateway.accounts import ROUTE as ACCOUNTS
-from longshore.gateway.accounts import Accounts
 from longshore.gateway.agents.control import forget_sessions
 from longshore.gateway.agents.sessions import AgentSessions
 from longshore.gateway.app import Gateway
@@ -240,8 +238,6 @@ class Server:
         gateway.mount("/tcs/", sessions.handle_telemetry)
         upkeep = Upkeep(store=store, blobs=blobs, collector=collector, identities=identities, access=access, clock=clock, site=site)
         gateway.mount(UPKEEP, upkeep.handle)
-        accounts = Accounts(store=store, identities=identities, access=access, clock=clock, ids=ids, site=site)
-        gateway.mount(ACCOUNTS, accounts.handle)
         accounts = Accounts(store=store, identities=identities, access=access, clock=clock, ids=ids, site=site)
         gateway.mount(ACCOUNTS, accounts.handle)
         gateway.mount("/_longshore/", own.handle)
