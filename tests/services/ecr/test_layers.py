@@ -6,6 +6,7 @@ import asyncio
 from base64 import b64encode
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -14,6 +15,8 @@ from longshore.kit.ids import SeededIds
 from longshore.services.ecr.layers.model import LAYER_UPLOADS, MIB, PART_SIZE
 from longshore.services.ecr.model import REPOSITORY_BLOBS, image_key
 from longshore.services.ecr.names import RepositoryId, digest_of
+from longshore.store.blobs import BlobStoreFull
+from longshore.store.memory_blobs import MemoryBlobStore, MemoryUpload
 from tests.registry.contents import CONFIG, LAYER, LAYER_TYPE, manifest
 from tests.services.ecr.conftest import ACCOUNT, REGION, Ecr
 
@@ -204,3 +207,58 @@ async def test_urls_are_for_layers_of_images_that_can_be_pulled(ecr: Ecr) -> Non
     assert answer["downloadUrl"].startswith(f"http://127.0.0.1:4566/_layers/{ACCOUNT}/{REGION}/web/{digest}?expires=")
     await ecr("UpdateImageStorageClass", repositoryName="web", imageId={"imageTag": "1"}, targetStorageClass="ARCHIVE")
     assert await asked() == "LayerInaccessibleException"
+
+
+async def test_an_upload_whose_bytes_were_given_up_is_not_found(ecr: Ecr) -> None:
+    upload_id = await begin(ecr)
+    await ecr("UploadLayerPart", **sent(upload_id, LAYER))
+    blobs = ecr.call.blobs
+    assert isinstance(blobs, MemoryBlobStore)
+    await blobs.expire_uploads(ecr.clock.now())
+    assert (await ecr.refused("UploadLayerPart", **sent(upload_id, LAYER)))[0] == "UploadNotFoundException"
+    asked = {"repositoryName": "web", "uploadId": upload_id, "layerDigests": [digest_of(LAYER)]}
+    assert (await ecr.refused("CompleteLayerUpload", **asked))[0] == "UploadNotFoundException"
+
+
+async def test_a_part_that_found_no_room_can_be_sent_again(ecr: Ecr) -> None:
+    narrow = Narrow(clock=ecr.clock)
+    ecr = replace(ecr, call=replace(ecr.call, blobs=narrow))
+    narrow.has_room = False
+    assert (await ecr.refused("InitiateLayerUpload", repositoryName="web"))[0] == "ServiceUnavailableException"
+    narrow.has_room = True
+    upload_id = await begin(ecr)
+    narrow.has_room = False
+    assert (await ecr.refused("UploadLayerPart", **sent(upload_id, LAYER)))[0] == "ServiceUnavailableException"
+    narrow.has_room = True
+    await ecr("UploadLayerPart", **sent(upload_id, LAYER))
+    asked = {"repositoryName": "web", "uploadId": upload_id, "layerDigests": [digest_of(LAYER)]}
+    narrow.has_room = False
+    assert (await ecr.refused("CompleteLayerUpload", **asked))[0] == "ServiceUnavailableException"
+    narrow.has_room = True
+    await ecr("CompleteLayerUpload", **asked)
+
+
+class Narrow(MemoryBlobStore):
+    """A blob store whose disk may be full."""
+
+    has_room = True
+
+    async def begin(self) -> MemoryUpload:
+        self.make_room()
+        upload = NarrowUpload(self, str(uuid4()), self.clock.now())
+        self.uploads[upload.upload_id] = upload
+        return upload
+
+    def make_room(self) -> None:
+        if not self.has_room:
+            raise BlobStoreFull("no room for more blobs")
+
+
+class NarrowUpload(MemoryUpload):
+    async def write(self, chunk: bytes) -> None:
+        self._store.make_room()  # type: ignore[attr-defined]
+        await super().write(chunk)
+
+    async def commit(self, digest: str) -> int:
+        self._store.make_room()  # type: ignore[attr-defined]
+        return await super().commit(digest)

@@ -86,7 +86,7 @@ async def upload_layer_part(call: Call, request: shapes.UploadLayerPartRequest) 
             await upload.write(content[accepted.skip :])
         except BlobStoreFull as error:
             raise _no_room(error) from error
-        except FileNotFoundError:  # given up as abandoned this very moment
+        except FileNotFoundError:  # it expired this very moment
             raise UploadNotFoundException(request.upload_id, repository.name, repository.account_id) from None
     return shapes.UploadLayerPartResponse(
         registry_id=repository.account_id,
@@ -122,7 +122,10 @@ async def complete_layer_upload(call: Call, request: shapes.CompleteLayerUploadR
     async with _turns.of(request.upload_id):
         held = _find_upload(call, repository, request.upload_id, finished_as=digest)
         if not held.layer_digest:
-            size = await _committed(await _resumed(call, repository, held), held, digest)
+            try:
+                size = await _committed(await _resumed(call, repository, held), held, digest)
+            except FileNotFoundError:
+                raise UploadNotFoundException(request.upload_id, repository.name, repository.account_id) from None
             now = call.clock.now()
             if not await call.store.transact(lambda tx: _finish(tx, meant, held, digest, size, now)):
                 raise LayerAlreadyExistsException(digest, repository.name, repository.account_id)
