@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Mapping
 
@@ -10,7 +11,9 @@ from aiohttp import web
 
 from longshore.kit.sending import Senders
 from longshore.registry.errors import BlobUnknown
-from longshore.store.blobs import BlobStore
+from longshore.store.blobs import BlobBroken, BlobStore, NoSuchBlob
+
+log = logging.getLogger("longshore.registry")
 
 #: bytes sent at a stretch where the event loop itself has to send
 _SLICE = 256 * 1024
@@ -86,7 +89,23 @@ class Part(web.StreamResponse):
             at += len(content)
 
     async def _send_stream(self, request: web.BaseRequest) -> None:
+        """The first bytes are at hand before anything is said: what cannot be read at all is an error, not a broken answer."""
+        chunks = self._content.stream(self._digest, self.first, self.first + self.count - 1)
+        try:
+            chunk = await anext(chunks, b"") if self.count else b""
+        except NoSuchBlob:
+            raise BlobUnknown from None
+        except BlobBroken as broken:
+            log.error("%s: %s", self._digest, broken)
+            raise BlobUnknown("the bytes of this blob are broken: push it again") from broken
         await self.prepare(request)
-        if self.count:
-            async for chunk in self._content.stream(self._digest, self.first, self.first + self.count - 1):
+        left = self.count
+        try:
+            while chunk:
                 await self.write(chunk)
+                left -= len(chunk)
+                chunk = await anext(chunks, b"")
+        except (BlobBroken, NoSuchBlob) as broken:
+            raise EOFError(f"{self._digest}: {broken}") from broken
+        if left:
+            raise EOFError(f"{self._digest}: the blob ended {left} bytes early")
