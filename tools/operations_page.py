@@ -74,7 +74,9 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
         "DescribeSubnets": "the filters that ECS and load-balancer tools use",
     },
     "secretsmanager": {
-        "CreateSecret": "no rotation, replicas, or managed external secrets; values are sealed with the installation's key, whatever KmsKeyId says",
+        "CreateSecret": (
+            "no rotation, replicas, or managed external secrets; values are sealed with the installation's key, whatever KmsKeyId says"
+        ),
         "UpdateSecret": "as CreateSecret",
     },
     "iam": {
