@@ -277,7 +277,7 @@ class PullThroughCache:
     async def trouble_with(self, rule: PullThroughRule) -> str | None:
         """Why the upstream does not answer, or not us; None when it does."""
         try:
-            await self._client(rule).ping()
+            await _asked(self._client(rule))
         except RemoteError as error:
             return str(error)
         return None
@@ -285,7 +285,7 @@ class PullThroughCache:
     async def trouble_with_remote(self, remote: RemoteRegistry) -> str | None:
         """The same of a remote registry, which images are replicated to."""
         try:
-            await remote_client(self._remotes, remote, self._secret).ping()
+            await _asked(remote_client(self._remotes, remote, self._secret))
         except RemoteError as error:
             return str(error)
         return None
@@ -295,6 +295,11 @@ class PullThroughCache:
     def _client(self, rule: PullThroughRule) -> RemoteClient:
         """Raises RemoteError; what is wrong with the rule's secret counts as being denied."""
         return client_of(self._store, self._remotes, rule, self._secret)
+
+
+async def _asked(client: RemoteClient) -> None:
+    """Whether it answers, found out in a task of its own: aiohttp's time limits need one, and a request begun at once has none."""
+    await asyncio.create_task(client.ping(), name=f"ping:{client}")
 
 
 def client_of(store: Store, remotes: Remotes, rule: PullThroughRule, secret: bytes) -> RemoteClient:

@@ -28,7 +28,7 @@ def checked_upstream(url: str, name: str | None) -> str:
     `name` is given and means another address.
     """
     try:
-        host = place_of(url).origin.authority
+        host = place_of(url).origin.host or ""
     except AddressRefused as refused:
         raise InvalidParameterException(
             f"Invalid parameter at 'upstreamRegistryUrl' failed to satisfy constraint: '{refused}'"

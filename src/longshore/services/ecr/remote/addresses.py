@@ -36,12 +36,17 @@ class Place(NamedTuple):
 
 
 def place_of(url: str) -> Place:
-    """`url` is a host, perhaps with a scheme (https unless said), a port and a path. Raises AddressRefused."""
+    """`url` is a host, perhaps with a scheme, a port and a path. Raises AddressRefused.
+
+    Unless said, other machines are spoken to over https and this one over http, as container engines do it.
+    """
     scheme, separator, rest = url.partition("://")
     if not separator:
-        scheme, rest = "https", url
+        scheme, rest = "", url
     host, slash, path = rest.partition("/")
     found = _HOST_AND_PORT.fullmatch(host)
+    if not separator and found is not None:
+        scheme = "http" if is_loopback(found[1]) else "https"
     if len(url) > 500 or scheme not in ("http", "https") or found is None or int(found[2] or 1) not in range(1, 65536):
         raise AddressRefused(f"{url[:100]!r} is not the address of a registry")
     if not _PATH.fullmatch(slash + path):

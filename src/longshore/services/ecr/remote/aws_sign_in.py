@@ -45,7 +45,7 @@ async def authorization(
     """(Authorization header, seconds it is good for). Raises RemoteDenied and RemoteInvalid."""
     url, region = api_of(origin)
     body = b"{}"
-    headers = {"Host": url.authority, "Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": _TARGET}
+    headers = {"Host": url.host_port_subcomponent or "", "Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": _TARGET}
     signed = sign(
         "POST",
         "/",
@@ -61,9 +61,9 @@ async def authorization(
     async with session.post(url, data=body, headers={**headers, **signed}, allow_redirects=False) as response:
         content = await response.content.read(_LARGEST_ANSWER)
         if response.status != 200:
-            raise RemoteDenied(f"{url.authority} gives no authorization token: it answered {response.status}")
+            raise RemoteDenied(f"{url.host_port_subcomponent} gives no authorization token: it answered {response.status}")
     try:
         answer = msgspec.json.decode(content, type=_Answer)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise RemoteInvalid(f"{url.authority} answered what is no authorization token") from None
+        raise RemoteInvalid(f"{url.host_port_subcomponent} answered what is no authorization token") from None
     return f"Basic {answer.authorization_data[0].authorization_token}", _GOOD_FOR_S

@@ -130,7 +130,7 @@ class Connection:
         self.clock = remotes.clock
 
     def __str__(self) -> str:
-        return self.place.origin.authority
+        return self.place.origin.host_port_subcomponent or ""
 
     def _key(self, scope: str) -> str:
         who = hashlib.sha256(repr(tuple(self._credentials or ())).encode()).hexdigest()
@@ -224,17 +224,17 @@ class Connection:
         headers = {"Authorization": self._credentials.basic} if self._credentials is not None else {}
         async with self._remotes.session.get(realm.update_query(query), headers=headers, allow_redirects=False) as response:
             if response.status in (401, 403):
-                raise RemoteDenied(f"{realm.authority}, which signs in for {self}, answered {response.status}")
+                raise RemoteDenied(f"{realm.host_port_subcomponent}, which signs in for {self}, answered {response.status}")
             if response.status != 200:
-                raise RemoteUnavailable(f"{realm.authority}, which signs in for {self}, answered {response.status}")
+                raise RemoteUnavailable(f"{realm.host_port_subcomponent}, which signs in for {self}, answered {response.status}")
             content = await read_at_most(response, _LARGEST_TOKEN_ANSWER)
         try:
             answer = msgspec.json.decode(content or b"", type=_TokenAnswer)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise RemoteInvalid(f"{realm.authority}, which signs in for {self}, answered what is no token") from None
+            raise RemoteInvalid(f"{realm.host_port_subcomponent}, which signs in for {self}, answered what is no token") from None
         token = answer.token or answer.access_token
         if not token or not token.isascii() or not token.isprintable():
-            raise RemoteInvalid(f"{realm.authority}, which signs in for {self}, answered without a token")
+            raise RemoteInvalid(f"{realm.host_port_subcomponent}, which signs in for {self}, answered without a token")
         return f"Bearer {token}", max(answer.expires_in, _TOKEN_GOOD_FOR_S)
 
 
