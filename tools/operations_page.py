@@ -50,7 +50,7 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
         "PutAccountSetting": "BASIC_SCAN_TYPE_VERSION is kept and shown, and changes nothing",
         "CreateRepositoryCreationTemplate": "customRoleArn is kept and shown; no role is assumed",
         "UpdateRepositoryCreationTemplate": "as CreateRepositoryCreationTemplate",
-        "CreateRepository": "scanning and KMS settings are kept and shown, nothing is scanned or encrypted",
+        "CreateRepository": "kmsKey is kept and shown; the key that encrypts is the repository's own, sealed by the installation",
     },
     "elbv2": {
         "CreateLoadBalancer": "types application and network; no gateway type, addresses of one's own, or IPv6",
