@@ -77,7 +77,7 @@ log = logging.getLogger("longshore.server")
 
 KINDS = (*ecs_model.KINDS, *ecr_kinds.KINDS, *elbv2_model.KINDS, *ec2_model.KINDS, *iam_model.KINDS, *secretsmanager_model.KINDS)
 #: services whose resources have a say in who may do what with them
-RESOURCE_SIDES = {"ecr": ResourceSide(resource_policies, resource_conditions)}
+RESOURCE_SIDES = {"ecr": ResourceSide(resource_policies, resource_conditions, frozenset({"ecr:DeleteRepositoryPolicy"}))}
 #: seconds after RUNNING at which a task without any health check counts as healthy: as in ECS, and in --dev mode
 WARM_UP_S = 40.0
 DEV_WARM_UP_S = 2.0

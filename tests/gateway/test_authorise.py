@@ -41,7 +41,7 @@ def conditions_of_a_thing(reader: Reader, arn: str) -> Mapping[str, Sequence[str
     return {"things:Name": [arn[-1]]}
 
 
-SIDES = {"things": ResourceSide(of_a_thing, conditions_of_a_thing)}
+SIDES = {"things": ResourceSide(of_a_thing, conditions_of_a_thing, frozenset({"things:Unlock"}))}
 
 
 def document(*statements: dict[str, Any]) -> str:
@@ -84,6 +84,19 @@ async def test_a_thing_may_deny_the_root_and_let_strangers_in() -> None:
     assert access.denial(BEA, "things:Look", THINGS[0]) is not None
     await store.transact(lambda tx: tx.put(iam.INLINE_POLICIES, own(BEA, LOOK)))
     assert access.denial(BEA, "things:Look", THINGS[0]) is None
+
+
+async def test_one_way_is_left_to_the_root_of_the_account() -> None:
+    store = new_store()
+    access = Access(store, SteppedClock(), SIDES)
+    locked = ({"Effect": "Deny", "Principal": "*", "Action": "*"},)
+    await store.transact(lambda tx: [tx.put(SAID, said(arn, *locked)) for arn in THINGS])
+    await store.transact(lambda tx: [tx.put(iam.INLINE_POLICIES, own(who, {**LOOK, "Action": "*"})) for who in (ANN, BEA)])
+    for who in PEOPLE:
+        for action in ("things:Unlock", "things:Look"):
+            for arn in THINGS:
+                mine = who is ROOT and action == "things:Unlock" and ACCOUNT in arn
+                assert (access.denial(who, action, arn) is None) is mine, (who.arn, action, arn)
 
 
 async def test_a_things_own_conditions_are_asked_with_the_requests() -> None:

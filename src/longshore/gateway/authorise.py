@@ -3,7 +3,7 @@
 Resources that an operation names are ARNs of the caller's own account and region unless it says otherwise. A service whose
 resources have policies of their own registers how they are found (`ResourceSide`): they are heard for each ARN of that
 service, and without them nothing that belongs to another account is opened. The root of an account may do everything in it that
-no such policy denies.
+no such policy denies, and take such a policy away.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class ResourceSide(NamedTuple):
     policies: Callable[[Reader, str], tuple[Policy, ...]]
     #: (reader, ARN) -> condition keys of the resource itself, such as aws:ResourceTag/KEY, with their values
     conditions: Callable[[Reader, str], Mapping[str, Sequence[str]]]
+    #: actions that no policy of a resource takes from the root of its account: the way back for who is locked out
+    of_the_root: frozenset[str] = frozenset()
 
 
 class _Kept(NamedTuple):
@@ -72,7 +74,7 @@ class Access:
         if kept is not None and kept.revision == self._store.revision:
             return kept.denial
         side = self._resources.get(_service(resource))
-        its = side.policies(self._store, resource) if side is not None else ()
+        its = side.policies(self._store, resource) if side is not None and not _is_the_roots(principal, action, resource, side) else ()
         own = self._policies.of(principal)
         if all(policy.is_constant for policy in (*own, *its)):
             denial = _denial(principal, action, resource, own, its, {})
@@ -113,6 +115,10 @@ class Access:
             )
             if denied is not None:
                 raise AccessDenied(denied)
+
+
+def _is_the_roots(principal: Principal, action: str, resource: str, side: ResourceSide) -> bool:
+    return principal.is_root and action in side.of_the_root and resource_account(resource) == principal.account_id
 
 
 def _denial(
