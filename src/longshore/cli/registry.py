@@ -3,6 +3,7 @@
 longshore registry usage                       repositories and their bytes, and what else takes room
 longshore registry verify [--repository R]     read everything back; broken blobs are moved aside and named
 longshore registry collect                     look for garbage now instead of within the hour
+longshore registry remote …                    registries elsewhere that images are replicated to (remotes.py)
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from typing import Annotated
 import msgspec
 import typer
 
+from longshore.cli import remotes
 from longshore.cli.outcome import ExitCode, Failure
 
 app = typer.Typer(name="registry", help="Look after the registry's bytes.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(remotes.app)
 
 DataDir = Annotated[Path | None, typer.Option(help="Where the platform keeps everything [env: LONGSHORE_DATA_DIR].")]
 Output = Annotated[str, typer.Option("-o", "--output", help="text or json.", metavar="text|json")]
