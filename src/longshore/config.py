@@ -78,6 +78,8 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
     walk_s: float = 24 * 3600.0
     #: blobs are verified over and over at this many bytes per second; 0: only when asked
     scrub_bytes_per_s: int = 0
+    #: a tag that came through the cache is compared with its upstream at most this often
+    upstream_refresh_s: float = 24 * 3600.0
 
 
 class Scanning(msgspec.Struct, frozen=True, kw_only=True):

@@ -155,7 +155,15 @@ class Server:
         self.balancer = self._made_balancer(store)
         remotes = Remotes(clock)
         self._undo.append(remotes.close)
-        cache = PullThroughCache(store=store, blobs=blobs, clock=clock, remotes=remotes, secret=secret, spool=config.data_dir / "run")
+        cache = PullThroughCache(
+            store=store,
+            blobs=blobs,
+            clock=clock,
+            remotes=remotes,
+            secret=secret,
+            refresh_s=config.storage.upstream_refresh_s,
+            spool=config.data_dir / "run",
+        )
         self._undo.append(cache.close)
         collector = GarbageCollector(store=store, blobs=blobs, clock=clock, settings=config.storage)
         gateway, registry, sessions = self._doors(store, blobs, secret, cache, collector)
