@@ -135,7 +135,9 @@ async def test_however_many_are_asked_about_the_answer_is_right(resource: str) -
 # ── what is kept is what would be decided anew ──────────────────────────────────────────────────────────────────────
 
 CONDITIONS = st.sampled_from([
-    {}, {}, {}, {"Condition": {"StringEquals": {"things:Name": "a"}}}, {"Condition": {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}}
+    {}, {}, {}, {"Condition": {"StringEquals": {"things:Name": "a"}}}, {"Condition": {"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}},
+    {"Condition": {"Bool": {"aws:SecureTransport": "true"}}}, {"Condition": {"NumericLessThan": {"aws:EpochTime": str(2_000_000_000)}}},
+    {"Condition": {"StringEquals": {"aws:UserAgent": "docker"}, "StringNotEquals": {"AWS:SourceIP": "${aws:CurrentTime}"}}},
 ])  # fmt: skip
 STATEMENTS = st.builds(
     lambda effect, action, when: {"Effect": effect, "Action": action, **when},
@@ -154,26 +156,28 @@ WRITES = st.one_of(
     ),
     st.builds(lambda arn: (SAID, arn), st.sampled_from(THINGS)),
 )
-QUESTIONS = st.tuples(
-    st.sampled_from(PEOPLE),
-    st.sampled_from(["things:Look", "things:Take"]),
-    st.sampled_from(THINGS),
-    st.sampled_from(["10.0.0.1", "192.0.2.1"]),
-)
+ORIGINS = st.fixed_dictionaries({
+    "source_ip": st.sampled_from(["10.0.0.1", "192.0.2.1"]), "secure": st.booleans(), "user_agent": st.sampled_from(["docker", "x" * 900])
+})  # fmt: skip
+QUESTIONS = st.tuples(st.sampled_from(PEOPLE), st.sampled_from(["things:Look", "things:Take"]), st.sampled_from(THINGS), ORIGINS)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.none() | WRITES, st.lists(QUESTIONS, max_size=6)), max_size=8))
-def test_a_kept_decision_is_the_one_that_would_be_made_anew(steps: list[tuple[Any, list[tuple[Principal, str, str, str]]]]) -> None:
+@given(st.lists(st.tuples(st.none() | WRITES | st.just("a moment later"), st.lists(QUESTIONS, max_size=6)), max_size=8))
+def test_a_kept_decision_is_the_one_that_would_be_made_anew(
+    steps: list[tuple[Any, list[tuple[Principal, str, str, dict[str, Any]]]]],
+) -> None:
     async def run() -> None:
         store, clock = new_store(), SteppedClock()
         access = Access(store, clock, SIDES)
-        for write, questions in steps:
-            if write is not None:
-                await store.transact(lambda tx, write=write: _written(tx, *write))
-            for who, action, arn, source_ip in questions * 2:
-                anew = Access(store, clock, SIDES).denial(who, action, arn, source_ip=source_ip)
-                assert access.denial(who, action, arn, source_ip=source_ip) == anew
+        for step, questions in steps:
+            if isinstance(step, str):
+                await clock.step(2_000_000_000 - clock.now())
+            elif step is not None:
+                await store.transact(lambda tx, step=step: _written(tx, *step))
+            for who, action, arn, origin in questions * 2:
+                anew = Access(store, clock, SIDES).denial(who, action, arn, **origin)
+                assert access.denial(who, action, arn, **origin) == anew
         await store.close()
 
     asyncio.run(run())

@@ -21,8 +21,10 @@ from longshore.services.iam.identities import Policies, access_denied_message, g
 from longshore.services.iam.policy import Policy
 from longshore.store.base import Reader, Store
 
-#: decisions kept, and how long the name of a resource may be: a few MiB in all, whatever clients ask
-_MOST_KEPT, _LONGEST_KEPT = 10_000, 400
+#: principal, action and resource; and where policies ask for it: region, address, whether encrypted, program
+_Key = tuple[str | bool, ...]
+#: decisions kept, and how many characters in a key: a few MiB in all, whatever clients ask
+_MOST_KEPT, _LONGEST_KEPT = 10_000, 600
 
 
 class ResourceSide(NamedTuple):
@@ -51,7 +53,7 @@ class Access:
         self._policies = Policies(store)
         self._clock = clock
         self._resources = dict(resources or {})
-        self._kept: dict[tuple[str, str, str], _Kept] = {}
+        self._kept: dict[_Key, _Kept] = {}
 
     def denial(
         self,
@@ -69,20 +71,17 @@ class Access:
 
         `conditions` are the condition keys of the request beside the global ones, asked for only where a policy has conditions.
         """
-        key = (principal.arn, action, resource)
-        kept = self._kept.get(key)
-        if kept is not None and kept.revision == self._store.revision:
-            return kept.denial
+        plain = (principal.arn, action, resource)
+        of_its_origin = (*plain, region, source_ip, secure, user_agent)
+        for key in (plain, of_its_origin) if conditions is None else (plain,):
+            kept = self._kept.get(key)
+            if kept is not None and kept.revision == self._store.revision:
+                return kept.denial
         side = self._resources.get(_service(resource))
         its = side.policies(self._store, resource) if side is not None and not _is_the_roots(principal, action, resource, side) else ()
         own = self._policies.of(principal)
         if all(policy.is_constant for policy in (*own, *its)):
-            denial = _denial(principal, action, resource, own, its, {})
-            if len(resource) <= _LONGEST_KEPT:
-                if len(self._kept) >= _MOST_KEPT:
-                    self._kept.clear()
-                self._kept[key] = _Kept(self._store.revision, denial)
-            return denial
+            return self._keep(plain, _denial(principal, action, resource, own, its, {}))
         context: dict[str, Sequence[str]] = dict(
             global_context(principal, now=self._clock.now(), region=region, source_ip=source_ip, secure=secure, user_agent=user_agent)
         )
@@ -90,7 +89,17 @@ class Access:
             context.update(side.conditions(self._store, resource))
         if conditions is not None:
             context.update(conditions())
-        return _denial(principal, action, resource, own, its, context)
+        denial = _denial(principal, action, resource, own, its, context)
+        if conditions is None and all(policy.is_timeless for policy in (*own, *its)):
+            self._keep(of_its_origin, denial)
+        return denial
+
+    def _keep(self, key: _Key, denial: str | None) -> str | None:
+        if sum(len(part) for part in key if isinstance(part, str)) <= _LONGEST_KEPT:
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            self._kept[key] = _Kept(self._store.revision, denial)
+        return denial
 
     def authorise(self, operation: Operation, call: Call, request: object, *, secure: bool, user_agent: str) -> None:
         """Raises AccessDenied. An operation whose action is empty needs no permission (sts GetCallerIdentity)."""

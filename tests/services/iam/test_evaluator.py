@@ -458,15 +458,21 @@ def test_what_constant_policies_decide_does_not_hang_on_the_context(
 
 
 @pytest.mark.parametrize(
-    ("statement", "constant"),
+    ("statement", "constant", "timeless"),
     [
-        (allow(), True),
-        (allow(["ecs:*", "ecr:Get?"], "arn:aws:ecs:*:*:cluster/e*"), True),
-        (allow(Condition={}), True),
-        (allow(Condition={"StringEquals": {"aws:username": "ann"}}), False),
-        (allow(resource="arn:aws:ecs:*:*:cluster/${aws:username}"), False),
-        ({"Effect": "Deny", "Action": "*", "NotResource": "arn:aws:ecs:*:*:cluster/${aws:username}"}, False),
+        (allow(), True, True),
+        (allow(["ecs:*", "ecr:Get?"], "arn:aws:ecs:*:*:cluster/e*"), True, True),
+        (allow(Condition={}), True, True),
+        (allow(Condition={"StringEquals": {"aws:username": "ann"}}), False, True),
+        (allow(Condition={"IpAddress": {"AWS:SourceIP": ["10.0.0.0/8"]}, "Bool": {"aws:SecureTransport": True}}), False, True),
+        (allow(Condition={"StringEquals": {"ecr:ResourceTag/team": "web"}}), False, True),
+        (allow(Condition={"StringEquals": {"ecs:cluster": "web"}}), False, False),
+        (allow(Condition={"StringLike": {"aws:UserAgent": ["x", "${aws:CurrentTime}"]}}), False, False),
+        (allow(Condition={"Bool": {"aws:SecureTransport": "true"}, "DateLessThan": {"aws:CurrentTime": "2030-01-01"}}), False, False),
+        (allow(resource="arn:aws:ecs:*:*:cluster/${aws:username}"), False, False),
+        ({"Effect": "Deny", "Action": "*", "NotResource": "arn:aws:ecs:*:*:cluster/${aws:username}"}, False, False),
     ],
 )
-def test_a_policy_is_constant_without_conditions_and_variables(statement: dict[str, Any], constant: bool) -> None:
-    assert compile_policy(document(deny("s3:*"), statement)).is_constant is constant
+def test_it_is_known_what_a_policy_hangs_on(statement: dict[str, Any], constant: bool, timeless: bool) -> None:
+    policy = compile_policy(document(deny("s3:*"), statement))
+    assert (policy.is_constant, policy.is_timeless) == (constant, timeless)

@@ -33,6 +33,13 @@ _ACCOUNT = re.compile(r"[0-9]{12}")
 _UNIQUE_ID = re.compile(r"A[A-Z]{2}A[A-Z0-9]{12,124}")
 
 
+#: how the names of condition keys begin that are the same for the same principal, resource and connection until something is written
+_LASTING = (
+    *("aws:sourceip", "aws:securetransport", "aws:useragent", "aws:requestedregion", "aws:resourcetag/", "ecr:resourcetag/"),
+    *("aws:username", "aws:userid", "aws:principalarn", "aws:principalaccount", "aws:principaltype"),
+)
+
+
 class MalformedPolicy(ValueError):
     """A policy document that cannot stand; the text says why, in IAM's words."""
 
@@ -69,6 +76,8 @@ class Policy:
     statements: tuple[Statement, ...]
     #: what it says follows from principal, action and resource alone: no statement has a condition or a variable
     is_constant: bool
+    #: what it says may hang on the request's other circumstances, and does not change by itself as time goes by
+    is_timeless: bool
 
 
 @lru_cache(maxsize=4096)
@@ -92,11 +101,21 @@ def compile_policy(document: str, *, resource_based: bool = False) -> Policy:
     sids = [statement.sid for statement in statements if statement.sid]
     if len(sids) != len(set(sids)):
         raise MalformedPolicy("Statement IDs (SID) in a single policy must be unique.")
-    return Policy(statements, is_constant=not any(statement.conditions or _varies(statement.resources) for statement in statements))
+    varies = any(statement.resources is not None and statement.resources.has_variables for statement in statements)
+    return Policy(
+        statements,
+        is_constant=not varies and not any(statement.conditions for statement in statements),
+        is_timeless=not varies and all(_is_timeless(one) for one in raw),
+    )
 
 
-def _varies(resources: Globs | None) -> bool:
-    return resources is not None and resources.has_variables
+def _is_timeless(raw: dict[str, Any]) -> bool:
+    """Whether a statement, which is well-formed, asks only for what is known to stay. Variables might name anything."""
+    return all(
+        key.lower().startswith(_LASTING) and not any("${" in value for value in _condition_values(values))
+        for block in raw.get("Condition", {}).values()
+        for key, values in block.items()
+    )
 
 
 def _statement(raw: Any, variables: bool, resource_based: bool) -> Statement:
