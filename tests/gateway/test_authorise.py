@@ -99,6 +99,36 @@ async def test_one_way_is_left_to_the_root_of_the_account() -> None:
                 assert (access.denial(who, action, arn) is None) is mine, (who.arn, action, arn)
 
 
+async def test_another_accounts_root_may_what_the_thing_says() -> None:
+    store = new_store()
+    access = Access(store, SteppedClock(), SIDES)
+    await store.transact(
+        lambda tx: tx.put(SAID, said(THINGS[0], {"Effect": "Allow", "Principal": {"AWS": OTHER}, "Action": "things:Unlock"}))
+    )
+    assert access.denial(root_principal(OTHER, "AKIAOTHER"), "things:Unlock", THINGS[0]) is None
+
+
+@pytest.mark.parametrize(
+    ("condition", "allowed", "denied"),
+    [
+        ({"IpAddress": {"aws:SourceIp": "10.0.0.0/8"}}, {"source_ip": "10.0.0.1"}, {"source_ip": "192.0.2.1"}),
+        ({"Bool": {"aws:SecureTransport": "true"}}, {"secure": True}, {"secure": False}),
+        ({"StringLike": {"aws:UserAgent": "docker/*"}}, {"user_agent": "docker/28"}, {"user_agent": "curl"}),
+        ({"StringEquals": {"aws:RequestedRegion": "us-east-1"}}, {"region": "us-east-1"}, {"region": "eu-west-1"}),
+    ],
+    ids=str,
+)
+async def test_what_one_way_in_was_told_is_not_told_to_another(
+    condition: dict[str, Any], allowed: dict[str, Any], denied: dict[str, Any]
+) -> None:
+    store = new_store()
+    access = Access(store, SteppedClock(), SIDES)
+    await store.transact(lambda tx: tx.put(iam.INLINE_POLICIES, own(ANN, {**LOOK, "Condition": condition})))
+    for _ in range(2):
+        assert access.denial(ANN, "things:Look", THINGS[0], **allowed) is None
+        assert access.denial(ANN, "things:Look", THINGS[0], **denied) is not None
+
+
 async def test_a_things_own_conditions_are_asked_with_the_requests() -> None:
     store = new_store()
     access = Access(store, SteppedClock(), SIDES)
