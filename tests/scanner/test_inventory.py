@@ -47,6 +47,12 @@ def test_only_what_is_installed_counts(status: str, installed: bool) -> None:
     assert bool(found({"var/lib/dpkg/status": content})) is installed
 
 
+def test_a_package_without_version_is_none() -> None:
+    assert found({"var/lib/dpkg/status": dpkg_status(("a", "1")).replace(b"Version: 1", b"Version:")}) == []
+    assert found({"var/lib/dpkg/status": dpkg_status(("a", "1")).replace(b"Version: 1", b"X: 1")}) == []
+    assert found({"lib/apk/db/installed": b"P:a\n\nV:1\n"}) == []
+
+
 def test_debian_packages_without_dpkg() -> None:
     content = b"Package: base\nVersion: 12\nArchitecture: amd64\n"
     assert found({"var/lib/dpkg/status.d/base": content}) == [("dpkg", "base", "12")]

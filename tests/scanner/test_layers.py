@@ -79,6 +79,14 @@ def test_a_thousand_whiteouts_and_directories_cost_little() -> None:
     assert shown(layer_of(first), layer_of(second)) == {}
 
 
+@pytest.mark.parametrize("padding", [b"", b"\0" * 700, b"x"])
+def test_layers_compressed_in_several_members_or_padded(padding: bytes) -> None:
+    plain = entries((member(STATUS), random.Random(3).randbytes(5000)), (member("etc/os-release"), b"o"))
+    members = b"".join(gzip.compress(plain[at : at + 1000]) for at in range(0, len(plain), 1000))
+    for most in (1, 1000, 1 << 20):
+        assert set(tree_of(members + padding, most=most).files) == {STATUS, "etc/os-release"}
+
+
 # ── names ──
 
 

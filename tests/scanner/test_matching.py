@@ -50,6 +50,7 @@ def events(*pairs: str) -> tuple[Event, ...]:
         (events("introduced=0", "last_affected=2.0"), {"1": "", "2.0": ""}, ["2.0.1"]),
         (events("introduced=0", "fixed=1.5", "introduced=2.0", "fixed=2.5"), {"1.0": "1.5", "2.1": "2.5"}, ["1.5", "1.9", "2.5"]),
         (events("fixed=2.5", "introduced=2.0", "fixed=1.5", "introduced=0"), {"1.0": "1.5", "2.1": "2.5"}, ["1.5", "1.9", "2.5"]),
+        (events("introduced=0", "fixed=1"), {"0~rc1": "1", "0": "1"}, ["1"]),
         (events("introduced=0", "limit=3.0"), {"2.9": ""}, ["3.0", "4"]),
         (events("introduced=0", "limit=*"), {"2.9": ""}, []),
         ((), {}, ["1"]),

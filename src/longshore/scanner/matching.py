@@ -98,7 +98,7 @@ def _in_range(events: Iterable[Event], version: str, compare: Compare) -> str | 
     for what, at in sorted(events, key=cmp_to_key(order)):
         difference = 1 if at == "0" else compare(version, at)
         if what == "introduced" and difference >= 0:
-            vulnerable, fixed = True, ""
+            vulnerable = True
         elif what == "fixed":
             if difference >= 0:
                 vulnerable = False
