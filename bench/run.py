@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # As a script, what stands beside this file would be found first, and `bench` itself not at all.
 sys.path[0] = str(ROOT)
 
-NAMES = ("startup", "api", "run_task", "replace", "store", "registry")
+NAMES = ("startup", "api", "run_task", "replace", "store", "registry", "lifecycle")
 
 
 #: program -> Debian package

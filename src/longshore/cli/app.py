@@ -15,8 +15,9 @@ import msgspec
 import typer
 
 from longshore import config
-from longshore.cli import account, registry
+from longshore.cli import account, ecr, registry
 from longshore.cli.outcome import EXIT_CODES, ExitCode, Failure
+from longshore.cli.sbom import sbom
 
 app = typer.Typer(
     name="longshore",
@@ -29,6 +30,8 @@ app = typer.Typer(
 )
 app.add_typer(account.app)
 app.add_typer(registry.app)
+app.add_typer(ecr.app)
+ecr.app.command()(sbom)
 
 DataDir = Annotated[Path | None, typer.Option(help="Where the platform keeps everything [env: LONGSHORE_DATA_DIR].")]
 Output = Annotated[str, typer.Option("-o", "--output", help="text or json.", metavar="text|json")]

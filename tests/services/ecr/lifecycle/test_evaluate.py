@@ -114,9 +114,7 @@ def test_what_is_in_use_is_spared_and_nothing_else_is(there: Stock, rules: Polic
 
 @given(keys=st.lists(st.integers(0, 20).map(float) | st.floats(0, 1e9)), run=st.integers(1, 9))
 def test_sorting_in_buckets_sorts_and_leaves_equals_in_their_order(keys: list[float], run: int) -> None:
-    places = list(range(len(keys)))
-    expected = sorted(places, key=keys.__getitem__)
-    assert evaluator.ordered(places, keys, run) == (expected, [keys[place] for place in expected])
+    assert evaluator.in_order(keys, run) == sorted(range(len(keys)), key=keys.__getitem__)
 
 
 # ── what the laws do not say ────────────────────────────────────────────────────────────────────────────────────────

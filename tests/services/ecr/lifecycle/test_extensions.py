@@ -12,7 +12,7 @@ from longshore.control.lifecycle.controller import Lifecycle
 from longshore.services.ecr.events import record
 from longshore.services.ecr.lifecycle.model import LIFECYCLE_SETTINGS
 from longshore.services.ecr.lifecycle.shapes import GET_SETTINGS
-from longshore.services.ecr.model import REGISTRY_EVENTS, REPOSITORIES
+from longshore.services.ecr.model import REGISTRY_EVENTS, REPOSITORIES, Reference
 from tests.services.ecr.lifecycle.policies import NOW, image, keep, older, rule, text
 from tests.services.ecr.lifecycle.test_usage import HERE, definition, has
 from tests.services.ecr.lifecycle.yard import WEB, Yard, elsewhere
@@ -58,6 +58,7 @@ async def test_every_image_is_told_with_its_reason_what_goes_first(there: Yard) 
         "transitioningSizeInBytes": 0,
         "keptImageCount": 4,
         "keptSizeInBytes": 4000,
+        "freedSizeInBytes": 1000,
         "keptInUseImageCount": 0,
         "usedImageCount": 0,
     }
@@ -173,6 +174,15 @@ async def test_without_a_policy_there_is_nothing_to_preview(there: Yard) -> None
     assert (code, "rules[0].selection.countNumber" in message) == ("InvalidParameterException", True)
 
 
+async def test_only_layers_that_nothing_else_has_are_freed(there: Yard) -> None:
+    shared, own, elsewhere_too = Reference("shared", 700), Reference("own", 30), Reference("foreign", 9, foreign=True)
+    old = replace(image("old", 30, repository=WEB.key), references=(shared, own, elsewhere_too))
+    older_still = replace(image("older", 40, repository=WEB.key), references=(shared, own))
+    await there.put(old, older_still, replace(image("new", 1, repository=WEB.key), references=(shared,)))
+    answer = await preview(there, lifecyclePolicyText=WEEK)
+    assert answer["summary"]["freedSizeInBytes"] == 2 * 500 + 30
+
+
 # ── forecasts ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -208,6 +218,10 @@ async def test_images_that_are_gone_count_as_pushes_as_long_as_events_tell_of_th
     await there.store.transact(lambda tx: tx.put(REPOSITORIES, replace(held, created_at=NOW - 4 * 86_400)))
     (rate,) = (await preview(there, lifecyclePolicyText=text(keep(1, 30)), days=1))["forecast"]["pushRates"]
     assert rate["pushesPerDay"] == 0.5, "a young repository has been pushed to for only so long"
+    await there.store.transact(lambda tx: tx.put(REPOSITORIES, replace(held, created_at=NOW - 1)))
+    assert (await preview(there, lifecyclePolicyText=text(keep(1, 30)), days=1))["forecast"]["pushRates"] == [], (
+        "its namesake does not count"
+    )
 
 
 # ── settings ────────────────────────────────────────────────────────────────────────────────────────────────────────

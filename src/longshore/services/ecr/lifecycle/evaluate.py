@@ -25,7 +25,6 @@ from longshore.services.ecr.model import Image
 
 #: about so many images are sorted in one go: a longer sort would hold up every other thread
 _RUN = 16_384
-T = TypeVar("T")
 K = TypeVar("K", float, str)
 #: beyond every character a tag is made of
 _AFTER_TAGS = "\x7f"
@@ -68,18 +67,22 @@ def evaluate(stock: Stock, policy: Policy, now: float, in_use: Collection[str] =
     """
     judgement = Judgement()
     _guard(stock, judgement)
-    in_use = _with_holders(in_use, judgement)
-    found: list[tuple[float, str, Rule]] = []
     for storage_class in ("standard", "archive"):
         rules = [rule for rule in policy.rules if rule.storage_class == storage_class]
         if rules:
             ranked = Ranked(stock, judgement, rules, archived=storage_class == "archive")
             ranked.apply(now)
             judgement.ranked.append(ranked)
-            found = ranked.actions() if not found else sorted([*found, *ranked.actions()], key=lambda action: action[:2])
-    for _, digest, rule in found:
-        (judgement.spared if digest in in_use else judgement.acts)[digest] = rule
-    _Following(stock, judgement).run()
+            judgement.acts |= ranked.acts()
+    if len(judgement.ranked) > 1:
+        acts = judgement.acts
+        judgement.acts = {digest: acts[digest] for digest in sorted(acts, key=lambda digest: (_base(stock.images[digest]), digest))}
+    if in_use:
+        kept = _with_holders(in_use, judgement)
+        judgement.spared = {digest: rule for digest, rule in judgement.acts.items() if digest in kept}
+        judgement.acts = {digest: rule for digest, rule in judgement.acts.items() if digest not in kept}
+    if judgement.about or any(rule.action == "TRANSITION" for rule in policy.rules):
+        _Following(stock, judgement).run()
     return judgement
 
 
@@ -122,35 +125,44 @@ def _pulled(image: Image) -> float:
 class Ranked:
     """The candidates of one storage class, ranked from the oldest (0) to the newest; of one moment, by digest.
 
-    Rules select and mark ranks. Ages grow with falling rank, so what is older than something is what ranks below it.
+    Rules select and mark ranks. Ages grow with falling rank, so what is older than something is what ranks below it. Columns are
+    filled in the order of the stock and then put in order: with a million images, jumping about in memory is what takes time.
     """
 
     def __init__(self, stock: Stock, judgement: Judgement, rules: Sequence[Rule], *, archived: bool) -> None:
         self._stock = stock
         self._rules = rules
         self._newest = judgement.newest
-        part_of, about = judgement.part_of, judgement.about
-        candidates = [
-            image for digest, image in stock.images.items() if image.archived is archived and digest not in part_of and digest not in about
-        ]
+        guarded = judgement.part_of.keys() | judgement.about.keys()
+        self._images = [image for image in stock.images.values() if image.archived is archived]
+        if guarded:
+            self._images = [image for image in self._images if image.digest not in guarded]
+        digests = [image.digest for image in self._images]
+        if not _is_sorted(digests):
+            self._images.sort(key=_digest)
+            digests.sort()
+        since = [_base(image) for image in self._images]
+        #: rank -> place among the images
+        self._place = in_order(since)
         #: by rank
-        self._images, self._since = _oldest_first(candidates)
+        self._since = [since[place] for place in self._place]
+        self._digests = [digests[place] for place in self._place]
         #: by rank: 0, or the number (from 1) of the rule that selects it first, and of the one that acts on it
-        self._owner = bytearray(len(candidates))
-        self._actor = bytearray(len(candidates))
+        self._owner = bytearray(len(digests))
+        self._actor = bytearray(len(digests))
 
     @cached_property
     def _rank(self) -> dict[str, int]:
-        return {image.digest: rank for rank, image in enumerate(self._images)}
+        return {digest: rank for rank, digest in enumerate(self._digests)}
 
     def owner_of(self, digest: str) -> Rule | None:
         rank = self._rank.get(digest)
         return None if rank is None or not self._owner[rank] else self._rules[self._owner[rank] - 1]
 
-    def actions(self) -> list[tuple[float, str, Rule]]:
-        """(when its age begins, digest, rule) of what rules act on, oldest first."""
-        images, since, rules = self._images, self._since, self._rules
-        return [(since[rank], images[rank].digest, rules[number - 1]) for rank, number in enumerate(self._actor) if number]
+    def acts(self) -> dict[str, Rule]:
+        """What rules act on, oldest first."""
+        rules, digests = (None, *self._rules), self._digests
+        return {digests[rank]: rule for rank, number in enumerate(self._actor) if (rule := rules[number]) is not None}
 
     def apply(self, now: float) -> None:
         owner, actor = self._owner, self._actor
@@ -166,10 +178,11 @@ class Ranked:
     def _selected(self, rule: Rule) -> Sequence[int]:
         """In rising order."""
         if rule.tag_status == "any":
-            return range(len(self._images))
+            return range(len(self._digests))
         if rule.tag_status == "untagged":
             tags = self._stock.tags
-            return [rank for rank, image in enumerate(self._images) if image.digest not in tags]
+            bare = bytes(image.digest not in tags for image in self._images)
+            return [rank for rank, place in enumerate(self._place) if bare[place]]
         found: set[int] | None = None
         for test in rule.tag_tests:
             matched = self._matched(test)
@@ -191,37 +204,42 @@ class Ranked:
             case "imageCountMoreThan":
                 marked = selected[: -rule.count]
                 if marked:
-                    self._newest[rule.priority] = [self._images[rank].digest for rank in selected[-rule.count :]]
+                    self._newest[rule.priority] = [self._digests[rank] for rank in selected[-rule.count :]]
                 return marked
             case "sinceImagePushed":
                 return selected[: bisect_left(selected, bisect_left(self._since, limit))]
             case "sinceImagePulled":
-                return [rank for rank in selected if _pulled(self._images[rank]) < limit]
+                return [rank for rank in selected if _pulled(self._image(rank)) < limit]
             case "sinceImageTransitioned":
-                images = self._images
-                return [rank for rank in selected if (images[rank].last_archived_at or now) < limit]
+                return [rank for rank in selected if (self._image(rank).last_archived_at or now) < limit]
+
+    def _image(self, rank: int) -> Image:
+        return self._images[self._place[rank]]
 
 
-def _oldest_first(images: list[Image]) -> tuple[list[Image], list[float]]:
-    """By when their age begins, then by digest; and those times."""
-    by_digest, _ = ordered(images, [image.digest for image in images])
-    return ordered(by_digest, [_base(image) for image in by_digest])
+def _digest(image: Image) -> str:
+    return image.digest
 
 
-def ordered(values: list[T], keys: list[K], run: int = _RUN) -> tuple[list[T], list[K]]:
-    """Both sorted by `keys`; equals stay in their order. Spread over buckets of about `run` first, so that no single sort takes long."""
-    if all(map(le, keys, islice(keys, 1, None))):
-        return values, keys
+def _is_sorted(keys: list[K]) -> bool:
+    parts = (keys[first : first + _RUN + 1] for first in range(0, len(keys), _RUN))
+    return all(all(map(le, part, islice(part, 1, None))) for part in parts)
+
+
+def in_order(keys: list[float], run: int = _RUN) -> list[int]:
+    """Places in rising order of `keys`; equals stay in theirs. Spread over buckets of about `run` first, so that no sort takes long."""
+    if _is_sorted(keys):
+        return list(range(len(keys)))
     count = len(keys) // run + 1
     bounds = sorted(keys[:: max(1, len(keys) // (16 * count))])[16::16]
     buckets: list[list[int]] = [[] for _ in range(len(bounds) + 1)]
-    for at, key in enumerate(keys):
-        buckets[bisect_right(bounds, key)].append(at)
+    for place, key in enumerate(keys):
+        buckets[bisect_right(bounds, key)].append(place)
     places: list[int] = []
     for bucket in buckets:
         bucket.sort(key=keys.__getitem__)
         places += bucket
-    return [values[at] for at in places], [keys[at] for at in places]
+    return places
 
 
 class _Following:
@@ -244,8 +262,6 @@ class _Following:
 
     def run(self) -> None:
         judgement = self._judgement
-        if not self._artifacts and all(rule.action == "EXPIRE" for rule in judgement.acts.values()):
-            return
         for digest, rule in judgement.acts.items():
             if rule.action == "EXPIRE":
                 self._expired.add(digest)

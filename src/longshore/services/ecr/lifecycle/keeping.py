@@ -92,7 +92,7 @@ def pushes_lately(reader: Reader, repository: Repository, judged: Judged, now: f
     Images that are there count unless they are parts of an index or about another image, which come with theirs. Of those that
     are gone the stream of events still tells; there, pushes without a tag are left out, since parts of indexes look like that.
     """
-    since = now - OBSERVED_DAYS * DAY_S
+    since = max(now - OBSERVED_DAYS * DAY_S, repository.created_at)  # one of the same name may have been there before
     images, guarded = judged.stock.images, (judged.judgement.part_of, judged.judgement.about)
     pushes = [
         Push(image.pushed_at, judged.stock.tags_of(digest), image.size)

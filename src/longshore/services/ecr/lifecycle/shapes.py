@@ -82,6 +82,8 @@ class PreviewSummary(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     transitioning_size_in_bytes: int
     kept_image_count: int
     kept_size_in_bytes: int
+    #: layers, configs and manifests of what expires that nothing else in the repository has
+    freed_size_in_bytes: int
     #: of those kept, the ones that a rule would act on were they not in use
     kept_in_use_image_count: int
     #: of those that go, the ones that somebody uses

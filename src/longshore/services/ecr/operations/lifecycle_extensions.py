@@ -116,9 +116,23 @@ def _summary(judged: Judged, verdicts: dict[str, Verdict]) -> shapes.PreviewSumm
         transitioning_size_in_bytes=sizes["TRANSITION"],
         kept_image_count=counts["KEEP"],
         kept_size_in_bytes=sizes["KEEP"],
+        freed_size_in_bytes=_freed(judged, verdicts),
         kept_in_use_image_count=len(judged.judgement.spared),
         used_image_count=sum(1 for digest in judged.users if digest in verdicts and verdicts[digest].decision != "KEEP"),
     )
+
+
+def _freed(judged: Judged, verdicts: dict[str, Verdict]) -> int:
+    freed: dict[str, int] = {}
+    kept: set[str] = set()
+    for digest, verdict in verdicts.items():
+        image = judged.stock.images[digest]
+        own = [(reference.digest, reference.size) for reference in image.references if not reference.is_manifest and not reference.foreign]
+        if verdict.decision == "EXPIRE":
+            freed.update([(digest, image.manifest_size), *own])
+        else:
+            kept.update(layer for layer, _ in own)
+    return sum(size for layer, size in freed.items() if layer not in kept)
 
 
 def _image(
