@@ -32,6 +32,7 @@ _ECR_READ = (
 )
 _ECR_WRITE = ("ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload", "ecr:PutImage")
 _PULL = ("ecr:GetAuthorizationToken", "ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage")
+_PULL_ONLY = ("ecr:GetAuthorizationToken", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:BatchImportUpstreamImage")
 _LOGS = ("logs:CreateLogStream", "logs:PutLogEvents")
 _AGENT = (
     "ec2:DescribeTags",
@@ -83,7 +84,7 @@ _TABLE: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("/", "AmazonEC2ContainerRegistryFullAccess", ("ecr:*",), "Provides administrative access to Amazon ECR resources"),
     ("/", "AmazonEC2ContainerRegistryPowerUser", (*_ECR_READ, *_ECR_WRITE), "Provides full access to Amazon ECR repositories."),
     ("/", "AmazonEC2ContainerRegistryReadOnly", _ECR_READ, "Provides read-only access to Amazon ECR repositories."),
-    ("/", "AmazonEC2ContainerRegistryPullOnly", _PULL, "Provides access to pull images from Amazon ECR repositories."),
+    ("/", "AmazonEC2ContainerRegistryPullOnly", _PULL_ONLY, "Provides access to pull images from Amazon ECR repositories."),
     ("/", "ElasticLoadBalancingFullAccess", ("elasticloadbalancing:*", "ec2:Describe*"), "Provides full access to Elastic Load Balancing."),
     ("/", "ElasticLoadBalancingReadOnly", ("elasticloadbalancing:Describe*",), "Provides read only access to Elastic Load Balancing."),
     ("/service-role/", "AmazonECSTaskExecutionRolePolicy", (*_PULL, *_LOGS), "Provides access to other services ECS tasks need."),
