@@ -36,7 +36,7 @@ FREE = ("sts", "GetCallerIdentity")
 #: what AWS documents to need another permission than its own name
 OTHERWISE = {("ecr", "ListImageReferrers"): "ecr:BatchGetImage"}
 #: what an operation may ask for beside its own action: it hands over a role, or will do something else on the caller's behalf
-FURTHER = ("iam:PassRole", "ecr:CreateRepository")
+FURTHER = ("iam:PassRole", "ecr:CreateRepository", "secretsmanager:GetSecretValue")
 #: IAM's own prefix where it is not the folder's name
 PREFIXES = {"elbv2": "elasticloadbalancing"}
 _DENIED = {"json": ("AccessDeniedException", 400), "query": ("AccessDenied", 403), "ec2": ("UnauthorizedOperation", 403)}

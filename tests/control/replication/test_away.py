@@ -249,3 +249,28 @@ async def test_a_wrong_access_key_is_denied(world: World, other: Other) -> None:
     digest = await world.push("app/web", IMAGE, "1")
     await world.turn()
     assert await world.statuses("app/web", digest) == {"backup": ("FAILED", "RemoteAccessDenied")}
+
+
+async def test_a_destination_that_is_configured_no_longer_is_given_up(world: World, nobody: str) -> None:
+    await _goes_to(world, nobody)
+    digest = await world.push("app/web", IMAGE, "1")
+    await world.turn()
+    await world.ask("PutReplicationConfiguration", replicationConfiguration={"rules": []})
+    await world.clock.step(10)
+    await world.turn()
+    assert await world.statuses("app/web", digest) == {"backup": ("FAILED", "RemoteUnavailable")}
+    assert world.under_way == 0
+
+
+async def test_what_was_under_way_when_the_server_ended_is_carried_by_the_next(world: World, other: Other) -> None:
+    await _goes_to(world, other.url, authentication="AWS", userName=KEY, password=KEY_SECRET)
+    await other.create_repository("app/web")
+    digest = await world.push("app/web", IMAGE, "1")
+    begun = asyncio.create_task(world.replicator.reconcile(next(iter(world.replicator.keys()))))
+    await asyncio.sleep(0)
+    begun.cancel()
+    await asyncio.gather(begun, return_exceptions=True)
+    assert await world.statuses("app/web", digest) == {"backup": ("IN_PROGRESS", None)}
+    world.at_a_pace_of(page=10, window=10)  # another replicator over the same store
+    await world.turn()
+    assert await world.statuses("app/web", digest) == {"backup": ("COMPLETE", None)}

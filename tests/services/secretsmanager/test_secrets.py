@@ -83,16 +83,19 @@ async def test_a_secret_is_found_by_name_and_by_arn_and_lies_sealed(vault: Vault
         assert await vault.value(secret_id) == "hunter2"
     (held,) = vault.call.store.list(SECRETS)
     assert b"hunter2" not in held.versions[0].value
-    assert secret_string(vault.call.store, made["ARN"], KEY) == "hunter2"
+    assert secret_string(vault.call.store, REGION, ACCOUNT, made["ARN"], KEY) == "hunter2"
+    for region, account in (("eu-west-1", ACCOUNT), (REGION, "111111111111")):
+        with pytest.raises(SecretMissing):
+            secret_string(vault.call.store, region, account, made["ARN"], KEY)
     with pytest.raises(SecretUnreadable):
-        secret_string(vault.call.store, made["ARN"], b"another key of 32 bytes.........")
+        secret_string(vault.call.store, REGION, ACCOUNT, made["ARN"], b"another key of 32 bytes.........")
 
 
 async def test_bytes_come_back_as_bytes(vault: Vault) -> None:
     made = await vault("CreateSecret", Name="key", SecretBinary=base64.b64encode(b"\0\xff").decode())
     assert (await vault("GetSecretValue", SecretId="key"))["SecretBinary"] == b"\0\xff"
     with pytest.raises(SecretUnreadable):
-        secret_string(vault.call.store, made["ARN"], KEY)
+        secret_string(vault.call.store, REGION, ACCOUNT, made["ARN"], KEY)
 
 
 async def test_a_new_value_is_current_and_the_old_one_previous(vault: Vault) -> None:
@@ -134,7 +137,7 @@ async def test_a_deleted_secret_is_kept_from_use_until_it_is_restored_or_gone(va
     assert await vault.refused("GetSecretValue", SecretId="a") == "InvalidRequestException"
     assert await vault.refused("CreateSecret", Name="a", SecretString="2") == "InvalidRequestException"
     with pytest.raises(SecretMissing):
-        secret_string(vault.call.store, made["ARN"], KEY)
+        secret_string(vault.call.store, REGION, ACCOUNT, made["ARN"], KEY)
     assert (await vault("ListSecrets"))["SecretList"] == []
     assert len((await vault("ListSecrets", IncludePlannedDeletion=True))["SecretList"]) == 1
     await vault("RestoreSecret", SecretId="a")

@@ -102,7 +102,7 @@ class Replicator:
         if todo.refused:
             return await self._failed(replication, revision, todo.refused, passing=False)
         if todo.lacking:
-            return await self._failed(replication, revision, todo.lacking, passing=True)
+            return await self._failed(replication, revision, todo.lacking, passing=snapshot.configured)
         if not todo.carry:
             return None  # the image is gone, and this row goes with it
         try:
@@ -111,13 +111,15 @@ class Replicator:
             raise Conflict(key) from None
         except RemoteError as error:
             log.warning("%s: not carried to %s: %s", key, replication.destination.region, error)
-            return await self._failed(replication, revision, away.CODES[type(error)], passing=isinstance(error, _PASSING))
+            return await self._failed(
+                replication, revision, away.CODES[type(error)], passing=snapshot.configured and isinstance(error, _PASSING)
+            )
         except AwsError as error:
             log.warning("%s: not carried: %s", key, error)
             return await self._failed(replication, revision, error.code.removesuffix("Exception"), passing=False)
         except (BlobStoreFull, NoSuchBlob, BlobBroken, DigestMismatch) as error:
             log.error("%s: not carried: %s", key, error)
-            return await self._failed(replication, revision, "BytesUnavailable", passing=True)
+            return await self._failed(replication, revision, "BytesUnavailable", passing=snapshot.configured)
         log.info("%s: carried %d manifest(s), tags %s", key, len(todo.carry), ", ".join(todo.tags) or "none")
         return None
 
@@ -140,7 +142,7 @@ class Replicator:
         await self._store.transact(arrive)
 
     async def _failed(self, replication: Replication, revision: int, code: str, *, passing: bool) -> float | None:
-        """Seconds until the next try, where there is one."""
+        """Seconds until the next try, where there is one: not for a destination that the configuration names no longer."""
         attempts = replication.attempts + 1
         again_s = wait_s(attempts, self._ids.fraction()) if passing else None
         now = self._clock.now()

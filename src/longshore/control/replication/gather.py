@@ -6,6 +6,7 @@ from longshore.control.replication.plan import Snapshot
 from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, REPOSITORIES, REPOSITORY_BLOBS, Image, image_key, tag_key
 from longshore.services.ecr.replication.destinations import refusal
 from longshore.services.ecr.replication.model import Replication
+from longshore.services.ecr.replication.wanted import wishes_for
 from longshore.store.base import Reader
 
 
@@ -21,6 +22,8 @@ def snapshot_of(reader: Reader, replication: Replication, now: float) -> Snapsho
         images=images,
         tags={tag: held.digest for tag, held in tags.items() if held is not None},
         layers=frozenset(layers),
+        configured=source is not None
+        and any(wish.destination == replication.destination for wish in wishes_for(reader, source.region, source.account_id, source.name)),
         refusal=refusal(reader, source, replication.destination) if source is not None else "",
     )
 

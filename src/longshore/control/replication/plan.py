@@ -31,6 +31,8 @@ class Snapshot(NamedTuple):
     layers: frozenset[str]
     #: what the destination refuses for good, as a failure code; "" for nothing
     refusal: str
+    #: the configuration still sends the repository there
+    configured: bool
 
 
 class Plan(NamedTuple):

@@ -19,9 +19,9 @@ def version_at(secret: Secret, stage: str) -> Version | None:
     return next((version for version in secret.versions if stage in version.stages), None)
 
 
-def secret_string(reader: Reader, arn: str, installation_secret: bytes) -> str:
-    """The current text of the secret. Raises SecretMissing and SecretUnreadable."""
-    found = reader.list(SECRETS, "arn", arn, limit=1)
+def secret_string(reader: Reader, region: str, account_id: str, arn: str, installation_secret: bytes) -> str:
+    """The current text of a secret of this account and region. Raises SecretMissing and SecretUnreadable."""
+    found = [each for each in reader.list(SECRETS, "arn", arn) if (each.region, each.account_id) == (region, account_id)]
     version = version_at(found[0], CURRENT) if found and found[0].deleted_at is None else None
     if version is None:
         raise SecretMissing(arn)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Protocol
+
 import msgspec
 
 from longshore.aws.operation import ANY_RESOURCE
@@ -29,7 +32,17 @@ _INVALID_TOKEN = "Invalid parameter at 'nextToken' failed to satisfy constraint:
 _NO_ROLES = "The roles of other registries cannot be assumed here: give the upstream's address and a secret."
 
 
-@api.operation("CreatePullThroughCacheRule", resource=ANY_RESOURCE)
+class _NamesSecret(Protocol):
+    @property
+    def credential_arn(self) -> str | None: ...
+
+
+def _reading_the_secret(call: Call, request: _NamesSecret) -> Iterable[tuple[str, str]]:
+    """An upstream may be any machine, and is told what the secret says: so whoever names one must be allowed to read it."""
+    return [("secretsmanager:GetSecretValue", request.credential_arn)] if request.credential_arn else ()
+
+
+@api.operation("CreatePullThroughCacheRule", resource=ANY_RESOURCE, also=_reading_the_secret)
 async def create_pull_through_cache_rule(
     call: Call, request: shapes.CreatePullThroughCacheRuleRequest
 ) -> shapes.CreatePullThroughCacheRuleResponse:
@@ -115,7 +128,7 @@ def _rule(held: PullThroughRule) -> shapes.PullThroughCacheRule:
     )
 
 
-@api.operation("UpdatePullThroughCacheRule", resource=ANY_RESOURCE)
+@api.operation("UpdatePullThroughCacheRule", resource=ANY_RESOURCE, also=_reading_the_secret)
 async def update_pull_through_cache_rule(
     call: Call, request: shapes.UpdatePullThroughCacheRuleRequest
 ) -> shapes.UpdatePullThroughCacheRuleResponse:

@@ -12,6 +12,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 from longshore.aws.errors import AwsError
@@ -158,7 +159,7 @@ class PullThroughCache:
         task = self._fetching.get(key)
         if task is None:
             task = self._fetching[key] = asyncio.create_task(self._fetch(rule, meant, reference), name=f"upstream:{key}")
-            task.add_done_callback(lambda _: self._fetching.pop(key))
+            task.add_done_callback(partial(self._fetched, key))
         try:
             await asyncio.shield(task)
         except RemoteError as error:
@@ -167,6 +168,11 @@ class PullThroughCache:
                 self._failed.popitem(last=False)
             raise
         self._failed.pop(key, None)
+
+    def _fetched(self, key: str, task: asyncio.Task[None]) -> None:
+        del self._fetching[key]
+        if not task.cancelled():
+            task.exception()  # looked at: whoever waited may have left
 
     async def _fetch(self, rule: PullThroughRule, meant: RepositoryId, reference: str) -> None:
         client, name = self._client(rule), upstream_name(rule, meant.name)

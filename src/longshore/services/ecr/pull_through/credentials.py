@@ -26,7 +26,7 @@ def credentials_of(reader: Reader, rule: PullThroughRule, installation_secret: b
     if not rule.credential_arn:
         return None
     try:
-        text = secret_string(reader, rule.credential_arn, installation_secret)
+        text = secret_string(reader, rule.region, rule.account_id, rule.credential_arn, installation_secret)
     except SecretMissing:
         raise SecretNotFoundException from None
     except SecretUnreadable:

@@ -23,7 +23,8 @@ from longshore.store.blobs import BlobStore, BlobStoreFull, DigestMismatch
 
 log = logging.getLogger("longshore.pull_through")
 
-_PIECE = 1 << 20
+#: bytes written in one step, and read in one: of the readers there may be hundreds
+_PIECE, _READ = 1 << 20, 1 << 18
 
 
 class Download:
@@ -94,7 +95,7 @@ class Download:
         at = 0
         while at < self.size:
             moved = self._moved
-            count = min(self.available - at, _PIECE)
+            count = min(self.available - at, _READ)
             if count > 0:
                 piece = await asyncio.to_thread(os.pread, self._spool.fileno(), count, at)
                 at += len(piece)
