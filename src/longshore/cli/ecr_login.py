@@ -154,13 +154,13 @@ def install(given: Environment, registries: Sequence[str]) -> tuple[Path, list[s
 
 def serves(access: Access, server: str) -> bool:
     """Whether a token of this platform may be given to `server` (a URL, or host and port): only to the platform itself."""
-    asked = urllib.parse.urlsplit(server if "://" in server else f"//{server}")
     own = urllib.parse.urlsplit(access.endpoint)
     try:
-        ports = (asked.port or {"http": 80, "https": 443}.get(asked.scheme, own.port), own.port or (443 if own.scheme == "https" else 80))
+        asked = urllib.parse.urlsplit(server if "://" in server else f"{own.scheme}://{server}")
+        ports = [url.port or (443 if url.scheme == "https" else 80) for url in (asked, own)]
     except ValueError:
         return False
-    host = (asked.hostname or "").lower()
+    host = asked.hostname or ""
     if ports[0] != ports[1]:
         return False
     return host == own.hostname or (own.hostname in _LOOPBACK and (host in _LOOPBACK or _REGISTRY_NAME.fullmatch(host) is not None))
