@@ -404,17 +404,19 @@ async def _images(there: Installation, names: dict[str, str]) -> None:
     await there.done("ecr", "PutLifecyclePolicy", repositoryName="app/web", lifecyclePolicyText=LIFECYCLE_POLICY)
     await there.done("ecr", "StartLifecyclePolicyPreview", repositoryName="app/web")
     await there.store.transact(_has_preview)
-    await there.store.transact(lambda tx: _has_been_scanned(tx, names["digest"], there.clock.now() - 2 * EVERY_S))
-
-
-def _has_been_scanned(tx: Tx, digest: str, at: float) -> None:
-    """So long ago that it may be scanned again."""
     found = Finding(name="CVE-2099-0001", severity="HIGH", package="harbourlib", version="1.0")
-    report = Report(scanner="built-in", packages=(Package("harbourlib", "1.0", "dpkg"),), findings=(found,))
+    report = pack(Report(scanner="built-in", packages=(Package("harbourlib", "1.0", "dpkg"),), findings=(found,)))
+    await there.blobs.put(report, digest_of(report))
+    at = there.clock.now() - 2 * EVERY_S
+    await there.store.transact(lambda tx: _has_been_scanned(tx, names["digest"], digest_of(report), at))
+
+
+def _has_been_scanned(tx: Tx, digest: str, report: str, at: float) -> None:
+    """So long ago that it may be scanned again."""
     repository = RepositoryId(REGION, OWNER, "app/web").key
     scan = ImageScan(repository=repository, digest=digest, status="COMPLETE", requested_at=at, completed_at=at, severity_counts={"HIGH": 1})
     tx.put(IMAGE_SCANS, scan)
-    tx.put(IMAGE_SCAN_REPORTS, ImageScanReport(repository=repository, digest=digest, content=pack(report)))
+    tx.put(IMAGE_SCAN_REPORTS, ImageScanReport(repository=repository, digest=digest, content=report))
 
 
 def _has_preview(tx: Tx) -> None:

@@ -1,8 +1,8 @@
 """Who names a blob: the one question that garbage collection, accounting and verification all ask of the store.
 
 Nothing counts references. The store's indexes are derived from what is kept, so they cannot disagree with it; a blob is in use
-if a repository shows it or an image consists of it, in the set of blobs that this repository reads from: the plain one, or the
-one of its data key.
+if a repository shows it, an image consists of it, or it is the report of an image's scan, in the set of blobs that this
+repository reads from: the plain one, or the one of its data key.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 from longshore.kit.resource import Kind
 from longshore.services.ecr.content import content_of
 from longshore.services.ecr.model import IMAGES, REPOSITORIES, REPOSITORY_BLOBS, Repository, image_key
+from longshore.services.ecr.scanning.model import IMAGE_SCAN_REPORTS
 from longshore.store.base import Reader
 from longshore.store.blobs import BlobStore
 
@@ -47,12 +48,16 @@ def is_named(reader: Reader, key_id: str, digest: str) -> bool:
         return False
     key = image_key(repository.key, digest)
     return (
-        reader.get(REPOSITORY_BLOBS, key) is not None or reader.get(IMAGES, key) is not None or reader.count(IMAGES, "references", key) > 0
+        reader.get(REPOSITORY_BLOBS, key) is not None
+        or reader.get(IMAGES, key) is not None
+        or reader.count(IMAGES, "references", key) > 0
+        or any(held.repository == repository.key for held in reader.list(IMAGE_SCAN_REPORTS, "blob", digest))
     )
 
 
 def _is_named_in_plain(reader: Reader, digest: str) -> bool:
-    return _any_reads_plain(reader, REPOSITORY_BLOBS, "digest", digest) or _any_reads_plain(reader, IMAGES, "blob", digest)
+    kinds = ((REPOSITORY_BLOBS, "digest"), (IMAGES, "blob"), (IMAGE_SCAN_REPORTS, "blob"))
+    return any(_any_reads_plain(reader, kind, index, digest) for kind, index in kinds)
 
 
 def _any_reads_plain(reader: Reader, kind: Kind[Any], index: str, digest: str) -> bool:

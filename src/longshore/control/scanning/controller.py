@@ -24,7 +24,7 @@ from longshore.services.ecr.images import tags_of
 from longshore.services.ecr.model import IMAGES, REPOSITORIES, Image, Repository, image_key
 from longshore.services.ecr.scanning.configuration import frequency_of, scanning_of
 from longshore.services.ecr.scanning.model import IMAGE_SCAN_REPORTS, IMAGE_SCANS, REGISTRY_SCANNING, ImageScan, ImageScanReport
-from longshore.services.ecr.scanning.reports import dated, pack, report_of
+from longshore.services.ecr.scanning.reports import dated, read_report, store_report
 from longshore.services.ecr.scanning.requests import is_scannable, request_scan
 from longshore.store.base import Change, Store, Tx
 from longshore.store.blobs import BlobStore, NoSuchBlob
@@ -91,8 +91,12 @@ class Scanning:
         if scan is None or image is None or repository is None:
             return None
         stamp = self._stamp
+        kept: ImageScanReport | None = None
         try:
             report = await self._scanner.scan(await self._source(repository, image))
+            report = dated(report, await self._earlier(repository, image), self._clock.now())
+            if report.packages or not report.failure:
+                kept = await store_report(self._blobs, repository, image, report)
         except NoSuchBlob as error:
             report = Report(scanner=self._scanner.name, failure=f"the bytes of {error} are not here")
         except (ScanInterrupted, OSError) as error:
@@ -103,12 +107,18 @@ class Scanning:
                 return again
             report = Report(scanner=self._scanner.name, failure=why)
         now = self._clock.now()
-        report = dated(report, report_of(self._store, image), now)
-        content = await asyncio.to_thread(pack, report) if report.packages or not report.failure else b""
         done = ended(scan, report, stamp, now)
-        await self._store.transact(lambda tx: _end(tx, key, done, content, now))
+        await self._store.transact(lambda tx: _end(tx, key, done, kept, now))
         log.info("%s: scan %s, %d packages, %s", key, done.status, len(report.packages), done.severity_counts or done.description)
         return None
+
+    async def _earlier(self, repository: Repository, image: Image) -> Report | None:
+        """What the scan before found. Without it only the times are lost at which findings were seen first."""
+        try:
+            return await read_report(self._store, self._blobs, repository, image)
+        except OSError as error:
+            log.warning("%s@%s: the report of the scan before cannot be read: %s", repository.key, image.digest, error)
+            return None
 
     async def _source(self, repository: Repository, image: Image) -> ImageSource:
         """Raises NoSuchBlob."""
@@ -177,14 +187,14 @@ def _note(tx: Tx, key: str, description: str) -> None:
         tx.put(IMAGE_SCANS, replace(scan, description=description))
 
 
-def _end(tx: Tx, key: str, done: ImageScan, content: bytes, now: float) -> None:
+def _end(tx: Tx, key: str, done: ImageScan, kept: ImageScanReport | None, now: float) -> None:
     """Nothing where the image went while it was scanned."""
     image, held = tx.get(IMAGES, key), tx.get(IMAGE_SCANS, key)
     if image is None or held is None:
         return
     tx.put(IMAGE_SCANS, done)
-    if content:
-        tx.put(IMAGE_SCAN_REPORTS, ImageScanReport(repository=done.repository, digest=done.digest, content=content))
+    if kept is not None:
+        tx.put(IMAGE_SCAN_REPORTS, kept)
     repository = tx.get(REPOSITORIES, image.repository)
     if repository is not None:
         detail = {

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-scanning.html
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,7 +16,7 @@ from longshore.aws.operation import ANY_RESOURCE
 from longshore.aws.pagination import seal, unseal
 from longshore.aws.protocol.model import OperationShape
 from longshore.aws.shapes import ecr as shapes
-from longshore.scanner.report import Finding
+from longshore.scanner.report import Finding, Report
 from longshore.services.call import Call
 from longshore.services.ecr.api import api
 from longshore.services.ecr.errors import (
@@ -33,10 +34,12 @@ from longshore.services.ecr.names import RepositoryId, described, repository_arn
 from longshore.services.ecr.scanning import sbom, views
 from longshore.services.ecr.scanning.configuration import checked_rules, frequency_of, scanning_of
 from longshore.services.ecr.scanning.model import IMAGE_SCANS, REGISTRY_SCANNING, ImageScan, RegistryScanning
-from longshore.services.ecr.scanning.reports import report_of
+from longshore.services.ecr.scanning.reports import read_report
 from longshore.services.ecr.scanning.requests import is_scannable, request_scan
 from longshore.services.ecr.scope import repository_of, repository_resource, tag_conditions
 from longshore.store.base import Reader, Tx
+
+log = logging.getLogger("longshore.services.ecr")
 
 #: one scan of an image in so many seconds; one that failed may be asked for again at once
 EVERY_S = 24 * 3600.0
@@ -176,21 +179,33 @@ async def describe_image_scan_findings(
     after = unseal(call.secret_for_signing, question, request.next_token, InvalidParameterException(_INVALID_TOKEN))
     findings: shapes.ImageScanFindings | None = None
     token: str | None = None
-    if scan.completed_at is not None and scan.status in ("COMPLETE", "IN_PROGRESS"):
-        report = report_of(call.store, image)
-        every = report.findings if report is not None else ()
-        first = int(after or 0)
-        last = first + (request.max_results or _PAGE)
-        findings = _findings(call, repository, image, scan, scanning, every[first:last])
-        token = seal(call.secret_for_signing, question, str(last)) if last < len(every) else None
+    status = views.status(scan, frequency_of(scanning, repository).name)
+    if scan.completed_at is not None:
+        report = await _report(call, repository, image)
+        if report is not None:
+            first = int(after or 0)
+            last = first + (request.max_results or _PAGE)
+            findings = _findings(call, repository, image, scan, scanning, report.findings[first:last])
+            token = seal(call.secret_for_signing, question, str(last)) if last < len(report.findings) else None
+        elif scan.status == "COMPLETE":
+            status = shapes.ImageScanStatus(status="FINDINGS_UNAVAILABLE", description="The report of the scan is missing or damaged.")
     return shapes.DescribeImageScanFindingsResponse(
         registry_id=repository.account_id,
         repository_name=repository.name,
         image_id=shapes.ImageIdentifier(image_digest=image.digest, image_tag=request.image_id.image_tag),
-        image_scan_status=views.status(scan, frequency_of(scanning, repository).name),
+        image_scan_status=status,
         image_scan_findings=findings,
         next_token=token,
     )
+
+
+async def _report(call: Call, repository: Repository, image: Image) -> Report | None:
+    """What the last scan found; None where it found nothing out, or its report is lost."""
+    try:
+        return await read_report(call.store, call.blobs, repository, image)
+    except OSError as error:
+        log.error("%s@%s: the report of the last scan cannot be read: %s", repository.key, image.digest, error)
+        return None
 
 
 def _findings(
@@ -257,7 +272,7 @@ async def get_image_sbom(call: Call, request: LongshoreGetImageSbomRequest) -> L
     repository = find_repository(call.store, repository_of(call, request))
     image = _image(call.store, repository, request.image_id)
     scan = _scan(call.store, repository, image, request.image_id)
-    report = report_of(call.store, image)
+    report = await _report(call, repository, image)
     if report is None:
         raise ScanNotFoundException(described(image.digest, request.image_id.image_tag), repository.name, repository.account_id)
     return LongshoreGetImageSbomResponse(

@@ -1,6 +1,7 @@
 """What is kept of scans: how a registry scans, how each image's last scan went, and its report.
 
-The report is a resource of its own, packed: an installation has many images, each is asked about rarely.
+The report itself is a blob among the repository's others: an installation has many images, each is asked about rarely, and what is
+found in an image is no less a secret than what is in it. Here stands only which blob.
 """
 
 from __future__ import annotations
@@ -77,11 +78,12 @@ IMAGE_SCANS: Kind[ImageScan] = Kind(
 
 
 class ImageScanReport(msgspec.Struct, frozen=True, gc=False):
-    """What the last scan that knew the image's packages found: a scanner's Report as reports.py packs it."""
+    """Where to find what the last scan that knew the image's packages has found: a scanner's Report as reports.py packs it."""
 
     repository: str
     digest: str
-    content: bytes
+    #: digest of the blob, which is kept for as long as this names it
+    content: str
 
 
 IMAGE_SCAN_REPORTS: Kind[ImageScanReport] = Kind(
@@ -91,5 +93,6 @@ IMAGE_SCAN_REPORTS: Kind[ImageScanReport] = Kind(
     indexes={
         "repository": lambda report: (report.repository,),
         "image": lambda report: (image_key(report.repository, report.digest),),
+        "blob": lambda report: (report.content,),
     },
 )

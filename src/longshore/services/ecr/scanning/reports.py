@@ -5,15 +5,19 @@ What is too much is left out from the least telling on: texts first, then the mi
 
 from __future__ import annotations
 
+import asyncio
 import zlib
 
 import msgspec
 from msgspec.structs import replace
 
 from longshore.scanner.report import Finding, Report, in_order
-from longshore.services.ecr.model import Image, image_key
+from longshore.services.ecr.content import content_of
+from longshore.services.ecr.model import Image, Repository, image_key
+from longshore.services.ecr.names import digest_of
 from longshore.services.ecr.scanning.model import IMAGE_SCAN_REPORTS, ImageScanReport
 from longshore.store.base import Reader
+from longshore.store.blobs import BlobStore
 
 #: bytes of one report as it is kept
 LARGEST = 1 << 20
@@ -52,9 +56,19 @@ def unpack(content: bytes) -> Report:
     return msgspec.msgpack.decode(zlib.decompress(content), type=Report)
 
 
-def report_of(reader: Reader, image: Image) -> Report | None:
-    held: ImageScanReport | None = reader.get(IMAGE_SCAN_REPORTS, image_key(image.repository, image.digest))
-    return unpack(held.content) if held is not None else None
+async def read_report(reader: Reader, blobs: BlobStore, repository: Repository, image: Image) -> Report | None:
+    """None where no scan knew the image's packages."""
+    held = reader.get(IMAGE_SCAN_REPORTS, image_key(image.repository, image.digest))
+    packed = await content_of(blobs, repository).read(held.content) if held is not None else None
+    return unpack(packed) if packed is not None else None
+
+
+async def store_report(blobs: BlobStore, repository: Repository, image: Image, report: Report) -> ImageScanReport:
+    """What to write down once the blob is there. Raises BlobStoreFull."""
+    packed = await asyncio.to_thread(pack, report)
+    digest = digest_of(packed)
+    await content_of(blobs, repository).put(packed, digest)
+    return ImageScanReport(repository=image.repository, digest=image.digest, content=digest)
 
 
 def dated(report: Report, earlier: Report | None, now: float) -> Report:
