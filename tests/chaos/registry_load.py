@@ -215,11 +215,11 @@ async def pull(server: ServerProcess, http: aiohttp.ClientSession, image: Image)
 
 async def upkeep(server: ServerProcess, http: aiohttp.ClientSession, method: str, route: str) -> list[Any]:
     """What one of the upkeep's routes answers, line by line."""
-    path = f"/_longshore/registry/{route}"
+    path, _, query = f"/_longshore/registry/{route}".partition("?")
     headers = sign(
         method,
         path,
-        "",
+        query,
         [("Host", f"127.0.0.1:{server.port}")],
         b"",
         access_key_id=KEY,
@@ -228,7 +228,7 @@ async def upkeep(server: ServerProcess, http: aiohttp.ClientSession, method: str
         service="longshore",
         now=time.time(),
     )
-    async with http.request(method, f"{server.url}{path}", headers=headers) as answer:
+    async with http.request(method, f"{server.url}/_longshore/registry/{route}", headers=headers) as answer:
         text = await answer.text()
         if answer.status != 200:
             raise Refused(answer.status, text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from longshore.config import Storage
+from tests.chaos.registry_load import upkeep
 from tests.chaos.server_process import Refused, ServerProcess
 from tests.chaos.write_load import REPOSITORY, Book, digest_of, verify
 
@@ -87,6 +90,38 @@ async def test_a_full_disk_costs_no_more_than_the_writes_it_has_no_room_for(serv
         await verify(server, http, written)
         answer = await server.call(http, "ecs", "ListClusters", {})
         assert {arn.rsplit("/", 1)[-1] for arn in answer["clusterArns"]} - {"default"} == written.clusters, "a refused write was kept"
+
+
+@pytest.fixture
+async def tidy(small_disk: Path, tmp_path: Path, free_port: Callable[..., int]) -> AsyncIterator[ServerProcess]:
+    """A server that collects whatever nothing names, when it is asked to."""
+    made = ServerProcess(tmp_path, free_port(), data_dir=small_disk / "data", storage=Storage(grace_s=0.0, settle_s=3600.0))
+    yield made
+    await made.stop()
+
+
+@pytest.mark.parametrize("encryption", ["AES256", "KMS"])
+async def test_a_full_disk_has_room_again_once_garbage_is_collected(tidy: ServerProcess, small_disk: Path, encryption: str) -> None:
+    await tidy.start()
+    layer, other = os.urandom(3_000_000), os.urandom(2_000_000)
+    async with aiohttp.ClientSession() as http:
+        settings = {"repositoryName": REPOSITORY, "encryptionConfiguration": {"encryptionType": encryption}}
+        await tidy.call(http, "ecr", "CreateRepository", settings)
+        await tidy.registry(http, "POST", f"{REPOSITORY}/blobs/uploads/?digest={digest_of(layer)}", io.BytesIO(layer), 201)
+        await tidy.registry(http, "DELETE", f"{REPOSITORY}/blobs/{digest_of(layer)}", None, 202)
+        ballast = await asyncio.to_thread(fill, small_disk)
+        with pytest.raises(Refused) as no_room:
+            await tidy.registry(http, "POST", f"{REPOSITORY}/blobs/uploads/?digest={digest_of(other)}", io.BytesIO(other), 201)
+        assert no_room.value.status in (500, 503, 507)
+        assert "Traceback" not in no_room.value.body
+        (collected,) = await upkeep(tidy, http, "POST", "collect?trash=empty")
+        assert collected["blobs"] == 1, collected
+        await tidy.registry(http, "POST", f"{REPOSITORY}/blobs/uploads/?digest={digest_of(other)}", io.BytesIO(other), 201)
+        _, content = await tidy.registry(http, "GET", f"{REPOSITORY}/blobs/{digest_of(other)}")
+        assert content == other
+        (usage,) = await upkeep(tidy, http, "GET", "usage")
+        assert usage["uploads"]["blobs"] == 0, "what did not fit is still there"
+        ballast.unlink()
 
 
 async def clusters_until_refused(server: ServerProcess, http: aiohttp.ClientSession, written: Book) -> Refused:

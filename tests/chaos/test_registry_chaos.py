@@ -77,9 +77,10 @@ async def until_clean(server: ServerProcess, http: aiohttp.ClientSession) -> Non
     Before, an account may be taken in the middle of a collection, its rows before and its disk after.
     """
     usage: dict[str, Any] = {}
+    passing = ("unnamed", "trash", "uploads", "unreadable")
     try:
         async with asyncio.timeout(PATIENCE_S):
-            while not usage or any(usage[what]["blobs"] for what in ("unnamed", "trash", "uploads")) or not agrees(server, usage):
+            while not usage or any(usage[what]["blobs"] for what in passing) or not agrees(server, usage):
                 await asyncio.sleep(0.2)
                 (usage,) = await upkeep(server, http, "GET", "usage")
     except TimeoutError:

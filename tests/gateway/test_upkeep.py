@@ -173,6 +173,7 @@ async def test_a_user_may_what_a_policy_allows_and_no_more(office: Office, actio
         ("GET", "nothing", "", 404),
         ("POST", "usage", "", 405),
         ("GET", "verify", "", 405),
+        ("POST", "collect", "trash=burn", 400),
         ("POST", "verify", "rate=0", 400),
         ("POST", "verify", "rate=-1", 400),
         ("POST", "verify", "rate=fast", 400),

@@ -182,6 +182,6 @@ async def test_rows_and_disk_agree_at_every_moment_of_any_story(tmp_path_factory
     await registry.do("collect", "", None)
     await registry.check(root)
     found = await usage_of_everything(registry.store, registry.blobs)
-    assert found.unnamed == found.trash == Lying(0, 0), "something was forgotten"
+    assert found.unnamed == found.trash == found.unreadable == Lying(0, 0), "something was forgotten"
     await registry.blobs.close()
     await registry.store.close()

@@ -53,6 +53,7 @@ class Usage(msgspec.Struct, frozen=True, rename="camel"):
     uploads: Lying
     trash: Lying
     quarantine: Lying
+    unreadable: Lying
     overhead_bytes: int
     disk_bytes: int
 
@@ -133,10 +134,14 @@ def verify(
 
 
 @app.command()
-def collect(data_dir: DataDir = None, output: Output = "text") -> None:
+def collect(
+    empty_trash: Annotated[bool, typer.Option("--empty-trash", help="What lies in the trash leaves the disk at once.")] = False,
+    data_dir: DataDir = None,
+    output: Output = "text",
+) -> None:
     """Look for garbage now: what is old enough goes to the trash, and what lay there long enough leaves the disk."""
     as_json = _is_json(output)
-    content = b"".join(_lines(data_dir, "POST", "collect"))
+    content = b"".join(_lines(data_dir, "POST", "collect", {"trash": "empty"} if empty_trash else None))
     if as_json:
         print(msgspec.json.format(content, indent=2).decode())
         return
@@ -164,6 +169,7 @@ def print_usage(found: Usage) -> None:
         ("uploads", found.uploads),
         ("trash", found.trash),
         ("quarantine", found.quarantine),
+        ("unreadable", found.unreadable),
     ):
         console.print(f"{name:<15} {size(what.bytes):>10}  {what.blobs} {'files' if name == 'uploads' else 'blobs'}")
     console.print(f"{'encryption':<15} {size(found.overhead_bytes):>10}")

@@ -2,7 +2,7 @@
 
     GET  /_longshore/registry/usage                      what there is, by the rows and on the disk   longshore:GetRegistryUsage
     POST /_longshore/registry/verify?repository=&rate=   read everything back; JSON lines as it goes  longshore:VerifyRegistry
-    POST /_longshore/registry/collect                    look for garbage now                         longshore:CollectRegistryGarbage
+    POST /_longshore/registry/collect?trash=empty        look for garbage now                         longshore:CollectRegistryGarbage
 
 Signed like any AWS request (service `longshore`). The root user of the installation's account may, and whoever has the action
 allowed on `*` in that account: bytes are shared between all accounts, so these are nobody else's affairs.
@@ -78,7 +78,8 @@ class Upkeep:
                     return Answer(200, msgspec.json.encode(await usage_of_everything(self._store, self._blobs)), "application/json")
                 case "collect":
                     self._require(identified, "longshore:CollectRegistryGarbage")
-                    return Answer(200, msgspec.json.encode(await self._collector.collect()), "application/json")
+                    collected = await self._collector.collect(empty_trash=_empties_trash(request))
+                    return Answer(200, msgspec.json.encode(collected), "application/json")
                 case _:
                     self._require(identified, "longshore:VerifyRegistry")
                     return await self._verify(request, identified)
@@ -125,6 +126,14 @@ class Upkeep:
         if not is_repository_name(name):
             raise Validation(f"{name[:100]!r} is no name of a repository")
         return find_repository(self._store, RepositoryId(identified.region, identified.principal.account_id, name))
+
+
+def _empties_trash(request: web.BaseRequest) -> bool:
+    """Raises Validation."""
+    given = request.rel_url.query.get("trash", "keep")
+    if given not in ("keep", "empty"):
+        raise Validation(f"trash is {given[:20]!r}; it must be keep or empty")
+    return given == "empty"
 
 
 def _rate(request: web.BaseRequest) -> int:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -165,7 +166,7 @@ class GarbageCollector:
         async with self._turn:
             now = self._clock.now()
             if self._leavings.take_everything():
-                return await self._collect(now)
+                return await self._collect(now, now - self._settings.trash_s)
             for key_id in self._leavings.take_keys():
                 await self._forget_key(key_id)
             count = 0
@@ -177,12 +178,14 @@ class GarbageCollector:
             sizes = [size for size in deleted if size is not None]
             return Collected(layers=count, blobs=len(sizes), bytes=sum(sizes))
 
-    async def collect(self) -> Collected:
-        """Look at everything."""
+    async def collect(self, *, empty_trash: bool = False) -> Collected:
+        """Look at everything. With `empty_trash` what lies in the trash leaves the disk, however short a time it lay there."""
         async with self._turn:
-            return await self._collect(self._clock.now())
+            now = self._clock.now()
+            # Before any moment to come: what this very collection throws away goes, too.
+            return await self._collect(now, math.inf if empty_trash else now - self._settings.trash_s)
 
-    async def _collect(self, now: float) -> Collected:
+    async def _collect(self, now: float, trashed_before: float) -> Collected:
         uploads = await self._blobs.expire_uploads(now - self._settings.upload_idle_s)
         layers = await self._look_through_layers(now)
         blobs = size = purged = restored = 0
@@ -191,7 +194,7 @@ class GarbageCollector:
             if walk:
                 count, deleted = await self._delete_blobs(key_id, some, now)
                 blobs, size = blobs + count, size + deleted
-            freed, back = await self._empty_trash(key_id, some, now)
+            freed, back = await self._empty_trash(key_id, some, trashed_before)
             purged, restored = purged + freed, restored + back
         if walk:
             self._walked_at = now
@@ -271,14 +274,14 @@ class GarbageCollector:
             log.info("%s: %d bytes moved to the trash: %s", removal.key, removal.size, removal.reason)
         return deleted
 
-    async def _empty_trash(self, key_id: str, some: BlobStore, now: float) -> tuple[int, int]:
+    async def _empty_trash(self, key_id: str, some: BlobStore, trashed_before: float) -> tuple[int, int]:
         """(bytes freed, blobs restored)"""
         freed = restored = 0
         async for blob in some.trashed():
             if is_named(self._store, key_id, blob.digest):
                 log.warning("%s: it is in the trash and in use: restored", blob.digest)
                 restored += await some.keep(blob.digest) is not None
-            elif await some.purge(blob.digest, trashed_before=now - self._settings.trash_s):
+            elif await some.purge(blob.digest, trashed_before=trashed_before):
                 log.info("%s: %d bytes purged", blob.digest, blob.occupied)
                 freed += blob.occupied
         return freed, restored

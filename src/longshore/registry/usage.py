@@ -53,6 +53,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     uploads: Lying
     trash: Lying
     quarantine: Lying
+    #: what was encrypted with keys of deleted repositories; it goes with the next collection
+    unreadable: Lying
     #: what encryption adds to the content of stored and unnamed blobs
     overhead_bytes: int
     #: everything together, as it lies in the files
@@ -67,11 +69,12 @@ async def usage_of_everything(store: Store, blobs: BlobDepot) -> Usage:
         repositories.append(shown)
         accounted[0] += counted.files
         accounted[1] += counted.bytes
-    stored, unnamed, trash, quarantine, overhead = [0, 0], [0, 0], [0, 0], [0, 0], 0
+    stored, unnamed, trash, quarantine, unreadable, overhead = [0, 0], [0, 0], [0, 0], [0, 0], [0, 0], 0
     for key_id in (PLAIN, *await blobs.key_ids()):
         some = blobs_of(store, blobs, key_id)
         if some is None:
-            continue  # its repository was deleted this very moment
+            _add(unreadable, *await blobs.occupied_by(key_id))
+            continue
         looked = 0
         async for blob in some.stored():
             _add(stored if is_named(store, key_id, blob.digest) else unnamed, 1, blob.size)
@@ -91,8 +94,9 @@ async def usage_of_everything(store: Store, blobs: BlobDepot) -> Usage:
         uploads=Lying(*uploads),
         trash=Lying(*trash),
         quarantine=Lying(*quarantine),
+        unreadable=Lying(*unreadable),
         overhead_bytes=overhead,
-        disk_bytes=stored[1] + unnamed[1] + overhead + uploads.bytes + trash[1] + quarantine[1],
+        disk_bytes=stored[1] + unnamed[1] + overhead + uploads.bytes + trash[1] + quarantine[1] + unreadable[1],
     )
 
 

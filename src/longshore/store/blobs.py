@@ -134,7 +134,7 @@ class BlobStore(Protocol):
         """
 
     async def purge(self, digest: str, *, trashed_before: float) -> bool:
-        """For good, if it is in the trash and came there before that moment (seconds since the epoch)."""
+        """For good, if it is in the trash and came there at that moment or before (seconds since the epoch)."""
 
     async def quarantine(self, digest: str, *, stored_at: float) -> bool:
         """Move a broken blob aside, never to be served; only if it is still the one `stored` told of, else it may be whole again."""
@@ -160,6 +160,9 @@ class BlobDepot(BlobStore, Protocol):
 
     async def key_ids(self) -> list[str]:
         """Of every data key under which there are bytes, or their directories."""
+
+    async def occupied_by(self, key_id: str) -> Place:
+        """How much is encrypted with a data key, trash and quarantine included, whether anybody can still read it or not."""
 
     async def forget_key(self, key_id: str) -> Place:
         """Delete, at once, everything encrypted with a key that is no more; how much it was."""

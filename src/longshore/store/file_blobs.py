@@ -230,13 +230,21 @@ class FileBlobStore(Shelved):
     def _forget_key(self, key_id: str) -> Place:
         if key_id not in self._key_ids():
             return Place(0, 0)
-        files = occupied = 0
-        for root in ("trash", "quarantine", ""):
-            directory = self._root / root / "keyed" / key_id
-            place = usage_of(directory)
-            files, occupied = files + place.files, occupied + place.bytes
+        place = self._occupied_by(key_id)
+        for directory in self._directories_of(key_id):
             shutil.rmtree(directory, ignore_errors=True)
-        return Place(files, occupied)
+        return place
+
+    async def occupied_by(self, key_id: str) -> Place:
+        return await self.on_thread(self._occupied_by, key_id)
+
+    def _occupied_by(self, key_id: str) -> Place:
+        places = [usage_of(directory) for directory in self._directories_of(key_id)]
+        return Place(sum(place.files for place in places), sum(place.bytes for place in places))
+
+    def _directories_of(self, key_id: str) -> list[Path]:
+        """The one that tells of the key comes last: what is interrupted is taken up again."""
+        return [self._root / root / "keyed" / key_id for root in ("trash", "quarantine", "")]
 
     # -- blobs -----------------------------------------------------------------------------------------------------------------
 

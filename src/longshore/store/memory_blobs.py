@@ -112,7 +112,7 @@ class MemoryBlobStore:
         return True
 
     async def purge(self, digest: str, *, trashed_before: float) -> bool:
-        if digest not in self._trash or self._trash[digest][1] >= trashed_before:
+        if digest not in self._trash or self._trash[digest][1] > trashed_before:
             return False
         del self._trash[digest]
         return True
@@ -148,7 +148,12 @@ class MemoryBlobStore:
         return sorted(self._keyed)
 
     async def forget_key(self, key_id: str) -> Place:
-        gone = self._keyed.pop(key_id, None)
+        place = await self.occupied_by(key_id)
+        self._keyed.pop(key_id, None)
+        return place
+
+    async def occupied_by(self, key_id: str) -> Place:
+        gone = self._keyed.get(key_id)
         if gone is None:
             return Place(0, 0)
         contents = [*gone._blobs.values(), *(content for content, _ in gone._trash.values()), *gone._broken]

@@ -18,6 +18,7 @@ A rename that somebody relies on is on the disk before they are told. Everything
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -120,23 +121,32 @@ class Shelf:
 
     def delete(self, file: Path, unused_since: float | None) -> bool:
         thrown = self._elsewhere(self.trash, file)
-        thrown.parent.mkdir(parents=True, exist_ok=True)
         with self._naming:
             try:
                 if unused_since is not None and file.stat().st_mtime > unused_since:
                     return False
                 # The stamp comes first: a crash in between leaves a blob that is collected a little later.
                 self.stamp(file)
-                file.rename(thrown)
+                self._throw(file, thrown)
             except FileNotFoundError:
                 return False
             return True
+
+    def _throw(self, file: Path, thrown: Path) -> None:
+        try:
+            thrown.parent.mkdir(parents=True, exist_ok=True)
+            file.rename(thrown)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            # Not even a directory finds room: what nobody needs is what has to go.
+            file.unlink()
 
     def purge(self, file: Path, trashed_before: float) -> bool:
         thrown = self._elsewhere(self.trash, file)
         with self._naming:
             try:
-                if thrown.stat().st_mtime >= trashed_before:
+                if thrown.stat().st_mtime > trashed_before:
                     return False
                 thrown.unlink()
             except FileNotFoundError:
