@@ -8,6 +8,7 @@ import io
 import json
 import random
 import shutil
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,44 @@ async def test_hostile_layers_cost_the_server_neither_its_life_nor_its_memory(se
             found = await ended(server, http, name)
             assert found["imageScanStatus"]["status"] == expected, (name, found)
     assert resident_mib(server.process.pid) < 150
+
+
+async def longshore(server: ServerProcess, *arguments: str) -> tuple[int, str, str]:
+    """(exit code, output, errors) of the command, as somebody who has the root user's keys."""
+    environment = {"AWS_ENDPOINT_URL": server.url, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": REGION}
+    environment["HOME"] = str(server.data_dir.parent)
+    process = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).with_name("longshore")),
+        *arguments,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        said, errors = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode(), errors.decode()
+
+
+async def test_a_bill_of_materials_at_the_command_line(server: ServerProcess) -> None:
+    status = layer_of({"etc/os-release": OS_RELEASE, "var/lib/dpkg/status": dpkg_status(("libharbour", "1.0-1"), source="harbourlib")})
+    async with aiohttp.ClientSession() as http:
+        for name, layer in (("app/web", status), ("scratch", layer_of({"app": b"static"}))):
+            await server.call(http, "ecr", "CreateRepository", {"repositoryName": name})
+            await push(server, http, name, layer)
+    code, _, errors = await longshore(server, "ecr", "sbom", "app/web:1")
+    assert (code, "app/web:1 has not been scanned" in errors, "--scan" in errors) == (1, True, True), errors
+    code, said, errors = await longshore(server, "ecr", "sbom", "app/web:1", "--scan")
+    assert code == 0, errors
+    assert [each["name"] for each in json.loads(said)["components"]] == ["debian", "libharbour"]
+    code, said, _ = await longshore(server, "ecr", "sbom", "app/web:1", "--scan", "--format", "spdx")
+    assert (code, json.loads(said)["spdxVersion"]) == (0, "SPDX-2.3"), "what was scanned today is not scanned again"
+    code, _, errors = await longshore(server, "ecr", "sbom", "scratch:1", "--scan")
+    assert (code, "ended UNSUPPORTED_IMAGE" in errors) == (1, True), errors
+    code, _, errors = await longshore(server, "ecr", "sbom", "app/web:9")
+    assert (code, "ImageNotFoundException" in errors) == (1, True), errors
+    assert (await longshore(server, "ecr", "sbom", "app/web:1", "--format", "pdf"))[0] == 2
+    assert (await longshore(server, "ecr", "sbom", ":1"))[0] == 2
 
 
 async def test_without_a_vulnerability_database_scans_fail_and_say_what_to_supply(tmp_path: Path, free_port: Callable[..., int]) -> None:
