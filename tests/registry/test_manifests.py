@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from longshore.services.ecr.manifests import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
-from longshore.services.ecr.model import IMAGES
-from longshore.services.ecr.names import LARGEST_MANIFEST, digest_of
-from tests.registry.conftest import Client, make_registry
+from longshore.services.ecr.model import IMAGES, Image, Reference
+from longshore.services.ecr.names import LARGEST_MANIFEST, RepositoryId, digest_of
+from tests.registry.conftest import ACCOUNT, REGION, Client, make_registry
 from tests.registry.contents import CONFIG, LAYER, descriptor, index, manifest
 
 IMAGE = manifest(LAYER)
@@ -111,6 +111,27 @@ async def test_an_index_may_be_sparse_and_is_as_large_as_the_images_that_came_la
     assert await code_of(await client.ask("DELETE", f"/v2/app/web/manifests/{DIGEST}")) == (405, "UNSUPPORTED")
     for content in (outer, inner, IMAGE):
         assert (await client.ask("DELETE", f"/v2/app/web/manifests/{digest_of(content)}")).status == 202
+
+
+async def test_an_image_that_thousands_of_indexes_wait_for_is_pushed_like_any_other(client: Client) -> None:
+    repository = RepositoryId(REGION, ACCOUNT, "app/web").key
+    deep = [digest_of(IMAGE), *(digest_of(b"%d" % number) for number in range(2000))]
+    indexes = [
+        Image(
+            repository=repository,
+            digest=digest,
+            media_type=OCI_INDEX,
+            manifest_size=1,
+            size=0,
+            pushed_at=0.0,
+            references=(Reference(digest=child, size=1, is_manifest=True),),
+        )
+        for digest, child in [*zip(deep[1:1001], deep[0:1000], strict=True), *((wide, deep[0]) for wide in deep[1001:])]
+    ]
+    await client.store.transact(lambda tx: [tx.create(IMAGES, each) for each in indexes])
+    assert (await put(client, "1", IMAGE)).status == 201
+    sizes = [image.size for image in client.store.list(IMAGES) if image.digest != DIGEST]
+    assert 0 < sizes.count(len(CONFIG) + len(LAYER)) < 1000, "so many at once, and no more"
 
 
 async def test_a_layer_of_another_repository_does_not_count(client: Client) -> None:

@@ -333,6 +333,4 @@ class Lane(asyncio.Protocol):
             self._lingers = True
 
     def abort(self) -> None:
-        if self._sending is not None:
-            self._sending.abort()
         self._transport.abort()

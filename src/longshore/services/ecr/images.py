@@ -46,6 +46,8 @@ from longshore.store.base import Reader, Tx
 
 #: a pull is written down when the last one noted is this much older
 PULLS_NOTED_EVERY_S = 3600.0
+#: indexes that learn of an image that came after them
+_MOST_ENLARGED = 500
 #: ECR's quota for one repository
 MOST_IMAGES = 100_000
 
@@ -169,14 +171,18 @@ def _image(reader: Reader, repository: Repository, push: Push) -> Image:
 
 
 def _enlarge_indexes(tx: Tx, image: Image) -> None:
-    """Indexes that were here before one of their images are as large as the largest image in them from now on, and so on upwards."""
-    smaller = [image]
+    """Indexes that were here before one of their images are as large as the largest image in them from now on, and so on upwards.
+
+    Indexes can be nested deep and name each other in thousands: what one push changes is bounded, and a size is for show.
+    """
+    smaller, left = [image], _MOST_ENLARGED
     while smaller:
         child = smaller.pop()
-        for digest in indexes_naming(tx, child.repository, child.digest):
+        for digest in indexes_naming(tx, child.repository, child.digest)[:left]:
             index = tx.get(IMAGES, image_key(child.repository, digest))
             if index is not None and index.size < child.size:
                 smaller.append(tx.put(IMAGES, msgspec.structs.replace(index, size=child.size)))
+                left -= 1
 
 
 def is_immutable(repository: Repository, tag: str) -> bool:
