@@ -10,6 +10,7 @@ platform by it. A data directory holds:
     tls/ca.pem              the certificate that clients of `up --tls` are to trust
     tls/authority.pem       the same with the key it issues with (0600), made once
     tls/server.pem          what the gateway serves with, key included (0600); issued anew before it ends
+    scanner/                the index of the vulnerability database; can be made again
     run/platform.json       what the supervisor was started with (0600: holds the keys)
     run/state.json          what runs now; absent when nothing does
 """
