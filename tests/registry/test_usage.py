@@ -18,6 +18,7 @@ from longshore.services.ecr.kinds import KINDS
 from longshore.services.ecr.manifests import OCI_MANIFEST, parse_manifest
 from longshore.services.ecr.model import IMAGES, REPOSITORIES, Repository
 from longshore.services.ecr.names import RepositoryId, digest_of
+from longshore.services.ecr.scanning.model import IMAGE_SCAN_REPORTS, ImageScanReport
 from longshore.store.file_blobs import FileBlobStore
 from longshore.store.memory import memory_store
 from tests.registry.conftest import ACCOUNT, REGION, SECRET, Client
@@ -100,6 +101,7 @@ steps = st.one_of(
     st.tuples(st.just("push"), st.sampled_from(NAMES), st.sets(st.sampled_from(range(4)), max_size=3)),
     st.tuples(st.just("upload"), st.sampled_from(NAMES), st.sampled_from(range(4))),
     st.tuples(st.just("delete"), st.sampled_from(NAMES), st.just(None)),
+    st.tuples(st.just("scan"), st.sampled_from(NAMES), st.sampled_from(range(2))),
     st.tuples(st.just("away"), st.sampled_from(NAMES), st.just(None)),
     st.tuples(st.just("collect"), st.just(""), st.just(None)),
     st.tuples(st.just("wait"), st.just(""), st.just(None)),
@@ -137,12 +139,22 @@ class Registry:
         push = Push(manifest=parse_manifest(body, OCI_MANIFEST), digest=digest_of(body), size=len(body), tags=(), now=self.clock.now())
         await self.store.transact(lambda tx: record_push(tx, RepositoryId(REGION, ACCOUNT, name), push, again_is_error=False))
 
+    async def scan(self, name: str, packed: bytes) -> None:
+        """Of every image, with the same result."""
+        repository = await self.repository(name)
+        for image in self.store.list(IMAGES, "repository", repository.key):
+            await content_of(self.blobs, repository).put(packed, digest_of(packed))
+            report = ImageScanReport(repository.key, image.digest, digest_of(packed), len(packed))
+            await self.store.transact(lambda tx, report=report: tx.put(IMAGE_SCAN_REPORTS, report))  # type: ignore[misc]
+
     async def do(self, what: str, name: str, more: object) -> None:
         match what, more:
             case "push", set():
                 await self.push(name, more)
             case "upload", int():
                 await self.upload(name, LAYERS[more])
+            case "scan", int():
+                await self.scan(name, f"report {more}".encode())
             case "delete", _:
                 for image in self.store.list(IMAGES, "repository", RepositoryId(REGION, ACCOUNT, name).key, limit=1):
                     await self.store.transact(lambda tx, image=image: delete_image(tx, image, self.clock.now()))  # type: ignore[misc]
@@ -163,7 +175,9 @@ class Registry:
         for image in self.store.list(IMAGES):
             repository = self.store.get(REPOSITORIES, image.repository)
             assert repository is not None
-            for digest in (image.digest, *(reference.digest for reference in image.references)):
+            report = self.store.get(IMAGE_SCAN_REPORTS, IMAGES.key(image))
+            reports = (report.content,) if report else ()
+            for digest in (image.digest, *reports, *(reference.digest for reference in image.references)):
                 assert await content_of(self.blobs, repository).read(digest) is not None, f"{image.repository} lost {digest}"
 
 

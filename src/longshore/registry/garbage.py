@@ -31,6 +31,7 @@ from longshore.registry.leavings import MOST as MOST_NOTED
 from longshore.registry.leavings import Leavings, LeftBlob
 from longshore.registry.naming import PLAIN, blobs_of, is_named, owner_of, set_of
 from longshore.services.ecr.model import IMAGES, REPOSITORIES, REPOSITORY_BLOBS, RepositoryBlob, image_key
+from longshore.services.ecr.scanning.model import IMAGE_SCAN_REPORTS
 from longshore.store.base import Store, StoreError, Tx, Watch
 from longshore.store.blobs import BlobDepot, BlobStore, StoredBlob
 
@@ -122,7 +123,7 @@ class GarbageCollector:
 
     async def run(self) -> None:
         """Collect what is left behind soon, and look at everything every hour."""
-        watch = self._store.watch(IMAGES, REPOSITORY_BLOBS, REPOSITORIES)
+        watch = self._store.watch(IMAGES, REPOSITORY_BLOBS, IMAGE_SCAN_REPORTS, REPOSITORIES)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follow(watch), name="garbage:watch")

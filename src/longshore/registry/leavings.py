@@ -1,4 +1,5 @@
-"""What deletions leave behind: layers and blobs to be looked at, noted as the store tells of the changes.
+"""What deletions leave behind: layers and blobs to be looked at, noted as the store tells of the changes. A report that another
+one takes the place of is left behind, too.
 
 A note says no more than that it is worth a look from some moment on; the collector decides. Should very much be deleted at
 once, single notes are not kept: it is said that everything has to be looked at.
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 from longshore.registry.naming import PLAIN, set_of
 from longshore.services.ecr.model import REPOSITORIES, Image, Repository, RepositoryBlob, image_key
+from longshore.services.ecr.scanning.model import ImageScanReport
 from longshore.store.base import Batch, Reader
 
 #: notes kept: some MiB of memory
@@ -48,7 +50,7 @@ class Leavings:
             self._everything = True
             return True
         before = len(self._layers) + len(self._blobs) + len(self._keys)
-        deleted = [change.old for change in batch.changes if change.new is None]
+        deleted = [change.old for change in batch.changes if change.new is None or isinstance(change.old, ImageScanReport)]
         gone = {each.key: each for each in deleted if isinstance(each, Repository)}
         self._keys.update(repository.data_key.id for repository in gone.values() if repository.data_key)
         for each in deleted:
@@ -56,6 +58,8 @@ class Leavings:
                 self._note_image(each, _set_read_by(reader, each.repository, gone), now)
             elif isinstance(each, RepositoryBlob):
                 self._note_layer(each, _set_read_by(reader, each.repository, gone), now)
+            elif isinstance(each, ImageScanReport):
+                self.look_at_blob(LeftBlob(_set_read_by(reader, each.repository, gone), each.content), now)
         if len(self._layers) + len(self._blobs) > self._most:
             self._layers.clear()
             self._blobs.clear()

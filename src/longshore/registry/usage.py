@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 
 from longshore.kit.resource import Kind
-from longshore.registry.naming import PLAIN, blobs_of, is_named
+from longshore.registry.naming import PLAIN, blobs_of, is_named, set_of
 from longshore.services.ecr.model import IMAGES, REPOSITORIES, REPOSITORY_BLOBS, Image, Repository, RepositoryBlob, image_key
+from longshore.services.ecr.scanning.model import IMAGE_SCAN_REPORTS, ImageScanReport
 from longshore.store.base import Reader, Store
 from longshore.store.blobs import BlobDepot, Place
 
@@ -29,7 +30,7 @@ class RepositoryUsage(msgspec.Struct, frozen=True, kw_only=True, rename="camel")
     encrypted: bool
     images: int
     layers: int
-    #: bytes of its manifests and layers, each once
+    #: bytes of its manifests and layers, and of the reports of its images' scans
     logical_bytes: int
     #: those of them that other repositories have, too, and that are on the disk only once
     shared_bytes: int
@@ -133,6 +134,14 @@ async def _usage_of(store: Store, repository: Repository) -> tuple[RepositoryUsa
             files, size = files + first, size + image.manifest_size * first
         after = IMAGES.key(images[-1])
         await asyncio.sleep(0)
+    after = None
+    while reports := store.list(IMAGE_SCAN_REPORTS, "repository", repository.key, after=after, limit=_PAGE):
+        for report in reports:
+            counts = _counts_report(store, repository, report)
+            logical += report.size
+            files, size = files + counts, size + report.size * counts
+        after = IMAGE_SCAN_REPORTS.key(reports[-1])
+        await asyncio.sleep(0)
     usage = RepositoryUsage(
         registry_id=repository.account_id,
         region=repository.region,
@@ -161,6 +170,26 @@ def _sharing_manifest(reader: Reader, repository: Repository, image: Image) -> t
     holders = _plain_holders(reader, IMAGES, "blob", image.digest)
     as_layer = _plain_holders(reader, REPOSITORY_BLOBS, "digest", image.digest)
     return not as_layer and holders[:1] == [image.repository], len({*holders, *as_layer}) > 1
+
+
+def _counts_report(reader: Reader, repository: Repository, report: ImageScanReport) -> bool:
+    """Whether this report of a scan is the first to name its bytes: scans of like images have the same."""
+    digest = report.content
+    if _sharing_digest(reader, repository, digest):
+        return False
+    for other in reader.list(IMAGE_SCAN_REPORTS, "blob", digest):
+        read_by = reader.get(REPOSITORIES, other.repository)
+        if read_by is not None and set_of(read_by) == set_of(repository):
+            return IMAGE_SCAN_REPORTS.key(other) == IMAGE_SCAN_REPORTS.key(report)
+    return False
+
+
+def _sharing_digest(reader: Reader, repository: Repository, digest: str) -> bool:
+    """Whether a layer or a manifest has the very bytes that lie there for a report."""
+    if repository.data_key is not None:
+        key = image_key(repository.key, digest)
+        return reader.get(REPOSITORY_BLOBS, key) is not None or reader.get(IMAGES, key) is not None
+    return bool(_plain_holders(reader, REPOSITORY_BLOBS, "digest", digest) or _plain_holders(reader, IMAGES, "blob", digest))
 
 
 def _plain_holders(reader: Reader, kind: Kind[Any], index: str, digest: str) -> list[str]:

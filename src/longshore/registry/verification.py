@@ -19,6 +19,7 @@ from longshore.kit.clock import Clock
 from longshore.registry.naming import PLAIN, blobs_of, namers_of, set_of
 from longshore.services.ecr.content import content_of
 from longshore.services.ecr.model import IMAGES, REPOSITORIES, REPOSITORY_BLOBS, Image, Repository, image_key
+from longshore.services.ecr.scanning.model import IMAGE_SCAN_REPORTS
 from longshore.store.base import Reader, Store
 from longshore.store.blobs import BlobBroken, BlobDepot, BlobStore, NoSuchBlob, StoredBlob
 
@@ -205,6 +206,13 @@ class Verification:
                 if (repository := self._store.get(REPOSITORIES, image.repository)) is not None:
                     yield repository, image.digest, image.manifest_size
             after = IMAGES.key(images[-1])
+            await asyncio.sleep(0)
+        after = None
+        while reports := self._store.list(IMAGE_SCAN_REPORTS, index, value, after=after, limit=_PAGE):
+            for report in reports:
+                if (repository := self._store.get(REPOSITORIES, report.repository)) is not None:
+                    yield repository, report.content, report.size
+            after = IMAGE_SCAN_REPORTS.key(reports[-1])
             await asyncio.sleep(0)
 
 

@@ -84,6 +84,8 @@ class ImageScanReport(msgspec.Struct, frozen=True, gc=False):
     digest: str
     #: digest of the blob, which is kept for as long as this names it
     content: str
+    #: its bytes
+    size: int = 0
 
 
 IMAGE_SCAN_REPORTS: Kind[ImageScanReport] = Kind(

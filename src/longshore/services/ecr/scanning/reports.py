@@ -68,7 +68,7 @@ async def store_report(blobs: BlobStore, repository: Repository, image: Image, r
     packed = await asyncio.to_thread(pack, report)
     digest = digest_of(packed)
     await content_of(blobs, repository).put(packed, digest)
-    return ImageScanReport(repository=image.repository, digest=image.digest, content=digest)
+    return ImageScanReport(repository=image.repository, digest=image.digest, content=digest, size=len(packed))
 
 
 def dated(report: Report, earlier: Report | None, now: float) -> Report:
