@@ -64,6 +64,7 @@ collect_missing() {
     have iptables || want iptables
     have curl || want curl
     have skopeo || want skopeo
+    have docker-registry || want docker-registry
     static_busybox || want busybox-static
     [ -d /etc/ssl/certs ] || want ca-certificates
 }

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import RawTestServer
@@ -35,6 +33,7 @@ from longshore.store.base import Store
 from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore
 from tests.control.replication.conftest import HOME, REGION, SECRET, World
+from tests.docker_registry import answers, docker_registry
 from tests.registry.contents import CONFIG, LAYER, index, manifest
 
 IMAGE = manifest(LAYER)
@@ -103,45 +102,21 @@ async def test_a_remote_registry_that_cannot_be_meant_is_refused(world: World, m
 
 
 @pytest.fixture
-def docker_registry(tmp_path: Path, free_port: Callable[..., int]) -> Iterator[str]:
-    port = free_port()
-    config = tmp_path / "config.yml"
-    config.write_text(
-        f"version: 0.1\nlog: {{level: error}}\nhttp: {{addr: '127.0.0.1:{port}'}}\n"
-        f"storage: {{filesystem: {{rootdirectory: '{tmp_path / 'data'}'}}, delete: {{enabled: true}}}}\n"
-    )
-    process = subprocess.Popen(
-        ["docker-registry", "serve", str(config)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env={"OTEL_TRACES_EXPORTER": "none"},
-    )
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-async def _answers(url: str) -> None:
-    async with asyncio.timeout(20), aiohttp.ClientSession() as session:
-        while True:
-            try:
-                async with session.get(f"{url}/v2/"):
-                    return
-            except aiohttp.ClientConnectionError:
-                await asyncio.sleep(0.05)
+async def elsewhere(tmp_path: Path, free_port: Callable[..., int]) -> AsyncIterator[str]:
+    """The address of a docker-registry, where there is one."""
+    with docker_registry(tmp_path, free_port()) as address:
+        await answers(address)
+        yield address
 
 
 @pytest.mark.engine("docker-registry")
-async def test_an_index_its_images_and_deletions_reach_docker_registry(world: World, docker_registry: str) -> None:
-    await _answers(docker_registry)
-    await _goes_to(world, docker_registry)
+async def test_an_index_its_images_and_deletions_reach_docker_registry(world: World, elsewhere: str) -> None:
+    await _goes_to(world, elsewhere)
     child = await world.push("app/web", IMAGE)
     parent = await world.push("app/web", index(IMAGE), "1", "latest", layers=())
     await world.turn()
     assert await world.statuses("app/web", parent) == {"backup": ("COMPLETE", None)}
-    there = RemoteClient(world.remotes, place_of(docker_registry))
+    there = RemoteClient(world.remotes, place_of(elsewhere))
     for reference in (parent, "1", "latest"):
         assert await _content(there, "app/web", reference) == index(IMAGE)
     assert await _content(there, "app/web", child) == IMAGE
@@ -155,15 +130,14 @@ async def test_an_index_its_images_and_deletions_reach_docker_registry(world: Wo
 
 
 @pytest.mark.engine("docker-registry")
-async def test_images_of_docker_registry_are_pulled_through_the_cache(world: World, docker_registry: str) -> None:
-    await _answers(docker_registry)
-    theirs = RemoteClient(world.remotes, place_of(docker_registry))
+async def test_images_of_docker_registry_are_pulled_through_the_cache(world: World, elsewhere: str) -> None:
+    theirs = RemoteClient(world.remotes, place_of(elsewhere))
     for blob in (CONFIG, LAYER):
         await theirs.push_blob("library/web", digest_of(blob), len(blob), lambda blob=blob: _once(blob))  # type: ignore[misc]
     await theirs.put_manifest("library/web", "1", IMAGE, "application/vnd.oci.image.manifest.v1+json")
     cache = PullThroughCache(store=world.call.store, blobs=world.blobs, clock=world.clock, remotes=world.remotes, secret=SECRET)
     world.call = replace(world.call, pull_through=cache)
-    await world.ask("CreatePullThroughCacheRule", ecrRepositoryPrefix="hub", upstreamRegistryUrl=docker_registry)
+    await world.ask("CreatePullThroughCacheRule", ecrRepositoryPrefix="hub", upstreamRegistryUrl=elsewhere)
     assert (await world.ask("ValidatePullThroughCacheRule", ecrRepositoryPrefix="hub")).is_valid is True
     answer = await world.ask("BatchGetImage", repositoryName="hub/library/web", imageIds=[{"imageTag": "1"}, {"imageTag": "2"}])
     assert [each.image_manifest for each in answer.images] == [IMAGE.decode()]
