@@ -180,7 +180,7 @@ def preview(
     output: Output = "text",
 ) -> None:
     """Show which images a lifecycle policy would remove, by which rule and when, and which it would keep, and why. Changes nothing."""
-    from longshore.cli.ecr_tables import print_preview
+    from longshore.cli.ecr_tables import console, print_preview
 
     as_json = _is_json(output)
     request: dict[str, object] = {"repositoryName": repository}
@@ -194,7 +194,7 @@ def preview(
     if as_json:
         print(msgspec.json.format(msgspec.json.encode(found), indent=2).decode())
     else:
-        print_preview(found, everything=everything)
+        print_preview(console(), found, everything=everything)
 
 
 def _read(path: Path) -> str:

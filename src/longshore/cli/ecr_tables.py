@@ -20,10 +20,13 @@ _DAY_S = 86_400.0
 _NAMED = 3
 
 
-def print_preview(found: Preview, *, everything: bool) -> None:
+def console() -> Console:
     from rich.console import Console
 
-    console = Console(highlight=False, soft_wrap=False)
+    return Console(highlight=False)
+
+
+def print_preview(console: Console, found: Preview, *, everything: bool) -> None:
     _print_rules(console, found)
     now = found.evaluated_at
     going = [image for image in found.images if image.decision != "KEEP"]

@@ -13,7 +13,7 @@ from longshore.services.ecr.lifecycle.stock import Stock
 from longshore.services.ecr.model import Image
 
 #: images acted on in one transaction
-MOST = 200
+MOST = 100
 
 
 class Act(msgspec.Struct, frozen=True, gc=False):

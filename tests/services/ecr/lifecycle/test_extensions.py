@@ -96,6 +96,15 @@ async def test_users_are_shown_and_images_in_use_kept_where_that_is_asked_for(th
     assert there.digests == {"d0", "d2"}, "and that is what happens"
 
 
+async def test_an_index_is_used_by_who_uses_an_image_in_it(there: Yard) -> None:
+    part = "sha256:" + "a" * 64
+    await there.put(image("index", 30, parts=(part,), repository=WEB.key), image(part, 30, repository=WEB.key))
+    await has(there, definition(1, f"{HERE}/web@{part}"))
+    shown = await preview(there, lifecyclePolicyText=WEEK, keepImagesInUse=True)
+    assert reasons(shown) == [("index", "KEEP", "IN_USE", 1, None), (part, "KEEP", "PART_OF_INDEX", None, "index")]
+    assert shown["images"][0]["usedBy"] == shown["images"][1]["usedBy"] != []
+
+
 async def test_what_comes_into_use_between_judging_and_acting_is_kept(there: Yard) -> None:
     await there.aged(30, 20, 1)
     await there("LongshorePutLifecycleSettings", repositoryName="web", keepImagesInUse=True)

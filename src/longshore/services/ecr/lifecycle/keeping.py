@@ -50,6 +50,12 @@ class Judged:
     #: digest -> who uses it, kept for that or not
     users: dict[str, tuple[User, ...]]
 
+    def users_of(self, digest: str) -> tuple[User, ...]:
+        """Who uses an image or, where it is an index, the images in it."""
+        parts = (reference.digest for reference in self.stock.images[digest].references if reference.is_manifest)
+        found = [user for each in (digest, *parts) for user in self.users.get(each, ())]
+        return tuple(dict.fromkeys(found))
+
 
 async def judge(reader: Reader, repository: Repository, policy: Policy, now: float, site: Site, *, keep_in_use: bool) -> Judged:
     """A large repository is judged beside the loop, and may have changed when this returns."""

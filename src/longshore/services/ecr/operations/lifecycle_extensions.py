@@ -140,7 +140,7 @@ def _image(
 ) -> shapes.PreviewImage:
     image = judged.stock.images[digest]
     going = expected.going.get(digest) if expected is not None else None
-    users = judged.users.get(digest, ()) if sees_users else ()
+    users = judged.users_of(digest) if sees_users else ()
     return shapes.PreviewImage(
         image_digest=digest,
         image_tags=judged.stock.tags_of(digest),
