@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,8 +29,15 @@ ROOT = root_principal(ACCOUNT, "AKIAROOT")
 PEOPLE = (ANN, BEA, ROOT)
 THINGS = [f"arn:aws:things:us-east-1:{account}:thing/{name}" for account in (ACCOUNT, OTHER) for name in ("a", "b")]
 
-#: what a thing says of itself, under its ARN
-SAID: Kind[iam.InlinePolicy] = Kind(name="test.said", type=iam.InlinePolicy, key=lambda said: said.user_arn)
+
+class Said(msgspec.Struct, frozen=True):
+    """What a thing says of itself."""
+
+    arn: str
+    document: str
+
+
+SAID: Kind[Said] = Kind(name="test.said", type=Said, key=lambda said: said.arn)
 
 
 def of_a_thing(reader: Reader, arn: str) -> tuple[Policy, ...]:
@@ -52,8 +60,8 @@ def own(principal: Principal, *statements: dict[str, Any]) -> iam.InlinePolicy:
     return iam.InlinePolicy(principal.arn, "own", document(*({"Resource": "*", **each} for each in statements)))
 
 
-def said(arn: str, *statements: dict[str, Any]) -> iam.InlinePolicy:
-    return iam.InlinePolicy(arn, "said", document(*statements))
+def said(arn: str, *statements: dict[str, Any]) -> Said:
+    return Said(arn, document(*statements))
 
 
 def new_store() -> Store:
@@ -84,6 +92,15 @@ async def test_a_thing_may_deny_the_root_and_let_strangers_in() -> None:
     assert access.denial(BEA, "things:Look", THINGS[0]) is not None
     await store.transact(lambda tx: tx.put(iam.INLINE_POLICIES, own(BEA, LOOK)))
     assert access.denial(BEA, "things:Look", THINGS[0]) is None
+
+
+async def test_the_same_name_with_another_key_is_asked_about_anew() -> None:
+    store = new_store()
+    access = Access(store, SteppedClock(), SIDES)
+    await store.transact(lambda tx: tx.put(SAID, said(THINGS[0], {**LOOK, "Principal": {"AWS": ANN.user_id}})))
+    assert access.denial(ANN, "things:Look", THINGS[0]) is None
+    namesake = Principal(ANN.account_id, ANN.arn, "AIDANAMESAKENAMESAKEN", "AKIANAMESAKE")
+    assert access.denial(namesake, "things:Look", THINGS[0]) is not None
 
 
 async def test_one_way_is_left_to_the_root_of_the_account() -> None:

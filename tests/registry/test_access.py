@@ -151,6 +151,13 @@ async def test_a_token_ends_with_its_key_and_with_its_user(client: Client, now: 
     assert (await client.ask("GET", "/v2/")).status == 200, "the key is active again"
 
 
+async def test_a_key_that_expires_by_itself_is_noticed_within_a_second(client: Client) -> None:
+    assert (await client.ask("GET", "/v2/")).status == 200
+    client.door.owners.clear()
+    await client.clock.step(1.0)
+    assert (await client.ask("GET", "/v2/")).status == 401
+
+
 async def test_tokens_are_known_again_up_to_a_number(client: Client) -> None:
     access = Access(
         store=client.store, site=SITE, clock=client.clock, secret=SECRET, authorise=client.door.authorise, owner=client.door.owners.get

@@ -71,7 +71,8 @@ class Access:
 
         `conditions` are the condition keys of the request beside the global ones, asked for only where a policy has conditions.
         """
-        plain = (principal.arn, action, resource)
+        # two sessions of one name may have different policies, so the key counts
+        plain = (principal.arn, principal.access_key_id, action, resource)
         of_its_origin = (*plain, region, source_ip, secure, user_agent)
         for key in (plain, of_its_origin) if conditions is None else (plain,):
             kept = self._kept.get(key)

@@ -1,8 +1,8 @@
 """Who is at the door, which repository is meant, and whether the one may do that with the other.
 
 Nothing here needs an HTTP library's request: a header's value, a host and an `Origin` are enough, whoever read them. A token
-that was looked at once is known again by its header, but whose it is *now* is asked anew whenever anything was written: it
-is worth nothing from the moment its access key or its user is gone.
+that was looked at once is known again by its header, but whose it is *now* is asked anew whenever anything was written, and
+once a second: it is worth nothing from the moment its access key or its user is gone, or soon after the key itself has expired.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ _HOST = re.compile(rf"{_REGISTRY}\..+")
 _PREFIXED = re.compile(rf"{_REGISTRY}/(.+)")
 #: tokens known again by their header, and how long such a header may be: what is made here has some 400 characters
 _MOST_KNOWN, _LONGEST_KNOWN = 4096, 1024
+_ASKED_EVERY_S = 1.0
 
 
 class Origin(NamedTuple):
@@ -76,14 +77,15 @@ def origin_of(request: web.BaseRequest) -> Origin:
 
 
 class _Known:
-    """A good token, and whose it was when `revision` was the store's."""
+    """A good token, and whose it was at `asked_at`, when `revision` was the store's."""
 
-    __slots__ = ("owner", "revision", "token")
+    __slots__ = ("asked_at", "owner", "revision", "token")
 
     def __init__(self, token: Token) -> None:
         self.token = token
         self.owner: Principal | None = None
         self.revision = -1
+        self.asked_at = 0.0
 
 
 class Access:
@@ -105,16 +107,16 @@ class Access:
         known = self._known.get(authorization)
         if known is None:
             known = self._read(authorization, scheme, host)
-        token = known.token
-        if self._clock.now() >= token.expires_at:
+        token, now = known.token, self._clock.now()
+        if now >= token.expires_at:
             self._known.pop(authorization, None)
             raise Denied("Your authorization token has expired. Reauthenticate and try again.")
         revision = self._store.revision
-        if known.revision != revision:
+        if known.revision != revision or not 0 <= now - known.asked_at < _ASKED_EVERY_S:
             owner = self._owner(token.access_key_id)
             # The id, not the name: who was renamed is the same, who was deleted and made again is somebody else.
             known.owner = owner if owner is not None and (owner.account_id, owner.user_id) == (token.account_id, token.user_id) else None
-            known.revision = revision
+            known.revision, known.asked_at = revision, now
         if known.owner is None:
             raise Unauthorized(
                 "the access key that this authorization token was made with is no longer active: log in again",
