@@ -64,6 +64,10 @@ collect_missing() {
     have iptables || want iptables
     have curl || want curl
     have skopeo || want skopeo
+    have podman || want podman
+    have buildah || want buildah
+    have docker-credential-ecr-login || want amazon-ecr-credential-helper
+    have zstd || want zstd
     have docker-registry || want docker-registry
     static_busybox || want busybox-static
     [ -d /etc/ssl/certs ] || want ca-certificates
