@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
+import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -97,6 +98,13 @@ async def test_a_later_layer_that_updates_or_removes_a_package(scanner: BuiltIn)
     assert ("CVE-2099-0004", "buoy", "1.2") not in findings(await scanner.scan(image(layer_of(DEBIAN), python, gone)))
 
 
+@pytest.mark.engine("zstd")
+async def test_layers_compressed_with_zstd(scanner: BuiltIn) -> None:
+    layers = [subprocess.run(["zstd", "-qc"], input=tar_of(DEBIAN), capture_output=True, check=True).stdout]
+    report = await scanner.scan(image(*layers, layer_of({"opt/buoy-1.2.dist-info/METADATA": metadata("buoy", "1.2")})))
+    assert (len(report.findings), report.failure) == (3, "")
+
+
 async def test_without_a_database_the_packages_are_known_and_nothing_is_said_of_them(tmp_path: Path) -> None:
     scanner = BuiltIn(tmp_path / "scanner", None)
     report = await scanner.scan(image(layer_of(DEBIAN)))
@@ -153,7 +161,7 @@ async def test_an_image_without_anything_known_is_unsupported(scanner: BuiltIn) 
     [
         (layer_of(DEBIAN)[:100], "ends in the middle"),
         (b"nonsense" * 200, "not a tar archive"),
-        (b"\x28\xb5\x2f\xfd" + b"x" * 100, "compressed with zstd"),
+        (b"\x28\xb5\x2f\xfd" + b"x" * 100, "zstd"),
         (layer_of({STATUS: b"", "etc/os-release": OS_RELEASE, "var/lib/rpm/rpmdb.sqlite": b"nonsense"}), "rpmdb.sqlite cannot be read"),
     ],
 )

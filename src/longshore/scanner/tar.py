@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from longshore.scanner import zstd
 from longshore.scanner.limits import Budget, Refused
 
+_ZSTD = b"\x28\xb5\x2f\xfd"
 _BLOCK = 512
 #: a pax header or a long name
 _LARGEST_EXTENSION = 1 << 20
@@ -45,10 +47,15 @@ def unpacked(read: Read, budget: Budget, what: str) -> Read:
     start = read(_CHUNK)
     while start and len(start) < 6 and (more := read(_CHUNK)):
         start += more
-    for magic, name in ((b"\x28\xb5\x2f\xfd", "zstd"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz")):
+    for magic, name in ((b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz")):
         if start.startswith(magic):
             raise Refused(f"{what} is compressed with {name}, which cannot be read here")
-    pieces = _inflated(start, read, what) if start[:2] == b"\x1f\x8b" else _plain(start, read)
+    if start.startswith(b"\x1f\x8b"):
+        pieces = _inflated(start, read, what)
+    elif start.startswith(_ZSTD):
+        pieces = zstd.inflated(start, read, what)
+    else:
+        pieces = _plain(start, read)
     return _Buffer(pieces, budget).read
 
 
