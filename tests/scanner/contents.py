@@ -6,6 +6,7 @@ import gzip
 import io
 import sqlite3
 import struct
+import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterable
@@ -37,6 +38,11 @@ def tree_of(*layers: bytes, limits: Limits | None = None, most: int = 1 << 30) -
 
 def layer_of(files: dict[str, bytes], links: dict[str, str] | None = None) -> bytes:
     return gzip.compress(tar_of(files, links), mtime=0)
+
+
+def zstd(content: bytes, *options: str) -> bytes:
+    """As the program compresses it; for tests marked engine("zstd")."""
+    return subprocess.run(["zstd", "-qc", *options], input=content, capture_output=True, check=True).stdout
 
 
 def entries(*members: tarfile.TarInfo | tuple[tarfile.TarInfo, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
-import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from tests.scanner.contents import (
     metadata,
     rpm_database,
     rpm_package,
+    zstd,
 )
 from tests.scanner.records import TINY, database, record
 
@@ -100,8 +100,8 @@ async def test_a_later_layer_that_updates_or_removes_a_package(scanner: BuiltIn)
 
 @pytest.mark.engine("zstd")
 async def test_layers_compressed_with_zstd(scanner: BuiltIn) -> None:
-    layers = [subprocess.run(["zstd", "-qc"], input=tar_of(DEBIAN), capture_output=True, check=True).stdout]
-    report = await scanner.scan(image(*layers, layer_of({"opt/buoy-1.2.dist-info/METADATA": metadata("buoy", "1.2")})))
+    python = layer_of({"opt/buoy-1.2.dist-info/METADATA": metadata("buoy", "1.2")})
+    report = await scanner.scan(image(zstd(tar_of(DEBIAN)), python))
     assert (len(report.findings), report.failure) == (3, "")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import random
-import subprocess
 import tarfile
 import zlib
 
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 from longshore.scanner.layers import interest
 from longshore.scanner.limits import Budget, Limits, Refused
 from longshore.scanner.tar import Archive, normal
-from tests.scanner.contents import entries, layer_of, member, reading, tree_of
+from tests.scanner.contents import entries, layer_of, member, reading, tree_of, zstd
 
 STATUS = "var/lib/dpkg/status"
 
@@ -86,10 +85,6 @@ def test_layers_compressed_in_several_members_or_padded(padding: bytes) -> None:
     members = b"".join(gzip.compress(plain[at : at + 1000]) for at in range(0, len(plain), 1000))
     for most in (1, 1000, 1 << 20):
         assert set(tree_of(members + padding, most=most).files) == {STATUS, "etc/os-release"}
-
-
-def zstd(content: bytes, *options: str) -> bytes:
-    return subprocess.run(["zstd", "-qc", *options], input=content, capture_output=True, check=True).stdout
 
 
 @pytest.mark.engine("zstd")
