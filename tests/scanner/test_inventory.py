@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 from pathlib import Path
@@ -74,6 +75,15 @@ def test_rpm_packages(journal: str) -> None:
     )
     assert found({"var/lib/rpm/rpmdb.sqlite": database}) == [("rpm", "bash", "5.1.8-6.el9_1"), ("rpm", "tar", "2:1.34-6.el9")]
     assert packages({"usr/lib/sysimage/rpm/rpmdb.sqlite": database})[0].source == "bash"
+
+
+def test_a_database_that_rpm_itself_made() -> None:
+    """Of rpm 4.18, with two packages built for this test; it lists them as `quay-libs|2|3.1~rc1-4.el9_2` and `bare|0|1.0^git5-4.el9_2`."""
+    database = gzip.decompress(Path(__file__).with_name("rpmdb.sqlite.gz").read_bytes())
+    assert found({"usr/lib/sysimage/rpm/rpmdb.sqlite": database}) == [
+        ("rpm", "bare", "1.0^git5-4.el9_2"),
+        ("rpm", "quay-libs", "2:3.1~rc1-4.el9_2"),
+    ]
 
 
 @pytest.mark.parametrize(("path", "named"), [("var/lib/rpm/Packages", "Berkeley DB"), ("usr/lib/sysimage/rpm/Packages.db", "ndb")])
