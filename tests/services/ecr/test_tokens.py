@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -27,6 +28,23 @@ async def test_the_token_is_a_user_and_a_password_for_docker_login(ecr: Ecr) -> 
 async def test_a_token_is_given_per_registry_asked_for(ecr: Ecr) -> None:
     answer = await ecr("GetAuthorizationToken", registryIds=["000000000000", "111111111111"])
     assert len(answer["authorizationData"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("https://api.ecr.us-east-1.amazonaws.com", "https://111111111111.dkr.ecr.us-east-1.amazonaws.com"),
+        ("https://api.ecr.cn-north-1.amazonaws.com.cn:443", "https://111111111111.dkr.ecr.cn-north-1.amazonaws.com.cn:443"),
+        ("http://127.0.0.1:4566", "http://127.0.0.1:4566"),
+        ("https://ecr.us-east-1.amazonaws.com", "http://127.0.0.1:4566"),
+        ("https://api.ecr.us-east-1.amazonaws.com/evil", "http://127.0.0.1:4566"),
+        ("https://api.ecr.us-east-1.evil com", "http://127.0.0.1:4566"),
+        ("https://", "http://127.0.0.1:4566"),
+    ],
+)
+async def test_who_asks_by_the_name_of_aws_is_told_to_log_in_by_the_name_of_aws(ecr: Ecr, asked: str, told: str) -> None:
+    answer = await ecr.as_caller(replace(ecr.call, base_url=asked), "GetAuthorizationToken", registryIds=["111111111111"])
+    assert [each["proxyEndpoint"] for each in answer["authorizationData"]] == [told]
 
 
 @given(st.integers(min_value=0), st.integers(min_value=1, max_value=255))
