@@ -1,7 +1,7 @@
 # Longshore: `make demo` shows it at work, `make up` starts the platform, `make test` is what CI runs.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help setup demo up down test check format bench conformance clean
+.PHONY: help setup demo up down test chaos check format bench conformance clean
 
 BIN := .venv/bin
 
@@ -34,6 +34,10 @@ test: setup ## Everything: what `check` does and the tests with real engines
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q $(ARGS)
+
+chaos: ## Pushes, pulls, deletions, collections and kills all at once, for minutes (LONGSHORE_CHAOS_S=600: for so many seconds)
+	@tools/setup.sh --no-engines
+	LONGSHORE_CHAOS_S=$${LONGSHORE_CHAOS_S:-240} $(BIN)/pytest -q tests/chaos/test_registry_chaos.py $(ARGS)
 
 format: ## Put the code into its one form
 	@tools/setup.sh --no-engines

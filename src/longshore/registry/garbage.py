@@ -42,6 +42,8 @@ GRACE_S = _DEFAULTS.grace_s
 UPLOAD_IDLE_S = _DEFAULTS.upload_idle_s
 TRASH_S = _DEFAULTS.trash_s
 _PAGE = 500
+#: blobs looked at between requests
+_LOOKS = 100
 _HAIR_S = 0.001
 
 
@@ -260,8 +262,11 @@ class GarbageCollector:
         return None
 
     async def _delete_blobs(self, key_id: str, some: BlobStore, now: float) -> tuple[int, int]:
-        count = size = 0
+        count = size = looked = 0
         async for blob in some.stored():
+            looked += 1
+            if looked % _LOOKS == 0:
+                await asyncio.sleep(0)  # requests in between
             found = Found(blob, is_named(self._store, key_id, blob.digest))
             for removal in removable_blobs((found,), now, self._settings.grace_s):
                 if await self._delete(some, removal, now):

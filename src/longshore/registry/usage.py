@@ -20,7 +20,9 @@ from longshore.services.ecr.scanning.model import IMAGE_SCAN_REPORTS, ImageScanR
 from longshore.store.base import Reader, Store
 from longshore.store.blobs import BlobDepot, Place
 
-_PAGE = 500
+_PAGE = 200
+#: blobs looked at between requests
+_LOOKS = 100
 
 
 class RepositoryUsage(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -81,7 +83,7 @@ async def usage_of_everything(store: Store, blobs: BlobDepot) -> Usage:
             _add(stored if is_named(store, key_id, blob.digest) else unnamed, 1, blob.size)
             overhead += blob.occupied - blob.size
             looked += 1
-            if looked % _PAGE == 0:
+            if looked % _LOOKS == 0:
                 await asyncio.sleep(0)  # requests in between
         async for blob in some.trashed():
             _add(trash, 1, blob.occupied)
