@@ -9,15 +9,17 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from longshore.control.lifecycle import controller as lifecycle
 from longshore.control.lifecycle import plan
 from longshore.control.lifecycle.controller import EVERY_S, SETTLE_S
-from longshore.control.lifecycle.execution import Done, carry_out
+from longshore.control.lifecycle.execution import Done, Seen, carry_out
 from longshore.control.loop import Loop
 from longshore.kit.ids import SeededIds
 from longshore.services.ecr.lifecycle.evaluate import evaluate
+from longshore.services.ecr.lifecycle.keeping import contents_of
 from longshore.services.ecr.lifecycle.model import LIFECYCLE_POLICIES, PREVIEW_PAGES, LifecyclePolicy
 from longshore.services.ecr.lifecycle.policy import Policy
 from longshore.services.ecr.lifecycle.stock import Stock
@@ -46,17 +48,18 @@ async def settled() -> None:
 # ── what a preview shows is what happens ────────────────────────────────────────────────────────────────────────────
 
 
-@given(stock=repositories(), rules=policies())
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-def test_what_is_previewed_is_what_is_done(stock: Stock, rules: Policy) -> None:
+@given(stock=repositories(), rules=policies(), most=st.integers(1, 5), known=st.booleans())
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+def test_what_is_previewed_is_what_is_done_in_however_many_steps(stock: Stock, rules: Policy, most: int, known: bool) -> None:
     async def both() -> None:
         async with yard() as there:
             images = [replace(each, repository=WEB.key) for each in stock.images.values()]
             await there.put(*images, tags=stock.tags)
             judgement = evaluate(Stock.of(images, stock.tags), rules, NOW)
             shown = list(plan.previewed(Stock.of(images, stock.tags), judgement))
-            for step in plan.steps(Stock.of(images, stock.tags), judgement):
-                done = await there.store.transact(lambda tx, step=step: carry_out(tx, step, NOW))  # type: ignore[misc]
+            seen: Seen = dict.fromkeys(judgement.newest, contents_of(there.store, WEB.key)) if known else {}
+            for step in plan.steps(Stock.of(images, stock.tags), judgement, most):
+                done, seen = await there.store.transact(lambda tx, step=step, seen=seen: carry_out(tx, step, NOW, seen))  # type: ignore[misc]
                 assert not done.stale
             gone = {digest for digest in stock.images if digest not in there.digests}
             archived = {each.digest for each in there.store.list(IMAGES) if each.archived and not stock.images[each.digest].archived}
@@ -135,7 +138,9 @@ async def step_of(there: Yard, rules: Policy) -> plan.Step:
 
 
 async def carried_out(there: Yard, step: plan.Step) -> Done:
-    return await there.store.transact(lambda tx: carry_out(tx, step, NOW))
+    """In ignorance of what the repository was like before."""
+    done, _ = await there.store.transact(lambda tx: carry_out(tx, step, NOW))
+    return done
 
 
 async def move_tag(there: Yard) -> None:
@@ -209,6 +214,26 @@ async def test_a_rule_by_count_goes_on_when_newer_images_came(there: Yard) -> No
     assert there.digests == {"d2", "d3", "new"}
 
 
+async def test_what_a_rule_keeps_is_looked_at_again_only_in_other_contents(there: Yard) -> None:
+    await there.aged(40, 30, 20, 1)
+    rules = policy(keep(1, 2))
+    stock = Stock.of(there.store.list(IMAGES), {})
+    judgement = evaluate(stock, rules, NOW)
+    first, second = plan.steps(replace_tags(stock, there), judgement, most=1)
+    known = {1: contents_of(there.store, WEB.key)}
+    done, seen = await there.store.transact(lambda tx: carry_out(tx, first, NOW, known))
+    assert done == Done(expired=1)
+    assert seen == {1: contents_of(there.store, WEB.key)}, "what went was our own doing"
+    await delete_a_newer_one(there)
+    done, seen = await there.store.transact(lambda tx: carry_out(tx, second, NOW, seen))
+    assert (done, seen) == (Done(stale=1), {})
+    assert there.digests == {"d1", "d2"}
+
+
+def replace_tags(stock: Stock, there: Yard) -> Stock:
+    return Stock.of(stock.images.values(), {tag.digest: (tag.tag,) for tag in there.store.list(IMAGE_TAGS)})
+
+
 async def test_a_policy_that_was_replaced_on_the_way_is_not_carried_on(there: Yard) -> None:
     await there.aged(*(20 + place / 100 for place in range(300)))
     await there.policy(WEEK)
@@ -217,11 +242,11 @@ async def test_a_policy_that_was_replaced_on_the_way_is_not_carried_on(there: Ya
     seen: list[LifecyclePolicy] = []
 
     class Interrupted(lifecycle.Lifecycle):
-        def _step(self, tx: Any, repository: Any, held: LifecyclePolicy, *rest: Any) -> Done:
-            seen.append(held)
+        def _step(self, tx: Any, run: Any, *rest: Any) -> Any:
+            seen.append(run.policy)
             if len(seen) == 2:
                 tx.put(LIFECYCLE_POLICIES, LifecyclePolicy(WEB.key, KEEP_TWO, NOW + 1))
-            return super()._step(tx, repository, held, *rest)
+            return super()._step(tx, run, *rest)
 
     await Interrupted(there.store, there.clock, there.call.site).reconcile(f"policy|{WEB.key}")
     assert len(there.digests) == 200, "the first transaction was done, the second was not"

@@ -11,9 +11,10 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
-from longshore.control.lifecycle.execution import Done, carry_out
+from longshore.control.lifecycle.execution import Done, Seen, carry_out
 from longshore.control.lifecycle.plan import Step, pages, previewed, steps
 from longshore.control.loop import Watched
 from longshore.kit.clock import Clock
@@ -41,6 +42,8 @@ log = logging.getLogger("longshore.control.lifecycle")
 EVERY_S = 3600.0
 #: and so long after the first change that nothing has been done about; a push is several changes
 SETTLE_S = 5.0
+#: a repository that takes long to judge is not judged again before so many times as long
+REST = 20.0
 #: how long a preview can be looked at
 PREVIEW_KEPT_S = 86_400.0
 #: pages of a preview written in one transaction
@@ -51,6 +54,16 @@ _POLICY, _PREVIEW = "policy|", "preview|"
 
 class _Overtaken(Exception):
     """The policy or the preview at hand is not the one to work on any more."""
+
+
+class _Run(msgspec.Struct, frozen=True):
+    """One application of a policy, and what it goes by."""
+
+    repository: Repository
+    policy: LifecyclePolicy
+    settings: LifecycleSettings
+    judged: Judged
+    now: float
 
 
 class Lifecycle:
@@ -64,6 +77,8 @@ class Lifecycle:
         self._site = site
         #: repository -> when its policy is to be applied next; none: now
         self._due: dict[str, float] = {}
+        #: repository -> seconds that judging it took
+        self._took: dict[str, float] = {}
 
     @property
     def watches(self) -> Sequence[Watched]:
@@ -80,7 +95,7 @@ class Lifecycle:
         yield from (f"{_PREVIEW}{preview.repository}" for preview in self._store.list(LIFECYCLE_PREVIEWS, "alive", "alive"))
 
     def _policy_changed(self, change: Change[LifecyclePolicy]) -> Iterable[str]:
-        if change.old is not None and change.new is not None and change.old.put_at == change.new.put_at:
+        if change.old is not None and change.new is not None and _is_same(change.old, change.new):
             return ()  # our own note of when it was applied
         return self._changed(change.key)
 
@@ -93,20 +108,20 @@ class Lifecycle:
     def _changed(self, repository: str) -> Iterable[str]:
         if self._store.get(LIFECYCLE_POLICIES, repository) is None:
             return ()
-        soon = self._clock.now() + SETTLE_S
+        soon = self._clock.now() + max(SETTLE_S, REST * self._took.get(repository, 0.0))
         self._due[repository] = min(self._due.get(repository, soon), soon)
         return (f"{_POLICY}{repository}",)
 
     async def reconcile(self, key: str) -> float | None:
         repository = self._store.get(REPOSITORIES, key.partition("|")[2])
         if repository is None:
-            self._due.pop(key.partition("|")[2], None)
+            self._forget(key.partition("|")[2])
             return None
         if key.startswith(_PREVIEW):
             return await self._look_at_preview(repository)
         policy = self._store.get(LIFECYCLE_POLICIES, repository.key)
         if policy is None:
-            self._due.pop(repository.key, None)
+            self._forget(repository.key)
             return None
         now = self._clock.now()
         if self._due.get(repository.key, now) <= now:
@@ -114,6 +129,10 @@ class Lifecycle:
             all_done = await self._apply(repository, policy)
             self._due.setdefault(repository.key, self._clock.now() + (EVERY_S if all_done else SETTLE_S))
         return max(0.0, self._due[repository.key] - self._clock.now())
+
+    def _forget(self, repository: str) -> None:
+        self._due.pop(repository, None)
+        self._took.pop(repository, None)
 
     # ── policies ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -126,10 +145,14 @@ class Lifecycle:
             return True
         now = self._clock.now()
         judged = await judge(self._store, repository, policy, now, self._site, keep_in_use=settings.keep_images_in_use)
+        self._took[repository.key] = self._clock.now() - now
         done = Done()
+        seen: Seen = {} if judged.contents is None else dict.fromkeys(judged.judgement.newest, judged.contents)
+        run = _Run(repository, held, settings, judged, now)
         try:
             for step in steps(judged.stock, judged.judgement):
-                done += await self._store.transact(lambda tx, step=step: self._step(tx, repository, held, settings, judged, step, now))  # type: ignore[misc]
+                more, seen = await self._store.transact(lambda tx, step=step, seen=seen: self._step(tx, run, step, seen))  # type: ignore[misc]
+                done += more
         except _Overtaken:
             self._tell(repository, done, "stopped: the policy, its settings or what is in use changed")
             return False
@@ -137,15 +160,13 @@ class Lifecycle:
         self._tell(repository, done, "done")
         return not done.stale
 
-    def _step(
-        self, tx: Tx, repository: Repository, held: LifecyclePolicy, settings: LifecycleSettings, judged: Judged, step: Step, now: float
-    ) -> Done:
-        current = tx.get(LIFECYCLE_POLICIES, repository.key)
-        if current is None or current.put_at != held.put_at or settings_of(tx, repository.key) != settings:
+    def _step(self, tx: Tx, run: _Run, step: Step, seen: Seen) -> tuple[Done, Seen]:
+        current = tx.get(LIFECYCLE_POLICIES, run.repository.key)
+        if current is None or not _is_same(current, run.policy) or settings_of(tx, run.repository.key) != run.settings:
             raise _Overtaken
-        if settings.keep_images_in_use and not users_of_images(tx, repository, self._site).keys() <= judged.users.keys():
+        if run.settings.keep_images_in_use and not users_of_images(tx, run.repository, self._site).keys() <= run.judged.users.keys():
             raise _Overtaken
-        return carry_out(tx, step, now)
+        return carry_out(tx, step, run.now, seen)
 
     def _tell(self, repository: Repository, done: Done, end: str) -> None:
         if done.expired or done.archived or done.stale:
@@ -201,9 +222,14 @@ def _rules(text: str, settings: LifecycleSettings) -> Policy | None:
         return None
 
 
+def _is_same(one: LifecyclePolicy, other: LifecyclePolicy) -> bool:
+    """But for when it was last applied."""
+    return (one.put_at, one.text) == (other.put_at, other.text)
+
+
 def _note(tx: Tx, held: LifecyclePolicy, now: float) -> None:
     current = tx.get(LIFECYCLE_POLICIES, held.repository)
-    if current is not None and current.put_at == held.put_at:
+    if current is not None and _is_same(current, held):
         tx.put(LIFECYCLE_POLICIES, replace(current, last_evaluated_at=now))
 
 

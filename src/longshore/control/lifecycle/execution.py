@@ -2,12 +2,14 @@
 
 Whether a rule acts on an image follows from the image itself (its tags, age and storage class, whether an index names it) and,
 with a rule by count, from the newest images which the rule keeps. Both are looked at again here, so it does no harm that a
-large repository changed since it was read: whatever was pushed meanwhile is newer than what goes.
+large repository changed since it was read: whatever was pushed meanwhile is newer than what goes. The images that a rule keeps may
+be very many, and are looked at only where the repository's contents are not those they were seen in last.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 
 import msgspec
 from msgspec.structs import replace
@@ -15,10 +17,14 @@ from msgspec.structs import replace
 from longshore.control.lifecycle.plan import Act, Keeper, Step
 from longshore.services.ecr.errors import ImageStorageClassUpdateNotSupportedException
 from longshore.services.ecr.images import Unfound, delete_image, indexes_naming
+from longshore.services.ecr.lifecycle.keeping import Contents, contents_of
 from longshore.services.ecr.lifecycle.policy import Rule
 from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, Image, image_key
 from longshore.services.ecr.storage_class import archive_image
 from longshore.store.base import Reader, Tx
+
+#: priority of a rule -> the contents in which its keepers were last seen to be as they were judged
+Seen = Mapping[int, Contents]
 
 
 class Done(msgspec.Struct, frozen=True):
@@ -31,18 +37,22 @@ class Done(msgspec.Struct, frozen=True):
         return Done(self.expired + other.expired, self.archived + other.archived, self.stale + other.stale)
 
 
-def carry_out(tx: Tx, step: Step, now: float) -> Done:
-    """One event per image tells of it, naming the rule."""
+def carry_out(tx: Tx, step: Step, now: float, seen: Seen | None = None) -> tuple[Done, Seen]:
+    """What was done, and what is to be handed in with the next step. One event per image tells of it, naming the rule."""
+    repository = step.acts[0].image.repository
+    before = contents_of(tx, repository)
+    kept = {priority for priority, contents in (seen or {}).items() if contents == before}
+    kept |= {priority for priority in step.keepers.keys() - kept if all(_is_kept(tx, keeper) for keeper in step.keepers[priority])}
     done = Done()
-    stale = {priority for priority, keepers in step.keepers.items() if not all(_is_kept(tx, keeper) for keeper in keepers)}
     for act in step.acts:
-        if act.rule.priority in stale or not _is_as_judged(tx, act):
+        if (act.rule.priority in step.keepers and act.rule.priority not in kept) or not _is_as_judged(tx, act):
             done += Done(stale=1)
         elif act.rule.action == "EXPIRE":
             done += Done(expired=_expire(tx, act.image, now, _told(act.rule)))
         else:
             done += _archive(tx, act.image, now, _told(act.rule))
-    return done
+    # what has just gone was no keeper of a rule that has yet something to do
+    return done, dict.fromkeys(kept, contents_of(tx, repository))
 
 
 def _told(rule: Rule) -> dict[str, str | int]:

@@ -33,19 +33,23 @@ class Keeper(msgspec.Struct, frozen=True, gc=False):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """What one transaction does. A rule acts only if all of its keepers are still as they were judged."""
+    """What one transaction does. A rule acts only if all of its keepers are still as they were judged.
+
+    A keeper may itself go, by another rule. That does no harm, since the oldest images go first: by then the rule that keeps it has
+    done all it had to do.
+    """
 
     acts: tuple[Act, ...]
     #: by the rule's priority
     keepers: dict[int, tuple[Keeper, ...]]
 
 
-def steps(stock: Stock, judgement: Judgement) -> Iterator[Step]:
+def steps(stock: Stock, judgement: Judgement, most: int = MOST) -> Iterator[Step]:
     """Oldest images first."""
     acts = [Act(rule, stock.images[digest], stock.tags_of(digest)) for digest, rule in judgement.acts.items()]
     keepers = _keepers(stock, judgement)
-    for first in range(0, len(acts), MOST):
-        some = tuple(acts[first : first + MOST])
+    for first in range(0, len(acts), most):
+        some = tuple(acts[first : first + most])
         concerned = {act.rule.priority for act in some} & keepers.keys()
         yield Step(some, {priority: keepers[priority] for priority in concerned})
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from longshore.kit.data_keys import SealedKey
-from longshore.kit.resource import Kind
+from longshore.kit.resource import Kind, Total
 
 
 class Tag(msgspec.Struct, frozen=True, gc=False):
@@ -110,6 +110,14 @@ IMAGES: Kind[Image] = Kind(
             {image_key(image.repository, reference.digest) for reference in image.references} if image.archived else ()
         ),
     },
+    totals={
+        # a sum over a repository that is another one once its images, or what rules see of them, are others; pulls do not matter
+        "contents": Total(
+            width=1,
+            group=lambda image: image.repository,
+            amounts=lambda image: (hash((image.digest, image.pushed_at, image.archived, image.last_activated_at)),),
+        )
+    },
 )
 
 
@@ -132,6 +140,8 @@ IMAGE_TAGS: Kind[ImageTag] = Kind(
         "repository": lambda tag: (tag.repository,),
         "image": lambda tag: (image_key(tag.repository, tag.digest),),
     },
+    # likewise
+    totals={"contents": Total(width=1, group=lambda tag: tag.repository, amounts=lambda tag: (hash((tag.tag, tag.digest)),))},
 )
 
 

@@ -18,6 +18,8 @@ from longshore.store.base import Reader, Tx
 
 #: images or tags read in one turn
 SLICE = 5_000
+#: times that a repository is read again because it changed meanwhile
+_AGAIN = 2
 #: more images than this are judged in a thread of their own
 _AT_ONCE = 2_000
 
@@ -41,11 +43,21 @@ def put_policy(tx: Tx, repository: Repository, text: str, now: float) -> Lifecyc
     return tx.put(LIFECYCLE_POLICIES, LifecyclePolicy(repository.key, text, now, last))
 
 
+#: tells a repository's images and tags from others that it might have
+Contents = tuple[int, int]
+
+
+def contents_of(reader: Reader, repository: str) -> Contents:
+    return reader.total(IMAGES, "contents", repository)[0], reader.total(IMAGE_TAGS, "contents", repository)[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """A repository as it was looked at, and what a policy makes of it."""
 
     stock: Stock
+    #: of which the stock is all; None where it changed while it was read
+    contents: Contents | None
     judgement: Judgement
     #: digest -> who uses it, kept for that or not
     users: dict[str, tuple[User, ...]]
@@ -59,14 +71,19 @@ class Judged:
 
 async def judge(reader: Reader, repository: Repository, policy: Policy, now: float, site: Site, *, keep_in_use: bool) -> Judged:
     """A large repository is judged beside the loop, and may have changed when this returns."""
-    stock = await take_stock(reader, repository.key)
+    for _ in range(1 + _AGAIN):
+        contents = contents_of(reader, repository.key)
+        stock = await take_stock(reader, repository.key)
+        exact = contents == contents_of(reader, repository.key)
+        if exact:
+            break
     users = users_of_images(reader, repository, site)
     in_use = users.keys() if keep_in_use else frozenset[str]()
     if len(stock.images) <= _AT_ONCE:
         judgement = evaluate(stock, policy, now, in_use)
     else:
         judgement = await asyncio.to_thread(evaluate, stock, policy, now, in_use)
-    return Judged(stock, judgement, users)
+    return Judged(stock, contents if exact else None, judgement, users)
 
 
 async def take_stock(reader: Reader, repository: str) -> Stock:
