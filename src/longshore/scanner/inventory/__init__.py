@@ -6,19 +6,25 @@ from collections.abc import Callable, Iterable, Mapping
 
 from longshore.scanner.inventory import apk, dpkg, node, python, rpm
 from longshore.scanner.inventory.distribution import distribution_of
+from longshore.scanner.inventory.owned import owned_by_distribution
 from longshore.scanner.layers import File
 from longshore.scanner.limits import Limits, Refused
 from longshore.scanner.report import Distribution, Package
 
+Reader = Callable[[Mapping[str, File]], Iterable[Package]]
+
 #: what each reads from the files of an image; raises Refused for a database that cannot be read
-READERS: tuple[Callable[[Mapping[str, File]], Iterable[Package]], ...] = (dpkg.read, apk.read, rpm.read, python.read, node.read)
+DISTRIBUTIONS: tuple[Reader, ...] = (dpkg.read, apk.read, rpm.read)
+LANGUAGES: tuple[Reader, ...] = (python.read, node.read)
 
 
 def packages_of(files: Mapping[str, File], limits: Limits) -> tuple[Distribution, tuple[Package, ...]]:
     """The distribution and everything installed, each package once and in a fixed order. Raises Refused."""
     found: set[Package] = set()
-    for read in READERS:
-        for package in read(files):
+    is_owned = owned_by_distribution(files)
+    others = {path: file for path, file in files.items() if not is_owned(path)}
+    for read, given in (*((read, files) for read in DISTRIBUTIONS), *((read, others) for read in LANGUAGES)):
+        for package in read(given):
             found.add(package)
             if len(found) > limits.packages:
                 raise Refused(f"the image has more than {limits.packages} packages")

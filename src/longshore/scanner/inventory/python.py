@@ -1,7 +1,6 @@
 """Python packages: METADATA of *.dist-info, PKG-INFO of *.egg-info and files *.egg-info, wherever they lie.
 
-A wheel or egg is taken for installed where its metadata is; what a distribution's own package manager put there is found twice, once
-as that package and once as this, because both have vulnerabilities recorded under their own names.
+A wheel or egg is taken for installed where its metadata is. What a distribution's own packages brought is not asked for here (`owned.py`).
 """
 
 from __future__ import annotations
