@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import cast
 
 import pytest
 
@@ -24,6 +25,7 @@ from longshore.services.ecr.images import delete_image, delete_repository, find_
 from longshore.services.ecr.manifests import OCI_MANIFEST
 from longshore.services.ecr.model import IMAGES, REPOSITORY_BLOBS, RepositoryBlob
 from longshore.services.ecr.names import RepositoryId, digest_of
+from longshore.store.base import Store, Tx
 from longshore.store.blobs import StoredBlob
 from longshore.store.file_blobs import FileBlobStore
 from tests.registry.conftest import ACCOUNT, REGION, SECRET, Client
@@ -215,6 +217,46 @@ async def test_a_layer_named_while_it_is_collected_is_there_afterwards(client: C
     for layer in client.store.list(REPOSITORY_BLOBS):
         assert client.blobs.size(layer.digest) == len(LAYER), f"{layer.repository} shows what is not there"
     await blobs.close()
+
+
+class TemptingStore:
+    """Something happens each time just before a transaction begins."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.before: Callable[[], Awaitable[object]] | None = None
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    async def transact(self, fn: Callable[[Tx], object]) -> object:
+        before, self.before = self.before, None
+        if before is not None:
+            await before()
+        return await self._store.transact(fn)
+
+
+@pytest.mark.parametrize("how", ["it is asked for", "an image comes to use it"])
+async def test_a_layer_wanted_just_before_it_is_forgotten_stays(client: Client, how: str) -> None:
+    for content in (CONFIG, LAYER):
+        await client.push_blob("app/web", content, digest_of(content))
+    await client.clock.step(GRACE_S + 1)
+    client.log_in()
+
+    async def want() -> None:
+        if how == "it is asked for":
+            for content in (CONFIG, LAYER):
+                assert (await client.ask("HEAD", f"/v2/app/web/blobs/{digest_of(content)}")).status == 200
+        else:
+            response = await client.ask("PUT", "/v2/app/web/manifests/1", data=IMAGE, headers={"Content-Type": OCI_MANIFEST})
+            assert response.status == 201
+
+    store = TemptingStore(client.store)
+    store.before = want
+    collected = await GarbageCollector(store=cast(Store, store), blobs=client.blobs, clock=client.clock).collect()  # type: ignore[arg-type]
+    assert (collected.layers, collected.blobs) == (0, 0)
+    assert {digest_of(CONFIG), digest_of(LAYER)} <= await held(client)
+    assert client.store.count(REPOSITORY_BLOBS) == 2
 
 
 # -- encrypted repositories ----------------------------------------------------------------------------------------------------------
