@@ -213,7 +213,8 @@ async def test_a_layer_named_while_it_is_collected_is_there_afterwards(client: C
         await name_it()
     else:
         blobs.before = name_it
-        await collector(client).collect()
+        collected = await collector(client).collect()
+        assert collected.restored == 0, "it was deleted though it had been stored again, and only the look at the trash saved it"
     for layer in client.store.list(REPOSITORY_BLOBS):
         assert client.blobs.size(layer.digest) == len(LAYER), f"{layer.repository} shows what is not there"
     await blobs.close()
