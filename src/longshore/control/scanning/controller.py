@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -22,7 +22,7 @@ from longshore.services.ecr.content import content_of
 from longshore.services.ecr.events import record
 from longshore.services.ecr.images import tags_of
 from longshore.services.ecr.model import IMAGES, REPOSITORIES, Image, Repository, image_key
-from longshore.services.ecr.scanning.configuration import frequency_of, scanning_of
+from longshore.services.ecr.scanning.configuration import frequency_of
 from longshore.services.ecr.scanning.model import IMAGE_SCAN_REPORTS, IMAGE_SCANS, REGISTRY_SCANNING, ImageScan, ImageScanReport
 from longshore.services.ecr.scanning.reports import dated, read_report, store_report
 from longshore.services.ecr.scanning.requests import is_scannable, request_scan
@@ -34,6 +34,7 @@ log = logging.getLogger("longshore.control.scanning")
 AT_ONCE = 2
 #: how often the vulnerability database is looked at
 EVERY_S = 60.0
+_PAGE = 500
 #: no image's key looks like this
 DATABASE = "the vulnerability database"
 
@@ -143,30 +144,44 @@ class Scanning:
     async def _look_at_the_database(self) -> None:
         self._stamp = stamp = await self._scanner.refresh()
         room = ENOUGH - self._store.count(IMAGE_SCANS, "status", "IN_PROGRESS")
-        due: list[Image] = []
-        for image in self._continuous():
-            if len(due) >= room:
-                break
-            if is_due(self._store.get(IMAGE_SCANS, image_key(image.repository, image.digest)), stamp, self._clock.now()):
-                due.append(image)
+        due = await self._due(stamp, room) if room > 0 else []
         if due:
             log.info("%d images are scanned again: the vulnerability database is %s", len(due), stamp or f"{self._scanner.name}'s own")
             await self._store.transact(lambda tx: _ask_again(tx, due, stamp, self._clock.now()))
 
-    def _continuous(self) -> Iterator[Image]:
-        """Images that are scanned continuously."""
-        registries = {
-            f"{scanning.region}:{scanning.account_id}"
+    async def _due(self, stamp: str, most: int) -> list[Image]:
+        """Images that continuous scanning wants scanned now, a page at a time: others have their turn in between."""
+        due: list[Image] = []
+        for repository in self._continuous():
+            after: str | None = None
+            while page := self._store.list(IMAGES, "repository", repository.key, after=after, limit=_PAGE):
+                now = self._clock.now()
+                due += (
+                    image
+                    for image in page
+                    if is_scannable(image)
+                    and not image.archived
+                    and is_due(self._store.get(IMAGE_SCANS, image_key(image.repository, image.digest)), stamp, now)
+                )
+                if len(due) >= most:
+                    return due[:most]
+                after = image_key(page[-1].repository, page[-1].digest)
+                await asyncio.sleep(0)
+        return due
+
+    def _continuous(self) -> list[Repository]:
+        """Repositories whose images are scanned continuously."""
+        registries = [
+            scanning
             for scanning in self._store.list(REGISTRY_SCANNING)
             if any(rule.frequency == "CONTINUOUS_SCAN" for rule in scanning.rules)
-        }
-        for registry in sorted(registries):
-            for repository in self._store.list(REPOSITORIES, "scope", registry):
-                scanning = scanning_of(self._store, repository.region, repository.account_id)
-                if frequency_of(scanning, repository).name == "CONTINUOUS_SCAN":
-                    for image in self._store.list(IMAGES, "repository", repository.key):
-                        if is_scannable(image) and not image.archived:
-                            yield image
+        ]
+        return [
+            repository
+            for scanning in registries
+            for repository in self._store.list(REPOSITORIES, "scope", f"{scanning.region}:{scanning.account_id}")
+            if frequency_of(scanning, repository).name == "CONTINUOUS_SCAN"
+        ]
 
 
 def _begin(tx: Tx, key: str, now: float) -> ImageScan | None:
