@@ -82,6 +82,17 @@ def test_the_order_in_which_events_are_written_says_nothing(shuffled: list[Event
     assert mine == affects(Advisory("A", "Debian:12", "p", ranges=(ordered,)), version, ORDERS["dpkg"])
 
 
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=6, unique=True), st.integers(0, 31))
+def test_a_version_is_affected_from_an_introduction_up_to_the_next_fix(bounds: list[int], version: int) -> None:
+    ordered = sorted(bounds)
+    written = tuple(("introduced" if at % 2 == 0 else "fixed", str(bound)) for at, bound in enumerate(ordered))
+    fixed = affects(Advisory("A", "Debian:12", "p", ranges=(written,)), str(version), ORDERS["dpkg"])
+    passed = [bound for bound in ordered if bound <= version]
+    assert (fixed is not None) is (len(passed) % 2 == 1)
+    if fixed is not None:
+        assert fixed == (str(ordered[len(passed)]) if len(passed) < len(ordered) else "")
+
+
 @pytest.mark.parametrize(
     ("distribution", "ecosystem"),
     [
