@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from longshore.kit.clock import SystemClock
-from longshore.services.ecr.manifests import DOCKER_MANIFEST, OCI_INDEX
+from longshore.services.ecr.manifests import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from longshore.services.ecr.model import IMAGES, REGISTRY_EVENTS, REPOSITORIES, REPOSITORY_BLOBS
 from longshore.services.ecr.names import digest_of
 from longshore.services.ecr.pull_through.cache import PullThroughCache
@@ -209,7 +209,9 @@ async def test_a_download_goes_on_when_whoever_asked_first_leaves(mirror: Mirror
     assert upstream.count(f"GET /v2/library/web/blobs/{digest_of(BIG)}") == 1
 
 
-async def test_a_broken_transfer_is_taken_up_where_it_broke(mirror: Mirror) -> None:
+@pytest.mark.parametrize("simple", [False, True])
+async def test_a_broken_transfer_is_taken_up_where_it_broke(mirror: Mirror, *, simple: bool) -> None:
+    mirror.upstream.simple = simple
     mirror.upstream.breaks, mirror.upstream.breaks_after = 2, 1_000_000
     await mirror.client.ask("GET", "/v2/hub/library/web/manifests/1")
     answer = await mirror.client.ask("GET", f"/v2/hub/library/web/blobs/{digest_of(BIG)}")
@@ -223,6 +225,14 @@ async def test_a_layer_that_is_not_what_it_is_called_is_neither_stored_nor_given
         await mirror.client.ask("GET", f"/v2/hub/library/web/blobs/{digest_of(BIG)}")
     assert mirror.client.blobs.size(digest_of(BIG)) is None
     assert mirror.store.get(REPOSITORY_BLOBS, f"{REGION}:{ACCOUNT}:hub/library/web@{digest_of(BIG)}") is None
+
+
+async def test_a_layer_that_does_not_end_where_it_should_is_not_stored(mirror: Mirror) -> None:
+    mirror.upstream.simple = True
+    mirror.upstream.blobs[digest_of(LAYER)] = LAYER + b"more"
+    await mirror.client.ask("GET", "/v2/hub/library/web/manifests/1")
+    assert (await mirror.client.ask("GET", f"/v2/hub/library/web/blobs/{digest_of(LAYER)}")).status == 503
+    assert mirror.client.blobs.size(digest_of(LAYER)) is None
 
 
 @pytest.mark.parametrize("lie", [BIG + b"more", BIG[:-5]], ids=["longer", "shorter"])
@@ -245,7 +255,7 @@ async def test_what_is_no_manifest_is_not_stored(mirror: Mirror, content: bytes)
 
 async def test_a_manifest_that_has_not_the_digest_it_was_asked_by_is_not_stored(mirror: Mirror) -> None:
     asked = digest_of(b"something else")
-    mirror.upstream.manifests["library/web", asked] = (IMAGE, DOCKER_MANIFEST)
+    mirror.upstream.manifests["library/web", asked] = (IMAGE, OCI_MANIFEST)
     assert (await mirror.client.ask("GET", f"/v2/hub/library/web/manifests/{asked}")).status == 503
     assert mirror.store.list(IMAGES) == []
 

@@ -19,6 +19,7 @@ from longshore.kit.ids import SeededIds
 from longshore.registry.registry import Registry
 from longshore.services.call import Site
 from longshore.services.ecr.kinds import KINDS as ECR_KINDS
+from longshore.services.ecr.model import REPOSITORY_BLOBS
 from longshore.services.ecr.names import RepositoryId, digest_of
 from longshore.services.ecr.pull_through.cache import PullThroughCache
 from longshore.services.ecr.remote.addresses import place_of
@@ -29,7 +30,7 @@ from longshore.services.ecr.replication.model import REMOTE_REGISTRIES, REPLICAT
 from longshore.services.ecr.templates.creation import ensure_repository
 from longshore.services.iam.identities import ensure_root
 from longshore.services.iam.model import KINDS as IAM_KINDS
-from longshore.store.base import Store
+from longshore.store.base import Conflict, Store
 from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore
 from tests.control.replication.conftest import HOME, REGION, SECRET, World
@@ -248,3 +249,33 @@ async def test_what_was_under_way_when_the_server_ended_is_carried_by_the_next(w
     world.at_a_pace_of(page=10, window=10)  # another replicator over the same store
     await world.turn()
     assert await world.statuses("app/web", digest) == {"backup": ("COMPLETE", None)}
+
+
+async def test_a_tag_given_while_the_image_is_on_its_way_follows(world: World, other: Other) -> None:
+    await _goes_to(world, other.url, authentication="AWS", userName=KEY, password=KEY_SECRET)
+    await other.create_repository("app/web")
+    digest = await world.push("app/web", IMAGE, "1")
+    watch = other.store.watch(REPOSITORY_BLOBS)
+    carrying = asyncio.create_task(world.replicator.reconcile(next(iter(world.replicator.keys()))))
+    await asyncio.wait_for(watch.next(), 5)
+    watch.close()
+    await world.push("app/web", IMAGE, "2")
+    with pytest.raises(Conflict):
+        await carrying
+    await world.turn()
+    there = RemoteClient(world.remotes, place_of(other.url), Credentials(KEY, KEY_SECRET, "AWS"))
+    assert (await there.manifest("app/web", "2")).digest == digest
+
+
+async def test_what_was_pushed_again_is_not_deleted_elsewhere(world: World, other: Other) -> None:
+    await _goes_to(world, other.url, authentication="AWS", userName=KEY, password=KEY_SECRET)
+    await other.create_repository("app/web")
+    digest = await world.push("app/web", IMAGE, "1")
+    await world.turn()
+    await world.ask("BatchDeleteImage", repositoryName="app/web", imageIds=[{"imageDigest": digest}])
+    await world.push("app/web", IMAGE, "1")
+    for key in [key for key in world.replicator.keys() if key.startswith("withdrawal")]:
+        await world.replicator.reconcile(key)
+    there = RemoteClient(world.remotes, place_of(other.url), Credentials(KEY, KEY_SECRET, "AWS"))
+    assert await _content(there, "app/web", "1") == IMAGE
+    assert world.call.store.count(WITHDRAWALS) == 0

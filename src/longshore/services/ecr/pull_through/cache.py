@@ -264,9 +264,6 @@ class PullThroughCache:
         Raises RemoteError and BlobStoreFull.
         """
         key = image_key(meant.key, digest)
-        running = self._downloads.find(key)
-        if running is not None:
-            return running
         rule = rule_for(self._store, meant)
         repository = self._store.get(REPOSITORIES, meant.key)
         if rule is None or repository is None:

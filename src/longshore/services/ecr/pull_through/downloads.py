@@ -122,9 +122,6 @@ class Downloads:
         self._running: dict[str, Download] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def find(self, key: str) -> Download | None:
-        return self._running.get(key)
-
     async def begin(
         self,
         key: str,
