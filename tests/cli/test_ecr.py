@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from longshore.cli import ecr
 from longshore.cli.ecr import Event, Preview
 from longshore.cli.ecr_tables import age, event_line, print_preview, rule_in_words
 from tests.cli.conftest import Home
@@ -235,6 +236,31 @@ def test_the_last_events_are_shown(home: Home, platform: Platform) -> None:
     done = home.longshore("ecr", "events", "web", "-n", "5", "-o", "json")
     assert [json.loads(line) for line in done.stdout.splitlines()] == [event]
     assert platform.asked == [("LongshoreListRegistryEvents", {"repositoryName": "web", "newest": 5})]
+
+
+def test_who_follows_events_sees_each_once_late_ones_too() -> None:
+    happened = [ecr.Event(str(number), NOW + number, "ECR Image Action", (), {}) for number in range(3)]
+    coming = [[], [ecr.Event("late", NOW - 1, "ECR Image Action", (), {})], [ecr.Event("9", NOW + 60, "ECR Image Action", (), {})], []]
+    asked: list[dict[str, object]] = []
+
+    def ask(operation: str, request: dict[str, object], answer: type[ecr.Events]) -> ecr.Events:
+        asked.append(request)
+        if "newest" in request:
+            return ecr.Events(tuple(happened))
+        if request.get("nextToken") is None:
+            happened.extend(coming.pop(0) if coming else [])
+            return ecr.Events(tuple(event for event in happened[:2] if event.time >= float(str(request["startTime"]))), "rest")
+        return ecr.Events(tuple(event for event in happened[2:] if event.time >= float(str(request["startTime"]))))
+
+    seen = []
+    waits: list[float] = []
+    for event in ecr.stream(ask, "web", 2, follow=True, pause=waits.append):
+        seen.append(event.event_id)
+        if event.event_id == "9":
+            break
+    assert seen == ["1", "2", "late", "9"]
+    assert waits == [1.0, 1.0]
+    assert asked[1]["startTime"] == NOW + 2 - 10
 
 
 def test_a_policy_that_cannot_be_read_is_wrong_usage(home: Home, platform: Platform) -> None:

@@ -10,7 +10,7 @@ Where AWS_ENDPOINT_URL names a platform, it is asked as whoever the environment 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -133,7 +133,7 @@ class Event(msgspec.Struct, frozen=True, rename="camel"):
     detail: dict[str, Any]
 
 
-class _Events(msgspec.Struct, frozen=True, rename="camel"):
+class Events(msgspec.Struct, frozen=True, rename="camel"):
     events: tuple[Event, ...]
     next_token: str | None = None
 
@@ -269,22 +269,26 @@ def events(
     from longshore.cli.ecr_tables import event_line
 
     as_json = _is_json(output)
-    for event in _events(_platform(data_dir, region), repository, lines, follow=follow):
+    for event in stream(_platform(data_dir, region).ecr, repository, lines, follow=follow):
         print(msgspec.json.encode(event).decode() if as_json else event_line(event), flush=follow)
 
 
-def _events(platform: Platform, repository: str | None, lines: int, *, follow: bool) -> Iterator[Event]:
+#: asks for an operation: (name, request, type of the answer)
+Ask = Callable[[str, dict[str, object], type[Events]], Events]
+
+
+def stream(ask: Ask, repository: str | None, lines: int, *, follow: bool, pause: Callable[[float], None] = time.sleep) -> Iterator[Event]:
     """The last `lines`, then with `follow` all that come. Each once, though the last moments are asked for again and again."""
     request: dict[str, object] = {"repositoryName": repository} if repository else {}
-    last = platform.ecr("LongshoreListRegistryEvents", {**request, "newest": max(1, lines)}, _Events).events
-    yield from last if lines else ()
+    last = ask("LongshoreListRegistryEvents", {**request, "newest": _PAGE if follow else max(1, lines)}, Events).events
+    yield from last[-lines:] if lines else ()
     since = last[-1].time if last else time.time() - _LATE_S
     seen = {event.event_id: event.time for event in last}
     while follow:
         token: str | None = None
         while True:
             asked = {**request, "startTime": max(0.0, since - _LATE_S), "maxResults": _PAGE, **({"nextToken": token} if token else {})}
-            page = platform.ecr("LongshoreListRegistryEvents", asked, _Events)
+            page = ask("LongshoreListRegistryEvents", asked, Events)
             yield from (event for event in page.events if event.event_id not in seen)
             seen.update({event.event_id: event.time for event in page.events})
             token = page.next_token
@@ -292,4 +296,4 @@ def _events(platform: Platform, repository: str | None, lines: int, *, follow: b
                 break
         since = max([since, *seen.values()])
         seen = {event_id: at for event_id, at in seen.items() if at >= since - _LATE_S}
-        time.sleep(_FOLLOW_EVERY_S)
+        pause(_FOLLOW_EVERY_S)
