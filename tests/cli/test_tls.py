@@ -171,6 +171,13 @@ def test_doctor_tells_how_long_the_certificate_lasts(home: Home, tmp_path: Path)
         write_platform(home.data.platform_file, plan(home.wishes(tls=Tls(certificate=file)), home.environment, home.data))
         found = json.loads(home.longshore("doctor", "-o", "json", "--port", str(home.port)).stdout)
         assert {finding["name"]: finding["verdict"] for finding in found}["HTTPS"] == verdict
+    home.data.tls.mkdir(exist_ok=True)
+    (home.data.tls / "authority.pem").write_bytes(Authority.make("old", time.time() - 3645 * 86_400).pem)
+    write_platform(home.data.platform_file, plan(home.wishes(tls=Tls()), home.environment, home.data))
+    (home.data.tls / "server.pem").write_bytes(home.data.authority(time.time()).issue(["localhost"], time.time()))
+    found = json.loads(home.longshore("doctor", "-o", "json", "--port", str(home.port)).stdout)
+    assert "authority ends soon" in {finding["name"]: finding["text"] for finding in found}["HTTPS"]
+    write_platform(home.data.platform_file, plan(home.wishes(tls=Tls(certificate=file)), home.environment, home.data))
     file.write_bytes(b"")
     found = json.loads(home.longshore("doctor", "-o", "json", "--port", str(home.port)).stdout)
     assert {finding["name"]: finding["verdict"] for finding in found}["HTTPS"] == "missing"

@@ -63,7 +63,9 @@ class Platform:
 
     def asked_for_health(self) -> bool:
         """The same; raises Unreachable, and Failure where the endpoint is not trusted."""
-        status, _ = self._send("GET", "/_longshore/health", {}, b"")
+        status, content = self._send("GET", "/_longshore/health", {}, b"")
+        if status == 400 and b'"PlainHttp"' in content:
+            raise Failure(f"the platform at {self.endpoint} speaks HTTPS", "begin its endpoint with https://")
         return status == 200
 
     def ecs(self, operation: str, request: dict[str, object], answer: type[T]) -> T:

@@ -15,7 +15,7 @@ from longshore.cli.layout import last_time
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.cli.tls import served_certificate, settled
 from longshore.config import UNPRIVILEGED_PORT_OFFSET, DataDirectory, Environment
-from longshore.kit.certificates import CertificateProblem
+from longshore.kit.certificates import CertificateProblem, facts
 
 _SOON_DAYS = 14
 _LEAST_DISK_MIB = 2048
@@ -87,18 +87,20 @@ def _https(data: DataDirectory) -> Iterator[Finding]:
         return
     try:
         certificate = served_certificate(data, tls)
+        served_by = certificate if tls.certificate else facts(data.ca_file.read_bytes())
         settled(tls, "127.0.0.1", data)
     except (OSError, CertificateProblem) as problem:
-        yield Finding(
-            "HTTPS", "missing", f"its certificate cannot be used: {problem}", "give one: `longshore up --tls-certificate`"
-        )
+        yield Finding("HTTPS", "missing", f"its certificate cannot be used: {problem}", "give one: `longshore up --tls-certificate`")
         return
     except Failure as failure:
         yield Finding("HTTPS", "missing", failure.cause, failure.fix)
         return
     days = (certificate.not_after - time.time()) / 86_400
     whose = f"certificate of {tls.certificate}" if tls.certificate else "certificate of our own authority (`longshore ca`)"
-    if tls.certificate and days < _SOON_DAYS:
+    ends = time.time() + _SOON_DAYS * 86_400
+    if not tls.certificate and served_by.not_after < ends:
+        yield Finding("HTTPS", "note", "our own authority ends soon", f"remove {data.tls}, start again and let clients trust the new one")
+    elif tls.certificate and days < _SOON_DAYS:
         yield Finding("HTTPS", "note", f"{whose} ends in {days:.0f} days", "replace the file: it is read again at once")
     else:
         yield Finding("HTTPS", "ok", f"{whose}, good for {days:.0f} days{'' if tls.certificate else ' and then renewed'}")

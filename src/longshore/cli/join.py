@@ -62,7 +62,7 @@ def agent_config(joining: Joining, data: DataDirectory, size: machine.Size) -> A
         docker_url=joining.docker_url,
         attributes=dict(_attribute(text) for text in joining.attributes),
         log_level=joining.log_level,
-        ca_bundle=joining.ca_bundle,
+        ca_bundle=joining.ca_bundle if joining.endpoint.startswith("https://") else None,
     )
 
 
