@@ -199,6 +199,10 @@ class RegistryLoad:
         self._book.counts["deleted"] += 1
 
     async def _collect(self) -> None:
+        if self._random.random() < 0.3:
+            lines = await upkeep(self._server, self._http, "POST", "verify?rate=1000")
+            assert not [line for line in lines if line["event"] in ("broken", "missing")], lines
+            self._book.counts["verified"] += 1
         await upkeep(self._server, self._http, "POST", "collect")
         self._book.counts["collected"] += 1
         await asyncio.sleep(0.3)

@@ -199,3 +199,21 @@ async def test_rows_and_disk_agree_at_every_moment_of_any_story(tmp_path_factory
     assert found.unnamed == found.trash == found.unreadable == Lying(0, 0), "something was forgotten"
     await registry.blobs.close()
     await registry.store.close()
+
+
+async def test_bytes_whose_key_this_installation_cannot_open_are_shown_and_left_alone(client: Client) -> None:
+    """As when the signing-key was lost, and perhaps is found again."""
+    secret = await client.create_repository("secret", data_key=new_data_key(lock_of(SECRET)))
+    await push(client, "secret")
+    client.serve_from(FileBlobStore(client.blobs._root, clock=client.clock, secret=b"another" * 5))  # type: ignore[attr-defined]
+    found = await usage_of(client)
+    assert (found.accounted.blobs, found.stored.blobs, found.unreadable.blobs) == (3, 0, 3)
+    collector = GarbageCollector(store=client.store, blobs=client.blobs, clock=client.clock)  # type: ignore[arg-type]
+    await client.clock.step(10 * GRACE_S)
+    await collector.collect(empty_trash=True)
+    client.log_in()
+    for path in (f"blobs/{digest_of(LAYER)}", "manifests/1"):
+        assert (await client.ask("GET", f"/v2/secret/{path}")).status == 503
+    client.serve_from(FileBlobStore(client.blobs._root, clock=client.clock, secret=SECRET))  # type: ignore[attr-defined]
+    assert await (await client.ask("GET", f"/v2/secret/blobs/{digest_of(LAYER)}")).read() == LAYER
+    assert find_repository(client.store, secret).data_key is not None

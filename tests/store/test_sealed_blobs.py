@@ -11,7 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from longshore.kit.data_keys import lock_of, new_data_key
-from longshore.kit.sealing import SealBroken
 from longshore.store.blobs import BlobBroken, BlobStore, BlobStoreFull, digest_of
 from longshore.store.chunks import CHUNK_BYTES, HEADER_BYTES, SEALED_CHUNK_BYTES, Chunks, content_bytes
 from longshore.store.file_blobs import FileBlobStore
@@ -177,7 +176,7 @@ async def test_putting_a_broken_blob_again_makes_it_whole(depot: FileBlobStore, 
 async def test_another_installation_cannot_open_it(depot: FileBlobStore, tmp_path: Path) -> None:
     await stored(depot.keyed(KEY), b"mine")
     other = await FileBlobStore.open(tmp_path, secret=b"t" * 32)
-    with pytest.raises(SealBroken):
+    with pytest.raises(BlobBroken):
         other.keyed(KEY)
     await other.close()
 

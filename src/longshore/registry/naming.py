@@ -7,6 +7,7 @@ repository reads from: the plain one, or the one of its data key.
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 from longshore.kit.resource import Kind
@@ -14,7 +15,9 @@ from longshore.services.ecr.content import content_of
 from longshore.services.ecr.model import IMAGES, REPOSITORIES, REPOSITORY_BLOBS, Repository, image_key
 from longshore.services.ecr.scanning.model import IMAGE_SCAN_REPORTS
 from longshore.store.base import Reader
-from longshore.store.blobs import BlobStore
+from longshore.store.blobs import BlobBroken, BlobStore
+
+log = logging.getLogger("longshore.registry")
 
 #: the set of the plain blobs, where a data key's id names a set
 PLAIN = ""
@@ -33,11 +36,15 @@ def owner_of(reader: Reader, key_id: str) -> Repository | None:
 
 
 def blobs_of(reader: Reader, depot: BlobStore, key_id: str) -> BlobStore | None:
-    """The set of blobs by its name; None when nobody can read it any more."""
+    """The set of blobs by its name; None when nobody can read it any more, or this installation cannot."""
     if key_id == PLAIN:
         return depot
     repository = owner_of(reader, key_id)
-    return None if repository is None else content_of(depot, repository)
+    try:
+        return None if repository is None else content_of(depot, repository)
+    except BlobBroken as broken:
+        log.error("%s: %s", repository.key if repository else key_id, broken)
+        return None
 
 
 def is_named(reader: Reader, key_id: str, digest: str) -> bool:

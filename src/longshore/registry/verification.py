@@ -12,14 +12,15 @@ import errno
 import hashlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any, NamedTuple
 
 import msgspec
 
 from longshore.kit.clock import Clock
+from longshore.kit.resource import Kind
 from longshore.registry.naming import PLAIN, blobs_of, namers_of, set_of
-from longshore.services.ecr.content import content_of
-from longshore.services.ecr.model import IMAGES, REPOSITORIES, REPOSITORY_BLOBS, Image, Repository, image_key
-from longshore.services.ecr.scanning.model import IMAGE_SCAN_REPORTS
+from longshore.services.ecr.model import IMAGES, REPOSITORIES, REPOSITORY_BLOBS, Image, Repository, RepositoryBlob, image_key
+from longshore.services.ecr.scanning.model import IMAGE_SCAN_REPORTS, ImageScanReport
 from longshore.store.base import Reader, Store
 from longshore.store.blobs import BlobBroken, BlobDepot, BlobStore, NoSuchBlob, StoredBlob
 
@@ -132,10 +133,10 @@ class Verification:
     async def _stored(self) -> AsyncIterator[tuple[str, BlobStore, StoredBlob]]:
         """What is to be read, with the set it is in."""
         if self._repository is not None:
-            async for repository, digest, _ in self._rows():
-                own = content_of(self._blobs, repository)
-                if (blob := own.look(digest)) is not None:
-                    yield set_of(repository), own, blob
+            own = blobs_of(self._store, self._blobs, set_of(self._repository))
+            async for row in self._rows():
+                if own is not None and (blob := own.look(row.digest)) is not None:
+                    yield set_of(self._repository), own, blob
             return
         for key_id in (PLAIN, *await self._blobs.key_ids()):
             some = blobs_of(self._store, self._blobs, key_id)
@@ -184,36 +185,54 @@ class Verification:
 
     async def _looked_for(self) -> AsyncIterator[Missing]:
         """What rows name and the disk has not; what was moved aside just now has been told already."""
-        async for repository, digest, size in self._rows():
-            if content_of(self._blobs, repository).size(digest) == size or (set_of(repository), digest) in self._aside:
+        async for row in self._rows():
+            key_id, digest = set_of(row.repository), row.digest
+            if self._is_there(key_id, row) or (key_id, digest) in self._aside or self._store.get(row.kind, row.key) is None:
                 continue
-            images = [image_key(image.repository, image.digest) for image in _images_with(self._store, repository, digest)]
-            log.error("%s: %s: its %d bytes are missing", repository.key, digest, size)
-            yield Missing(digest=digest, size=size, repositories=(repository.key,), images=tuple(images[:MOST_NAMED]))
+            images = [image_key(image.repository, image.digest) for image in _images_with(self._store, row.repository, digest)]
+            log.error("%s: %s: its %d bytes are missing", row.repository.key, digest, row.size)
+            yield Missing(digest=digest, size=row.size, repositories=(row.repository.key,), images=tuple(images[:MOST_NAMED]))
 
-    async def _rows(self) -> AsyncIterator[tuple[Repository, str, int]]:
+    def _is_there(self, key_id: str, row: _Row) -> bool:
+        some = blobs_of(self._store, self._blobs, key_id)
+        return some is not None and some.size(row.digest) == row.size
+
+    async def _rows(self) -> AsyncIterator[_Row]:
+        """Everything that names bytes; what goes meanwhile may be among it."""
         index, value = ("repository", self._repository.key) if self._repository else (None, None)
-        after = None
-        while layers := self._store.list(REPOSITORY_BLOBS, index, value, after=after, limit=_PAGE):
-            for layer in layers:
-                if (repository := self._store.get(REPOSITORIES, layer.repository)) is not None:
-                    yield repository, layer.digest, layer.size
-            after = REPOSITORY_BLOBS.key(layers[-1])
-            await asyncio.sleep(0)  # requests in between
-        after = None
-        while images := self._store.list(IMAGES, index, value, after=after, limit=_PAGE):
-            for image in images:
-                if (repository := self._store.get(REPOSITORIES, image.repository)) is not None:
-                    yield repository, image.digest, image.manifest_size
-            after = IMAGES.key(images[-1])
-            await asyncio.sleep(0)
-        after = None
-        while reports := self._store.list(IMAGE_SCAN_REPORTS, index, value, after=after, limit=_PAGE):
-            for report in reports:
-                if (repository := self._store.get(REPOSITORIES, report.repository)) is not None:
-                    yield repository, report.content, report.size
-            after = IMAGE_SCAN_REPORTS.key(reports[-1])
-            await asyncio.sleep(0)
+        for kind in _NAMING:
+            after = None
+            while page := self._store.list(kind, index, value, after=after, limit=_PAGE):
+                for held in page:
+                    repository = self._store.get(REPOSITORIES, held.repository)
+                    if repository is not None:
+                        yield _Row(kind, kind.key(held), repository, *_named_by(held))
+                after = kind.key(page[-1])
+                await asyncio.sleep(0)  # requests in between
+
+
+_NAMING: tuple[Kind[Any], ...] = (REPOSITORY_BLOBS, IMAGES, IMAGE_SCAN_REPORTS)
+
+
+class _Row(NamedTuple):
+    """A resource that names bytes."""
+
+    kind: Kind[Any]
+    key: str
+    repository: Repository
+    digest: str
+    size: int
+
+
+def _named_by(held: RepositoryBlob | Image | ImageScanReport) -> tuple[str, int]:
+    """Digest and size."""
+    match held:
+        case RepositoryBlob():
+            return held.digest, held.size
+        case Image():
+            return held.digest, held.manifest_size
+        case ImageScanReport():
+            return held.content, held.size
 
 
 def _images_with(reader: Reader, repository: Repository, digest: str) -> list[Image]:

@@ -152,7 +152,7 @@ class BlobStore(Protocol):
         """How much was moved aside."""
 
     def keyed(self, key: SealedKey) -> BlobStore:
-        """The set of blobs encrypted with that data key. Raises SealBroken for a key of another installation."""
+        """The set of blobs encrypted with that data key. Raises BlobBroken for a key of another installation."""
 
 
 class BlobDepot(BlobStore, Protocol):

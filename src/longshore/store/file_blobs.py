@@ -28,7 +28,8 @@ from typing import TypeVar
 from longshore.kit.clock import Clock, SystemClock
 from longshore.kit.data_keys import SealedKey, open_data_key
 from longshore.kit.ids import Ids, RandomIds
-from longshore.store.blobs import BlobStore, DigestMismatch, InvalidDigest, NoSuchBlob, Place, digest_of, split_digest
+from longshore.kit.sealing import SealBroken
+from longshore.store.blobs import BlobBroken, BlobStore, DigestMismatch, InvalidDigest, NoSuchBlob, Place, digest_of, split_digest
 from longshore.store.file_uploads import FileUpload, room, write_all
 from longshore.store.sealed_blobs import SealedBlobs
 from longshore.store.sealed_uploads import TAIL
@@ -208,7 +209,13 @@ class FileBlobStore(Shelved):
         held = self._keyed.get(key)
         if held is None:
             shelf = self._shelf_at(f"keyed/{key.id}")
-            held = self._keyed[key] = SealedBlobs(self, shelf, key.id, open_data_key(self._secret, key))
+            try:
+                data_key = open_data_key(self._secret, key)
+            except SealBroken:
+                raise BlobBroken(
+                    f"data key {key.id} does not open: it was sealed by another signing-key than this installation's"
+                ) from None
+            held = self._keyed[key] = SealedBlobs(self, shelf, key.id, data_key)
             for idle in [each for each, sealed in self._keyed.items() if sealed.is_idle][: max(0, len(self._keyed) - _KEYS_HELD)]:
                 if idle is not key:
                     del self._keyed[idle]
