@@ -121,6 +121,20 @@ def test_a_very_large_repository_is_looked_at_less_often(images: int, days: int,
     assert found.days[0].expiring == images
 
 
+def test_where_very_much_is_pushed_the_forecast_ends_sooner() -> None:
+    found = forecast(stock(image("a", 1)), policy(keep(1, 5)), NOW, 365, (Rate(("x",), 1, 50_000.0, (1,)),))
+    assert (found.until, found.days[-1].day) == (4, 4)
+    assert sum(day.expiring_future for day in found.days) == 200_000 - 5
+
+
+@given(more=st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["x", "y", "z"])), max_size=60))
+def test_added_tags_stand_in_alphabetical_order(more: list[tuple[str, str]]) -> None:
+    there = stock(image("first", 1), tags={"first": ("b", "y")})
+    there.add((image(f"{digest}{place}", 1), (tag,)) for place, (digest, tag) in enumerate(more))
+    assert there.names == sorted(["b", "y", *(tag for _, tag in more)])
+    assert all(tag in there.tags[digest] for tag, digest in zip(there.names, there.holders, strict=True))
+
+
 # ── rates ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -226,6 +226,19 @@ async def test_a_preview_that_was_interrupted_is_made_anew_without_leftovers(the
     assert len(digests(seen)) == 9 == seen["summary"]["expiringImageTotalCount"]
 
 
+async def test_a_preview_that_is_not_allowed_any_more_fails(there: Yard) -> None:
+    await there.aged(90)
+    await there("LongshorePutLifecycleSettings", repositoryName="web", allowExpireSincePulled=True)
+    pulled = text(rule(1, countType="sinceImagePulled", countNumber=7))
+    await there("StartLifecyclePolicyPreview", repositoryName="web", lifecyclePolicyText=pulled)
+    await there("LongshorePutLifecycleSettings", repositoryName="web")
+    await there.make_preview()
+    seen = await there("GetLifecyclePolicyPreview", repositoryName="web")
+    assert seen["status"] == "FAILED"
+    assert "previewResults" not in seen
+    assert digests(await preview(there, WEEK)) == ["d0"], "another can be made"
+
+
 def test_the_waiter_of_aws_ends_with_a_complete_preview() -> None:
     waiter = botocore.session.get_session().get_waiter_model("ecr").get_waiter("LifecyclePolicyPreviewComplete")
     assert {(each.state, json.dumps(each.expected)) for each in waiter.acceptors} == {("success", '"COMPLETE"'), ("failure", '"FAILED"')}

@@ -7,7 +7,7 @@ pulls. Pure: the same repository, rates and moment give the same forecast.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from math import ceil, floor
 from typing import Literal
@@ -24,6 +24,8 @@ from longshore.services.ecr.model import Image
 MOST_DAYS = 365
 #: how far back pushes say how often there will be one
 OBSERVED_DAYS = 30.0
+#: images to come that are imagined at most; beyond, the forecast ends sooner
+_MOST_TO_COME = 200_000
 #: images judged in all; where that is not enough for every day, several days are taken together
 _MOST_JUDGED = 2_000_000
 
@@ -73,6 +75,8 @@ class Day:
 @dataclass(slots=True)
 class Forecast:
     rates: tuple[Rate, ...]
+    #: the last day looked at
+    until: int
     #: days taken together
     step: int
     days: list[Day] = field(default_factory=list)
@@ -103,24 +107,25 @@ def _selects(rule: Rule, tags: tuple[str, ...]) -> bool:
 def forecast(
     stock: Stock, policy: Policy, now: float, days: int, rates: tuple[Rate, ...] = (), in_use: Collection[str] = frozenset()
 ) -> Forecast:
-    """Over today and `days` more. `in_use` are kept throughout."""
+    """Over today and `days` more, or as many as there is room for. `in_use` are kept throughout."""
+    per_day = sum(rate.per_day for rate in rates)
+    days = min(days, int(_MOST_TO_COME / per_day)) if per_day else days
     coming = sum(rate.pushed_until(days) for rate in rates)
     step = max(1, ceil((len(stock.images) + coming / 2) * days / _MOST_JUDGED))
-    found = Forecast(rates, step)
+    found = Forecast(rates, days, step)
     there = stock.copy()
     for day in sorted({*range(0, days + 1, step), days}):
         last = found.days[-1].day if found.days else 0
-        for kind, rate in enumerate(rates):
-            for number in range(rate.pushed_until(last), rate.pushed_until(day)):
-                at = now + min(day, (number + 1) / rate.per_day) * DAY_S
-                there.add(_to_come(kind, number, rate, at), rate.tags)
+        there.add(each for kind, rate in enumerate(rates) for each in _to_come(kind, rate, last, day, now))
         found.days.append(_pass(there, stock, policy, now, day, in_use, found.going))
     return found
 
 
-def _to_come(kind: int, number: int, rate: Rate, at: float) -> Image:
-    digest = f"to-come:{kind}:{number:09d}"
-    return Image(repository="", digest=digest, media_type=OCI_MANIFEST, manifest_size=0, size=rate.size, pushed_at=at)
+def _to_come(kind: int, rate: Rate, after: int, until: int, now: float) -> Iterator[tuple[Image, tuple[str, ...]]]:
+    """What is pushed between two days, evenly."""
+    for number in range(rate.pushed_until(after), rate.pushed_until(until)):
+        digest, at = f"to-come:{kind}:{number:09d}", now + min(until, (number + 1) / rate.per_day) * DAY_S
+        yield Image(repository="", digest=digest, media_type=OCI_MANIFEST, manifest_size=0, size=rate.size, pushed_at=at), rate.tags
 
 
 def _pass(there: Stock, today: Stock, policy: Policy, now: float, number: int, in_use: Collection[str], going: dict[str, Going]) -> Day:

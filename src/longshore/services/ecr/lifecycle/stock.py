@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from longshore.services.ecr.model import Image
 
+#: so many tags are put into their places one by one; more are sorted in with all the others
+_FEW = 32
 _NO_TAGS: tuple[str, ...] = ()
 
 
@@ -40,15 +42,22 @@ class Stock:
     def copy(self) -> Stock:
         return Stock(dict(self.images), dict(self.tags), list(self.names), list(self.holders))
 
-    def add(self, image: Image, tags: tuple[str, ...]) -> None:
-        """One more image."""
-        self.images[image.digest] = image
-        for tag in tags:
+    def add(self, images: Iterable[tuple[Image, tuple[str, ...]]]) -> None:
+        """More images with their tags."""
+        pairs: list[tuple[str, str]] = []
+        for image, tags in images:
+            self.images[image.digest] = image
+            if tags:
+                self.tags[image.digest] = tags
+                pairs += [(tag, image.digest) for tag in tags]
+        if len(pairs) > _FEW:
+            pairs = sorted([*zip(self.names, self.holders, strict=True), *pairs])
+            self.names, self.holders = [tag for tag, _ in pairs], [digest for _, digest in pairs]
+            return
+        for tag, digest in pairs:
             at = bisect_right(self.names, tag)
             self.names.insert(at, tag)
-            self.holders.insert(at, image.digest)
-        if tags:
-            self.tags[image.digest] = tags
+            self.holders.insert(at, digest)
 
     def remove(self, digest: str) -> None:
         """Its names stay among `names`: what they point at is not there any more."""

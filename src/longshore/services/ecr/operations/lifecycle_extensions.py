@@ -53,7 +53,7 @@ async def preview_lifecycle_policy(call: Call, request: shapes.PreviewLifecycleP
         keep_images_in_use=keep,
         images=tuple(_image(judged, digest, verdict, now, expected, sees_users=sees_users) for digest, verdict in page.found),
         summary=page.summary,
-        forecast=_told(expected, now, request.days or 0) if expected is not None else None,
+        forecast=_told(expected, now) if expected is not None else None,
         next_token=seal(call.secret_for_signing, question, f"{now!r} {page.after}") if page.after else None,
     )
 
@@ -159,9 +159,9 @@ def _image(
     )
 
 
-def _told(found: Forecast, now: float, days: int) -> shapes.Forecast:
+def _told(found: Forecast, now: float) -> shapes.Forecast:
     return shapes.Forecast(
-        days=days,
+        days=found.until,
         step_days=found.step,
         push_rates=tuple(
             shapes.PushRate(
