@@ -9,11 +9,13 @@ import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 
 from longshore.kit.clock import SystemClock
+from longshore.kit.data_keys import lock_of, new_data_key
 from longshore.registry.registry import Registry
 from longshore.services.call import Principal, Site
 from longshore.services.ecr.kinds import KINDS
@@ -51,7 +53,7 @@ class Served:
     def password(self) -> str:
         return password(SECRET, ROOT, SystemClock().now() + GOOD_FOR_S)
 
-    async def create_repository(self, name: str, region: str = REGION, **settings: str) -> str:
+    async def create_repository(self, name: str, region: str = REGION, **settings: Any) -> str:
         """What image names in it begin with."""
         meant = RepositoryId(region, ACCOUNT, name)
         repository = Repository(meant.arn, region, ACCOUNT, name, SystemClock().now(), **settings)
@@ -87,7 +89,7 @@ def _everything(*asked: object, **origin: object) -> None:
 
 async def serve(data_dir: Path, port: int, docker_config: Path) -> Served:
     store = await open_store(data_dir, KINDS)
-    blobs = await FileBlobStore.open(data_dir / "registry")
+    blobs = await FileBlobStore.open(data_dir / "registry", secret=SECRET)
     site = Site(account_id=ACCOUNT, region=REGION, zones=(), endpoint=f"http://127.0.0.1:{port}", port=port)
     registry = Registry(
         store=store, blobs=blobs, clock=SystemClock(), site=site, secret=SECRET, authorise=_everything, owner=lambda key: ROOT
@@ -145,6 +147,31 @@ async def test_docker_pushes_to_the_repositorys_own_address_and_pulls_the_same_i
     assert [each.size > 3_000_000 for each in stored] == [True, True]
     # Docker keeps manifests it has seen and does not get the second, which is the same, again.
     assert any(each.last_pulled_at is not None for each in stored)
+
+
+@pytest.mark.engine("skopeo")
+async def test_an_encrypted_repository_is_like_any_other_to_docker_and_skopeo(served: Served, image: str, tmp_path: Path) -> None:
+    plain = f"{await served.create_repository('plain')}:1"
+    secret = f"{await served.create_repository('secret', data_key=new_data_key(lock_of(SECRET)))}:1"
+    for remote in (plain, secret):
+        await run("docker", "tag", image, remote)
+        pushed = await served.docker("push", remote)
+        assert "Mounted from" not in pushed
+    before = await inspect(image)
+    await run("docker", "image", "rm", "--force", image, plain, secret)
+    await served.docker("pull", secret)
+    after = await inspect(secret)
+    assert (after["Id"], after["RootFS"]) == (before["Id"], before["RootFS"])
+    await run("docker", "tag", secret, image)
+    await run("docker", "image", "rm", "--force", secret)
+    credentials = ("--src-tls-verify=false", "--src-creds", f"AWS:{served.password}")
+    for name in ("plain", "secret"):
+        await served.skopeo("copy", *credentials, f"docker://{served.address}/{name}:1", f"dir:{tmp_path / name}")
+    copied = [{file.name: file.read_bytes() for file in (tmp_path / name).iterdir()} for name in ("plain", "secret")]
+    assert copied[0] == copied[1]
+    layers = [content for content in copied[0].values() if len(content) > 1000]
+    kept = [file.read_bytes() for file in (served.data_dir / "registry" / "keyed").rglob("*") if file.is_file()]
+    assert not any(layer[1000:1100] in content for layer in layers for content in kept)
 
 
 async def test_what_one_repository_has_is_mounted_into_another(served: Served, image: str) -> None:
