@@ -38,6 +38,15 @@ def served(house: Installation, host: str = "localhost") -> str:
     return facts(ssl.DER_cert_to_PEM_cert(der).encode()).fingerprint
 
 
+def pulled(connection: http.client.HTTPConnection, login: str) -> tuple[int, str]:
+    """Status and code of the error that a pull of web:1 ends with."""
+    connection.request("GET", "/v2/web/manifests/1", headers={"Authorization": f"Basic {login}"})
+    response = connection.getresponse()
+    code: str = json.loads(response.read())["errors"][0]["code"]
+    connection.close()
+    return response.status, code
+
+
 def until(holds: Callable[[], bool], within_s: float = 20.0) -> None:
     ends = time.monotonic() + within_s
     while not holds():
@@ -78,11 +87,16 @@ def test_policies_can_ask_for_https(house: Installation) -> None:
     statement = {"Effect": "Allow", "Action": "ecr:*", "Resource": "*", "Condition": demand}
     iam.put_user_policy(UserName="careful", PolicyName="p", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
     keys = {"key": key["AccessKeyId"], "secret": key["SecretAccessKey"]}
-    house.client("ecr", **keys).describe_repositories()
+    careful = house.client("ecr", **keys)
+    careful.create_repository(repositoryName="web")
+    login = careful.get_authorization_token()["authorizationData"][0]["authorizationToken"]
+    secure = http.client.HTTPSConnection("127.0.0.1", house.port, context=ssl.create_default_context(cafile=house.ca))
+    assert pulled(secure, login) == (404, "MANIFEST_UNKNOWN")
     house.down()
     house.up("--no-tls")
     with pytest.raises(ClientError, match="AccessDenied"):
         house.client("ecr", **keys).describe_repositories()
+    assert pulled(http.client.HTTPConnection("127.0.0.1", house.port), login) == (403, "DENIED")
 
 
 def test_given_files_are_served_and_read_again_when_they_change(house: Installation, tmp_path: Path) -> None:
