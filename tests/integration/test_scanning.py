@@ -110,6 +110,9 @@ COPY second/ /
     found = await asyncio.to_thread(client.describe_image_scan_findings, **named)
     findings = [(each["name"], each["severity"]) for each in found["imageScanFindings"]["findings"]]
     assert findings == [("CVE-2099-0001", "CRITICAL"), ("GHSA-dddd-eeee-ffff", "CRITICAL")], "updated and removed packages are not there"
+    pages = client.get_paginator("describe_image_scan_findings").paginate(**named, PaginationConfig={"PageSize": 1})
+    whole = await asyncio.to_thread(pages.build_full_result)
+    assert [each["name"] for each in whole["imageScanFindings"]["findings"]] == [name for name, _ in findings]
 
 
 async def test_a_scan_that_a_killed_server_had_begun_is_done_by_the_next(server: ServerProcess) -> None:
