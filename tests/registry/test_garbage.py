@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 import pytest
 
-from longshore.config import Storage
 from longshore.kit.data_keys import lock_of, new_data_key
 from longshore.registry.garbage import (
     GRACE_S,
@@ -21,7 +18,7 @@ from longshore.registry.garbage import (
     removable_blobs,
     removable_layers,
 )
-from longshore.services.ecr.images import delete_image, delete_repository, find_image, find_repository
+from longshore.services.ecr.images import delete_image, delete_repository, find_repository
 from longshore.services.ecr.manifests import OCI_MANIFEST
 from longshore.services.ecr.model import IMAGES, REPOSITORY_BLOBS, RepositoryBlob
 from longshore.services.ecr.names import RepositoryId, digest_of
@@ -45,13 +42,18 @@ def test_only_what_is_old_and_unnamed_is_removable() -> None:
     assert [(removal.key, removal.size) for removal in removable_blobs(blobs, now)] == [(f"{old}False", 10)]
 
 
-@pytest.fixture
-async def pushed(client: Client) -> Client:
+async def push(client: Client) -> Client:
+    """An image in app/web, tagged 1."""
     for content in (CONFIG, LAYER):
         await client.push_blob("app/web", content, digest_of(content))
     response = await client.ask("PUT", "/v2/app/web/manifests/1", data=IMAGE, headers={"Content-Type": OCI_MANIFEST})
     assert response.status == 201
     return client
+
+
+@pytest.fixture
+async def pushed(client: Client) -> Client:
+    return await push(client)
 
 
 def collector(client: Client) -> GarbageCollector:
@@ -291,86 +293,3 @@ async def test_with_a_deleted_repository_its_key_and_all_it_encrypted_are_gone_a
     await collector(client).collect()
     assert await client.blobs.key_ids() == []
     assert await thrown_away(client) == set()
-
-
-# -- soon after a deletion -----------------------------------------------------------------------------------------------------------
-
-
-class Unwalked(FileBlobStore):
-    """Says when somebody walks through all of it."""
-
-    walked = 0
-
-    def stored(self) -> AsyncIterator[StoredBlob]:
-        self.walked += 1
-        return super().stored()
-
-
-@contextlib.asynccontextmanager
-async def collecting_from(client: Client, **limits: int) -> AsyncIterator[Unwalked]:
-    blobs = Unwalked(client.blobs._root, clock=client.clock, secret=SECRET)  # type: ignore[attr-defined]
-    client.serve_from(blobs)
-    settings = Storage(settle_s=5, interval_s=1000 * GRACE_S)
-    made = GarbageCollector(store=client.store, blobs=blobs, clock=client.clock, settings=settings, **limits)
-    running = asyncio.create_task(made.run())
-    await asyncio.sleep(0)
-    yield blobs
-    running.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await running
-    await blobs.close()
-
-
-@pytest.fixture
-async def collecting(pushed: Client) -> AsyncIterator[Client]:
-    async with collecting_from(pushed):
-        yield pushed
-
-
-async def settle(client: Client, until: Callable[[], Awaitable[bool]]) -> None:
-    """Lets the collector's threads finish what is due by now."""
-    async with asyncio.timeout(10):
-        while not await until():
-            await client.clock.step(5)
-            await asyncio.get_running_loop().run_in_executor(None, lambda: None)
-
-
-async def test_what_a_deleted_image_leaves_goes_soon_without_a_walk_through_all(collecting: Client) -> None:
-    await collecting.clock.step(GRACE_S + 1)
-    image = find_image(collecting.store, WEB.key, None, "1")
-    await collecting.store.transact(lambda tx: delete_image(tx, image, collecting.clock.now()))
-    deleted_at = collecting.clock.now()
-
-    async def gone() -> bool:
-        return await thrown_away(collecting) == PARTS
-
-    await settle(collecting, gone)
-    assert collecting.clock.now() - deleted_at < 600
-    assert collecting.store.count(REPOSITORY_BLOBS) == 0
-    assert collecting.blobs.walked == 0  # type: ignore[attr-defined]
-
-
-async def test_what_is_too_young_when_it_is_deleted_goes_when_its_grace_is_over(collecting: Client) -> None:
-    image = find_image(collecting.store, WEB.key, None, "1")
-    await collecting.store.transact(lambda tx: delete_image(tx, image, collecting.clock.now()))
-    await collecting.clock.step(60)
-    assert await held(collecting) == PARTS
-    assert collecting.store.count(REPOSITORY_BLOBS) == 2
-    await collecting.clock.step(GRACE_S)
-
-    async def gone() -> bool:
-        return await thrown_away(collecting) == PARTS
-
-    await settle(collecting, gone)
-
-
-async def test_where_very_much_is_left_behind_everything_is_looked_at(pushed: Client) -> None:
-    async with collecting_from(pushed, most_noted=1) as blobs:
-        await pushed.clock.step(GRACE_S + 1)
-        await pushed.store.transact(lambda tx: delete_repository(tx, find_repository(tx, WEB)))
-
-        async def gone() -> bool:
-            return await thrown_away(pushed) == PARTS
-
-        await settle(pushed, gone)
-        assert blobs.walked == 1
