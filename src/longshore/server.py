@@ -50,6 +50,7 @@ from longshore.gateway.upkeep import Upkeep
 from longshore.kit.certificates import CertificateProblem
 from longshore.kit.clock import SystemClock
 from longshore.kit.ids import RandomIds
+from longshore.kit.sealing import derived_key
 from longshore.registry.garbage import GarbageCollector
 from longshore.registry.registry import Registry
 from longshore.registry.verification import scrub
@@ -67,6 +68,7 @@ from longshore.services.ecr.remote.connection import Remotes
 from longshore.services.ecs import model as ecs_model
 from longshore.services.elbv2 import model as elbv2_model
 from longshore.services.iam import model as iam_model
+from longshore.services.iam.entities import TRUSTED_ACTIONS, entity_conditions, trust_policies
 from longshore.services.iam.identities import ensure_root
 from longshore.services.secretsmanager import model as secretsmanager_model
 from longshore.store.base import Store, StoreError, StoreLocked, StoreUnavailable, Tx
@@ -77,7 +79,10 @@ log = logging.getLogger("longshore.server")
 
 KINDS = (*ecs_model.KINDS, *ecr_kinds.KINDS, *elbv2_model.KINDS, *ec2_model.KINDS, *iam_model.KINDS, *secretsmanager_model.KINDS)
 #: services whose resources have a say in who may do what with them
-RESOURCE_SIDES = {"ecr": ResourceSide(resource_policies, resource_conditions, frozenset({"ecr:DeleteRepositoryPolicy"}))}
+RESOURCE_SIDES = {
+    "ecr": ResourceSide(resource_policies, resource_conditions, frozenset({"ecr:DeleteRepositoryPolicy"})),
+    "iam": ResourceSide(trust_policies, entity_conditions, must_allow=TRUSTED_ACTIONS),
+}
 #: seconds after RUNNING at which a task without any health check counts as healthy: as in ECS, and in --dev mode
 WARM_UP_S = 40.0
 DEV_WARM_UP_S = 2.0
@@ -153,7 +158,7 @@ class Server:
         config, clock, ids, site = self._config, self._clock, self._ids, self._site
         store, blobs, secret = await self._open(config.data_dir)
         self.balancer = self._made_balancer(store)
-        remotes = Remotes(clock)
+        remotes = Remotes(clock, f"longshore-{derived_key(secret, 'via').hex()[:16]}")
         self._undo.append(remotes.close)
         cache = PullThroughCache(
             store=store,

@@ -20,6 +20,7 @@ from longshore.services.ecr.kinds import KINDS
 from longshore.services.ecr.model import REPOSITORIES, Repository
 from longshore.services.ecr.names import RepositoryId
 from longshore.services.ecr.tokens import GOOD_FOR_S, password
+from longshore.services.secretsmanager.model import SECRETS
 from longshore.store.base import Store
 from longshore.store.blobs import BlobStore
 from longshore.store.file_blobs import FileBlobStore
@@ -109,7 +110,7 @@ def basic(principal: Principal, expires_at: float, secret: bytes = SECRET) -> di
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[Client]:
     clock, door = SteppedClock(), Door()
-    store = memory_store(KINDS)
+    store = memory_store((*KINDS, SECRETS))
     blobs = await FileBlobStore.open(tmp_path, clock=clock, secret=SECRET)
     made: list[Client] = []
 

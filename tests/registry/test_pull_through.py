@@ -8,18 +8,23 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import pytest
+from aiohttp import ClientError
 
 from longshore.kit.clock import SystemClock
+from longshore.kit.sealing import seal
+from longshore.services.ecr.images import delete_repository, find_repository
 from longshore.services.ecr.manifests import DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from longshore.services.ecr.model import IMAGES, REGISTRY_EVENTS, REPOSITORIES, REPOSITORY_BLOBS
-from longshore.services.ecr.names import digest_of
+from longshore.services.ecr.names import RepositoryId, digest_of
 from longshore.services.ecr.pull_through.cache import PullThroughCache
 from longshore.services.ecr.pull_through.model import PULL_THROUGH_RULES, PullThroughRule
 from longshore.services.ecr.remote.connection import Remotes
 from longshore.services.ecr.templates.model import CREATION_TEMPLATES, CreationTemplate
+from longshore.services.ecr.tokens import password
+from longshore.services.secretsmanager.model import CURRENT, PURPOSE, SECRETS, Secret, Version
 from longshore.store.base import Store
 from longshore.store.file_blobs import FileBlobStore
-from tests.registry.conftest import ACCOUNT, REGION, SECRET, Client, make_registry
+from tests.registry.conftest import ACCOUNT, ALICE, REGION, SECRET, Client, make_registry
 from tests.registry.contents import CONFIG, LAYER, index, manifest
 from tests.registry.upstream import Upstream, played
 
@@ -298,6 +303,34 @@ async def test_only_layers_of_images_that_are_here_are_fetched(mirror: Mirror) -
     head = await client.ask("HEAD", f"/v2/hub/library/web/blobs/{digest_of(BIG)}")
     assert (head.status, head.headers["Content-Length"]) == (200, str(len(BIG)))
     assert len(mirror.upstream.asked) == before
+
+
+async def test_an_upstream_that_is_this_registry_itself_ends_at_once(mirror: Mirror) -> None:
+    client = mirror.client
+    client.door.owners[ALICE.access_key_id] = ALICE
+    secret_name = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:ecr-pullthroughcache/self-abcdef"
+    value = json.dumps({"username": "AWS", "accessToken": password(SECRET, ALICE, client.clock.now() + 3600)})
+    version = Version("v1", 0.0, seal(SECRET, PURPOSE, value.encode()), is_text=True, stages=(CURRENT,))
+    held = Secret(secret_name, REGION, ACCOUNT, "ecr-pullthroughcache/self", 0.0, 0.0, versions=(version,))
+    await mirror.store.transact(lambda tx: tx.put(SECRETS, held))
+    await mirror.rule("ROOT", upstream_url=f"127.0.0.1:{client.server.port}", upstream_prefix="deeper", credential_arn=secret_name)
+    async with asyncio.timeout(5):
+        assert (await client.ask("GET", "/v2/any/thing/manifests/1")).status == 404
+    assert mirror.store.count(REPOSITORIES) == 1
+
+
+async def test_a_repository_that_is_deleted_meanwhile_ends_the_download(mirror: Mirror) -> None:
+    client, upstream = mirror.client, mirror.upstream
+    await client.ask("GET", "/v2/hub/library/web/manifests/1")
+    upstream.gate.clear()
+    async with client.session.get(client.url(f"/v2/hub/library/web/blobs/{digest_of(BIG)}"), headers=client.headers) as response:
+        await response.content.readexactly(1000)
+        repository = find_repository(mirror.store, RepositoryId(REGION, ACCOUNT, "hub/library/web"))
+        await mirror.store.transact(lambda tx: delete_repository(tx, repository))
+        upstream.gate.set()
+        with pytest.raises(ClientError):
+            await response.read()
+    assert mirror.store.count(REPOSITORY_BLOBS) == 0
 
 
 async def test_a_tag_pushed_here_is_not_taken_back_by_the_upstream(mirror: Mirror) -> None:

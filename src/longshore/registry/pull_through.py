@@ -11,6 +11,7 @@ from functools import partial
 
 from aiohttp import web
 
+from longshore.aws.errors import AwsError
 from longshore.registry.access import Access, Visit
 from longshore.registry.errors import BlobUnknown, Denied, ManifestUnknown, RegistryError, TooManyRequests, Unavailable
 from longshore.registry.routes import Kind
@@ -31,7 +32,12 @@ class PullThrough:
         self._access = access
 
     async def around(self, visit: Visit, kind: Kind, handler: Handler) -> web.StreamResponse:
-        """What `handler` answers to a GET or HEAD, once what it looks for is here as far as it can be."""
+        """What `handler` answers to a GET or HEAD, once what it looks for is here as far as it can be.
+
+        A request that this server itself made of an upstream, and that came back here, is answered with what there is.
+        """
+        if self._cache.asked_for_this(visit.request.headers.get("Via", "")):
+            return await handler(visit)
         try:
             if kind is Kind.MANIFEST:
                 return await self._manifest(visit, handler)
@@ -78,7 +84,7 @@ async def _send(visit: Visit, download: Download) -> web.StreamResponse:
         try:
             async for piece in download.stream():
                 await response.write(piece)
-        except (RemoteError, StoreError, OSError) as error:
+        except (RemoteError, AwsError, StoreError, OSError) as error:
             raise ConnectionAbortedError(str(error)) from error
         await response.write_eof()
     return response

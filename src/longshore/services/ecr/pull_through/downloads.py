@@ -16,6 +16,7 @@ from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from longshore.aws.errors import AwsError
 from longshore.services.ecr.remote.client import RemoteClient
 from longshore.services.ecr.remote.errors import RemoteError, RemoteInvalid, RemoteUnavailable
 from longshore.store.base import StoreError
@@ -160,7 +161,7 @@ class Downloads:
             await _fetch(download, client, name, content)
             await arrived()
             error = None
-        except (RemoteError, StoreError, OSError) as problem:
+        except (RemoteError, AwsError, StoreError, OSError) as problem:
             error = problem
             log.warning("%s of %s: %s", download.digest, client, problem)
         finally:

@@ -80,8 +80,18 @@ class _GuardedResolver(AbstractResolver):
 class Remotes:
     """Connections and tokens of everybody who speaks to other registries. Made once, closed with the server."""
 
-    def __init__(self, clock: Clock, *, connect_s: float = 10.0, silence_s: float = 60.0, resolver: AbstractResolver | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        name: str = "longshore",
+        *,
+        connect_s: float = 10.0,
+        silence_s: float = 60.0,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
         self.clock = clock
+        #: what requests say that they came by, in their Via header: who meets itself there goes in a circle
+        self.name = name
         self._resolver = resolver
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=silence_s)
         self._session: aiohttp.ClientSession | None = None
@@ -91,11 +101,11 @@ class Remotes:
     def session(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(resolver=_GuardedResolver(self._resolver), limit=100, limit_per_host=16),
+                connector=aiohttp.TCPConnector(resolver=_GuardedResolver(self._resolver), limit=200, limit_per_host=50),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=self._timeout,
                 auto_decompress=False,
-                headers={"User-Agent": f"longshore/{__version__}", "Accept-Encoding": "identity"},
+                headers={"User-Agent": f"longshore/{__version__}", "Accept-Encoding": "identity", "Via": f"1.1 {self.name}"},
             )
         return self._session
 
