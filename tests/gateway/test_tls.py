@@ -152,6 +152,14 @@ def test_a_torn_certificate_is_issued_anew_and_a_torn_authority_is_named(data: D
         made(data)
 
 
+def test_a_certificate_of_another_authority_is_not_served(data: DataDirectory) -> None:
+    first = made(data)
+    (data.tls / "server.pem").write_bytes(Authority.make("another", NOW).issue(first.facts.names, NOW))
+    second = made(data)
+    assert second.facts.names == first.facts.names
+    assert Authority.of_pem((data.tls / "authority.pem").read_bytes()).issued((data.tls / "server.pem").read_bytes())
+
+
 def test_given_files_are_read_again_when_they_change_and_kept_when_they_are_wrong(data: DataDirectory, tmp_path: Path) -> None:
     authority, file, clock = Authority.make("theirs", NOW), tmp_path / "given.pem", SteppedClock(NOW)
     file.write_bytes(authority.issue(["localhost"], NOW))

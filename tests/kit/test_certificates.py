@@ -83,6 +83,15 @@ def test_what_is_issued_says_for_whom_and_how_long() -> None:
     assert trusts_its_own(ISSUED)
 
 
+def test_an_authority_makes_no_other_authorities() -> None:
+    told = {kind: AUTHORITY.certificate.extensions.get_extension_for_class(kind) for kind in (x509.BasicConstraints, x509.KeyUsage)}
+    assert told[x509.BasicConstraints].value == x509.BasicConstraints(ca=True, path_length=0)
+    assert all(extension.critical for extension in told.values())
+    issued = x509.load_pem_x509_certificate(ISSUED.partition(b"-----END PRIVATE KEY-----\n")[2])
+    assert not issued.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    assert not issued.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+
+
 def test_nothing_outlives_its_authority() -> None:
     late = NOW + (AUTHORITY_DAYS - 10) * DAY
     assert facts(AUTHORITY.issue(["localhost"], late)).not_after == NOW + AUTHORITY_DAYS * DAY
