@@ -17,13 +17,15 @@ from longshore.control.lifecycle import plan
 from longshore.control.lifecycle.controller import EVERY_S, SETTLE_S
 from longshore.control.lifecycle.execution import Done, Seen, carry_out
 from longshore.control.loop import Loop
+from longshore.kit.clock import SteppedClock
 from longshore.kit.ids import SeededIds
 from longshore.services.ecr.lifecycle.evaluate import evaluate
 from longshore.services.ecr.lifecycle.keeping import contents_of
 from longshore.services.ecr.lifecycle.model import LIFECYCLE_POLICIES, PREVIEW_PAGES, LifecyclePolicy
 from longshore.services.ecr.lifecycle.policy import Policy
 from longshore.services.ecr.lifecycle.stock import Stock
-from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, image_key, tag_key
+from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, ImageTag, image_key, tag_key
+from longshore.store.base import Change
 from tests.services.ecr.lifecycle.policies import NOW, days_ago, image, keep, older, policy, rule, text
 from tests.services.ecr.lifecycle.strategies import policies, repositories
 from tests.services.ecr.lifecycle.yard import WEB, Yard, yard
@@ -302,6 +304,25 @@ async def test_applying_a_policy_makes_it_due_again_only_for_what_it_changed(the
         await there.clock.step(EVERY_S / 2)
         await settled()
         assert there.store.revision == revision
+
+
+class Slow(SteppedClock):
+    """Half a second goes by between any two looks at it."""
+
+    def now(self) -> float:
+        self._now += 0.5
+        return self._now
+
+
+async def test_what_takes_long_to_judge_is_left_in_peace_for_longer(there: Yard) -> None:
+    await there.policy(WEEK)
+    slow = lifecycle.Lifecycle(there.store, Slow(NOW), there.call.site)
+    await slow.reconcile(f"policy|{WEB.key}")
+    (tags,) = (watched for watched in slow.watches if watched.kind is IMAGE_TAGS)
+    assert list(tags.keys(Change(IMAGE_TAGS, "key", None, ImageTag(WEB.key, "t", "d", NOW)))) == [f"policy|{WEB.key}"]
+    wait = await slow.reconcile(f"policy|{WEB.key}")
+    assert wait is not None
+    assert SETTLE_S < wait <= lifecycle.REST * 0.5
 
 
 async def test_a_pull_makes_nothing_due(there: Yard) -> None:
