@@ -23,7 +23,7 @@ LOAD_S = float(os.environ.get("LONGSHORE_CHAOS_S", "8"))
 GRACE_S = 2.0
 #: how long a test waits for the collector to have nothing left to do
 PATIENCE_S = 30.0
-STORAGE = Storage(grace_s=GRACE_S, trash_s=1.0, upload_idle_s=3.0, settle_s=0.1, interval_s=0.5, walk_s=1.0)
+STORAGE = Storage(grace_s=GRACE_S, trash_s=1.0, upload_idle_s=3.0, settle_s=0.1, interval_s=0.5, walk_s=1.0, scrub_bytes_per_s=50 << 20)
 
 
 @pytest.fixture

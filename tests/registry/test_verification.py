@@ -10,7 +10,7 @@ import pytest
 
 from longshore.kit.clock import SteppedClock, SystemClock
 from longshore.kit.data_keys import lock_of, new_data_key
-from longshore.registry.verification import Broken, Done, Line, Missing, Pace, Progress, Verification
+from longshore.registry.verification import Broken, Done, Line, Missing, Pace, Progress, Verification, scrub
 from longshore.services.ecr.images import find_repository
 from longshore.services.ecr.manifests import OCI_MANIFEST
 from longshore.services.ecr.names import RepositoryId, digest_of
@@ -141,6 +141,23 @@ async def test_a_blob_that_is_pushed_while_it_is_read_is_looked_at_again(client:
     assert [type(line) for line in await verified(client)] == [Done]
     assert await client.blobs.read(digest_of(LAYER)) == LAYER
     await client.blobs.close()
+
+
+async def test_the_background_verification_goes_round_and_round_and_tells_the_log(pushed: Client, caplog: pytest.LogCaptureFixture) -> None:
+    damage(files_of(pushed, LAYER)[0])
+    caplog.set_level("INFO")
+    clock = SteppedClock()
+    going = asyncio.create_task(scrub(pushed.store, pushed.blobs, clock, FAST))  # type: ignore[arg-type]
+    async with asyncio.timeout(10):
+        for rounds in (1, 2):
+            while caplog.text.count("verified ") < rounds:
+                await clock.step(4000)
+                await asyncio.get_running_loop().run_in_executor(None, lambda: None)
+    going.cancel()
+    told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("verified")]
+    assert "1 broken, 0 missing" in told[0]
+    assert "0 broken" in told[1]
+    assert "broken, moved aside" in caplog.text
 
 
 async def test_reading_keeps_to_its_pace() -> None:
