@@ -83,9 +83,11 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
         "UpdateSecret": "as CreateSecret",
     },
     "iam": {
-        "CreateUser": "no permissions boundary",
-        "ListPolicies": "of AWS's own policies the 15 that concern the served APIs",
-        "AttachUserPolicy": "of AWS's own policies the 15 that concern the served APIs",
+        "ListPolicies": "of AWS's own policies the 31 that concern the served APIs",
+        "AttachUserPolicy": "of AWS's own policies the 31 that concern the served APIs",
+        "AttachGroupPolicy": "as AttachUserPolicy",
+        "AttachRolePolicy": "as AttachUserPolicy",
+        "CreateServiceLinkedRole": "for ECS, ELB, Auto Scaling, ECR and Spot; nothing acts in these roles",
     },
 }
 

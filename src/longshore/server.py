@@ -68,6 +68,7 @@ from longshore.services.ecr.remote.connection import Remotes
 from longshore.services.ecs import model as ecs_model
 from longshore.services.elbv2 import model as elbv2_model
 from longshore.services.iam import model as iam_model
+from longshore.services.iam.entities import TRUSTED_ACTIONS, entity_conditions, trust_policies
 from longshore.services.iam.identities import ensure_root
 from longshore.services.secretsmanager import model as secretsmanager_model
 from longshore.store.base import Store, StoreError, StoreLocked, StoreUnavailable, Tx
@@ -78,7 +79,10 @@ log = logging.getLogger("longshore.server")
 
 KINDS = (*ecs_model.KINDS, *ecr_kinds.KINDS, *elbv2_model.KINDS, *ec2_model.KINDS, *iam_model.KINDS, *secretsmanager_model.KINDS)
 #: services whose resources have a say in who may do what with them
-RESOURCE_SIDES = {"ecr": ResourceSide(resource_policies, resource_conditions, frozenset({"ecr:DeleteRepositoryPolicy"}))}
+RESOURCE_SIDES = {
+    "ecr": ResourceSide(resource_policies, resource_conditions, frozenset({"ecr:DeleteRepositoryPolicy"})),
+    "iam": ResourceSide(trust_policies, entity_conditions, must_allow=TRUSTED_ACTIONS),
+}
 #: seconds after RUNNING at which a task without any health check counts as healthy: as in ECS, and in --dev mode
 WARM_UP_S = 40.0
 DEV_WARM_UP_S = 2.0

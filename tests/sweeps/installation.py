@@ -302,6 +302,19 @@ LIFECYCLE_POLICY = json.dumps(
     }
 )
 POLICY_DOCUMENT = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:*", "Resource": "*"}]})
+TRUST_DOCUMENT = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"AWS": OWNER},
+                "Action": ["sts:AssumeRole", "sts:TagSession"],
+                "Condition": {"StringNotEquals": {"sts:ExternalId": "nobody's"}},
+            }
+        ],
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -472,3 +485,32 @@ async def _people(there: Installation, names: dict[str, str]) -> None:
         names[name] = made["Policy"]["Arn"]
     await there.done("iam", "AttachUserPolicy", UserName="bob", PolicyArn=names["policy"])
     await there.done("iam", "PutUserPolicy", UserName="bob", PolicyName="inline", PolicyDocument=POLICY_DOCUMENT)
+    await there.done("iam", "PutUserPermissionsBoundary", UserName="bob", PermissionsBoundary=names["policy"])
+    team = [{"Key": "team", "Value": "edge"}]
+    await there.done("iam", "TagUser", UserName="bob", Tags=team)
+    await there.done("iam", "CreatePolicyVersion", PolicyArn=names["policy"], PolicyDocument=POLICY_DOCUMENT)
+    await there.done("iam", "TagPolicy", PolicyArn=names["policy"], Tags=team)
+    for group in ("staff", "empty"):
+        await there.done("iam", "CreateGroup", GroupName=group)
+    await there.done("iam", "AddUserToGroup", GroupName="staff", UserName="bob")
+    await there.done("iam", "AttachGroupPolicy", GroupName="staff", PolicyArn=names["policy"])
+    await there.done("iam", "PutGroupPolicy", GroupName="staff", PolicyName="inline", PolicyDocument=POLICY_DOCUMENT)
+    await _roles(there, names)
+
+
+async def _roles(there: Installation, names: dict[str, str]) -> None:
+    tags = [{"Key": "team", "Value": "edge"}]
+    for role in ("deploy", "idle"):
+        made = await there.done("iam", "CreateRole", RoleName=role, AssumeRolePolicyDocument=TRUST_DOCUMENT, Tags=tags)
+        names["role" if role == "deploy" else "idle_role"] = made["Role"]["Arn"]
+    await there.done("iam", "AttachRolePolicy", RoleName="deploy", PolicyArn=names["policy"])
+    await there.done("iam", "PutRolePolicy", RoleName="deploy", PolicyName="inline", PolicyDocument=POLICY_DOCUMENT)
+    await there.done("iam", "PutRolePermissionsBoundary", RoleName="deploy", PermissionsBoundary=names["policy"])
+    for profile in ("machines", "idle"):
+        made = await there.done("iam", "CreateInstanceProfile", InstanceProfileName=profile, Tags=tags)
+        names[f"{profile}_profile"] = made["InstanceProfile"]["Arn"]
+    await there.done("iam", "AddRoleToInstanceProfile", InstanceProfileName="machines", RoleName="deploy")
+    for service in ("replication.ecr.amazonaws.com", "autoscaling.amazonaws.com"):
+        await there.done("iam", "CreateServiceLinkedRole", AWSServiceName=service)
+    deleted = await there.done("iam", "DeleteServiceLinkedRole", RoleName="AWSServiceRoleForAutoScaling")
+    names["role_deletion"] = deleted["DeletionTaskId"]

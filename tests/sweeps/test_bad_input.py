@@ -28,10 +28,10 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
         "DescribeTags",
     ),
     "ec2": ("DescribeVpcs", "DescribeSubnets", "DescribeSecurityGroups", "DescribeSecurityGroupRules", "DescribeTags", "DescribeInstances"),
-    "iam": ("ListUsers", "ListPolicies", "ListAccessKeys", "ListUserPolicies"),
+    "iam": ("ListUsers", "ListPolicies", "ListAccessKeys", "ListUserPolicies", "ListGroups", "ListRoles", "ListInstanceProfiles"),
 }
 
-_ARNS = ("arn", "service_arn", "target_group_arn", "user_arn", "policy_arn")
+_ARNS = ("arn", "service_arn", "target_group_arn", "owner_arn", "user_arn", "policy_arn")
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,11 @@ def owner_of(row: Any) -> str | None:
     if hasattr(row, "account_id"):
         return str(row.account_id)
     arn = next(
-        (str(getattr(row, name)) for name in ("arn", "service_arn", "target_group_arn", "user_arn", "policy_arn") if hasattr(row, name)), ""
+        (
+            str(getattr(row, name))
+            for name in ("arn", "service_arn", "target_group_arn", "owner_arn", "user_arn", "policy_arn")
+            if hasattr(row, name)
+        ),
+        "",
     )
     return arn.split(":")[4] if arn else None

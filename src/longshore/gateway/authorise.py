@@ -16,7 +16,7 @@ from longshore.aws.errors import AccessDenied
 from longshore.aws.operation import Operation
 from longshore.kit.clock import Clock
 from longshore.services.call import Call, Principal
-from longshore.services.iam.evaluator import decide, resource_account
+from longshore.services.iam.evaluator import Limit, decide, resource_account
 from longshore.services.iam.identities import Policies, access_denied_message, global_context
 from longshore.services.iam.policy import Policy
 from longshore.store.base import Reader, Store
@@ -36,6 +36,8 @@ class ResourceSide(NamedTuple):
     conditions: Callable[[Reader, str], Mapping[str, Sequence[str]]]
     #: actions that no policy of a resource takes from the root of its account: the way back for who is locked out
     of_the_root: frozenset[str] = frozenset()
+    #: actions that the resource's own policy must allow, to the resource's own account as well
+    must_allow: frozenset[str] = frozenset()
 
 
 class _Kept(NamedTuple):
@@ -80,9 +82,11 @@ class Access:
                 return kept.denial
         side = self._resources.get(_service(resource))
         its = side.policies(self._store, resource) if side is not None and not _is_the_roots(principal, action, resource, side) else ()
-        own = self._policies.of(principal)
-        if all(policy.is_constant for policy in (*own, *its)):
-            return self._keep(plain, _denial(principal, action, resource, own, its, {}))
+        asked = _Asked(principal, action, resource, side is not None and action in side.must_allow)
+        own, limits = self._policies.of(principal), self._policies.limits(principal)
+        all_of_them = (*own, *its, *(policy for limit in limits for policy in limit.policies))
+        if all(policy.is_constant for policy in all_of_them):
+            return self._keep(plain, _denial(asked, own, its, limits, {}))
         context: dict[str, Sequence[str]] = dict(
             global_context(principal, now=self._clock.now(), region=region, source_ip=source_ip, secure=secure, user_agent=user_agent)
         )
@@ -90,8 +94,8 @@ class Access:
             context.update(side.conditions(self._store, resource))
         if conditions is not None:
             context.update(conditions())
-        denial = _denial(principal, action, resource, own, its, context)
-        if conditions is None and all(policy.is_timeless for policy in (*own, *its)):
+        denial = _denial(asked, own, its, limits, context)
+        if conditions is None and all(policy.is_timeless for policy in all_of_them):
             self._keep(of_its_origin, denial)
         return denial
 
@@ -131,20 +135,24 @@ def _is_the_roots(principal: Principal, action: str, resource: str, side: Resour
     return principal.is_root and action in side.of_the_root and resource_account(resource) == principal.account_id
 
 
+class _Asked(NamedTuple):
+    principal: Principal
+    action: str
+    resource: str
+    #: no matter whose it is, the resource's policy must allow
+    must_allow: bool
+
+
 def _denial(
-    principal: Principal,
-    action: str,
-    resource: str,
-    own: Sequence[Policy],
-    its: Sequence[Policy],
-    context: Mapping[str, Sequence[str]],
+    asked: _Asked, own: Sequence[Policy], its: Sequence[Policy], limits: Sequence[Limit], context: Mapping[str, Sequence[str]]
 ) -> str | None:
-    decision = decide(own, its, action, resource, context, principal)
+    principal, action, resource, must_allow = asked
+    decision = decide(own, its, action, resource, context, principal, limits=limits, resource_must_allow=must_allow)
     if decision.allowed:
         return None
     if its and resource_account(resource) not in ("", principal.account_id):
         # Whether another account has such a resource is not to be read off the words: they are those of one that is not there.
-        decision = decide(own, (), action, resource, context, principal)
+        decision = decide(own, (), action, resource, context, principal, limits=limits, resource_must_allow=must_allow)
     return access_denied_message(principal, action, resource, explicit=decision.explicit_deny, side=decision.side)
 
 

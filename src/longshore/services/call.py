@@ -15,19 +15,62 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """What is particular to who signs with temporary credentials."""
+
+    #: of the role that was taken on; empty for a user's own session, or the root's
+    role_arn: str
+    #: AROA…
+    role_id: str
+    #: seconds since the epoch
+    issued_at: float
+    expires_at: float
+    #: the session token itself: who has it and the secret key is the session
+    token: str = field(repr=False)
+    #: documents, and ARNs of managed policies, beyond which the session may nothing; None where it is not limited
+    policies: tuple[str, ...] | None = None
+    policy_arns: tuple[str, ...] = ()
+    #: keys of tags that sessions begun from this one inherit
+    transitive: tuple[str, ...] = ()
+    source_identity: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """Who signed the request."""
 
     account_id: str
     #: arn:aws:iam::ACCOUNT:root, arn:aws:iam::ACCOUNT:user/NAME, arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION
     arn: str
-    #: AIDA… for users, the account id for its root
+    #: AIDA… for users, AROA…:SESSION for roles' sessions, the account id for its root
     user_id: str
     access_key_id: str
+    #: (key, value): the user's own, or the role's under the session's
+    tags: tuple[tuple[str, str], ...] = ()
+    session: Session | None = None
 
     @property
     def is_root(self) -> bool:
         return self.arn.endswith(":root")
+
+    @property
+    def role_arn(self) -> str:
+        """Of the role whose session this is; empty for everybody else."""
+        return self.session.role_arn if self.session is not None else ""
+
+    @property
+    def role_id(self) -> str:
+        return self.session.role_id if self.session is not None else ""
+
+    @property
+    def identity_arn(self) -> str:
+        """The ARN that identity policies hang on: a session's role, a user."""
+        return self.role_arn or self.arn
+
+    @property
+    def key(self) -> str:
+        """What tells apart whose rights may differ: two sessions of one name may be limited differently."""
+        return self.arn if self.session is None else self.access_key_id
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 Context = Mapping[str, Sequence[str]]
 
@@ -139,38 +139,72 @@ def statement_applies(statement: dict[str, Any], action: str, resource: str, con
     )
 
 
-def named(statement: dict[str, Any], arn: str, account_id: str, user_id: str) -> str:
+def named(statement: dict[str, Any], arn: str, account_id: str, user_id: str, role_arn: str = "", role_id: str = "") -> str:
+    """principal, role, account or nobody"""
     if "Principal" not in statement and "NotPrincipal" not in statement:
         return "principal"
     principal = statement.get("Principal", statement.get("NotPrincipal"))
     names = ["*"] if principal == "*" else listed(principal.get("AWS", []))
-    if "*" in names or user_id in names or (arn in names and not arn.endswith(":root")):
+    everyone = "*" in names
+    if user_id in names or (arn in names and not arn.endswith(":root")) or (everyone and not role_arn):
         how = "principal"
+    elif role_arn and (everyone or role_arn in names or role_id in names):
+        how = "role"
     elif account_id in names or f"arn:aws:iam::{account_id}:root" in names:
         how = "account"
     else:
         how = "nobody"
     if "NotPrincipal" in statement:
-        return "principal" if how == "nobody" else "nobody"
+        return ("role" if role_arn else "principal") if how == "nobody" else "nobody"
     return how
 
 
+class Caller(Protocol):
+    @property
+    def arn(self) -> str: ...
+    @property
+    def account_id(self) -> str: ...
+    @property
+    def user_id(self) -> str: ...
+    @property
+    def role_arn(self) -> str: ...
+    @property
+    def role_id(self) -> str: ...
+
+
 def allowed(
-    identity: list[str], resources: list[str], action: str, resource: str, context: Context, arn: str, account_id: str, user_id: str
+    identity: list[str],
+    resources: list[str],
+    action: str,
+    resource: str,
+    context: Context,
+    caller: Caller,
+    limits: Sequence[list[str]] = (),
+    *,
+    must: bool = False,
 ) -> tuple[bool, bool]:
-    """(allowed, explicitly denied)"""
-    own = [one for document in identity for one in json.loads(document)["Statement"] if statement_applies(one, action, resource, context)]
-    its = [
-        (one, named(one, arn, account_id, user_id))
-        for document in resources
-        for one in json.loads(document)["Statement"]
-        if statement_applies(one, action, resource, context)
+    """(allowed, explicitly denied); each of `limits` are the documents of a boundary or of a session."""
+
+    def applying(documents: list[str]) -> list[dict[str, Any]]:
+        every = [one for document in documents for one in json.loads(document)["Statement"]]
+        return [one for one in every if statement_applies(one, action, resource, context)]
+
+    own = applying(identity)
+    about = [
+        (one, named(one, caller.arn, caller.account_id, caller.user_id, caller.role_arn, caller.role_id)) for one in applying(resources)
     ]
-    if any(one["Effect"] == "Deny" for one in own) or any(one["Effect"] == "Deny" and how != "nobody" for one, how in its):
+    its = [(one, how) for one, how in about if how != "nobody"]
+    bounds = [applying(limit) for limit in limits]
+    if any(one["Effect"] == "Deny" for one in [*own, *(one for one, _ in its), *(one for bound in bounds for one in bound)]):
         return False, True
-    own_allows = bool(own) or arn.endswith(":root")
-    its_allows = {how for _, how in its if how != "nobody"}
+    own_allows = bool(own) or caller.arn.endswith(":root")
+    within = all(bounds)
+    given = {how for _, how in its}
     account = resource.split(":")[4] if resource.startswith("arn:") else ""
-    if account in ("", account_id):
-        return own_allows or "principal" in its_allows, False
-    return own_allows and bool(its_allows), False
+    if account not in ("", caller.account_id):
+        return own_allows and within and bool(given), False
+    if "principal" in given:
+        return True, False
+    if "role" in given:
+        return within, False
+    return own_allows and within and (bool(given) or not must), False

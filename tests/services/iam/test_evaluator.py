@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longshore.services.iam.evaluator import decide
+from longshore.services.iam.evaluator import Limit, decide
 from longshore.services.iam.policy import MalformedPolicy, compile_policy
 from tests.services.iam import reference
 
@@ -25,10 +25,19 @@ class Caller:
     arn: str
     account_id: str = ACCOUNT
     user_id: str = ""
+    role_arn: str = ""
+    role_id: str = ""
 
 
 ANN = Caller(f"arn:aws:iam::{ACCOUNT}:user/ann", user_id="AIDAANNANNANNANNANNAN")
 ROOT = Caller(f"arn:aws:iam::{ACCOUNT}:root")
+#: in a role
+DAN = Caller(
+    f"arn:aws:sts::{ACCOUNT}:assumed-role/deploy/dan",
+    user_id="AROADEPLOYDEPLOYDEPLO:dan",
+    role_arn=f"arn:aws:iam::{ACCOUNT}:role/deploy",
+    role_id="AROADEPLOYDEPLOYDEPLO",
+)
 
 
 def document(*statements: dict[str, Any], version: str = "2012-10-17") -> str:
@@ -49,12 +58,20 @@ def may(
     resource: str = CLUSTER,
     caller: Caller = ANN,
     its: tuple[dict[str, Any], ...] = (),
+    boundary: dict[str, Any] | None = None,
+    session: dict[str, Any] | None = None,
+    must: bool = False,
     **context: Any,
 ) -> bool:
     own = [compile_policy(document(*statements))] if statements else []
     other = [compile_policy(document(*its), resource_based=True)] if its else []
     keys = {name.replace("__", ":"): value if isinstance(value, list) else [value] for name, value in context.items()}
-    return decide(own, other, action, resource, keys, caller).allowed
+    limits = []
+    if boundary is not None:
+        limits.append(Limit("boundary", (compile_policy(document(boundary)),)))
+    if session is not None:
+        limits.append(Limit("session", (compile_policy(document(session)),)))
+    return decide(own, other, action, resource, keys, caller, limits=limits, resource_must_allow=must).allowed
 
 
 def test_nothing_is_allowed_without_a_policy() -> None:
@@ -276,6 +293,53 @@ def test_not_principal_denies_everybody_else() -> None:
     assert not may(allow(), caller=Caller(f"arn:aws:iam::{ACCOUNT}:user/bob"), **question)
 
 
+# ── limits ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_a_boundary_or_a_session_policy_does_not_allow_is_not_allowed() -> None:
+    for caller in (ANN, DAN):
+        for limit in ("boundary", "session"):
+            assert may(allow(), caller=caller, **{limit: allow("ecs:*")})
+            assert not may(allow(), caller=caller, **{limit: allow("ecr:*")})
+            assert not may(allow(), caller=caller, **{limit: deny("ecs:*")})
+            assert not may(caller=caller, **{limit: allow()}), "a limit allows nothing by itself"
+    assert may(allow(), boundary=allow("ecs:*"), session=allow("ecs:Describe*"))
+    assert not may(allow(), boundary=allow("ecs:*"), session=allow("ecs:List*"))
+
+
+def test_a_decision_names_the_limit_that_lacked_an_allow_or_denied() -> None:
+    own = [compile_policy(document(allow()))]
+    limits = [Limit("boundary", (compile_policy(document(allow())),)), Limit("session", (compile_policy(document(allow("ecr:*"))),))]
+    decision = decide(own, [], "ecs:RunTask", CLUSTER, {}, DAN, limits=limits)
+    assert (decision.allowed, decision.explicit_deny, decision.side) == (False, False, "session")
+    limits = [Limit("boundary", (compile_policy(document(deny(Sid="Never"))),))]
+    decision = decide(own, [], "ecs:RunTask", CLUSTER, {}, DAN, limits=limits)
+    assert (decision.explicit_deny, decision.side) == (True, "boundary")
+    assert decision.statement is not None and decision.statement.sid == "Never"
+
+
+def test_what_a_resource_gives_a_user_or_one_session_is_beyond_limits_and_what_it_gives_a_role_is_not() -> None:
+    question: dict[str, Any] = {"action": "ecr:PutImage", "resource": REPOSITORY, "boundary": allow("ecs:*"), "session": allow("ecs:*")}
+    assert may(its=(grants({"AWS": ANN.arn}),), **question)
+    assert may(its=(grants("*"),), **question)
+    assert may(its=(grants({"AWS": DAN.arn}),), caller=DAN, **question)
+    for named in ({"AWS": DAN.role_arn}, {"AWS": DAN.role_id}, "*"):
+        assert not may(its=(grants(named),), caller=DAN, **question)
+        assert may(its=(grants(named),), caller=DAN, action="ecr:PutImage", resource=REPOSITORY)
+    assert not may(its=(grants({"AWS": DAN.arn}, "Deny"),), caller=DAN, action="ecr:PutImage", resource=REPOSITORY)
+    assert not may(allow(), its=(grants({"AWS": DAN.role_arn}, "Deny"),), caller=DAN, action="ecr:PutImage", resource=REPOSITORY)
+
+
+def test_where_the_resource_must_allow_the_callers_own_policies_are_not_enough() -> None:
+    question: dict[str, Any] = {"action": "sts:AssumeRole", "resource": DAN.role_arn, "must": True}
+    for caller in (ANN, DAN, ROOT):
+        assert not may(allow(), caller=caller, **question)
+    trusted = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"AWS": ACCOUNT}}
+    assert may(allow(), its=(trusted,), **question)
+    assert not may(its=(trusted,), **question)
+    assert may(its=(trusted | {"Principal": {"AWS": ANN.arn}},), **question)
+
+
 # ── documents that cannot stand ──────────────────────────────────────────────────────────────────────────────────────
 
 MALFORMED: list[tuple[str, str]] = [
@@ -378,6 +442,7 @@ def conditions() -> st.SearchStrategy[dict[str, dict[str, list[str]]]]:
 
 
 PRINCIPALS = st.sampled_from([
+    {"AWS": DAN.arn}, {"AWS": DAN.role_arn}, {"AWS": [DAN.role_id, OTHER]},
     "*", {"AWS": "*"}, {"AWS": ANN.arn}, {"AWS": ANN.user_id}, {"AWS": ACCOUNT}, {"AWS": [ROOT.arn, OTHER]}, {"AWS": OTHER},
     {"Service": "ecs.amazonaws.com"},
 ])  # fmt: skip
@@ -422,7 +487,9 @@ CONTEXTS = st.fixed_dictionaries(
     ACTIONS,
     RESOURCES,
     CONTEXTS,
-    st.sampled_from([ANN, ROOT]),
+    st.sampled_from([ANN, ROOT, DAN, DAN]),
+    st.lists(st.lists(statements(principals=False), min_size=1, max_size=2), max_size=2),
+    st.booleans(),
 )
 def test_the_evaluator_agrees_with_the_plain_one(
     own: list[dict[str, Any]],
@@ -431,6 +498,8 @@ def test_the_evaluator_agrees_with_the_plain_one(
     resource: str,
     context: dict[str, list[str]],
     caller: Caller,
+    limits: list[list[dict[str, Any]]],
+    must: bool,
 ) -> None:
     identity = [document(*own)] if own else []
     resources = [document(*its)] if its else []
@@ -441,8 +510,11 @@ def test_the_evaluator_agrees_with_the_plain_one(
         resource,
         context,
         caller,
+        limits=[Limit("session", (compile_policy(document(*limit)),)) for limit in limits],
+        resource_must_allow=must,
     )
-    expected = reference.allowed(identity, resources, action, resource, context, caller.arn, caller.account_id, caller.user_id)
+    bounds = [[document(*limit)] for limit in limits]
+    expected = reference.allowed(identity, resources, action, resource, context, caller, bounds, must=must)
     assert (decision.allowed, decision.explicit_deny) == expected
 
 

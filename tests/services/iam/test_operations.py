@@ -74,10 +74,6 @@ async def test_bad_tags_are_refused(account: Account, keys: list[str]) -> None:
     await refused(InvalidInput, account, "CreateUser", UserName="ann", Tags=[{"Key": key, "Value": ""} for key in keys])
 
 
-async def test_a_permissions_boundary_is_refused_rather_than_ignored(account: Account) -> None:
-    await refused(InvalidInput, account, "CreateUser", UserName="ann", PermissionsBoundary=ADMINISTRATOR)
-
-
 async def test_a_user_asks_for_itself_by_naming_nobody(account: Account) -> None:
     ann = await user(account)
     assert (await account.as_user(ann).ask("GetUser"))["User"]["Arn"] == ann["Arn"]

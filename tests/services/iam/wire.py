@@ -77,14 +77,24 @@ class Account:
 
     def resources(self, operation: str, **parameters: Any) -> list[str]:
         """What the operation's permission is checked against."""
-        model = _MODELS["iam"].operation_model(operation)
-        sent = create_serializer("query").serialize_to_request(parameters, model)["body"]
-        request = query.parse(iam_shapes.MODEL, iam_shapes.OPERATIONS[operation], botocore.compat.urlencode(sent).encode())
-        return list(iam.operations[operation].resource(self.call, request))
+        return list(iam.operations[operation].resource(self.call, _read(operation, parameters)))
+
+    def conditions(self, operation: str, **parameters: Any) -> dict[str, list[str]]:
+        """The condition keys that a request brings."""
+        declared = iam.operations[operation].conditions
+        assert declared is not None
+        return declared(self.call, _read(operation, parameters))
 
     def may(self, user: dict[str, Any], action: str, resource: str = "*") -> bool:
         principal = Principal(self.account_id, user["Arn"], user["UserId"], "AKIAUSERUSERUSERUSER")
         context = global_context(
             principal, now=self.clock.now(), region="us-east-1", source_ip="127.0.0.1", secure=False, user_agent="test"
         )
-        return decide(Policies(self.store).of(principal), [], action, resource, context, principal).allowed
+        policies = Policies(self.store)
+        return decide(policies.of(principal), [], action, resource, context, principal, limits=policies.limits(principal)).allowed
+
+
+def _read(operation: str, parameters: dict[str, Any]) -> Any:
+    model = _MODELS["iam"].operation_model(operation)
+    sent = create_serializer("query").serialize_to_request(parameters, model)["body"]
+    return query.parse(iam_shapes.MODEL, iam_shapes.OPERATIONS[operation], botocore.compat.urlencode(sent).encode())

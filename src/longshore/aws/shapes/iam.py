@@ -15,8 +15,16 @@ from longshore.aws.protocol.xml import boolean, escape, iso8601
 
 AccessKeyIdType = Annotated[str, Meta(min_length=16, max_length=128, pattern="(?a:\\A(?:[\\w]+)\\Z)", extra={"pattern": "[\\w]+"})]
 ArnType = Annotated[str, Meta(min_length=20, max_length=2048)]
+CustomSuffixType = Annotated[
+    str, Meta(min_length=1, max_length=64, pattern="(?a:\\A(?:[\\w+=,.@-]+)\\Z)", extra={"pattern": "[\\w+=,.@-]+"})
+]
+DeletionTaskIdType = Annotated[str, Meta(min_length=1, max_length=1000)]
 EntityType = Literal["User", "Role", "Group", "LocalManagedPolicy", "AWSManagedPolicy"]
 ExistingUserNameType = Annotated[
+    str, Meta(min_length=1, max_length=128, pattern="(?a:\\A(?:[\\w+=,.@-]+)\\Z)", extra={"pattern": "[\\w+=,.@-]+"})
+]
+GroupNameType = Annotated[str, Meta(min_length=1, max_length=128, pattern="(?a:\\A(?:[\\w+=,.@-]+)\\Z)", extra={"pattern": "[\\w+=,.@-]+"})]
+InstanceProfileNameType = Annotated[
     str, Meta(min_length=1, max_length=128, pattern="(?a:\\A(?:[\\w+=,.@-]+)\\Z)", extra={"pattern": "[\\w+=,.@-]+"})
 ]
 MarkerType = Annotated[
@@ -63,6 +71,16 @@ PolicyUsageType = Literal["PermissionsPolicy", "PermissionsBoundary"]
 PolicyVersionIdType = Annotated[
     str, Meta(pattern="(?a:\\A(?:v[1-9][0-9]*(\\.[A-Za-z0-9-]*)?)\\Z)", extra={"pattern": "v[1-9][0-9]*(\\.[A-Za-z0-9-]*)?"})
 ]
+RoleDescriptionType = Annotated[
+    str,
+    Meta(
+        max_length=1000,
+        pattern="(?a:\\A(?:[\\u0009\\u000A\\u000D\\u0020-\\u007E\\u00A1-\\u00FF]*)\\Z)",
+        extra={"pattern": "[\\u0009\\u000A\\u000D\\u0020-\\u007E\\u00A1-\\u00FF]*"},
+    ),
+]
+RoleMaxSessionDurationType = Annotated[int, Meta(ge=3600, le=43200)]
+RoleNameType = Annotated[str, Meta(min_length=1, max_length=64, pattern="(?a:\\A(?:[\\w+=,.@-]+)\\Z)", extra={"pattern": "[\\w+=,.@-]+"})]
 StatusType = Literal["Active", "Inactive", "Expired"]
 TagKeyType = Annotated[
     str,
@@ -132,6 +150,39 @@ class AccessKeyMetadata(
     create_date: float | None = None
 
 
+class AddRoleToInstanceProfileRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"instance_profile_name": "InstanceProfileName", "role_name": "RoleName"},
+):
+    instance_profile_name: InstanceProfileNameType
+    role_name: RoleNameType
+
+
+class AddUserToGroupRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"group_name": "GroupName", "user_name": "UserName"}
+):
+    group_name: GroupNameType
+    user_name: ExistingUserNameType
+
+
+class AttachGroupPolicyRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"group_name": "GroupName", "policy_arn": "PolicyArn"}
+):
+    group_name: GroupNameType
+    policy_arn: ArnType
+
+
+class AttachRolePolicyRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"role_name": "RoleName", "policy_arn": "PolicyArn"}
+):
+    role_name: RoleNameType
+    policy_arn: ArnType
+
+
 class AttachUserPolicyRequest(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"user_name": "UserName", "policy_arn": "PolicyArn"}
 ):
@@ -166,6 +217,36 @@ class CreateAccessKeyResponse(Struct, frozen=True, kw_only=True, omit_defaults=T
     access_key: AccessKey | None = None
 
 
+class CreateGroupRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"path": "Path", "group_name": "GroupName"}
+):
+    path: PathType | None = None
+    group_name: GroupNameType
+
+
+class CreateGroupResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"group": "Group"}):
+    group: Group | None = None
+
+
+class CreateInstanceProfileRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"instance_profile_name": "InstanceProfileName", "path": "Path", "tags": "Tags"},
+):
+    instance_profile_name: InstanceProfileNameType
+    path: PathType | None = None
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=50)] | None = None
+
+
+class CreateInstanceProfileResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"instance_profile": "InstanceProfile"}
+):
+    instance_profile: InstanceProfile | None = None
+
+
 class CreatePolicyRequest(
     Struct,
     frozen=True,
@@ -183,6 +264,71 @@ class CreatePolicyRequest(
 
 class CreatePolicyResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"policy": "Policy"}):
     policy: Policy | None = None
+
+
+class CreatePolicyVersionRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"policy_arn": "PolicyArn", "policy_document": "PolicyDocument", "set_as_default": "SetAsDefault"},
+):
+    policy_arn: ArnType
+    policy_document: PolicyDocumentType
+    set_as_default: bool | None = None
+
+
+class CreatePolicyVersionResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"policy_version": "PolicyVersion"}
+):
+    policy_version: PolicyVersion | None = None
+
+
+class CreateRoleRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "path": "Path",
+        "role_name": "RoleName",
+        "assume_role_policy_document": "AssumeRolePolicyDocument",
+        "description": "Description",
+        "max_session_duration": "MaxSessionDuration",
+        "permissions_boundary": "PermissionsBoundary",
+        "tags": "Tags",
+    },
+):
+    path: PathType | None = None
+    role_name: RoleNameType
+    assume_role_policy_document: PolicyDocumentType
+    description: RoleDescriptionType | None = None
+    max_session_duration: RoleMaxSessionDurationType | None = None
+    permissions_boundary: ArnType | None = None
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=50)] | None = None
+
+
+class CreateRoleResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"role": "Role"}):
+    role: Role | None = None
+
+
+class CreateServiceLinkedRoleRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"aws_service_name": "AWSServiceName", "description": "Description", "custom_suffix": "CustomSuffix"},
+):
+    aws_service_name: GroupNameType
+    description: RoleDescriptionType | None = None
+    custom_suffix: CustomSuffixType | None = None
+
+
+class CreateServiceLinkedRoleResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"role": "Role"}):
+    role: Role | None = None
 
 
 class CreateUserRequest(
@@ -210,8 +356,65 @@ class DeleteAccessKeyRequest(
     access_key_id: AccessKeyIdType
 
 
+class DeleteGroupPolicyRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"group_name": "GroupName", "policy_name": "PolicyName"}
+):
+    group_name: GroupNameType
+    policy_name: PolicyNameType
+
+
+class DeleteGroupRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"group_name": "GroupName"}):
+    group_name: GroupNameType
+
+
+class DeleteInstanceProfileRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"instance_profile_name": "InstanceProfileName"}
+):
+    instance_profile_name: InstanceProfileNameType
+
+
 class DeletePolicyRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"policy_arn": "PolicyArn"}):
     policy_arn: ArnType
+
+
+class DeletePolicyVersionRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"policy_arn": "PolicyArn", "version_id": "VersionId"}
+):
+    policy_arn: ArnType
+    version_id: PolicyVersionIdType
+
+
+class DeleteRolePermissionsBoundaryRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"role_name": "RoleName"}
+):
+    role_name: RoleNameType
+
+
+class DeleteRolePolicyRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"role_name": "RoleName", "policy_name": "PolicyName"}
+):
+    role_name: RoleNameType
+    policy_name: PolicyNameType
+
+
+class DeleteRoleRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"role_name": "RoleName"}):
+    role_name: RoleNameType
+
+
+class DeleteServiceLinkedRoleRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"role_name": "RoleName"}):
+    role_name: RoleNameType
+
+
+class DeleteServiceLinkedRoleResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"deletion_task_id": "DeletionTaskId"}
+):
+    deletion_task_id: str | None = None
+
+
+class DeleteUserPermissionsBoundaryRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"user_name": "UserName"}
+):
+    user_name: UserNameType
 
 
 class DeleteUserPolicyRequest(
@@ -223,6 +426,27 @@ class DeleteUserPolicyRequest(
 
 class DeleteUserRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"user_name": "UserName"}):
     user_name: ExistingUserNameType
+
+
+class DeletionTaskFailureReasonType(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"reason": "Reason", "role_usage_list": "RoleUsageList"}
+):
+    reason: str | None = None
+    role_usage_list: tuple[RoleUsageType, ...] | None = None
+
+
+class DetachGroupPolicyRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"group_name": "GroupName", "policy_arn": "PolicyArn"}
+):
+    group_name: GroupNameType
+    policy_arn: ArnType
+
+
+class DetachRolePolicyRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"role_name": "RoleName", "policy_arn": "PolicyArn"}
+):
+    role_name: RoleNameType
+    policy_arn: ArnType
 
 
 class DetachUserPolicyRequest(
@@ -248,6 +472,65 @@ class GetAccessKeyLastUsedResponse(
     access_key_last_used: AccessKeyLastUsed | None = None
 
 
+class GetGroupPolicyRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"group_name": "GroupName", "policy_name": "PolicyName"}
+):
+    group_name: GroupNameType
+    policy_name: PolicyNameType
+
+
+class GetGroupPolicyResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"group_name": "GroupName", "policy_name": "PolicyName", "policy_document": "PolicyDocument"},
+):
+    group_name: str | None = None
+    policy_name: str | None = None
+    policy_document: str | None = None
+
+
+class GetGroupRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"group_name": "GroupName", "marker": "Marker", "max_items": "MaxItems"},
+):
+    group_name: GroupNameType
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class GetGroupResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"group": "Group", "users": "Users", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    group: Group | None = None
+    users: tuple[User, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class GetInstanceProfileRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"instance_profile_name": "InstanceProfileName"}
+):
+    instance_profile_name: InstanceProfileNameType
+
+
+class GetInstanceProfileResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"instance_profile": "InstanceProfile"}
+):
+    instance_profile: InstanceProfile | None = None
+
+
 class GetPolicyRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"policy_arn": "PolicyArn"}):
     policy_arn: ArnType
 
@@ -265,6 +548,47 @@ class GetPolicyVersionRequest(
 
 class GetPolicyVersionResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"policy_version": "PolicyVersion"}):
     policy_version: PolicyVersion | None = None
+
+
+class GetRolePolicyRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"role_name": "RoleName", "policy_name": "PolicyName"}
+):
+    role_name: RoleNameType
+    policy_name: PolicyNameType
+
+
+class GetRolePolicyResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"role_name": "RoleName", "policy_name": "PolicyName", "policy_document": "PolicyDocument"},
+):
+    role_name: str | None = None
+    policy_name: str | None = None
+    policy_document: str | None = None
+
+
+class GetRoleRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"role_name": "RoleName"}):
+    role_name: RoleNameType
+
+
+class GetRoleResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"role": "Role"}):
+    role: Role | None = None
+
+
+class GetServiceLinkedRoleDeletionStatusRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"deletion_task_id": "DeletionTaskId"}
+):
+    deletion_task_id: DeletionTaskIdType
+
+
+class GetServiceLinkedRoleDeletionStatusResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"status": "Status", "reason": "Reason"}
+):
+    status: str | None = None
+    reason: DeletionTaskFailureReasonType | None = None
 
 
 class GetUserPolicyRequest(
@@ -295,6 +619,46 @@ class GetUserResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     user: User | None = None
 
 
+class Group(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"path": "Path", "group_name": "GroupName", "group_id": "GroupId", "arn": "Arn", "create_date": "CreateDate"},
+):
+    path: str | None = None
+    group_name: str | None = None
+    group_id: str | None = None
+    arn: str | None = None
+    create_date: float | None = None
+
+
+class InstanceProfile(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "path": "Path",
+        "instance_profile_name": "InstanceProfileName",
+        "instance_profile_id": "InstanceProfileId",
+        "arn": "Arn",
+        "create_date": "CreateDate",
+        "roles": "Roles",
+        "tags": "Tags",
+    },
+):
+    path: str | None = None
+    instance_profile_name: str | None = None
+    instance_profile_id: str | None = None
+    arn: str | None = None
+    create_date: float | None = None
+    roles: tuple[Role, ...] | None = None
+    tags: tuple[Tag, ...] | None = None
+
+
 class ListAccessKeysRequest(
     Struct,
     frozen=True,
@@ -317,6 +681,60 @@ class ListAccessKeysResponse(
     rename={"access_key_metadata": "AccessKeyMetadata", "is_truncated": "IsTruncated", "marker": "Marker"},
 ):
     access_key_metadata: tuple[AccessKeyMetadata, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class ListAttachedGroupPoliciesRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"group_name": "GroupName", "path_prefix": "PathPrefix", "marker": "Marker", "max_items": "MaxItems"},
+):
+    group_name: GroupNameType
+    path_prefix: PolicyPathType | None = None
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class ListAttachedGroupPoliciesResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"attached_policies": "AttachedPolicies", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    attached_policies: tuple[AttachedPolicy, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class ListAttachedRolePoliciesRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"role_name": "RoleName", "path_prefix": "PathPrefix", "marker": "Marker", "max_items": "MaxItems"},
+):
+    role_name: RoleNameType
+    path_prefix: PolicyPathType | None = None
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class ListAttachedRolePoliciesResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"attached_policies": "AttachedPolicies", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    attached_policies: tuple[AttachedPolicy, ...] | None = None
     is_truncated: bool | None = None
     marker: str | None = None
 
@@ -392,6 +810,162 @@ class ListEntitiesForPolicyResponse(
     marker: str | None = None
 
 
+class ListGroupPoliciesRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"group_name": "GroupName", "marker": "Marker", "max_items": "MaxItems"},
+):
+    group_name: GroupNameType
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class ListGroupPoliciesResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"policy_names": "PolicyNames", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    policy_names: tuple[str, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class ListGroupsForUserRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"user_name": "UserName", "marker": "Marker", "max_items": "MaxItems"},
+):
+    user_name: ExistingUserNameType
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class ListGroupsForUserResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"groups": "Groups", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    groups: tuple[Group, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class ListGroupsRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"path_prefix": "PathPrefix", "marker": "Marker", "max_items": "MaxItems"},
+):
+    path_prefix: PathPrefixType | None = None
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class ListGroupsResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"groups": "Groups", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    groups: tuple[Group, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class ListInstanceProfileTagsRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"instance_profile_name": "InstanceProfileName", "marker": "Marker", "max_items": "MaxItems"},
+):
+    instance_profile_name: InstanceProfileNameType
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class ListInstanceProfileTagsResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"tags": "Tags", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    tags: tuple[Tag, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class ListInstanceProfilesForRoleRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"role_name": "RoleName", "marker": "Marker", "max_items": "MaxItems"},
+):
+    role_name: RoleNameType
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class ListInstanceProfilesForRoleResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"instance_profiles": "InstanceProfiles", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    instance_profiles: tuple[InstanceProfile, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class ListInstanceProfilesRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"path_prefix": "PathPrefix", "marker": "Marker", "max_items": "MaxItems"},
+):
+    path_prefix: PathPrefixType | None = None
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class ListInstanceProfilesResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"instance_profiles": "InstanceProfiles", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    instance_profiles: tuple[InstanceProfile, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
 class ListPoliciesRequest(
     Struct,
     frozen=True,
@@ -428,6 +1002,32 @@ class ListPoliciesResponse(
     marker: str | None = None
 
 
+class ListPolicyTagsRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"policy_arn": "PolicyArn", "marker": "Marker", "max_items": "MaxItems"},
+):
+    policy_arn: ArnType
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class ListPolicyTagsResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"tags": "Tags", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    tags: tuple[Tag, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
 class ListPolicyVersionsRequest(
     Struct,
     frozen=True,
@@ -454,6 +1054,84 @@ class ListPolicyVersionsResponse(
     marker: str | None = None
 
 
+class ListRolePoliciesRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"role_name": "RoleName", "marker": "Marker", "max_items": "MaxItems"},
+):
+    role_name: RoleNameType
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class ListRolePoliciesResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"policy_names": "PolicyNames", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    policy_names: tuple[str, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class ListRoleTagsRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"role_name": "RoleName", "marker": "Marker", "max_items": "MaxItems"},
+):
+    role_name: RoleNameType
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class ListRoleTagsResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"tags": "Tags", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    tags: tuple[Tag, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class ListRolesRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"path_prefix": "PathPrefix", "marker": "Marker", "max_items": "MaxItems"},
+):
+    path_prefix: PathPrefixType | None = None
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class ListRolesResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"roles": "Roles", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    roles: tuple[Role, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
 class ListUserPoliciesRequest(
     Struct,
     frozen=True,
@@ -476,6 +1154,32 @@ class ListUserPoliciesResponse(
     rename={"policy_names": "PolicyNames", "is_truncated": "IsTruncated", "marker": "Marker"},
 ):
     policy_names: tuple[str, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class ListUserTagsRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"user_name": "UserName", "marker": "Marker", "max_items": "MaxItems"},
+):
+    user_name: ExistingUserNameType
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class ListUserTagsResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"tags": "Tags", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    tags: tuple[Tag, ...] | None = None
     is_truncated: bool | None = None
     marker: str | None = None
 
@@ -572,6 +1276,56 @@ class PolicyVersion(
     create_date: float | None = None
 
 
+class PutGroupPolicyRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"group_name": "GroupName", "policy_name": "PolicyName", "policy_document": "PolicyDocument"},
+):
+    group_name: GroupNameType
+    policy_name: PolicyNameType
+    policy_document: PolicyDocumentType
+
+
+class PutRolePermissionsBoundaryRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"role_name": "RoleName", "permissions_boundary": "PermissionsBoundary"},
+):
+    role_name: RoleNameType
+    permissions_boundary: ArnType
+
+
+class PutRolePolicyRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"role_name": "RoleName", "policy_name": "PolicyName", "policy_document": "PolicyDocument"},
+):
+    role_name: RoleNameType
+    policy_name: PolicyNameType
+    policy_document: PolicyDocumentType
+
+
+class PutUserPermissionsBoundaryRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"user_name": "UserName", "permissions_boundary": "PermissionsBoundary"},
+):
+    user_name: UserNameType
+    permissions_boundary: ArnType
+
+
 class PutUserPolicyRequest(
     Struct,
     frozen=True,
@@ -585,9 +1339,149 @@ class PutUserPolicyRequest(
     policy_document: PolicyDocumentType
 
 
+class RemoveRoleFromInstanceProfileRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"instance_profile_name": "InstanceProfileName", "role_name": "RoleName"},
+):
+    instance_profile_name: InstanceProfileNameType
+    role_name: RoleNameType
+
+
+class RemoveUserFromGroupRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"group_name": "GroupName", "user_name": "UserName"}
+):
+    group_name: GroupNameType
+    user_name: ExistingUserNameType
+
+
+class Role(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "path": "Path",
+        "role_name": "RoleName",
+        "role_id": "RoleId",
+        "arn": "Arn",
+        "create_date": "CreateDate",
+        "assume_role_policy_document": "AssumeRolePolicyDocument",
+        "description": "Description",
+        "max_session_duration": "MaxSessionDuration",
+        "permissions_boundary": "PermissionsBoundary",
+        "tags": "Tags",
+        "role_last_used": "RoleLastUsed",
+        "source_role_template": "SourceRoleTemplate",
+    },
+):
+    path: str | None = None
+    role_name: str | None = None
+    role_id: str | None = None
+    arn: str | None = None
+    create_date: float | None = None
+    assume_role_policy_document: str | None = None
+    description: str | None = None
+    max_session_duration: int | None = None
+    permissions_boundary: AttachedPermissionsBoundary | None = None
+    tags: tuple[Tag, ...] | None = None
+    role_last_used: RoleLastUsed | None = None
+    source_role_template: SourceRoleTemplate | None = None
+
+
+class RoleLastUsed(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"last_used_date": "LastUsedDate", "region": "Region"}
+):
+    last_used_date: float | None = None
+    region: str | None = None
+
+
+class RoleUsageType(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"region": "Region", "resources": "Resources"}):
+    region: str | None = None
+    resources: tuple[str, ...] | None = None
+
+
+class SetDefaultPolicyVersionRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"policy_arn": "PolicyArn", "version_id": "VersionId"}
+):
+    policy_arn: ArnType
+    version_id: PolicyVersionIdType
+
+
+class SourceRoleTemplate(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"template_arn": "TemplateArn", "template_minor_version": "TemplateMinorVersion"},
+):
+    template_arn: str | None = None
+    template_minor_version: int | None = None
+
+
 class Tag(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"key": "Key", "value": "Value"}):
     key: TagKeyType
     value: TagValueType
+
+
+class TagInstanceProfileRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"instance_profile_name": "InstanceProfileName", "tags": "Tags"}
+):
+    instance_profile_name: InstanceProfileNameType
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=50)]
+
+
+class TagPolicyRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"policy_arn": "PolicyArn", "tags": "Tags"}):
+    policy_arn: ArnType
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=50)]
+
+
+class TagRoleRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"role_name": "RoleName", "tags": "Tags"}):
+    role_name: RoleNameType
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=50)]
+
+
+class TagUserRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"user_name": "UserName", "tags": "Tags"}):
+    user_name: ExistingUserNameType
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=50)]
+
+
+class UntagInstanceProfileRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"instance_profile_name": "InstanceProfileName", "tag_keys": "TagKeys"},
+):
+    instance_profile_name: InstanceProfileNameType
+    tag_keys: Annotated[tuple[TagKeyType, ...], Meta(max_length=50)]
+
+
+class UntagPolicyRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"policy_arn": "PolicyArn", "tag_keys": "TagKeys"}
+):
+    policy_arn: ArnType
+    tag_keys: Annotated[tuple[TagKeyType, ...], Meta(max_length=50)]
+
+
+class UntagRoleRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"role_name": "RoleName", "tag_keys": "TagKeys"}
+):
+    role_name: RoleNameType
+    tag_keys: Annotated[tuple[TagKeyType, ...], Meta(max_length=50)]
+
+
+class UntagUserRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"user_name": "UserName", "tag_keys": "TagKeys"}
+):
+    user_name: ExistingUserNameType
+    tag_keys: Annotated[tuple[TagKeyType, ...], Meta(max_length=50)]
 
 
 class UpdateAccessKeyRequest(
@@ -601,6 +1495,54 @@ class UpdateAccessKeyRequest(
     user_name: ExistingUserNameType | None = None
     access_key_id: AccessKeyIdType
     status: StatusType
+
+
+class UpdateAssumeRolePolicyRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"role_name": "RoleName", "policy_document": "PolicyDocument"}
+):
+    role_name: RoleNameType
+    policy_document: PolicyDocumentType
+
+
+class UpdateGroupRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"group_name": "GroupName", "new_path": "NewPath", "new_group_name": "NewGroupName"},
+):
+    group_name: GroupNameType
+    new_path: PathType | None = None
+    new_group_name: GroupNameType | None = None
+
+
+class UpdateRoleDescriptionRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"role_name": "RoleName", "description": "Description"}
+):
+    role_name: RoleNameType
+    description: RoleDescriptionType
+
+
+class UpdateRoleDescriptionResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"role": "Role"}):
+    role: Role | None = None
+
+
+class UpdateRoleRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"role_name": "RoleName", "description": "Description", "max_session_duration": "MaxSessionDuration"},
+):
+    role_name: RoleNameType
+    description: RoleDescriptionType | None = None
+    max_session_duration: RoleMaxSessionDurationType | None = None
+
+
+class UpdateRoleResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    pass
 
 
 class UpdateUserRequest(
@@ -643,6 +1585,22 @@ class User(
     tags: tuple[Tag, ...] | None = None
 
 
+def _read_add_role_to_instance_profile_request(node: Node) -> dict[str, object]:
+    return form.members(node, _ADD_ROLE_TO_INSTANCE_PROFILE_REQUEST)
+
+
+def _read_add_user_to_group_request(node: Node) -> dict[str, object]:
+    return form.members(node, _ADD_USER_TO_GROUP_REQUEST)
+
+
+def _read_attach_group_policy_request(node: Node) -> dict[str, object]:
+    return form.members(node, _ATTACH_GROUP_POLICY_REQUEST)
+
+
+def _read_attach_role_policy_request(node: Node) -> dict[str, object]:
+    return form.members(node, _ATTACH_ROLE_POLICY_REQUEST)
+
+
 def _read_attach_user_policy_request(node: Node) -> dict[str, object]:
     return form.members(node, _ATTACH_USER_POLICY_REQUEST)
 
@@ -651,8 +1609,28 @@ def _read_create_access_key_request(node: Node) -> dict[str, object]:
     return form.members(node, _CREATE_ACCESS_KEY_REQUEST)
 
 
+def _read_create_group_request(node: Node) -> dict[str, object]:
+    return form.members(node, _CREATE_GROUP_REQUEST)
+
+
+def _read_create_instance_profile_request(node: Node) -> dict[str, object]:
+    return form.members(node, _CREATE_INSTANCE_PROFILE_REQUEST)
+
+
 def _read_create_policy_request(node: Node) -> dict[str, object]:
     return form.members(node, _CREATE_POLICY_REQUEST)
+
+
+def _read_create_policy_version_request(node: Node) -> dict[str, object]:
+    return form.members(node, _CREATE_POLICY_VERSION_REQUEST)
+
+
+def _read_create_role_request(node: Node) -> dict[str, object]:
+    return form.members(node, _CREATE_ROLE_REQUEST)
+
+
+def _read_create_service_linked_role_request(node: Node) -> dict[str, object]:
+    return form.members(node, _CREATE_SERVICE_LINKED_ROLE_REQUEST)
 
 
 def _read_create_user_request(node: Node) -> dict[str, object]:
@@ -663,8 +1641,44 @@ def _read_delete_access_key_request(node: Node) -> dict[str, object]:
     return form.members(node, _DELETE_ACCESS_KEY_REQUEST)
 
 
+def _read_delete_group_policy_request(node: Node) -> dict[str, object]:
+    return form.members(node, _DELETE_GROUP_POLICY_REQUEST)
+
+
+def _read_delete_group_request(node: Node) -> dict[str, object]:
+    return form.members(node, _DELETE_GROUP_REQUEST)
+
+
+def _read_delete_instance_profile_request(node: Node) -> dict[str, object]:
+    return form.members(node, _DELETE_INSTANCE_PROFILE_REQUEST)
+
+
 def _read_delete_policy_request(node: Node) -> dict[str, object]:
     return form.members(node, _DELETE_POLICY_REQUEST)
+
+
+def _read_delete_policy_version_request(node: Node) -> dict[str, object]:
+    return form.members(node, _DELETE_POLICY_VERSION_REQUEST)
+
+
+def _read_delete_role_permissions_boundary_request(node: Node) -> dict[str, object]:
+    return form.members(node, _DELETE_ROLE_PERMISSIONS_BOUNDARY_REQUEST)
+
+
+def _read_delete_role_policy_request(node: Node) -> dict[str, object]:
+    return form.members(node, _DELETE_ROLE_POLICY_REQUEST)
+
+
+def _read_delete_role_request(node: Node) -> dict[str, object]:
+    return form.members(node, _DELETE_ROLE_REQUEST)
+
+
+def _read_delete_service_linked_role_request(node: Node) -> dict[str, object]:
+    return form.members(node, _DELETE_SERVICE_LINKED_ROLE_REQUEST)
+
+
+def _read_delete_user_permissions_boundary_request(node: Node) -> dict[str, object]:
+    return form.members(node, _DELETE_USER_PERMISSIONS_BOUNDARY_REQUEST)
 
 
 def _read_delete_user_policy_request(node: Node) -> dict[str, object]:
@@ -675,6 +1689,14 @@ def _read_delete_user_request(node: Node) -> dict[str, object]:
     return form.members(node, _DELETE_USER_REQUEST)
 
 
+def _read_detach_group_policy_request(node: Node) -> dict[str, object]:
+    return form.members(node, _DETACH_GROUP_POLICY_REQUEST)
+
+
+def _read_detach_role_policy_request(node: Node) -> dict[str, object]:
+    return form.members(node, _DETACH_ROLE_POLICY_REQUEST)
+
+
 def _read_detach_user_policy_request(node: Node) -> dict[str, object]:
     return form.members(node, _DETACH_USER_POLICY_REQUEST)
 
@@ -683,12 +1705,36 @@ def _read_get_access_key_last_used_request(node: Node) -> dict[str, object]:
     return form.members(node, _GET_ACCESS_KEY_LAST_USED_REQUEST)
 
 
+def _read_get_group_policy_request(node: Node) -> dict[str, object]:
+    return form.members(node, _GET_GROUP_POLICY_REQUEST)
+
+
+def _read_get_group_request(node: Node) -> dict[str, object]:
+    return form.members(node, _GET_GROUP_REQUEST)
+
+
+def _read_get_instance_profile_request(node: Node) -> dict[str, object]:
+    return form.members(node, _GET_INSTANCE_PROFILE_REQUEST)
+
+
 def _read_get_policy_request(node: Node) -> dict[str, object]:
     return form.members(node, _GET_POLICY_REQUEST)
 
 
 def _read_get_policy_version_request(node: Node) -> dict[str, object]:
     return form.members(node, _GET_POLICY_VERSION_REQUEST)
+
+
+def _read_get_role_policy_request(node: Node) -> dict[str, object]:
+    return form.members(node, _GET_ROLE_POLICY_REQUEST)
+
+
+def _read_get_role_request(node: Node) -> dict[str, object]:
+    return form.members(node, _GET_ROLE_REQUEST)
+
+
+def _read_get_service_linked_role_deletion_status_request(node: Node) -> dict[str, object]:
+    return form.members(node, _GET_SERVICE_LINKED_ROLE_DELETION_STATUS_REQUEST)
 
 
 def _read_get_user_policy_request(node: Node) -> dict[str, object]:
@@ -703,6 +1749,14 @@ def _read_list_access_keys_request(node: Node) -> dict[str, object]:
     return form.members(node, _LIST_ACCESS_KEYS_REQUEST)
 
 
+def _read_list_attached_group_policies_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_ATTACHED_GROUP_POLICIES_REQUEST)
+
+
+def _read_list_attached_role_policies_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_ATTACHED_ROLE_POLICIES_REQUEST)
+
+
 def _read_list_attached_user_policies_request(node: Node) -> dict[str, object]:
     return form.members(node, _LIST_ATTACHED_USER_POLICIES_REQUEST)
 
@@ -711,37 +1765,177 @@ def _read_list_entities_for_policy_request(node: Node) -> dict[str, object]:
     return form.members(node, _LIST_ENTITIES_FOR_POLICY_REQUEST)
 
 
+def _read_list_group_policies_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_GROUP_POLICIES_REQUEST)
+
+
+def _read_list_groups_for_user_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_GROUPS_FOR_USER_REQUEST)
+
+
+def _read_list_groups_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_GROUPS_REQUEST)
+
+
+def _read_list_instance_profile_tags_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_INSTANCE_PROFILE_TAGS_REQUEST)
+
+
+def _read_list_instance_profiles_for_role_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_INSTANCE_PROFILES_FOR_ROLE_REQUEST)
+
+
+def _read_list_instance_profiles_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_INSTANCE_PROFILES_REQUEST)
+
+
 def _read_list_policies_request(node: Node) -> dict[str, object]:
     return form.members(node, _LIST_POLICIES_REQUEST)
+
+
+def _read_list_policy_tags_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_POLICY_TAGS_REQUEST)
 
 
 def _read_list_policy_versions_request(node: Node) -> dict[str, object]:
     return form.members(node, _LIST_POLICY_VERSIONS_REQUEST)
 
 
+def _read_list_role_policies_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_ROLE_POLICIES_REQUEST)
+
+
+def _read_list_role_tags_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_ROLE_TAGS_REQUEST)
+
+
+def _read_list_roles_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_ROLES_REQUEST)
+
+
 def _read_list_user_policies_request(node: Node) -> dict[str, object]:
     return form.members(node, _LIST_USER_POLICIES_REQUEST)
+
+
+def _read_list_user_tags_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_USER_TAGS_REQUEST)
 
 
 def _read_list_users_request(node: Node) -> dict[str, object]:
     return form.members(node, _LIST_USERS_REQUEST)
 
 
+def _read_put_group_policy_request(node: Node) -> dict[str, object]:
+    return form.members(node, _PUT_GROUP_POLICY_REQUEST)
+
+
+def _read_put_role_permissions_boundary_request(node: Node) -> dict[str, object]:
+    return form.members(node, _PUT_ROLE_PERMISSIONS_BOUNDARY_REQUEST)
+
+
+def _read_put_role_policy_request(node: Node) -> dict[str, object]:
+    return form.members(node, _PUT_ROLE_POLICY_REQUEST)
+
+
+def _read_put_user_permissions_boundary_request(node: Node) -> dict[str, object]:
+    return form.members(node, _PUT_USER_PERMISSIONS_BOUNDARY_REQUEST)
+
+
 def _read_put_user_policy_request(node: Node) -> dict[str, object]:
     return form.members(node, _PUT_USER_POLICY_REQUEST)
+
+
+def _read_remove_role_from_instance_profile_request(node: Node) -> dict[str, object]:
+    return form.members(node, _REMOVE_ROLE_FROM_INSTANCE_PROFILE_REQUEST)
+
+
+def _read_remove_user_from_group_request(node: Node) -> dict[str, object]:
+    return form.members(node, _REMOVE_USER_FROM_GROUP_REQUEST)
+
+
+def _read_set_default_policy_version_request(node: Node) -> dict[str, object]:
+    return form.members(node, _SET_DEFAULT_POLICY_VERSION_REQUEST)
 
 
 def _read_tag(node: Node) -> dict[str, object]:
     return form.members(node, _TAG)
 
 
+def _read_tag_instance_profile_request(node: Node) -> dict[str, object]:
+    return form.members(node, _TAG_INSTANCE_PROFILE_REQUEST)
+
+
+def _read_tag_policy_request(node: Node) -> dict[str, object]:
+    return form.members(node, _TAG_POLICY_REQUEST)
+
+
+def _read_tag_role_request(node: Node) -> dict[str, object]:
+    return form.members(node, _TAG_ROLE_REQUEST)
+
+
+def _read_tag_user_request(node: Node) -> dict[str, object]:
+    return form.members(node, _TAG_USER_REQUEST)
+
+
+def _read_untag_instance_profile_request(node: Node) -> dict[str, object]:
+    return form.members(node, _UNTAG_INSTANCE_PROFILE_REQUEST)
+
+
+def _read_untag_policy_request(node: Node) -> dict[str, object]:
+    return form.members(node, _UNTAG_POLICY_REQUEST)
+
+
+def _read_untag_role_request(node: Node) -> dict[str, object]:
+    return form.members(node, _UNTAG_ROLE_REQUEST)
+
+
+def _read_untag_user_request(node: Node) -> dict[str, object]:
+    return form.members(node, _UNTAG_USER_REQUEST)
+
+
 def _read_update_access_key_request(node: Node) -> dict[str, object]:
     return form.members(node, _UPDATE_ACCESS_KEY_REQUEST)
+
+
+def _read_update_assume_role_policy_request(node: Node) -> dict[str, object]:
+    return form.members(node, _UPDATE_ASSUME_ROLE_POLICY_REQUEST)
+
+
+def _read_update_group_request(node: Node) -> dict[str, object]:
+    return form.members(node, _UPDATE_GROUP_REQUEST)
+
+
+def _read_update_role_description_request(node: Node) -> dict[str, object]:
+    return form.members(node, _UPDATE_ROLE_DESCRIPTION_REQUEST)
+
+
+def _read_update_role_request(node: Node) -> dict[str, object]:
+    return form.members(node, _UPDATE_ROLE_REQUEST)
 
 
 def _read_update_user_request(node: Node) -> dict[str, object]:
     return form.members(node, _UPDATE_USER_REQUEST)
 
+
+_ADD_ROLE_TO_INSTANCE_PROFILE_REQUEST: Members = {
+    "InstanceProfileName": ("InstanceProfileName", form.text),
+    "RoleName": ("RoleName", form.text),
+}
+
+_ADD_USER_TO_GROUP_REQUEST: Members = {
+    "GroupName": ("GroupName", form.text),
+    "UserName": ("UserName", form.text),
+}
+
+_ATTACH_GROUP_POLICY_REQUEST: Members = {
+    "GroupName": ("GroupName", form.text),
+    "PolicyArn": ("PolicyArn", form.text),
+}
+
+_ATTACH_ROLE_POLICY_REQUEST: Members = {
+    "RoleName": ("RoleName", form.text),
+    "PolicyArn": ("PolicyArn", form.text),
+}
 
 _ATTACH_USER_POLICY_REQUEST: Members = {
     "UserName": ("UserName", form.text),
@@ -752,12 +1946,45 @@ _CREATE_ACCESS_KEY_REQUEST: Members = {
     "UserName": ("UserName", form.text),
 }
 
+_CREATE_GROUP_REQUEST: Members = {
+    "Path": ("Path", form.text),
+    "GroupName": ("GroupName", form.text),
+}
+
+_CREATE_INSTANCE_PROFILE_REQUEST: Members = {
+    "InstanceProfileName": ("InstanceProfileName", form.text),
+    "Path": ("Path", form.text),
+    "Tags": ("Tags", form.listed(_read_tag, "member")),
+}
+
 _CREATE_POLICY_REQUEST: Members = {
     "PolicyName": ("PolicyName", form.text),
     "Path": ("Path", form.text),
     "PolicyDocument": ("PolicyDocument", form.text),
     "Description": ("Description", form.text),
     "Tags": ("Tags", form.listed(_read_tag, "member")),
+}
+
+_CREATE_POLICY_VERSION_REQUEST: Members = {
+    "PolicyArn": ("PolicyArn", form.text),
+    "PolicyDocument": ("PolicyDocument", form.text),
+    "SetAsDefault": ("SetAsDefault", form.boolean),
+}
+
+_CREATE_ROLE_REQUEST: Members = {
+    "Path": ("Path", form.text),
+    "RoleName": ("RoleName", form.text),
+    "AssumeRolePolicyDocument": ("AssumeRolePolicyDocument", form.text),
+    "Description": ("Description", form.text),
+    "MaxSessionDuration": ("MaxSessionDuration", form.number),
+    "PermissionsBoundary": ("PermissionsBoundary", form.text),
+    "Tags": ("Tags", form.listed(_read_tag, "member")),
+}
+
+_CREATE_SERVICE_LINKED_ROLE_REQUEST: Members = {
+    "AWSServiceName": ("AWSServiceName", form.text),
+    "Description": ("Description", form.text),
+    "CustomSuffix": ("CustomSuffix", form.text),
 }
 
 _CREATE_USER_REQUEST: Members = {
@@ -772,8 +1999,47 @@ _DELETE_ACCESS_KEY_REQUEST: Members = {
     "AccessKeyId": ("AccessKeyId", form.text),
 }
 
+_DELETE_GROUP_POLICY_REQUEST: Members = {
+    "GroupName": ("GroupName", form.text),
+    "PolicyName": ("PolicyName", form.text),
+}
+
+_DELETE_GROUP_REQUEST: Members = {
+    "GroupName": ("GroupName", form.text),
+}
+
+_DELETE_INSTANCE_PROFILE_REQUEST: Members = {
+    "InstanceProfileName": ("InstanceProfileName", form.text),
+}
+
 _DELETE_POLICY_REQUEST: Members = {
     "PolicyArn": ("PolicyArn", form.text),
+}
+
+_DELETE_POLICY_VERSION_REQUEST: Members = {
+    "PolicyArn": ("PolicyArn", form.text),
+    "VersionId": ("VersionId", form.text),
+}
+
+_DELETE_ROLE_PERMISSIONS_BOUNDARY_REQUEST: Members = {
+    "RoleName": ("RoleName", form.text),
+}
+
+_DELETE_ROLE_POLICY_REQUEST: Members = {
+    "RoleName": ("RoleName", form.text),
+    "PolicyName": ("PolicyName", form.text),
+}
+
+_DELETE_ROLE_REQUEST: Members = {
+    "RoleName": ("RoleName", form.text),
+}
+
+_DELETE_SERVICE_LINKED_ROLE_REQUEST: Members = {
+    "RoleName": ("RoleName", form.text),
+}
+
+_DELETE_USER_PERMISSIONS_BOUNDARY_REQUEST: Members = {
+    "UserName": ("UserName", form.text),
 }
 
 _DELETE_USER_POLICY_REQUEST: Members = {
@@ -785,6 +2051,16 @@ _DELETE_USER_REQUEST: Members = {
     "UserName": ("UserName", form.text),
 }
 
+_DETACH_GROUP_POLICY_REQUEST: Members = {
+    "GroupName": ("GroupName", form.text),
+    "PolicyArn": ("PolicyArn", form.text),
+}
+
+_DETACH_ROLE_POLICY_REQUEST: Members = {
+    "RoleName": ("RoleName", form.text),
+    "PolicyArn": ("PolicyArn", form.text),
+}
+
 _DETACH_USER_POLICY_REQUEST: Members = {
     "UserName": ("UserName", form.text),
     "PolicyArn": ("PolicyArn", form.text),
@@ -794,6 +2070,21 @@ _GET_ACCESS_KEY_LAST_USED_REQUEST: Members = {
     "AccessKeyId": ("AccessKeyId", form.text),
 }
 
+_GET_GROUP_POLICY_REQUEST: Members = {
+    "GroupName": ("GroupName", form.text),
+    "PolicyName": ("PolicyName", form.text),
+}
+
+_GET_GROUP_REQUEST: Members = {
+    "GroupName": ("GroupName", form.text),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
+_GET_INSTANCE_PROFILE_REQUEST: Members = {
+    "InstanceProfileName": ("InstanceProfileName", form.text),
+}
+
 _GET_POLICY_REQUEST: Members = {
     "PolicyArn": ("PolicyArn", form.text),
 }
@@ -801,6 +2092,19 @@ _GET_POLICY_REQUEST: Members = {
 _GET_POLICY_VERSION_REQUEST: Members = {
     "PolicyArn": ("PolicyArn", form.text),
     "VersionId": ("VersionId", form.text),
+}
+
+_GET_ROLE_POLICY_REQUEST: Members = {
+    "RoleName": ("RoleName", form.text),
+    "PolicyName": ("PolicyName", form.text),
+}
+
+_GET_ROLE_REQUEST: Members = {
+    "RoleName": ("RoleName", form.text),
+}
+
+_GET_SERVICE_LINKED_ROLE_DELETION_STATUS_REQUEST: Members = {
+    "DeletionTaskId": ("DeletionTaskId", form.text),
 }
 
 _GET_USER_POLICY_REQUEST: Members = {
@@ -814,6 +2118,20 @@ _GET_USER_REQUEST: Members = {
 
 _LIST_ACCESS_KEYS_REQUEST: Members = {
     "UserName": ("UserName", form.text),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
+_LIST_ATTACHED_GROUP_POLICIES_REQUEST: Members = {
+    "GroupName": ("GroupName", form.text),
+    "PathPrefix": ("PathPrefix", form.text),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
+_LIST_ATTACHED_ROLE_POLICIES_REQUEST: Members = {
+    "RoleName": ("RoleName", form.text),
+    "PathPrefix": ("PathPrefix", form.text),
     "Marker": ("Marker", form.text),
     "MaxItems": ("MaxItems", form.number),
 }
@@ -834,11 +2152,53 @@ _LIST_ENTITIES_FOR_POLICY_REQUEST: Members = {
     "MaxItems": ("MaxItems", form.number),
 }
 
+_LIST_GROUP_POLICIES_REQUEST: Members = {
+    "GroupName": ("GroupName", form.text),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
+_LIST_GROUPS_FOR_USER_REQUEST: Members = {
+    "UserName": ("UserName", form.text),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
+_LIST_GROUPS_REQUEST: Members = {
+    "PathPrefix": ("PathPrefix", form.text),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
+_LIST_INSTANCE_PROFILE_TAGS_REQUEST: Members = {
+    "InstanceProfileName": ("InstanceProfileName", form.text),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
+_LIST_INSTANCE_PROFILES_FOR_ROLE_REQUEST: Members = {
+    "RoleName": ("RoleName", form.text),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
+_LIST_INSTANCE_PROFILES_REQUEST: Members = {
+    "PathPrefix": ("PathPrefix", form.text),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
 _LIST_POLICIES_REQUEST: Members = {
     "Scope": ("Scope", form.text),
     "OnlyAttached": ("OnlyAttached", form.boolean),
     "PathPrefix": ("PathPrefix", form.text),
     "PolicyUsageFilter": ("PolicyUsageFilter", form.text),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
+_LIST_POLICY_TAGS_REQUEST: Members = {
+    "PolicyArn": ("PolicyArn", form.text),
     "Marker": ("Marker", form.text),
     "MaxItems": ("MaxItems", form.number),
 }
@@ -849,7 +2209,31 @@ _LIST_POLICY_VERSIONS_REQUEST: Members = {
     "MaxItems": ("MaxItems", form.number),
 }
 
+_LIST_ROLE_POLICIES_REQUEST: Members = {
+    "RoleName": ("RoleName", form.text),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
+_LIST_ROLE_TAGS_REQUEST: Members = {
+    "RoleName": ("RoleName", form.text),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
+_LIST_ROLES_REQUEST: Members = {
+    "PathPrefix": ("PathPrefix", form.text),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
 _LIST_USER_POLICIES_REQUEST: Members = {
+    "UserName": ("UserName", form.text),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
+_LIST_USER_TAGS_REQUEST: Members = {
     "UserName": ("UserName", form.text),
     "Marker": ("Marker", form.text),
     "MaxItems": ("MaxItems", form.number),
@@ -861,10 +2245,47 @@ _LIST_USERS_REQUEST: Members = {
     "MaxItems": ("MaxItems", form.number),
 }
 
+_PUT_GROUP_POLICY_REQUEST: Members = {
+    "GroupName": ("GroupName", form.text),
+    "PolicyName": ("PolicyName", form.text),
+    "PolicyDocument": ("PolicyDocument", form.text),
+}
+
+_PUT_ROLE_PERMISSIONS_BOUNDARY_REQUEST: Members = {
+    "RoleName": ("RoleName", form.text),
+    "PermissionsBoundary": ("PermissionsBoundary", form.text),
+}
+
+_PUT_ROLE_POLICY_REQUEST: Members = {
+    "RoleName": ("RoleName", form.text),
+    "PolicyName": ("PolicyName", form.text),
+    "PolicyDocument": ("PolicyDocument", form.text),
+}
+
+_PUT_USER_PERMISSIONS_BOUNDARY_REQUEST: Members = {
+    "UserName": ("UserName", form.text),
+    "PermissionsBoundary": ("PermissionsBoundary", form.text),
+}
+
 _PUT_USER_POLICY_REQUEST: Members = {
     "UserName": ("UserName", form.text),
     "PolicyName": ("PolicyName", form.text),
     "PolicyDocument": ("PolicyDocument", form.text),
+}
+
+_REMOVE_ROLE_FROM_INSTANCE_PROFILE_REQUEST: Members = {
+    "InstanceProfileName": ("InstanceProfileName", form.text),
+    "RoleName": ("RoleName", form.text),
+}
+
+_REMOVE_USER_FROM_GROUP_REQUEST: Members = {
+    "GroupName": ("GroupName", form.text),
+    "UserName": ("UserName", form.text),
+}
+
+_SET_DEFAULT_POLICY_VERSION_REQUEST: Members = {
+    "PolicyArn": ("PolicyArn", form.text),
+    "VersionId": ("VersionId", form.text),
 }
 
 _TAG: Members = {
@@ -872,10 +2293,72 @@ _TAG: Members = {
     "Value": ("Value", form.text),
 }
 
+_TAG_INSTANCE_PROFILE_REQUEST: Members = {
+    "InstanceProfileName": ("InstanceProfileName", form.text),
+    "Tags": ("Tags", form.listed(_read_tag, "member")),
+}
+
+_TAG_POLICY_REQUEST: Members = {
+    "PolicyArn": ("PolicyArn", form.text),
+    "Tags": ("Tags", form.listed(_read_tag, "member")),
+}
+
+_TAG_ROLE_REQUEST: Members = {
+    "RoleName": ("RoleName", form.text),
+    "Tags": ("Tags", form.listed(_read_tag, "member")),
+}
+
+_TAG_USER_REQUEST: Members = {
+    "UserName": ("UserName", form.text),
+    "Tags": ("Tags", form.listed(_read_tag, "member")),
+}
+
+_UNTAG_INSTANCE_PROFILE_REQUEST: Members = {
+    "InstanceProfileName": ("InstanceProfileName", form.text),
+    "TagKeys": ("TagKeys", form.listed(form.text, "member")),
+}
+
+_UNTAG_POLICY_REQUEST: Members = {
+    "PolicyArn": ("PolicyArn", form.text),
+    "TagKeys": ("TagKeys", form.listed(form.text, "member")),
+}
+
+_UNTAG_ROLE_REQUEST: Members = {
+    "RoleName": ("RoleName", form.text),
+    "TagKeys": ("TagKeys", form.listed(form.text, "member")),
+}
+
+_UNTAG_USER_REQUEST: Members = {
+    "UserName": ("UserName", form.text),
+    "TagKeys": ("TagKeys", form.listed(form.text, "member")),
+}
+
 _UPDATE_ACCESS_KEY_REQUEST: Members = {
     "UserName": ("UserName", form.text),
     "AccessKeyId": ("AccessKeyId", form.text),
     "Status": ("Status", form.text),
+}
+
+_UPDATE_ASSUME_ROLE_POLICY_REQUEST: Members = {
+    "RoleName": ("RoleName", form.text),
+    "PolicyDocument": ("PolicyDocument", form.text),
+}
+
+_UPDATE_GROUP_REQUEST: Members = {
+    "GroupName": ("GroupName", form.text),
+    "NewPath": ("NewPath", form.text),
+    "NewGroupName": ("NewGroupName", form.text),
+}
+
+_UPDATE_ROLE_DESCRIPTION_REQUEST: Members = {
+    "RoleName": ("RoleName", form.text),
+    "Description": ("Description", form.text),
+}
+
+_UPDATE_ROLE_REQUEST: Members = {
+    "RoleName": ("RoleName", form.text),
+    "Description": ("Description", form.text),
+    "MaxSessionDuration": ("MaxSessionDuration", form.number),
 }
 
 _UPDATE_USER_REQUEST: Members = {
@@ -939,11 +2422,46 @@ def _write_create_access_key_response(out: Out, value: CreateAccessKeyResponse) 
         out("</AccessKey>")
 
 
+def _write_create_group_response(out: Out, value: CreateGroupResponse) -> None:
+    if value.group is not None:
+        out("<Group>")
+        _write_group(out, value.group)
+        out("</Group>")
+
+
+def _write_create_instance_profile_response(out: Out, value: CreateInstanceProfileResponse) -> None:
+    if value.instance_profile is not None:
+        out("<InstanceProfile>")
+        _write_instance_profile(out, value.instance_profile)
+        out("</InstanceProfile>")
+
+
 def _write_create_policy_response(out: Out, value: CreatePolicyResponse) -> None:
     if value.policy is not None:
         out("<Policy>")
         _write_policy(out, value.policy)
         out("</Policy>")
+
+
+def _write_create_policy_version_response(out: Out, value: CreatePolicyVersionResponse) -> None:
+    if value.policy_version is not None:
+        out("<PolicyVersion>")
+        _write_policy_version(out, value.policy_version)
+        out("</PolicyVersion>")
+
+
+def _write_create_role_response(out: Out, value: CreateRoleResponse) -> None:
+    if value.role is not None:
+        out("<Role>")
+        _write_role(out, value.role)
+        out("</Role>")
+
+
+def _write_create_service_linked_role_response(out: Out, value: CreateServiceLinkedRoleResponse) -> None:
+    if value.role is not None:
+        out("<Role>")
+        _write_role(out, value.role)
+        out("</Role>")
 
 
 def _write_create_user_response(out: Out, value: CreateUserResponse) -> None:
@@ -953,6 +2471,23 @@ def _write_create_user_response(out: Out, value: CreateUserResponse) -> None:
         out("</User>")
 
 
+def _write_delete_service_linked_role_response(out: Out, value: DeleteServiceLinkedRoleResponse) -> None:
+    if value.deletion_task_id is not None:
+        out(f"<DeletionTaskId>{escape(value.deletion_task_id)}</DeletionTaskId>")
+
+
+def _write_deletion_task_failure_reason_type(out: Out, value: DeletionTaskFailureReasonType) -> None:
+    if value.reason is not None:
+        out(f"<Reason>{escape(value.reason)}</Reason>")
+    if value.role_usage_list is not None:
+        out("<RoleUsageList>")
+        for role_usage_list_item in value.role_usage_list:
+            out("<member>")
+            _write_role_usage_type(out, role_usage_list_item)
+            out("</member>")
+        out("</RoleUsageList>")
+
+
 def _write_get_access_key_last_used_response(out: Out, value: GetAccessKeyLastUsedResponse) -> None:
     if value.user_name is not None:
         out(f"<UserName>{escape(value.user_name)}</UserName>")
@@ -960,6 +2495,40 @@ def _write_get_access_key_last_used_response(out: Out, value: GetAccessKeyLastUs
         out("<AccessKeyLastUsed>")
         _write_access_key_last_used(out, value.access_key_last_used)
         out("</AccessKeyLastUsed>")
+
+
+def _write_get_group_policy_response(out: Out, value: GetGroupPolicyResponse) -> None:
+    if value.group_name is not None:
+        out(f"<GroupName>{escape(value.group_name)}</GroupName>")
+    if value.policy_name is not None:
+        out(f"<PolicyName>{escape(value.policy_name)}</PolicyName>")
+    if value.policy_document is not None:
+        out(f"<PolicyDocument>{escape(value.policy_document)}</PolicyDocument>")
+
+
+def _write_get_group_response(out: Out, value: GetGroupResponse) -> None:
+    if value.group is not None:
+        out("<Group>")
+        _write_group(out, value.group)
+        out("</Group>")
+    if value.users is not None:
+        out("<Users>")
+        for users_item in value.users:
+            out("<member>")
+            _write_user(out, users_item)
+            out("</member>")
+        out("</Users>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
+def _write_get_instance_profile_response(out: Out, value: GetInstanceProfileResponse) -> None:
+    if value.instance_profile is not None:
+        out("<InstanceProfile>")
+        _write_instance_profile(out, value.instance_profile)
+        out("</InstanceProfile>")
 
 
 def _write_get_policy_response(out: Out, value: GetPolicyResponse) -> None:
@@ -974,6 +2543,31 @@ def _write_get_policy_version_response(out: Out, value: GetPolicyVersionResponse
         out("<PolicyVersion>")
         _write_policy_version(out, value.policy_version)
         out("</PolicyVersion>")
+
+
+def _write_get_role_policy_response(out: Out, value: GetRolePolicyResponse) -> None:
+    if value.role_name is not None:
+        out(f"<RoleName>{escape(value.role_name)}</RoleName>")
+    if value.policy_name is not None:
+        out(f"<PolicyName>{escape(value.policy_name)}</PolicyName>")
+    if value.policy_document is not None:
+        out(f"<PolicyDocument>{escape(value.policy_document)}</PolicyDocument>")
+
+
+def _write_get_role_response(out: Out, value: GetRoleResponse) -> None:
+    if value.role is not None:
+        out("<Role>")
+        _write_role(out, value.role)
+        out("</Role>")
+
+
+def _write_get_service_linked_role_deletion_status_response(out: Out, value: GetServiceLinkedRoleDeletionStatusResponse) -> None:
+    if value.status is not None:
+        out(f"<Status>{escape(value.status)}</Status>")
+    if value.reason is not None:
+        out("<Reason>")
+        _write_deletion_task_failure_reason_type(out, value.reason)
+        out("</Reason>")
 
 
 def _write_get_user_policy_response(out: Out, value: GetUserPolicyResponse) -> None:
@@ -992,6 +2586,46 @@ def _write_get_user_response(out: Out, value: GetUserResponse) -> None:
         out("</User>")
 
 
+def _write_group(out: Out, value: Group) -> None:
+    if value.path is not None:
+        out(f"<Path>{escape(value.path)}</Path>")
+    if value.group_name is not None:
+        out(f"<GroupName>{escape(value.group_name)}</GroupName>")
+    if value.group_id is not None:
+        out(f"<GroupId>{escape(value.group_id)}</GroupId>")
+    if value.arn is not None:
+        out(f"<Arn>{escape(value.arn)}</Arn>")
+    if value.create_date is not None:
+        out(f"<CreateDate>{iso8601(value.create_date)}</CreateDate>")
+
+
+def _write_instance_profile(out: Out, value: InstanceProfile) -> None:
+    if value.path is not None:
+        out(f"<Path>{escape(value.path)}</Path>")
+    if value.instance_profile_name is not None:
+        out(f"<InstanceProfileName>{escape(value.instance_profile_name)}</InstanceProfileName>")
+    if value.instance_profile_id is not None:
+        out(f"<InstanceProfileId>{escape(value.instance_profile_id)}</InstanceProfileId>")
+    if value.arn is not None:
+        out(f"<Arn>{escape(value.arn)}</Arn>")
+    if value.create_date is not None:
+        out(f"<CreateDate>{iso8601(value.create_date)}</CreateDate>")
+    if value.roles is not None:
+        out("<Roles>")
+        for roles_item in value.roles:
+            out("<member>")
+            _write_role(out, roles_item)
+            out("</member>")
+        out("</Roles>")
+    if value.tags is not None:
+        out("<Tags>")
+        for tags_item in value.tags:
+            out("<member>")
+            _write_tag(out, tags_item)
+            out("</member>")
+        out("</Tags>")
+
+
 def _write_list_access_keys_response(out: Out, value: ListAccessKeysResponse) -> None:
     if value.access_key_metadata is not None:
         out("<AccessKeyMetadata>")
@@ -1000,6 +2634,34 @@ def _write_list_access_keys_response(out: Out, value: ListAccessKeysResponse) ->
             _write_access_key_metadata(out, access_key_metadata_item)
             out("</member>")
         out("</AccessKeyMetadata>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
+def _write_list_attached_group_policies_response(out: Out, value: ListAttachedGroupPoliciesResponse) -> None:
+    if value.attached_policies is not None:
+        out("<AttachedPolicies>")
+        for attached_policies_item in value.attached_policies:
+            out("<member>")
+            _write_attached_policy(out, attached_policies_item)
+            out("</member>")
+        out("</AttachedPolicies>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
+def _write_list_attached_role_policies_response(out: Out, value: ListAttachedRolePoliciesResponse) -> None:
+    if value.attached_policies is not None:
+        out("<AttachedPolicies>")
+        for attached_policies_item in value.attached_policies:
+            out("<member>")
+            _write_attached_policy(out, attached_policies_item)
+            out("</member>")
+        out("</AttachedPolicies>")
     if value.is_truncated is not None:
         out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
     if value.marker is not None:
@@ -1048,6 +2710,88 @@ def _write_list_entities_for_policy_response(out: Out, value: ListEntitiesForPol
         out(f"<Marker>{escape(value.marker)}</Marker>")
 
 
+def _write_list_group_policies_response(out: Out, value: ListGroupPoliciesResponse) -> None:
+    if value.policy_names is not None:
+        out("<PolicyNames>")
+        for policy_names_item in value.policy_names:
+            out(f"<member>{escape(policy_names_item)}</member>")
+        out("</PolicyNames>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
+def _write_list_groups_for_user_response(out: Out, value: ListGroupsForUserResponse) -> None:
+    if value.groups is not None:
+        out("<Groups>")
+        for groups_item in value.groups:
+            out("<member>")
+            _write_group(out, groups_item)
+            out("</member>")
+        out("</Groups>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
+def _write_list_groups_response(out: Out, value: ListGroupsResponse) -> None:
+    if value.groups is not None:
+        out("<Groups>")
+        for groups_item in value.groups:
+            out("<member>")
+            _write_group(out, groups_item)
+            out("</member>")
+        out("</Groups>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
+def _write_list_instance_profile_tags_response(out: Out, value: ListInstanceProfileTagsResponse) -> None:
+    if value.tags is not None:
+        out("<Tags>")
+        for tags_item in value.tags:
+            out("<member>")
+            _write_tag(out, tags_item)
+            out("</member>")
+        out("</Tags>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
+def _write_list_instance_profiles_for_role_response(out: Out, value: ListInstanceProfilesForRoleResponse) -> None:
+    if value.instance_profiles is not None:
+        out("<InstanceProfiles>")
+        for instance_profiles_item in value.instance_profiles:
+            out("<member>")
+            _write_instance_profile(out, instance_profiles_item)
+            out("</member>")
+        out("</InstanceProfiles>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
+def _write_list_instance_profiles_response(out: Out, value: ListInstanceProfilesResponse) -> None:
+    if value.instance_profiles is not None:
+        out("<InstanceProfiles>")
+        for instance_profiles_item in value.instance_profiles:
+            out("<member>")
+            _write_instance_profile(out, instance_profiles_item)
+            out("</member>")
+        out("</InstanceProfiles>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
 def _write_list_policies_response(out: Out, value: ListPoliciesResponse) -> None:
     if value.policies is not None:
         out("<Policies>")
@@ -1056,6 +2800,20 @@ def _write_list_policies_response(out: Out, value: ListPoliciesResponse) -> None
             _write_policy(out, policies_item)
             out("</member>")
         out("</Policies>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
+def _write_list_policy_tags_response(out: Out, value: ListPolicyTagsResponse) -> None:
+    if value.tags is not None:
+        out("<Tags>")
+        for tags_item in value.tags:
+            out("<member>")
+            _write_tag(out, tags_item)
+            out("</member>")
+        out("</Tags>")
     if value.is_truncated is not None:
         out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
     if value.marker is not None:
@@ -1076,12 +2834,66 @@ def _write_list_policy_versions_response(out: Out, value: ListPolicyVersionsResp
         out(f"<Marker>{escape(value.marker)}</Marker>")
 
 
+def _write_list_role_policies_response(out: Out, value: ListRolePoliciesResponse) -> None:
+    if value.policy_names is not None:
+        out("<PolicyNames>")
+        for policy_names_item in value.policy_names:
+            out(f"<member>{escape(policy_names_item)}</member>")
+        out("</PolicyNames>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
+def _write_list_role_tags_response(out: Out, value: ListRoleTagsResponse) -> None:
+    if value.tags is not None:
+        out("<Tags>")
+        for tags_item in value.tags:
+            out("<member>")
+            _write_tag(out, tags_item)
+            out("</member>")
+        out("</Tags>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
+def _write_list_roles_response(out: Out, value: ListRolesResponse) -> None:
+    if value.roles is not None:
+        out("<Roles>")
+        for roles_item in value.roles:
+            out("<member>")
+            _write_role(out, roles_item)
+            out("</member>")
+        out("</Roles>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
 def _write_list_user_policies_response(out: Out, value: ListUserPoliciesResponse) -> None:
     if value.policy_names is not None:
         out("<PolicyNames>")
         for policy_names_item in value.policy_names:
             out(f"<member>{escape(policy_names_item)}</member>")
         out("</PolicyNames>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
+def _write_list_user_tags_response(out: Out, value: ListUserTagsResponse) -> None:
+    if value.tags is not None:
+        out("<Tags>")
+        for tags_item in value.tags:
+            out("<member>")
+            _write_tag(out, tags_item)
+            out("</member>")
+        out("</Tags>")
     if value.is_truncated is not None:
         out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
     if value.marker is not None:
@@ -1166,9 +2978,82 @@ def _write_policy_version(out: Out, value: PolicyVersion) -> None:
         out(f"<CreateDate>{iso8601(value.create_date)}</CreateDate>")
 
 
+def _write_role(out: Out, value: Role) -> None:
+    if value.path is not None:
+        out(f"<Path>{escape(value.path)}</Path>")
+    if value.role_name is not None:
+        out(f"<RoleName>{escape(value.role_name)}</RoleName>")
+    if value.role_id is not None:
+        out(f"<RoleId>{escape(value.role_id)}</RoleId>")
+    if value.arn is not None:
+        out(f"<Arn>{escape(value.arn)}</Arn>")
+    if value.create_date is not None:
+        out(f"<CreateDate>{iso8601(value.create_date)}</CreateDate>")
+    if value.assume_role_policy_document is not None:
+        out(f"<AssumeRolePolicyDocument>{escape(value.assume_role_policy_document)}</AssumeRolePolicyDocument>")
+    if value.description is not None:
+        out(f"<Description>{escape(value.description)}</Description>")
+    if value.max_session_duration is not None:
+        out(f"<MaxSessionDuration>{value.max_session_duration}</MaxSessionDuration>")
+    if value.permissions_boundary is not None:
+        out("<PermissionsBoundary>")
+        _write_attached_permissions_boundary(out, value.permissions_boundary)
+        out("</PermissionsBoundary>")
+    if value.tags is not None:
+        out("<Tags>")
+        for tags_item in value.tags:
+            out("<member>")
+            _write_tag(out, tags_item)
+            out("</member>")
+        out("</Tags>")
+    if value.role_last_used is not None:
+        out("<RoleLastUsed>")
+        _write_role_last_used(out, value.role_last_used)
+        out("</RoleLastUsed>")
+    if value.source_role_template is not None:
+        out("<SourceRoleTemplate>")
+        _write_source_role_template(out, value.source_role_template)
+        out("</SourceRoleTemplate>")
+
+
+def _write_role_last_used(out: Out, value: RoleLastUsed) -> None:
+    if value.last_used_date is not None:
+        out(f"<LastUsedDate>{iso8601(value.last_used_date)}</LastUsedDate>")
+    if value.region is not None:
+        out(f"<Region>{escape(value.region)}</Region>")
+
+
+def _write_role_usage_type(out: Out, value: RoleUsageType) -> None:
+    if value.region is not None:
+        out(f"<Region>{escape(value.region)}</Region>")
+    if value.resources is not None:
+        out("<Resources>")
+        for resources_item in value.resources:
+            out(f"<member>{escape(resources_item)}</member>")
+        out("</Resources>")
+
+
+def _write_source_role_template(out: Out, value: SourceRoleTemplate) -> None:
+    if value.template_arn is not None:
+        out(f"<TemplateArn>{escape(value.template_arn)}</TemplateArn>")
+    if value.template_minor_version is not None:
+        out(f"<TemplateMinorVersion>{value.template_minor_version}</TemplateMinorVersion>")
+
+
 def _write_tag(out: Out, value: Tag) -> None:
     out(f"<Key>{escape(value.key)}</Key>")
     out(f"<Value>{escape(value.value)}</Value>")
+
+
+def _write_update_role_description_response(out: Out, value: UpdateRoleDescriptionResponse) -> None:
+    if value.role is not None:
+        out("<Role>")
+        _write_role(out, value.role)
+        out("</Role>")
+
+
+def _write_update_role_response(out: Out, value: UpdateRoleResponse) -> None:
+    pass
 
 
 def _write_user(out: Out, value: User) -> None:
@@ -1212,6 +3097,12 @@ MODEL = Model(
 
 #: What is served.
 OPERATIONS: dict[str, OperationShape] = {
+    "AddRoleToInstanceProfile": OperationShape(
+        "AddRoleToInstanceProfile", AddRoleToInstanceProfileRequest, None, read=_read_add_role_to_instance_profile_request
+    ),
+    "AddUserToGroup": OperationShape("AddUserToGroup", AddUserToGroupRequest, None, read=_read_add_user_to_group_request),
+    "AttachGroupPolicy": OperationShape("AttachGroupPolicy", AttachGroupPolicyRequest, None, read=_read_attach_group_policy_request),
+    "AttachRolePolicy": OperationShape("AttachRolePolicy", AttachRolePolicyRequest, None, read=_read_attach_role_policy_request),
     "AttachUserPolicy": OperationShape("AttachUserPolicy", AttachUserPolicyRequest, None, read=_read_attach_user_policy_request),
     "CreateAccessKey": OperationShape(
         "CreateAccessKey",
@@ -1221,6 +3112,22 @@ OPERATIONS: dict[str, OperationShape] = {
         read=_read_create_access_key_request,
         write=_write_create_access_key_response,
     ),
+    "CreateGroup": OperationShape(
+        "CreateGroup",
+        CreateGroupRequest,
+        CreateGroupResponse,
+        result_wrapper="CreateGroupResult",
+        read=_read_create_group_request,
+        write=_write_create_group_response,
+    ),
+    "CreateInstanceProfile": OperationShape(
+        "CreateInstanceProfile",
+        CreateInstanceProfileRequest,
+        CreateInstanceProfileResponse,
+        result_wrapper="CreateInstanceProfileResult",
+        read=_read_create_instance_profile_request,
+        write=_write_create_instance_profile_response,
+    ),
     "CreatePolicy": OperationShape(
         "CreatePolicy",
         CreatePolicyRequest,
@@ -1228,6 +3135,30 @@ OPERATIONS: dict[str, OperationShape] = {
         result_wrapper="CreatePolicyResult",
         read=_read_create_policy_request,
         write=_write_create_policy_response,
+    ),
+    "CreatePolicyVersion": OperationShape(
+        "CreatePolicyVersion",
+        CreatePolicyVersionRequest,
+        CreatePolicyVersionResponse,
+        result_wrapper="CreatePolicyVersionResult",
+        read=_read_create_policy_version_request,
+        write=_write_create_policy_version_response,
+    ),
+    "CreateRole": OperationShape(
+        "CreateRole",
+        CreateRoleRequest,
+        CreateRoleResponse,
+        result_wrapper="CreateRoleResult",
+        read=_read_create_role_request,
+        write=_write_create_role_response,
+    ),
+    "CreateServiceLinkedRole": OperationShape(
+        "CreateServiceLinkedRole",
+        CreateServiceLinkedRoleRequest,
+        CreateServiceLinkedRoleResponse,
+        result_wrapper="CreateServiceLinkedRoleResult",
+        read=_read_create_service_linked_role_request,
+        write=_write_create_service_linked_role_response,
     ),
     "CreateUser": OperationShape(
         "CreateUser",
@@ -1238,9 +3169,35 @@ OPERATIONS: dict[str, OperationShape] = {
         write=_write_create_user_response,
     ),
     "DeleteAccessKey": OperationShape("DeleteAccessKey", DeleteAccessKeyRequest, None, read=_read_delete_access_key_request),
+    "DeleteGroup": OperationShape("DeleteGroup", DeleteGroupRequest, None, read=_read_delete_group_request),
+    "DeleteGroupPolicy": OperationShape("DeleteGroupPolicy", DeleteGroupPolicyRequest, None, read=_read_delete_group_policy_request),
+    "DeleteInstanceProfile": OperationShape(
+        "DeleteInstanceProfile", DeleteInstanceProfileRequest, None, read=_read_delete_instance_profile_request
+    ),
     "DeletePolicy": OperationShape("DeletePolicy", DeletePolicyRequest, None, read=_read_delete_policy_request),
+    "DeletePolicyVersion": OperationShape(
+        "DeletePolicyVersion", DeletePolicyVersionRequest, None, read=_read_delete_policy_version_request
+    ),
+    "DeleteRole": OperationShape("DeleteRole", DeleteRoleRequest, None, read=_read_delete_role_request),
+    "DeleteRolePermissionsBoundary": OperationShape(
+        "DeleteRolePermissionsBoundary", DeleteRolePermissionsBoundaryRequest, None, read=_read_delete_role_permissions_boundary_request
+    ),
+    "DeleteRolePolicy": OperationShape("DeleteRolePolicy", DeleteRolePolicyRequest, None, read=_read_delete_role_policy_request),
+    "DeleteServiceLinkedRole": OperationShape(
+        "DeleteServiceLinkedRole",
+        DeleteServiceLinkedRoleRequest,
+        DeleteServiceLinkedRoleResponse,
+        result_wrapper="DeleteServiceLinkedRoleResult",
+        read=_read_delete_service_linked_role_request,
+        write=_write_delete_service_linked_role_response,
+    ),
     "DeleteUser": OperationShape("DeleteUser", DeleteUserRequest, None, read=_read_delete_user_request),
+    "DeleteUserPermissionsBoundary": OperationShape(
+        "DeleteUserPermissionsBoundary", DeleteUserPermissionsBoundaryRequest, None, read=_read_delete_user_permissions_boundary_request
+    ),
     "DeleteUserPolicy": OperationShape("DeleteUserPolicy", DeleteUserPolicyRequest, None, read=_read_delete_user_policy_request),
+    "DetachGroupPolicy": OperationShape("DetachGroupPolicy", DetachGroupPolicyRequest, None, read=_read_detach_group_policy_request),
+    "DetachRolePolicy": OperationShape("DetachRolePolicy", DetachRolePolicyRequest, None, read=_read_detach_role_policy_request),
     "DetachUserPolicy": OperationShape("DetachUserPolicy", DetachUserPolicyRequest, None, read=_read_detach_user_policy_request),
     "GetAccessKeyLastUsed": OperationShape(
         "GetAccessKeyLastUsed",
@@ -1249,6 +3206,30 @@ OPERATIONS: dict[str, OperationShape] = {
         result_wrapper="GetAccessKeyLastUsedResult",
         read=_read_get_access_key_last_used_request,
         write=_write_get_access_key_last_used_response,
+    ),
+    "GetGroup": OperationShape(
+        "GetGroup",
+        GetGroupRequest,
+        GetGroupResponse,
+        result_wrapper="GetGroupResult",
+        read=_read_get_group_request,
+        write=_write_get_group_response,
+    ),
+    "GetGroupPolicy": OperationShape(
+        "GetGroupPolicy",
+        GetGroupPolicyRequest,
+        GetGroupPolicyResponse,
+        result_wrapper="GetGroupPolicyResult",
+        read=_read_get_group_policy_request,
+        write=_write_get_group_policy_response,
+    ),
+    "GetInstanceProfile": OperationShape(
+        "GetInstanceProfile",
+        GetInstanceProfileRequest,
+        GetInstanceProfileResponse,
+        result_wrapper="GetInstanceProfileResult",
+        read=_read_get_instance_profile_request,
+        write=_write_get_instance_profile_response,
     ),
     "GetPolicy": OperationShape(
         "GetPolicy",
@@ -1265,6 +3246,30 @@ OPERATIONS: dict[str, OperationShape] = {
         result_wrapper="GetPolicyVersionResult",
         read=_read_get_policy_version_request,
         write=_write_get_policy_version_response,
+    ),
+    "GetRole": OperationShape(
+        "GetRole",
+        GetRoleRequest,
+        GetRoleResponse,
+        result_wrapper="GetRoleResult",
+        read=_read_get_role_request,
+        write=_write_get_role_response,
+    ),
+    "GetRolePolicy": OperationShape(
+        "GetRolePolicy",
+        GetRolePolicyRequest,
+        GetRolePolicyResponse,
+        result_wrapper="GetRolePolicyResult",
+        read=_read_get_role_policy_request,
+        write=_write_get_role_policy_response,
+    ),
+    "GetServiceLinkedRoleDeletionStatus": OperationShape(
+        "GetServiceLinkedRoleDeletionStatus",
+        GetServiceLinkedRoleDeletionStatusRequest,
+        GetServiceLinkedRoleDeletionStatusResponse,
+        result_wrapper="GetServiceLinkedRoleDeletionStatusResult",
+        read=_read_get_service_linked_role_deletion_status_request,
+        write=_write_get_service_linked_role_deletion_status_response,
     ),
     "GetUser": OperationShape(
         "GetUser",
@@ -1290,6 +3295,22 @@ OPERATIONS: dict[str, OperationShape] = {
         read=_read_list_access_keys_request,
         write=_write_list_access_keys_response,
     ),
+    "ListAttachedGroupPolicies": OperationShape(
+        "ListAttachedGroupPolicies",
+        ListAttachedGroupPoliciesRequest,
+        ListAttachedGroupPoliciesResponse,
+        result_wrapper="ListAttachedGroupPoliciesResult",
+        read=_read_list_attached_group_policies_request,
+        write=_write_list_attached_group_policies_response,
+    ),
+    "ListAttachedRolePolicies": OperationShape(
+        "ListAttachedRolePolicies",
+        ListAttachedRolePoliciesRequest,
+        ListAttachedRolePoliciesResponse,
+        result_wrapper="ListAttachedRolePoliciesResult",
+        read=_read_list_attached_role_policies_request,
+        write=_write_list_attached_role_policies_response,
+    ),
     "ListAttachedUserPolicies": OperationShape(
         "ListAttachedUserPolicies",
         ListAttachedUserPoliciesRequest,
@@ -1306,6 +3327,54 @@ OPERATIONS: dict[str, OperationShape] = {
         read=_read_list_entities_for_policy_request,
         write=_write_list_entities_for_policy_response,
     ),
+    "ListGroupPolicies": OperationShape(
+        "ListGroupPolicies",
+        ListGroupPoliciesRequest,
+        ListGroupPoliciesResponse,
+        result_wrapper="ListGroupPoliciesResult",
+        read=_read_list_group_policies_request,
+        write=_write_list_group_policies_response,
+    ),
+    "ListGroups": OperationShape(
+        "ListGroups",
+        ListGroupsRequest,
+        ListGroupsResponse,
+        result_wrapper="ListGroupsResult",
+        read=_read_list_groups_request,
+        write=_write_list_groups_response,
+    ),
+    "ListGroupsForUser": OperationShape(
+        "ListGroupsForUser",
+        ListGroupsForUserRequest,
+        ListGroupsForUserResponse,
+        result_wrapper="ListGroupsForUserResult",
+        read=_read_list_groups_for_user_request,
+        write=_write_list_groups_for_user_response,
+    ),
+    "ListInstanceProfileTags": OperationShape(
+        "ListInstanceProfileTags",
+        ListInstanceProfileTagsRequest,
+        ListInstanceProfileTagsResponse,
+        result_wrapper="ListInstanceProfileTagsResult",
+        read=_read_list_instance_profile_tags_request,
+        write=_write_list_instance_profile_tags_response,
+    ),
+    "ListInstanceProfiles": OperationShape(
+        "ListInstanceProfiles",
+        ListInstanceProfilesRequest,
+        ListInstanceProfilesResponse,
+        result_wrapper="ListInstanceProfilesResult",
+        read=_read_list_instance_profiles_request,
+        write=_write_list_instance_profiles_response,
+    ),
+    "ListInstanceProfilesForRole": OperationShape(
+        "ListInstanceProfilesForRole",
+        ListInstanceProfilesForRoleRequest,
+        ListInstanceProfilesForRoleResponse,
+        result_wrapper="ListInstanceProfilesForRoleResult",
+        read=_read_list_instance_profiles_for_role_request,
+        write=_write_list_instance_profiles_for_role_response,
+    ),
     "ListPolicies": OperationShape(
         "ListPolicies",
         ListPoliciesRequest,
@@ -1313,6 +3382,14 @@ OPERATIONS: dict[str, OperationShape] = {
         result_wrapper="ListPoliciesResult",
         read=_read_list_policies_request,
         write=_write_list_policies_response,
+    ),
+    "ListPolicyTags": OperationShape(
+        "ListPolicyTags",
+        ListPolicyTagsRequest,
+        ListPolicyTagsResponse,
+        result_wrapper="ListPolicyTagsResult",
+        read=_read_list_policy_tags_request,
+        write=_write_list_policy_tags_response,
     ),
     "ListPolicyVersions": OperationShape(
         "ListPolicyVersions",
@@ -1322,6 +3399,30 @@ OPERATIONS: dict[str, OperationShape] = {
         read=_read_list_policy_versions_request,
         write=_write_list_policy_versions_response,
     ),
+    "ListRolePolicies": OperationShape(
+        "ListRolePolicies",
+        ListRolePoliciesRequest,
+        ListRolePoliciesResponse,
+        result_wrapper="ListRolePoliciesResult",
+        read=_read_list_role_policies_request,
+        write=_write_list_role_policies_response,
+    ),
+    "ListRoleTags": OperationShape(
+        "ListRoleTags",
+        ListRoleTagsRequest,
+        ListRoleTagsResponse,
+        result_wrapper="ListRoleTagsResult",
+        read=_read_list_role_tags_request,
+        write=_write_list_role_tags_response,
+    ),
+    "ListRoles": OperationShape(
+        "ListRoles",
+        ListRolesRequest,
+        ListRolesResponse,
+        result_wrapper="ListRolesResult",
+        read=_read_list_roles_request,
+        write=_write_list_roles_response,
+    ),
     "ListUserPolicies": OperationShape(
         "ListUserPolicies",
         ListUserPoliciesRequest,
@@ -1329,6 +3430,14 @@ OPERATIONS: dict[str, OperationShape] = {
         result_wrapper="ListUserPoliciesResult",
         read=_read_list_user_policies_request,
         write=_write_list_user_policies_response,
+    ),
+    "ListUserTags": OperationShape(
+        "ListUserTags",
+        ListUserTagsRequest,
+        ListUserTagsResponse,
+        result_wrapper="ListUserTagsResult",
+        read=_read_list_user_tags_request,
+        write=_write_list_user_tags_response,
     ),
     "ListUsers": OperationShape(
         "ListUsers",
@@ -1338,8 +3447,55 @@ OPERATIONS: dict[str, OperationShape] = {
         read=_read_list_users_request,
         write=_write_list_users_response,
     ),
+    "PutGroupPolicy": OperationShape("PutGroupPolicy", PutGroupPolicyRequest, None, read=_read_put_group_policy_request),
+    "PutRolePermissionsBoundary": OperationShape(
+        "PutRolePermissionsBoundary", PutRolePermissionsBoundaryRequest, None, read=_read_put_role_permissions_boundary_request
+    ),
+    "PutRolePolicy": OperationShape("PutRolePolicy", PutRolePolicyRequest, None, read=_read_put_role_policy_request),
+    "PutUserPermissionsBoundary": OperationShape(
+        "PutUserPermissionsBoundary", PutUserPermissionsBoundaryRequest, None, read=_read_put_user_permissions_boundary_request
+    ),
     "PutUserPolicy": OperationShape("PutUserPolicy", PutUserPolicyRequest, None, read=_read_put_user_policy_request),
+    "RemoveRoleFromInstanceProfile": OperationShape(
+        "RemoveRoleFromInstanceProfile", RemoveRoleFromInstanceProfileRequest, None, read=_read_remove_role_from_instance_profile_request
+    ),
+    "RemoveUserFromGroup": OperationShape(
+        "RemoveUserFromGroup", RemoveUserFromGroupRequest, None, read=_read_remove_user_from_group_request
+    ),
+    "SetDefaultPolicyVersion": OperationShape(
+        "SetDefaultPolicyVersion", SetDefaultPolicyVersionRequest, None, read=_read_set_default_policy_version_request
+    ),
+    "TagInstanceProfile": OperationShape("TagInstanceProfile", TagInstanceProfileRequest, None, read=_read_tag_instance_profile_request),
+    "TagPolicy": OperationShape("TagPolicy", TagPolicyRequest, None, read=_read_tag_policy_request),
+    "TagRole": OperationShape("TagRole", TagRoleRequest, None, read=_read_tag_role_request),
+    "TagUser": OperationShape("TagUser", TagUserRequest, None, read=_read_tag_user_request),
+    "UntagInstanceProfile": OperationShape(
+        "UntagInstanceProfile", UntagInstanceProfileRequest, None, read=_read_untag_instance_profile_request
+    ),
+    "UntagPolicy": OperationShape("UntagPolicy", UntagPolicyRequest, None, read=_read_untag_policy_request),
+    "UntagRole": OperationShape("UntagRole", UntagRoleRequest, None, read=_read_untag_role_request),
+    "UntagUser": OperationShape("UntagUser", UntagUserRequest, None, read=_read_untag_user_request),
     "UpdateAccessKey": OperationShape("UpdateAccessKey", UpdateAccessKeyRequest, None, read=_read_update_access_key_request),
+    "UpdateAssumeRolePolicy": OperationShape(
+        "UpdateAssumeRolePolicy", UpdateAssumeRolePolicyRequest, None, read=_read_update_assume_role_policy_request
+    ),
+    "UpdateGroup": OperationShape("UpdateGroup", UpdateGroupRequest, None, read=_read_update_group_request),
+    "UpdateRole": OperationShape(
+        "UpdateRole",
+        UpdateRoleRequest,
+        UpdateRoleResponse,
+        result_wrapper="UpdateRoleResult",
+        read=_read_update_role_request,
+        write=_write_update_role_response,
+    ),
+    "UpdateRoleDescription": OperationShape(
+        "UpdateRoleDescription",
+        UpdateRoleDescriptionRequest,
+        UpdateRoleDescriptionResponse,
+        result_wrapper="UpdateRoleDescriptionResult",
+        read=_read_update_role_description_request,
+        write=_write_update_role_description_response,
+    ),
     "UpdateUser": OperationShape("UpdateUser", UpdateUserRequest, None, read=_read_update_user_request),
 }
 

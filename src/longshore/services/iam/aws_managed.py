@@ -1,10 +1,12 @@
-"""Policies that AWS keeps for everybody and users attach by name, as far as they concern what is served here.
+"""Policies that AWS keeps for everybody and that are attached by name, as far as they concern what is served here.
 
 They stand in no store: `arn:aws:iam::aws:policy/…` is found in this table. Documents say what AWS's grant, in the actions
 of the services served.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -97,10 +99,179 @@ _TABLE: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
 )
 
 
-def _document(actions: tuple[str, ...]) -> str:
+_PULL_THROUGH = (
+    *("ecr:GetAuthorizationToken", "ecr:BatchCheckLayerAvailability", "ecr:InitiateLayerUpload", "ecr:UploadLayerPart"),
+    *("ecr:CompleteLayerUpload", "ecr:PutImage", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"),
+)
+_ALARMS = ("cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm", "cloudwatch:DeleteAlarms")
+_SPOT = ("ec2:RequestSpotInstances", "ec2:DescribeInstanceStatus", "ec2:TerminateInstances", "ec2:RunInstances", "ec2:CreateTags")
+
+_Statement = Mapping[str, object]
+
+
+def _allow(*actions: str, resource: str | Sequence[str] = "*", condition: Mapping[str, object] | None = None) -> _Statement:
     allowed = actions[0] if len(actions) == 1 else actions
-    statement = {"Effect": "Allow", "Action": allowed, "Resource": "*"}
-    return msgspec.json.encode({"Version": CURRENT_VERSION, "Statement": [statement]}).decode()
+    statement: dict[str, object] = {"Effect": "Allow", "Action": allowed, "Resource": resource}
+    return statement | {"Condition": condition} if condition is not None else statement
+
+
+def _passing(*services: str) -> _Statement:
+    return _allow("iam:PassRole", condition={"StringLike": {"iam:PassedToService": services}})
+
+
+#: (path, name, statements, description): those that say more than which actions
+_LONGER: tuple[tuple[str, str, tuple[_Statement, ...], str], ...] = (
+    (
+        "/",
+        "PowerUserAccess",
+        (
+            {"Effect": "Allow", "NotAction": ("iam:*", "organizations:*", "account:*"), "Resource": "*"},
+            _allow("iam:CreateServiceLinkedRole", "iam:DeleteServiceLinkedRole", "iam:ListRoles"),
+        ),
+        "Provides full access to AWS services and resources, but does not allow management of Users and groups.",
+    ),
+    (
+        "/",
+        "AutoScalingFullAccess",
+        (_allow("autoscaling:*"), _allow("cloudwatch:PutMetricAlarm"), _allow("ec2:Describe*", "elasticloadbalancing:Describe*")),
+        "Provides full access to Auto Scaling.",
+    ),
+    ("/", "AutoScalingReadOnlyAccess", (_allow("autoscaling:Describe*"),), "Provides read-only access to Auto Scaling."),
+    (
+        "/service-role/",
+        "AmazonEC2ContainerServiceRole",
+        (
+            _allow(
+                *("ec2:AuthorizeSecurityGroupIngress", "ec2:Describe*", "elasticloadbalancing:Describe*"),
+                *("elasticloadbalancing:DeregisterInstancesFromLoadBalancer", "elasticloadbalancing:DeregisterTargets"),
+                *("elasticloadbalancing:RegisterInstancesWithLoadBalancer", "elasticloadbalancing:RegisterTargets"),
+            ),
+        ),
+        "Default policy for Amazon ECS service role.",
+    ),
+    (
+        "/service-role/",
+        "AmazonEC2ContainerServiceAutoscaleRole",
+        (_allow("ecs:DescribeServices", "ecs:UpdateService"), _allow("cloudwatch:DescribeAlarms", "cloudwatch:PutMetricAlarm")),
+        "Policy to enable Task Autoscaling for Amazon EC2 Container Service",
+    ),
+    (
+        "/service-role/",
+        "AmazonEC2ContainerServiceEventsRole",
+        (
+            _allow("ecs:RunTask"),
+            _passing("ecs-tasks.amazonaws.com"),
+            _allow("ecs:TagResource", condition={"StringEquals": {"ecs:CreateAction": ("RunTask",)}}),
+        ),
+        "Policy to enable CloudWatch Events for EC2 Container Service",
+    ),
+    (
+        "/service-role/",
+        "AmazonEC2SpotFleetTaggingRole",
+        (
+            _allow(*_SPOT, "ec2:DescribeImages", "ec2:DescribeSubnets"),
+            _passing("ec2.amazonaws.com"),
+            _allow("elasticloadbalancing:RegisterInstancesWithLoadBalancer", "elasticloadbalancing:RegisterTargets"),
+        ),
+        "Allows EC2 Spot Fleet to request, terminate and tag Spot Instances on your behalf.",
+    ),
+    (
+        "/service-role/",
+        "AmazonEC2SpotFleetAutoscaleRole",
+        (_allow("ec2:DescribeSpotFleetRequests", "ec2:ModifySpotFleetRequest"), _allow(*_ALARMS)),
+        "Policy to enable Autoscaling for Amazon EC2 Spot Fleet",
+    ),
+    (
+        "/aws-service-role/",
+        "AmazonECSServiceRolePolicy",
+        (
+            _allow(
+                *("ec2:Describe*", "elasticloadbalancing:Describe*", "elasticloadbalancing:RegisterTargets"),
+                *("elasticloadbalancing:DeregisterTargets", "elasticloadbalancing:RegisterInstancesWithLoadBalancer"),
+                *("elasticloadbalancing:DeregisterInstancesFromLoadBalancer", "autoscaling:Describe*"),
+                *("ec2:CreateNetworkInterface", "ec2:DeleteNetworkInterface", "ec2:AttachNetworkInterface"),
+                *("ec2:CreateNetworkInterfacePermission", "ec2:DeleteNetworkInterfacePermission", "ec2:DetachNetworkInterface"),
+            ),
+        ),
+        "Policy to enable Amazon ECS to manage your cluster.",
+    ),
+    (
+        "/aws-service-role/",
+        "AWSElasticLoadBalancingServiceRolePolicy",
+        (
+            _allow(
+                *("ec2:Describe*", "ec2:AllocateAddress", "ec2:AssociateAddress", "ec2:DisassociateAddress", "ec2:ReleaseAddress"),
+                *("ec2:AuthorizeSecurityGroupIngress", "ec2:CreateNetworkInterface", "ec2:CreateSecurityGroup"),
+                *("ec2:DeleteNetworkInterface", "ec2:ModifyNetworkInterfaceAttribute", "ec2:AttachNetworkInterface"),
+                *("ec2:DetachNetworkInterface", "ec2:AssignPrivateIpAddresses", "ec2:UnassignPrivateIpAddresses"),
+            ),
+        ),
+        "Service Linked Role Policy for AWS Elastic Load Balancing Control Plane",
+    ),
+    (
+        "/aws-service-role/",
+        "AutoScalingServiceRolePolicy",
+        (
+            _allow(
+                *("ec2:Describe*", "ec2:RunInstances", "ec2:TerminateInstances", "ec2:CreateTags", "ec2:RequestSpotInstances"),
+                *("ec2:CancelSpotInstanceRequests", "ec2:StartInstances", "ec2:StopInstances", "ec2:AttachClassicLinkVpc"),
+                *("elasticloadbalancing:Register*", "elasticloadbalancing:Deregister*", "elasticloadbalancing:Describe*"),
+            ),
+            _passing("ec2.amazonaws.com"),
+            _allow(*_ALARMS),
+        ),
+        "Default policy for the Auto Scaling service-linked role.",
+    ),
+    (
+        "/aws-service-role/",
+        "AWSApplicationAutoscalingECSServicePolicy",
+        (_allow("ecs:DescribeServices", "ecs:UpdateService", *_ALARMS),),
+        "Policy granting permissions to Application Auto Scaling to access Elastic Container Service and CloudWatch.",
+    ),
+    (
+        "/aws-service-role/",
+        "ECRReplicationServiceRolePolicy",
+        (_allow("ecr:CreateRepository", "ecr:ReplicateImage"),),
+        "Allows access to AWS services and resources used or managed by ECR Replication",
+    ),
+    (
+        "/aws-service-role/",
+        "AWSECRPullThroughCache_ServiceRolePolicy",
+        (
+            _allow(*_PULL_THROUGH),
+            _allow(
+                "secretsmanager:GetSecretValue",
+                resource="arn:aws:secretsmanager:*:*:secret:ecr-pullthroughcache/*",
+                condition={"StringEquals": {"aws:ResourceAccount": "${aws:PrincipalAccount}"}},
+            ),
+        ),
+        "Allows access to AWS services and resources used or managed by ECR pull through cache.",
+    ),
+    (
+        "/aws-service-role/",
+        "AWSEC2SpotServiceRolePolicy",
+        (
+            _allow("ec2:DescribeInstances", "ec2:StartInstances", "ec2:StopInstances", "ec2:RunInstances"),
+            _passing("ec2.amazonaws.com"),
+            _allow("ec2:CreateTags", condition={"StringEquals": {"ec2:CreateAction": "RunInstances"}}),
+        ),
+        "Allows EC2 Spot to launch and manage spot instances",
+    ),
+    (
+        "/aws-service-role/",
+        "AWSEC2SpotFleetServiceRolePolicy",
+        (
+            _allow(*_SPOT, "ec2:DescribeImages", "ec2:DescribeSubnets"),
+            _passing("ec2.amazonaws.com"),
+            _allow("elasticloadbalancing:RegisterInstancesWithLoadBalancer", "elasticloadbalancing:RegisterTargets"),
+        ),
+        "Allows EC2 Spot Fleet to launch and manage spot fleet instances",
+    ),
+)
+
+
+def _document(statements: Sequence[_Statement]) -> str:
+    return msgspec.json.encode({"Version": CURRENT_VERSION, "Statement": statements}).decode()
 
 
 def _policy(number: int, path: str, name: str, description: str) -> ManagedPolicy:
@@ -108,7 +279,9 @@ def _policy(number: int, path: str, name: str, description: str) -> ManagedPolic
     return ManagedPolicy(ACCOUNT, name, identifier, _SINCE, _SINCE, path=path, description=description)
 
 
+#: (path, name, statements, description) of all of them; an id follows from the place here, so new ones come last
+_ALL = (*((path, name, (_allow(*actions),), words) for path, name, actions, words in _TABLE), *_LONGER)
 POLICIES: dict[str, ManagedPolicy] = {
-    policy.arn: policy for policy in (_policy(number, path, name, words) for number, (path, name, _, words) in enumerate(_TABLE))
+    policy.arn: policy for policy in (_policy(number, path, name, words) for number, (path, name, _, words) in enumerate(_ALL))
 }
-DOCUMENTS: dict[str, str] = {arn: _document(actions) for arn, (_, _, actions, _) in zip(POLICIES, _TABLE, strict=True)}
+DOCUMENTS: dict[str, str] = {arn: _document(statements) for arn, (_, _, statements, _) in zip(POLICIES, _ALL, strict=True)}

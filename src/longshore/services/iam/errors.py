@@ -37,6 +37,14 @@ class InvalidInput(AwsError):
     """The request was rejected because an invalid or out-of-range value was supplied for an input parameter."""
 
 
+class UnmodifiableEntity(AwsError):
+    """The request was rejected because only the service that depends on the service-linked role can modify or delete it."""
+
+
+class InvalidUserType(AwsError):
+    """The request was rejected because the type of user for the transaction was incorrect."""
+
+
 def no_such_user(name: str) -> NoSuchEntity:
     return NoSuchEntity(f"The user with name {name} cannot be found.")
 

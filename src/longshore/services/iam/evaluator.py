@@ -1,8 +1,12 @@
 """May this principal do this to that? A pure function of compiled policies and the request's context.
 
-An explicit deny wins; then an allow; otherwise no. Within one account an allow on either side is enough: the principal's
-own policies or the resource's policy naming it. Across accounts both sides must allow. A resource policy that names an
-account as a whole hands the decision to that account's own policies.
+An explicit deny wins, wherever it stands; then an allow; otherwise no. Within one account an allow on either side is enough: the
+principal's own policies or the resource's policy naming it. Across accounts both sides must allow, and so they must where the
+resource's word is always needed (who takes on a role). A resource policy that names an account as a whole hands the decision to
+that account's own policies.
+
+Limits (a permissions boundary, the policies of a session) allow nothing by themselves: what they do not allow, too, is not allowed.
+Only what a resource's policy gives to a user, or to one session by its name, is beyond them; what it gives to a role is not.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
 
@@ -12,6 +16,8 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from longshore.services.iam.policy import Policy, Principals, Statement
+
+Side = Literal["identity", "resource", "boundary", "session"]
 
 
 class Caller(Protocol):
@@ -24,6 +30,20 @@ class Caller(Protocol):
     @property
     def user_id(self) -> str: ...
 
+    @property
+    def role_arn(self) -> str:
+        """Of the role whose session the caller is; empty for others."""
+
+    @property
+    def role_id(self) -> str: ...
+
+
+class Limit(NamedTuple):
+    """Policies that must allow, too: together, one of them is enough."""
+
+    side: Literal["boundary", "session"]
+    policies: tuple[Policy, ...]
+
 
 class Decision(NamedTuple):
     allowed: bool
@@ -32,7 +52,7 @@ class Decision(NamedTuple):
     #: the statement that decided, where one did
     statement: Statement | None = None
     #: which kind of policy it stands in, or which kind lacked an Allow
-    side: Literal["identity", "resource"] = "identity"
+    side: Side = "identity"
 
 
 class _Request:
@@ -64,6 +84,9 @@ def decide(
     resource: str,
     context: Mapping[str, Sequence[str]],
     principal: Caller,
+    *,
+    limits: Sequence[Limit] = (),
+    resource_must_allow: bool = False,
 ) -> Decision:
     """Whether `principal` may do `action` (`ecs:CreateCluster`) to `resource` (an ARN or `*`).
 
@@ -71,23 +94,35 @@ def decide(
     account needs no policy there; what denies it is the resource's own policy.
     """
     request = _Request(action, resource, context)
-    own = _Side(request, principal)
+    own = _Reading(request, principal)
     own.read(identity_policies)
-    its = _Side(request, principal)
+    if own.denied is not None:
+        return Decision(False, True, own.denied)
+    its = _Reading(request, principal)
     its.read(resource_policies)
-    for side, name in ((own, "identity"), (its, "resource")):
-        if side.denied is not None:
-            return Decision(False, True, side.denied, "identity" if name == "identity" else "resource")
+    if its.denied is not None:
+        return Decision(False, True, its.denied, "resource")
+    lacking: Side | None = None
+    for limit in limits:
+        reading = _Reading(request, principal)
+        reading.read(limit.policies)
+        if reading.denied is not None:
+            return Decision(False, True, reading.denied, limit.side)
+        if reading.allowed is None and lacking is None:
+            lacking = limit.side
     trusted = own.allowed is not None or principal.arn.endswith(":root")
-    if resource_account(resource) in ("", principal.account_id):
-        if trusted:
-            return Decision(True, False, own.allowed)
-        if its.allowed is not None and not its.delegated:
-            return Decision(True, False, its.allowed, "resource")
-        return Decision(False)
-    if its.allowed is None:
+    at_home = resource_account(resource) in ("", principal.account_id)
+    if its.allowed is None and (resource_must_allow or not at_home):
         return Decision(False, side="resource")
-    return Decision(trusted, False, its.allowed if trusted else None)
+    if at_home and its.reach == _PRINCIPAL and (lacking is not None or not trusted):
+        return Decision(True, False, its.allowed, "resource")
+    if not trusted and not (at_home and its.reach == _ROLE):
+        return Decision(False)
+    if lacking is not None:
+        return Decision(False, side=lacking)
+    if not at_home:
+        return Decision(True, False, its.allowed)
+    return Decision(True, False, own.allowed) if trusted else Decision(True, False, its.allowed, "resource")
 
 
 def resource_account(resource: str) -> str:
@@ -96,34 +131,40 @@ def resource_account(resource: str) -> str:
     return parts[4] if len(parts) == 6 and parts[4].isdigit() else ""
 
 
-class _Side:
+#: how far an allow reaches: not to the caller; to its account, whose own policies decide; to its role, whose limits
+#: remain; to the caller itself
+_NOBODY, _THE_ACCOUNT, _ROLE, _PRINCIPAL = range(4)
+
+
+class _Reading:
     """What the policies of one side say; reading ends at the first deny."""
 
-    __slots__ = ("allowed", "delegated", "denied", "principal", "request")
+    __slots__ = ("allowed", "denied", "principal", "reach", "request")
 
     def __init__(self, request: _Request, principal: Caller) -> None:
         self.request = request
         self.principal = principal
+        #: the allow that reaches furthest
         self.allowed: Statement | None = None
-        #: every allow so far named the principal's account only
-        self.delegated = False
+        self.reach = _NOBODY
         self.denied: Statement | None = None
 
     def read(self, policies: Sequence[Policy]) -> None:
         for policy in policies:
             for statement in policy.statements:
-                if statement.allows and self.allowed is not None and not self.delegated:
+                if statement.allows and self.reach == _PRINCIPAL:
                     continue
                 if not _applies(statement, self.request):
                     continue
-                named = _names(statement, self.principal)
-                if named == "nobody":
+                reach = _PRINCIPAL if statement.principals is None else _reach(statement, statement.principals, self.principal)
+                if reach == _NOBODY:
                     continue
                 if not statement.allows:
                     self.denied = statement
                     return
-                self.delegated = named == "account"
-                self.allowed = statement
+                if reach > self.reach:
+                    self.reach = reach
+                    self.allowed = statement
 
 
 def _applies(statement: Statement, request: _Request) -> bool:
@@ -134,18 +175,20 @@ def _applies(statement: Statement, request: _Request) -> bool:
     return all(condition(request.context, request.variable) for condition in statement.conditions)
 
 
-def _names(statement: Statement, principal: Caller) -> Literal["principal", "account", "nobody"]:
-    """How a statement speaks of the principal; an identity-based one belongs to it."""
-    principals = statement.principals
-    if principals is None:
-        return "principal"
-    named = _named_in(principals, principal)
-    if statement.not_principal:
-        return "principal" if named == "nobody" else "nobody"
-    return named
+def _reach(statement: Statement, principals: Principals, caller: Caller) -> int:
+    """Whom of the caller, its role and its account a resource-based statement speaks of."""
+    reach = _named_in(principals, caller)
+    if not statement.not_principal:
+        return reach
+    return (_ROLE if caller.role_arn else _PRINCIPAL) if reach == _NOBODY else _NOBODY
 
 
-def _named_in(principals: Principals, principal: Caller) -> Literal["principal", "account", "nobody"]:
-    if principals.everyone or principal.arn in principals.arns or principal.user_id in principals.arns:
-        return "principal"
-    return "account" if principal.account_id in principals.accounts else "nobody"
+def _named_in(principals: Principals, caller: Caller) -> int:
+    if caller.arn in principals.arns or caller.user_id in principals.arns:
+        return _PRINCIPAL
+    if not caller.role_arn:
+        if principals.everyone:
+            return _PRINCIPAL
+    elif principals.everyone or caller.role_arn in principals.arns or caller.role_id in principals.arns:
+        return _ROLE
+    return _THE_ACCOUNT if caller.account_id in principals.accounts else _NOBODY

@@ -11,18 +11,22 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from longshore.aws.sigv4 import Secret
-from longshore.services.call import Principal
+from longshore.services.call import Principal, Session
 from longshore.services.iam import aws_managed
+from longshore.services.iam.evaluator import Limit, Side
 from longshore.services.iam.model import (
     ACCESS_KEY_USES,
     ACCESS_KEYS,
     ATTACHMENTS,
     INLINE_POLICIES,
     MANAGED_POLICIES,
+    MEMBERSHIPS,
     POLICY_VERSIONS,
+    ROLES,
     USERS,
     AccessKey,
     AccessKeyUse,
+    Tag,
     policy_version_key,
     root_arn,
 )
@@ -48,8 +52,12 @@ def find_credentials(reader: Reader, access_key_id: str) -> Credentials | None:
     users = reader.list(USERS, "arn", key.principal_arn)
     if not users:
         return None
-    principal = Principal(key.account_id, key.principal_arn, users[0].user_id, access_key_id)
+    principal = Principal(key.account_id, key.principal_arn, users[0].user_id, access_key_id, tags=tag_pairs(users[0].tags))
     return Credentials(Secret(key.secret_access_key), principal)
+
+
+def tag_pairs(tags: Iterable[Tag]) -> tuple[tuple[str, str], ...]:
+    return tuple((tag.key, tag.value) for tag in tags)
 
 
 def root_principal(account_id: str, access_key_id: str) -> Principal:
@@ -66,32 +74,76 @@ def ensure_root(tx: Tx, account_id: str, access_key_id: str, secret_access_key: 
 
 
 class Policies:
-    """The compiled identity policies of principals, each list kept until one of its parts changes."""
+    """The compiled policies of principals, each list kept until one of its parts changes."""
 
     def __init__(self, store: Reader) -> None:
         self._store = store
         self._kept: dict[str, tuple[tuple[str, ...], tuple[Policy, ...]]] = {}
 
     def of(self, principal: Principal) -> tuple[Policy, ...]:
-        """Inline and attached policies of a user; none for the root, which needs none."""
+        """What allows: inline and attached policies of a user and of its groups, or of a session's role.
+
+        None for the root, which needs none.
+        """
         if principal.is_root:
             return ()
-        documents = tuple(_documents(self._store, principal))
-        kept = self._kept.get(principal.arn)
+        return self._compiled(principal.identity_arn, tuple(_documents(self._store, principal)))
+
+    def limits(self, principal: Principal) -> tuple[Limit, ...]:
+        """What must allow beside them: the boundary of the user or the role, and the policies of the session, where there are any."""
+        limits = []
+        boundary_arn = _boundary_arn(self._store, principal)
+        if boundary_arn:
+            document = default_document(self._store, boundary_arn)
+            # A boundary whose policy is gone bounds everything.
+            limits.append(Limit("boundary", () if document is None else (compile_policy(document),)))
+        session = principal.session
+        if session is not None and session.policies is not None:
+            limits.append(Limit("session", self._compiled(principal.key, tuple(_session_documents(self._store, session)))))
+        return tuple(limits)
+
+    def _compiled(self, key: str, documents: tuple[str, ...]) -> tuple[Policy, ...]:
+        kept = self._kept.get(key)
         if kept is not None and kept[0] == documents:
             return kept[1]
         policies = tuple(compile_policy(document) for document in documents)
         if len(self._kept) >= 10_000:
             self._kept.clear()
-        self._kept[principal.arn] = (documents, policies)
+        self._kept[key] = (documents, policies)
         return policies
 
 
 def _documents(reader: Reader, principal: Principal) -> Iterable[str]:
-    for inline in reader.list(INLINE_POLICIES, "user", principal.arn):
+    owner = principal.identity_arn
+    yield from held_documents(reader, owner)
+    if not principal.role_arn:
+        for membership in reader.list(MEMBERSHIPS, "user", owner):
+            yield from held_documents(reader, membership.group_arn)
+
+
+def held_documents(reader: Reader, owner_arn: str) -> Iterable[str]:
+    """The documents in force of what is written into a user, group or role, and of what is attached to it."""
+    for inline in reader.list(INLINE_POLICIES, "owner", owner_arn):
         yield inline.document
-    for attachment in reader.list(ATTACHMENTS, "user", principal.arn):
+    for attachment in reader.list(ATTACHMENTS, "owner", owner_arn):
         document = default_document(reader, attachment.policy_arn)
+        if document is not None:
+            yield document
+
+
+def _boundary_arn(reader: Reader, principal: Principal) -> str:
+    if principal.role_arn:
+        roles = reader.list(ROLES, "arn", principal.role_arn)
+        return roles[0].boundary_arn if roles else ""
+    users = reader.list(USERS, "arn", principal.arn)
+    return users[0].boundary_arn if users else ""
+
+
+def _session_documents(reader: Reader, session: Session) -> Iterable[str]:
+    """The session's own documents, and those of managed policies as they are now."""
+    yield from session.policies or ()
+    for policy_arn in session.policy_arns:
+        document = default_document(reader, policy_arn)
         if document is not None:
             yield document
 
@@ -110,11 +162,11 @@ def default_document(reader: Reader, policy_arn: str) -> str | None:
 def global_context(principal: Principal, *, now: float, region: str, source_ip: str, secure: bool, user_agent: str) -> dict[str, list[str]]:
     """The condition keys that every request has (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html)."""
     context = {
-        "aws:principalarn": [principal.arn],
+        "aws:principalarn": [principal.identity_arn],
         "aws:principalaccount": [principal.account_id],
-        "aws:principaltype": ["Account" if principal.is_root else "User"],
+        "aws:principaltype": ["Account" if principal.is_root else "AssumedRole" if principal.role_arn else "User"],
         "aws:userid": [principal.user_id],
-        "aws:currenttime": [datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")],
+        "aws:currenttime": [_moment(now)],
         "aws:epochtime": [str(int(now))],
         "aws:sourceip": [source_ip],
         "aws:securetransport": ["true" if secure else "false"],
@@ -122,34 +174,57 @@ def global_context(principal: Principal, *, now: float, region: str, source_ip: 
         "aws:requestedregion": [region],
         "aws:viaawsservice": ["false"],
     }
-    if not principal.is_root:
+    for key, value in principal.tags:
+        context[f"aws:principaltag/{key.lower()}"] = [value]
+    session = principal.session
+    if session is not None:
+        context["aws:tokenissuetime"] = [_moment(session.issued_at)]
+        context["aws:multifactorauthpresent"] = ["false"]
+        if session.source_identity:
+            context["aws:sourceidentity"] = [session.source_identity]
+    if not principal.is_root and not principal.role_arn:
         context["aws:username"] = [principal.arn.rpartition("/")[2]]
     return context
 
 
-def access_denied_message(principal: Principal, action: str, resource: str, *, explicit: bool, side: str = "identity") -> str:
-    """Why not, in AWS's words; `side` is the kind of policy that denied or lacked an allow (identity or resource)."""
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+#: kind of policy -> (as it stands after "because no", as it stands after "with an explicit deny in")
+_SIDES: dict[str, tuple[str, str]] = {
+    "identity": ("identity-based policy", "an identity-based policy"),
+    "resource": ("resource-based policy", "a resource-based policy"),
+    "boundary": ("permissions boundary", "a permissions boundary"),
+    "session": ("session policy", "a session policy"),
+    "trust": ("role trust policy", "the role trust policy"),
+}
+
+
+def access_denied_message(principal: Principal, action: str, resource: str, *, explicit: bool, side: Side = "identity") -> str:
+    """Why not, in AWS's words; `side` is the kind of policy that denied or lacked an allow."""
     on = f"User: {principal.arn} is not authorized to perform: {action} on resource: {resource}"
+    lacked, denied = _SIDES["trust" if side == "resource" and action.startswith("sts:") else side]
     if explicit:
-        return f"{on} with an explicit deny in {'an identity' if side == 'identity' else 'a resource'}-based policy"
-    return f"{on} because no {side}-based policy allows the {action} action"
+        return f"{on} with an explicit deny in {denied}"
+    return f"{on} because no {lacked} allows the {action} action"
 
 
 class KeyUses:
-    """When keys were used: noted in memory at every request, written down at most once a minute per key."""
+    """When keys, and roles, were used: noted in memory at every request, written down at most once a minute for each."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._noted: dict[str, AccessKeyUse] = {}
         self._written: dict[str, float] = {}
 
-    def note(self, access_key_id: str, now: float, service: str, region: str) -> bool:
-        """Note a use; True when it is time to call `write`."""
-        self._noted[access_key_id] = AccessKeyUse(access_key_id, now, service, region)
-        return now - self._written.get(access_key_id, 0.0) >= _USE_WRITTEN_S
+    def note(self, used: str, now: float, service: str, region: str) -> bool:
+        """Note a use of a key (its id) or of a role (its id); True when it is time to call `write`."""
+        self._noted[used] = AccessKeyUse(used, now, service, region)
+        return now - self._written.get(used, 0.0) >= _USE_WRITTEN_S
 
     async def write(self, now: float) -> None:
-        """Write down every use whose key has not been written for a minute; keys deleted meanwhile are left out."""
+        """Write down every use whose key has not been written for a minute; keys and roles deleted meanwhile are left out."""
         due = [use for key, use in self._noted.items() if now - self._written.get(key, 0.0) >= _USE_WRITTEN_S]
         for use in due:
             del self._noted[use.access_key_id]
@@ -157,8 +232,13 @@ class KeyUses:
 
         def put(tx: Tx) -> None:
             for use in due:
-                if tx.get(ACCESS_KEYS, use.access_key_id) is not None:
+                if tx.get(ACCESS_KEYS, use.access_key_id) is not None or tx.count(ROLES, "id", use.access_key_id):
                     tx.put(ACCESS_KEY_USES, use)
 
         if due:
             await self._store.transact(put)
+
+
+def used_key(principal: Principal) -> str:
+    """What a request uses: a long-lived key, the role of a session, or the user's key that a session was begun with."""
+    return principal.role_id or principal.access_key_id

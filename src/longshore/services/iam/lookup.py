@@ -6,13 +6,42 @@ import base64
 from collections.abc import Iterable
 
 from longshore.aws.arn import parse_arn
+from longshore.aws.errors import Validation
 from longshore.kit.ids import Ids
 from longshore.services.call import Call
 from longshore.services.iam import aws_managed
-from longshore.services.iam.errors import InvalidInput, MalformedPolicyDocument, NoSuchEntity, no_such_user
-from longshore.services.iam.model import MANAGED_POLICIES, USERS, ManagedPolicy, Tag, User, root_arn, user_key
-from longshore.services.iam.policy import MalformedPolicy, compile_policy
+from longshore.services.iam.errors import (
+    InvalidInput,
+    LimitExceeded,
+    MalformedPolicyDocument,
+    NoSuchEntity,
+    UnmodifiableEntity,
+    no_such_policy,
+    no_such_user,
+)
+from longshore.services.iam.model import (
+    GROUPS,
+    INSTANCE_PROFILES,
+    MANAGED_POLICIES,
+    ROLES,
+    USERS,
+    Group,
+    InstanceProfile,
+    ManagedPolicy,
+    Role,
+    Tag,
+    User,
+    root_arn,
+    user_key,
+)
+from longshore.services.iam.policy import MalformedPolicy, check_trust, compile_policy
 from longshore.store.base import Reader
+
+_MOST_TAGS = 50
+#: characters of a trust policy, without white space
+_MOST_TRUST = 2048
+#: characters of a managed policy's document, without white space
+MOST_DOCUMENT = 6144
 
 
 def find_user(reader: Reader, account_id: str, name: str) -> User:
@@ -26,6 +55,8 @@ def user_of_caller(reader: Reader, call: Call) -> User | None:
     """The user who calls; None for the root of the account."""
     if call.principal.is_root:
         return None
+    if call.principal.role_arn:
+        raise Validation("Must specify userName when calling with non-User credentials")
     users = reader.list(USERS, "arn", call.principal.arn)
     if not users:
         raise no_such_user(call.principal.arn.rpartition("/")[2])
@@ -40,6 +71,35 @@ def owner_arn(reader: Reader, call: Call, user_name: str | None) -> str:
     return root_arn(call.account_id) if user is None else user.arn
 
 
+def find_group(reader: Reader, account_id: str, name: str) -> Group:
+    group = reader.get(GROUPS, user_key(account_id, name))
+    if group is None:
+        raise NoSuchEntity(f"The group with name {name} cannot be found.")
+    return group
+
+
+def find_role(reader: Reader, account_id: str, name: str) -> Role:
+    role = reader.get(ROLES, user_key(account_id, name))
+    if role is None:
+        raise NoSuchEntity(f"The role with name {name} cannot be found.")
+    return role
+
+
+def find_changeable_role(reader: Reader, account_id: str, name: str) -> Role:
+    """One that no service made for itself; raises UnmodifiableEntity for the others."""
+    role = find_role(reader, account_id, name)
+    if role.service:
+        raise UnmodifiableEntity(f"Cannot perform the operation on the protected role '{role.name}' - this role is only modifiable by AWS")
+    return role
+
+
+def find_instance_profile(reader: Reader, account_id: str, name: str) -> InstanceProfile:
+    profile = reader.get(INSTANCE_PROFILES, user_key(account_id, name))
+    if profile is None:
+        raise NoSuchEntity(f"Instance Profile {name} cannot be found.")
+    return profile
+
+
 def find_policy(reader: Reader, account_id: str, policy_arn: str) -> ManagedPolicy:
     """A managed policy of the account or of AWS."""
     parsed = parse_arn(policy_arn)
@@ -49,6 +109,14 @@ def find_policy(reader: Reader, account_id: str, policy_arn: str) -> ManagedPoli
     if policy is None or policy.account_id not in (account_id, aws_managed.ACCOUNT):
         raise NoSuchEntity(f"Policy {policy_arn} was not found.")
     return policy
+
+
+def find_boundary(reader: Reader, account_id: str, policy_arn: str) -> str:
+    """The ARN of a policy that may bound a user or a role."""
+    try:
+        return find_policy(reader, account_id, policy_arn).arn
+    except NoSuchEntity:
+        raise no_such_policy(policy_arn) from None
 
 
 def find_own_policy(reader: Reader, account_id: str, policy_arn: str) -> ManagedPolicy:
@@ -72,6 +140,24 @@ def user_arn_for(call: Call, user_name: str | None, path: str | None = None) -> 
     return f"arn:aws:iam::{call.account_id}:user{path or '/'}{user_name}"
 
 
+def group_arn_for(call: Call, group_name: str) -> str:
+    """As user_arn_for."""
+    group = call.store.get(GROUPS, user_key(call.account_id, group_name))
+    return group.arn if group else f"arn:aws:iam::{call.account_id}:group/{group_name}"
+
+
+def role_arn_for(call: Call, role_name: str) -> str:
+    """As user_arn_for."""
+    role = call.store.get(ROLES, user_key(call.account_id, role_name))
+    return role.arn if role else f"arn:aws:iam::{call.account_id}:role/{role_name}"
+
+
+def instance_profile_arn_for(call: Call, name: str) -> str:
+    """As user_arn_for."""
+    profile = call.store.get(INSTANCE_PROFILES, user_key(call.account_id, name))
+    return profile.arn if profile else f"arn:aws:iam::{call.account_id}:instance-profile/{name}"
+
+
 # ── what requests bring ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -81,6 +167,17 @@ def checked_document(document: str) -> str:
         compile_policy(document)
     except MalformedPolicy as error:
         raise MalformedPolicyDocument(str(error)) from error
+    return document
+
+
+def checked_trust(document: str) -> str:
+    """A role's trust policy as sent, once it is known to be one; raises MalformedPolicyDocument and LimitExceeded."""
+    try:
+        check_trust(document)
+    except MalformedPolicy as error:
+        raise MalformedPolicyDocument(str(error)) from error
+    if size_of(document) > _MOST_TRUST:
+        raise LimitExceeded(f"Cannot exceed quota for ACLSizePerRole: {_MOST_TRUST}")
     return document
 
 
@@ -96,7 +193,24 @@ def checked_tags(pairs: Iterable[tuple[str, str]]) -> tuple[Tag, ...]:
     for tag in tags:
         if tag.key.lower().startswith("aws:"):
             raise InvalidInput("Your tag key contains the reserved prefix aws:.")
+    if len(tags) > _MOST_TAGS:
+        raise LimitExceeded(f"The number of tags has reached the maximum limit of {_MOST_TAGS}.")
     return tags
+
+
+def tagged(tags: Iterable[Tag], pairs: Iterable[tuple[str, str]]) -> tuple[Tag, ...]:
+    """`tags` with others added, those of the same key replaced."""
+    added = checked_tags(pairs)
+    keys = {tag.key.lower() for tag in added}
+    merged = (*(tag for tag in tags if tag.key.lower() not in keys), *added)
+    if len(merged) > _MOST_TAGS:
+        raise LimitExceeded(f"The number of tags has reached the maximum limit of {_MOST_TAGS}.")
+    return merged
+
+
+def untagged(tags: Iterable[Tag], keys: Iterable[str]) -> tuple[Tag, ...]:
+    gone = {key.lower() for key in keys}
+    return tuple(tag for tag in tags if tag.key.lower() not in gone)
 
 
 def new_id(ids: Ids, prefix: str, length: int) -> str:

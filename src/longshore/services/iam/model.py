@@ -1,8 +1,9 @@
-"""What IAM keeps: users, their access keys, and policies written into a user or attached to one.
+"""What IAM keeps: users, groups and roles, access keys, and policies written into one of them or attached to it.
 
-All of it belongs to an account and to no region. Access keys, inline policies and attachments name their user by ARN; a
-user that is renamed takes them along in the same transaction. The root of an account is no user: it has access keys only,
-under `arn:aws:iam::ACCOUNT:root`. When a key was last used is written apart from the key, by whoever notices the use.
+All of it belongs to an account and to no region. Access keys, memberships, inline policies and attachments name whose they
+are by ARN; who is renamed takes them along in the same transaction. The root of an account is no user: it has access keys
+only, under `arn:aws:iam::ACCOUNT:root`. When a key was last used is written apart from the key, by whoever notices the use;
+the last use of a role is kept in the same way under the role's id. Sessions are not kept at all: their tokens say everything.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ class User(msgspec.Struct, frozen=True, gc=False):
     created_at: float
     path: str = "/"
     tags: tuple[Tag, ...] = ()
+    #: of a managed policy beyond which nothing is allowed; empty where there is none
+    boundary_arn: str = ""
 
     @property
     def arn(self) -> str:
@@ -45,7 +48,7 @@ class User(msgspec.Struct, frozen=True, gc=False):
 
 
 def user_key(account_id: str, name: str) -> str:
-    """Names are told apart without regard to case."""
+    """Names of users, groups, roles and profiles are told apart without regard to case."""
     return f"{account_id}:{name.lower()}"
 
 
@@ -53,7 +56,159 @@ USERS: Kind[User] = Kind(
     name="iam.user",
     type=User,
     key=lambda user: user.key,
-    indexes={"account": lambda user: (user.account_id,), "arn": lambda user: (user.arn,)},
+    indexes={
+        "account": lambda user: (user.account_id,),
+        "arn": lambda user: (user.arn,),
+        "id": lambda user: (user.user_id,),
+        "boundary": lambda user: _bounded(user.boundary_arn, user.account_id),
+    },
+    unique=frozenset({"arn"}),
+)
+
+
+def _bounded(boundary_arn: str, account_id: str) -> tuple[str, ...]:
+    return (policy_in_account(boundary_arn, account_id),) if boundary_arn else ()
+
+
+# ── groups ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Group(msgspec.Struct, frozen=True, gc=False):
+    account_id: str
+    name: str
+    #: AGPA…; survives renaming
+    group_id: str
+    created_at: float
+    path: str = "/"
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:iam::{self.account_id}:group{self.path}{self.name}"
+
+    @property
+    def key(self) -> str:
+        return user_key(self.account_id, self.name)
+
+
+GROUPS: Kind[Group] = Kind(
+    name="iam.group",
+    type=Group,
+    key=lambda group: group.key,
+    indexes={"account": lambda group: (group.account_id,), "arn": lambda group: (group.arn,)},
+    unique=frozenset({"arn"}),
+)
+
+
+class Membership(msgspec.Struct, frozen=True, gc=False):
+    """A user in a group."""
+
+    user_arn: str
+    group_arn: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.user_arn}|{self.group_arn}"
+
+
+MEMBERSHIPS: Kind[Membership] = Kind(
+    name="iam.membership",
+    type=Membership,
+    key=lambda membership: membership.key,
+    indexes={"user": lambda membership: (membership.user_arn,), "group": lambda membership: (membership.group_arn,)},
+)
+
+
+# ── roles ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Role(msgspec.Struct, frozen=True, gc=False):
+    account_id: str
+    name: str
+    #: AROA…
+    role_id: str
+    created_at: float
+    #: the document that says who may take the role on
+    trust: str
+    path: str = "/"
+    description: str = ""
+    #: seconds that a session may last at most
+    max_session_s: int = 3600
+    #: as User.boundary_arn
+    boundary_arn: str = ""
+    tags: tuple[Tag, ...] = ()
+    #: the service that the role is linked to, e.g. ecs.amazonaws.com; empty for the others
+    service: str = ""
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:iam::{self.account_id}:role{self.path}{self.name}"
+
+    @property
+    def key(self) -> str:
+        return user_key(self.account_id, self.name)
+
+
+ROLES: Kind[Role] = Kind(
+    name="iam.role",
+    type=Role,
+    key=lambda role: role.key,
+    indexes={
+        "account": lambda role: (role.account_id,),
+        "arn": lambda role: (role.arn,),
+        "id": lambda role: (role.role_id,),
+        "boundary": lambda role: _bounded(role.boundary_arn, role.account_id),
+    },
+    unique=frozenset({"arn"}),
+)
+
+
+class RoleDeletion(msgspec.Struct, frozen=True, gc=False):
+    """How the deletion of a service-linked role went."""
+
+    #: task/aws-service-role/SERVICE/ROLE/UUID
+    task_id: str
+    account_id: str
+    status: str  # SUCCEEDED
+
+
+ROLE_DELETIONS: Kind[RoleDeletion] = Kind(
+    name="iam.role_deletion",
+    type=RoleDeletion,
+    key=lambda deletion: f"{deletion.account_id}:{deletion.task_id}",
+)
+
+
+class InstanceProfile(msgspec.Struct, frozen=True, gc=False):
+    """What hands a role to an instance."""
+
+    account_id: str
+    name: str
+    #: AIPA…
+    profile_id: str
+    created_at: float
+    path: str = "/"
+    #: one role at most; empty while there is none
+    role_arn: str = ""
+    tags: tuple[Tag, ...] = ()
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:iam::{self.account_id}:instance-profile{self.path}{self.name}"
+
+    @property
+    def key(self) -> str:
+        return user_key(self.account_id, self.name)
+
+
+INSTANCE_PROFILES: Kind[InstanceProfile] = Kind(
+    name="iam.instance_profile",
+    type=InstanceProfile,
+    key=lambda profile: profile.key,
+    indexes={
+        "account": lambda profile: (profile.account_id,),
+        "arn": lambda profile: (profile.arn,),
+        "role": lambda profile: (profile.role_arn,) if profile.role_arn else (),
+    },
     unique=frozenset({"arn"}),
 )
 
@@ -86,6 +241,7 @@ ACCESS_KEYS: Kind[AccessKey] = Kind(
 class AccessKeyUse(msgspec.Struct, frozen=True, gc=False):
     """The last use of a key, as of at most a minute ago."""
 
+    #: or a role's id: the last use of any of its sessions
     access_key_id: str
     used_at: float
     #: signing name, e.g. ecs
@@ -99,21 +255,22 @@ ACCESS_KEY_USES: Kind[AccessKeyUse] = Kind(name="iam.access_key_use", type=Acces
 # ── policies ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class InlinePolicy(msgspec.Struct, frozen=True, gc=False):
-    user_arn: str
+class InlinePolicy(msgspec.Struct, frozen=True, gc=False, rename={"owner_arn": "user_arn"}):
+    #: a user's, a group's or a role's
+    owner_arn: str
     name: str
     document: str
 
 
-def inline_policy_key(user_arn: str, name: str) -> str:
-    return f"{user_arn}|{name}"
+def inline_policy_key(owner_arn: str, name: str) -> str:
+    return f"{owner_arn}|{name}"
 
 
 INLINE_POLICIES: Kind[InlinePolicy] = Kind(
     name="iam.inline_policy",
     type=InlinePolicy,
-    key=lambda policy: inline_policy_key(policy.user_arn, policy.name),
-    indexes={"user": lambda policy: (policy.user_arn,)},
+    key=lambda policy: inline_policy_key(policy.owner_arn, policy.name),
+    indexes={"owner": lambda policy: (policy.owner_arn,)},
 )
 
 
@@ -130,6 +287,8 @@ class ManagedPolicy(msgspec.Struct, frozen=True, gc=False):
     description: str = ""
     default_version_id: str = "v1"
     tags: tuple[Tag, ...] = ()
+    #: the number of the newest version there ever was: numbers are not given twice
+    last_version: int = 1
 
     @property
     def arn(self) -> str:
@@ -173,16 +332,16 @@ POLICY_VERSIONS: Kind[PolicyVersion] = Kind(
 )
 
 
-class Attachment(msgspec.Struct, frozen=True, gc=False):
-    """A managed policy (ours or AWS's) on a user."""
+class Attachment(msgspec.Struct, frozen=True, gc=False, rename={"owner_arn": "user_arn"}):
+    """A managed policy (ours or AWS's) on a user, a group or a role."""
 
     policy_arn: str
-    user_arn: str
+    owner_arn: str
     account_id: str
 
     @property
     def key(self) -> str:
-        return attachment_key(self.user_arn, self.policy_arn)
+        return attachment_key(self.owner_arn, self.policy_arn)
 
     @property
     def policy_in_account(self) -> str:
@@ -190,8 +349,8 @@ class Attachment(msgspec.Struct, frozen=True, gc=False):
         return policy_in_account(self.policy_arn, self.account_id)
 
 
-def attachment_key(user_arn: str, policy_arn: str) -> str:
-    return f"{user_arn}|{policy_arn}"
+def attachment_key(owner_arn: str, policy_arn: str) -> str:
+    return f"{owner_arn}|{policy_arn}"
 
 
 def policy_in_account(policy_arn: str, account_id: str) -> str:
@@ -202,8 +361,21 @@ ATTACHMENTS: Kind[Attachment] = Kind(
     name="iam.attachment",
     type=Attachment,
     key=lambda attachment: attachment.key,
-    indexes={"user": lambda attachment: (attachment.user_arn,), "policy": lambda attachment: (attachment.policy_in_account,)},
+    indexes={"owner": lambda attachment: (attachment.owner_arn,), "policy": lambda attachment: (attachment.policy_in_account,)},
 )
 
 
-KINDS: tuple[Kind[Any], ...] = (USERS, ACCESS_KEYS, ACCESS_KEY_USES, INLINE_POLICIES, MANAGED_POLICIES, POLICY_VERSIONS, ATTACHMENTS)
+KINDS: tuple[Kind[Any], ...] = (
+    USERS,
+    GROUPS,
+    MEMBERSHIPS,
+    ROLES,
+    ROLE_DELETIONS,
+    INSTANCE_PROFILES,
+    ACCESS_KEYS,
+    ACCESS_KEY_USES,
+    INLINE_POLICIES,
+    MANAGED_POLICIES,
+    POLICY_VERSIONS,
+    ATTACHMENTS,
+)

@@ -29,6 +29,8 @@ _VENDOR = re.compile(r"[A-Za-z0-9*?-]+")
 _SID = re.compile(r"[0-9A-Za-z]*")
 _PARTITION = re.compile(r"aws(-[a-z0-9-]+)?|[*]")
 _ACCOUNT = re.compile(r"[0-9]{12}")
+#: what a trust policy may speak of
+_TAKING_ON = re.compile(r"sts:(AssumeRole(With(SAML|WebIdentity))?|TagSession|SetSourceIdentity|SetContext|[*])", re.IGNORECASE)
 #: of a user, a role, …: AIDA…, AROA…
 _UNIQUE_ID = re.compile(r"A[A-Z]{2}A[A-Z0-9]{12,124}")
 
@@ -107,6 +109,19 @@ def compile_policy(document: str, *, resource_based: bool = False) -> Policy:
         is_constant=not varies and not any(statement.conditions for statement in statements),
         is_timeless=not varies and all(_is_timeless(one) for one in raw),
     )
+
+
+def check_trust(document: str) -> None:
+    """Whether a document may be a role's trust policy: about taking the role on, and about nothing else. Raises MalformedPolicy."""
+    policy = compile_policy(document, resource_based=True)
+    raw = msgspec.json.decode(document)["Statement"]
+    for statement, written in zip(policy.statements, raw if isinstance(raw, list) else [raw], strict=True):
+        if statement.resources is not None:
+            raise MalformedPolicy(f"Has prohibited field {'NotResource' if statement.not_resource else 'Resource'}")
+        if statement.not_action or not all(_TAKING_ON.fullmatch(action) for action in _texts(written["Action"])):
+            raise MalformedPolicy("AssumeRole policy may only specify STS AssumeRole actions.")
+        if statement.not_principal and statement.allows:
+            raise MalformedPolicy("Allow with NotPrincipal is not supported in the trust policy of a role.")
 
 
 def _is_timeless(raw: dict[str, Any]) -> bool:

@@ -1,23 +1,38 @@
-"""How users, keys and policies look in answers. Counts are taken from what is attached, and documents are URL-encoded as IAM does."""
+"""How users, groups, roles, keys and policies look in answers. Counts are taken from what is attached; documents are URL-encoded."""
 
 from __future__ import annotations
 
 from urllib.parse import quote
 
 from longshore.aws.shapes import iam as shapes
-from longshore.services.iam.model import ATTACHMENTS, AccessKey, ManagedPolicy, PolicyVersion, Tag, User, policy_in_account
+from longshore.services.iam.model import (
+    ACCESS_KEY_USES,
+    ATTACHMENTS,
+    ROLES,
+    USERS,
+    AccessKey,
+    Group,
+    InstanceProfile,
+    ManagedPolicy,
+    PolicyVersion,
+    Role,
+    Tag,
+    User,
+    policy_in_account,
+)
 from longshore.store.base import Reader
 
 
 def user_shape(user: User, *, tags: bool = False) -> shapes.User:
-    """Tags are shown where one user is asked for, not in listings."""
+    """Tags and boundary are shown where one user is asked for, not in listings."""
     return shapes.User(
         path=user.path,
         user_name=user.name,
         user_id=user.user_id,
         arn=user.arn,
         create_date=user.created_at,
-        tags=_tags(user.tags) if tags else None,
+        tags=tag_shapes(user.tags) or None if tags else None,
+        permissions_boundary=boundary_shape(user.boundary_arn) if tags else None,
     )
 
 
@@ -26,8 +41,58 @@ def root_shape(account_id: str, arn: str, created_at: float) -> shapes.User:
     return shapes.User(user_id=account_id, arn=arn, create_date=created_at)
 
 
-def _tags(tags: tuple[Tag, ...]) -> tuple[shapes.Tag, ...] | None:
-    return tuple(shapes.Tag(key=tag.key, value=tag.value) for tag in tags) or None
+def boundary_shape(boundary_arn: str) -> shapes.AttachedPermissionsBoundary | None:
+    if not boundary_arn:
+        return None
+    return shapes.AttachedPermissionsBoundary(permissions_boundary_type="Policy", permissions_boundary_arn=boundary_arn)
+
+
+def tag_shapes(tags: tuple[Tag, ...]) -> tuple[shapes.Tag, ...]:
+    return tuple(shapes.Tag(key=tag.key, value=tag.value) for tag in tags)
+
+
+def group_shape(group: Group) -> shapes.Group:
+    return shapes.Group(path=group.path, group_name=group.name, group_id=group.group_id, arn=group.arn, create_date=group.created_at)
+
+
+def role_shape(reader: Reader, role: Role, *, whole: bool = True) -> shapes.Role:
+    """Listings leave out tags, boundary and last use (not `whole`)."""
+    last = None
+    if whole:
+        use = reader.get(ACCESS_KEY_USES, role.role_id)
+        last = shapes.RoleLastUsed() if use is None else shapes.RoleLastUsed(last_used_date=use.used_at, region=use.region)
+    return shapes.Role(
+        path=role.path,
+        role_name=role.name,
+        role_id=role.role_id,
+        arn=role.arn,
+        create_date=role.created_at,
+        assume_role_policy_document=encoded_document(role.trust),
+        description=role.description or None,
+        max_session_duration=role.max_session_s,
+        permissions_boundary=boundary_shape(role.boundary_arn) if whole else None,
+        tags=tag_shapes(role.tags) or None if whole else None,
+        role_last_used=last,
+    )
+
+
+def instance_profile_shape(reader: Reader, profile: InstanceProfile, *, tags: bool = True) -> shapes.InstanceProfile:
+    roles = reader.list(ROLES, "arn", profile.role_arn) if profile.role_arn else []
+    return shapes.InstanceProfile(
+        path=profile.path,
+        instance_profile_name=profile.name,
+        instance_profile_id=profile.profile_id,
+        arn=profile.arn,
+        create_date=profile.created_at,
+        roles=tuple(role_shape(reader, role, whole=False) for role in roles),
+        tags=tag_shapes(profile.tags) or None if tags else None,
+    )
+
+
+def boundary_uses(reader: Reader, policy_arn: str, account_id: str) -> int:
+    """How many users and roles of the account the policy bounds."""
+    bounded = policy_in_account(policy_arn, account_id)
+    return reader.count(USERS, "boundary", bounded) + reader.count(ROLES, "boundary", bounded)
 
 
 def access_key_shape(key: AccessKey, user_name: str | None) -> shapes.AccessKeyMetadata:
@@ -43,12 +108,12 @@ def policy_shape(reader: Reader, policy: ManagedPolicy, account_id: str, *, whol
         path=policy.path,
         default_version_id=policy.default_version_id,
         attachment_count=reader.count(ATTACHMENTS, "policy", policy_in_account(policy.arn, account_id)),
-        permissions_boundary_usage_count=0,
+        permissions_boundary_usage_count=boundary_uses(reader, policy.arn, account_id),
         is_attachable=True,
         description=(policy.description or None) if whole else None,
         create_date=policy.created_at,
         update_date=policy.updated_at,
-        tags=_tags(policy.tags) if whole else None,
+        tags=tag_shapes(policy.tags) or None if whole else None,
     )
 
 

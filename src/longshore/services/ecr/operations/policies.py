@@ -60,13 +60,15 @@ def _may_set(reader: Reader, call: Call, repository: Repository) -> bool:
         secure=call.base_url.startswith("https:"),
         user_agent="",
     )
+    policies = Policies(reader)
     return decide(
-        Policies(reader).of(principal),
+        policies.of(principal),
         resource_policies(reader, repository.arn),
         _SET,
         repository.arn,
         {**context, **resource_conditions(reader, repository.arn)},
         principal,
+        limits=policies.limits(principal),
     ).allowed
 
 

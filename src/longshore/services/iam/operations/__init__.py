@@ -2,6 +2,34 @@
 
 from __future__ import annotations
 
-from longshore.services.iam.operations import access_keys, policies, user_policies, users
+from longshore.services.iam.operations import (
+    access_keys,
+    boundaries,
+    group_policies,
+    groups,
+    instance_profiles,
+    policies,
+    policy_versions,
+    role_policies,
+    roles,
+    service_linked_roles,
+    tags,
+    user_policies,
+    users,
+)
 
-__all__ = ["access_keys", "policies", "user_policies", "users"]
+__all__ = [
+    "access_keys",
+    "boundaries",
+    "group_policies",
+    "groups",
+    "instance_profiles",
+    "policies",
+    "policy_versions",
+    "role_policies",
+    "roles",
+    "service_linked_roles",
+    "tags",
+    "user_policies",
+    "users",
+]

@@ -8,35 +8,28 @@ from longshore.aws.shapes import iam as shapes
 from longshore.services.call import Call
 from longshore.services.iam import aws_managed
 from longshore.services.iam.api import api
-from longshore.services.iam.errors import DeleteConflict, EntityAlreadyExists, LimitExceeded, NoSuchEntity
-from longshore.services.iam.lookup import checked_document, checked_tags, find_own_policy, find_policy, new_id, size_of
+from longshore.services.iam.entities import asked_tags
+from longshore.services.iam.errors import DeleteConflict, EntityAlreadyExists, LimitExceeded
+from longshore.services.iam.lookup import MOST_DOCUMENT, checked_document, checked_tags, find_own_policy, find_policy, new_id, size_of
 from longshore.services.iam.model import (
     ATTACHMENTS,
+    GROUPS,
     MANAGED_POLICIES,
     POLICY_VERSIONS,
+    ROLES,
     USERS,
     ManagedPolicy,
     PolicyVersion,
-    User,
     policy_in_account,
     policy_name_key,
-    policy_version_key,
 )
 from longshore.services.iam.paging import paged
-from longshore.services.iam.views import policy_shape, version_shape
+from longshore.services.iam.views import boundary_uses, policy_shape
 from longshore.store.base import Reader, Tx
 
-#: characters without white space
-_MOST_DOCUMENT = 6144
 _MOST_POLICIES = 1500
 
-_Request = (
-    shapes.GetPolicyRequest
-    | shapes.GetPolicyVersionRequest
-    | shapes.ListPolicyVersionsRequest
-    | shapes.DeletePolicyRequest
-    | shapes.ListEntitiesForPolicyRequest
-)
+_Request = shapes.GetPolicyRequest | shapes.DeletePolicyRequest | shapes.ListEntitiesForPolicyRequest
 
 
 def _new_policy(call: Call, request: shapes.CreatePolicyRequest) -> Iterable[str]:
@@ -51,11 +44,15 @@ def _all_policies(call: Call, request: shapes.ListPoliciesRequest) -> Iterable[s
     return (f"arn:aws:iam::{call.account_id}:policy{request.path_prefix or '/'}",)
 
 
-@api.operation("CreatePolicy", resource=_new_policy)
+def _asked(call: Call, request: shapes.CreatePolicyRequest) -> dict[str, list[str]]:
+    return asked_tags(request.tags)
+
+
+@api.operation("CreatePolicy", resource=_new_policy, conditions=_asked)
 async def create_policy(call: Call, request: shapes.CreatePolicyRequest) -> shapes.CreatePolicyResponse:
     document, now = checked_document(request.policy_document), call.clock.now()
-    if size_of(document) > _MOST_DOCUMENT:
-        raise LimitExceeded(f"Cannot exceed quota for PolicySize: {_MOST_DOCUMENT}")
+    if size_of(document) > MOST_DOCUMENT:
+        raise LimitExceeded(f"Cannot exceed quota for PolicySize: {MOST_DOCUMENT}")
     policy = ManagedPolicy(
         account_id=call.account_id,
         name=request.policy_name,
@@ -88,15 +85,19 @@ async def get_policy(call: Call, request: shapes.GetPolicyRequest) -> shapes.Get
 @api.operation("ListPolicies", resource=_all_policies)
 async def list_policies(call: Call, request: shapes.ListPoliciesRequest) -> shapes.ListPoliciesResponse:
     scope, prefix, attached = request.scope or "All", request.path_prefix or "/", bool(request.only_attached)
+    usage = request.policy_usage_filter
 
     def keep(policy: ManagedPolicy) -> bool:
-        if not policy.path.startswith(prefix) or request.policy_usage_filter == "PermissionsBoundary":
+        if not policy.path.startswith(prefix):
             return False
-        return not attached or call.store.count(ATTACHMENTS, "policy", policy_in_account(policy.arn, call.account_id)) > 0
+        if not attached and usage is None:
+            return True
+        # a usage that is asked for is one that there is
+        return any(True for _ in _holders(call.store, policy.arn, call.account_id, usage))
 
     found = paged(
         call,
-        ("ListPolicies", scope, prefix, attached, request.policy_usage_filter),
+        ("ListPolicies", scope, prefix, attached, usage),
         request.marker,
         request.max_items,
         lambda after, limit: _policies_after(call.store, call.account_id, scope, after, limit),
@@ -120,51 +121,19 @@ async def delete_policy(call: Call, request: shapes.DeletePolicyRequest) -> None
         policy = find_own_policy(tx, call.account_id, request.policy_arn)
         if tx.count(ATTACHMENTS, "policy", policy_in_account(policy.arn, call.account_id)):
             raise DeleteConflict("Cannot delete a policy attached to entities.")
-        for version in tx.list(POLICY_VERSIONS, "policy", policy.arn):
+        if boundary_uses(tx, policy.arn, call.account_id):
+            raise DeleteConflict("Cannot delete a policy that is used as a permissions boundary.")
+        versions = tx.list(POLICY_VERSIONS, "policy", policy.arn)
+        if len(versions) > 1:
+            raise DeleteConflict(
+                "This policy has more than one version. Before you delete a policy, you must delete the policy's versions. "
+                "The default version is deleted with the policy."
+            )
+        for version in versions:
             tx.delete(POLICY_VERSIONS, POLICY_VERSIONS.key(version))
         tx.delete(MANAGED_POLICIES, policy.arn)
 
     await call.store.transact(delete)
-
-
-# ── versions ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _versions(reader: Reader, policy: ManagedPolicy, after: str | None, limit: int) -> list[PolicyVersion]:
-    if policy.account_id != aws_managed.ACCOUNT:
-        return reader.list(POLICY_VERSIONS, "policy", policy.arn, after=after, limit=limit)
-    version = _aws_version(policy)
-    return [version] if after is None else []
-
-
-def _aws_version(policy: ManagedPolicy) -> PolicyVersion:
-    return PolicyVersion(policy.arn, policy.default_version_id, aws_managed.DOCUMENTS[policy.arn], policy.created_at)
-
-
-@api.operation("GetPolicyVersion", resource=_named_policy)
-async def get_policy_version(call: Call, request: shapes.GetPolicyVersionRequest) -> shapes.GetPolicyVersionResponse:
-    policy = find_policy(call.store, call.account_id, request.policy_arn)
-    version = call.store.get(POLICY_VERSIONS, policy_version_key(policy.arn, request.version_id))
-    if policy.account_id == aws_managed.ACCOUNT and request.version_id == policy.default_version_id:
-        version = _aws_version(policy)
-    if version is None:
-        raise NoSuchEntity(f"Policy {policy.arn} version {request.version_id} does not exist or is not attachable.")
-    return shapes.GetPolicyVersionResponse(policy_version=version_shape(version, policy.default_version_id, document=True))
-
-
-@api.operation("ListPolicyVersions", resource=_named_policy)
-async def list_policy_versions(call: Call, request: shapes.ListPolicyVersionsRequest) -> shapes.ListPolicyVersionsResponse:
-    policy = find_policy(call.store, call.account_id, request.policy_arn)
-    found = paged(
-        call,
-        ("ListPolicyVersions", policy.arn),
-        request.marker,
-        request.max_items,
-        lambda after, limit: _versions(call.store, policy, after, limit),
-        POLICY_VERSIONS.key,
-    )
-    versions = tuple(version_shape(version, policy.default_version_id) for version in found.items)
-    return shapes.ListPolicyVersionsResponse(versions=versions, is_truncated=found.is_truncated, marker=found.marker)
 
 
 # ── who holds a policy ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -172,29 +141,46 @@ async def list_policy_versions(call: Call, request: shapes.ListPolicyVersionsReq
 
 @api.operation("ListEntitiesForPolicy", resource=_named_policy)
 async def list_entities_for_policy(call: Call, request: shapes.ListEntitiesForPolicyRequest) -> shapes.ListEntitiesForPolicyResponse:
-    """Users are all that policies can be attached to so far; groups and roles are empty lists."""
     policy = find_policy(call.store, call.account_id, request.policy_arn)
-    prefix = request.path_prefix or "/"
-    wanted = request.entity_filter in (None, "User") and request.policy_usage_filter != "PermissionsBoundary"
-    holders = policy_in_account(policy.arn, call.account_id)
-
-    def user_of(arn: str) -> User:
-        return call.store.list(USERS, "arn", arn)[0]
-
+    prefix, usage = request.path_prefix or "/", request.policy_usage_filter
+    kind = {"User": "user", "Group": "group", "Role": "role"}.get(request.entity_filter or "", "")
+    arns = sorted(set(_holders(call.store, policy.arn, call.account_id, usage))) if request.entity_filter in (None, *_ENTITIES) else []
     found = paged(
         call,
-        ("ListEntitiesForPolicy", policy.arn, request.entity_filter, prefix, request.policy_usage_filter),
+        ("ListEntitiesForPolicy", policy.arn, request.entity_filter, prefix, usage),
         request.marker,
         request.max_items,
-        lambda after, limit: call.store.list(ATTACHMENTS, "policy", holders, after=after, limit=limit) if wanted else [],
-        lambda attachment: attachment.key,
-        keep=lambda attachment: user_of(attachment.user_arn).path.startswith(prefix),
+        lambda after, limit: [arn for arn in arns if after is None or arn > after][:limit],
+        lambda arn: arn,
+        keep=lambda arn: _kind_and_path(arn)[1].startswith(prefix) and kind in ("", _kind_and_path(arn)[0]),
     )
-    holding = [user_of(attachment.user_arn) for attachment in found.items]
+    users = [user for arn in found.items for user in call.store.list(USERS, "arn", arn)]
+    groups = [group for arn in found.items for group in call.store.list(GROUPS, "arn", arn)]
+    roles = [role for arn in found.items for role in call.store.list(ROLES, "arn", arn)]
     return shapes.ListEntitiesForPolicyResponse(
-        policy_groups=(),
-        policy_users=tuple(shapes.PolicyUser(user_name=user.name, user_id=user.user_id) for user in holding),
-        policy_roles=(),
+        policy_groups=tuple(shapes.PolicyGroup(group_name=group.name, group_id=group.group_id) for group in groups),
+        policy_users=tuple(shapes.PolicyUser(user_name=user.name, user_id=user.user_id) for user in users),
+        policy_roles=tuple(shapes.PolicyRole(role_name=role.name, role_id=role.role_id) for role in roles),
         is_truncated=found.is_truncated,
         marker=found.marker,
     )
+
+
+#: EntityFilter values that name holders of policies; the two kinds of policies match none
+_ENTITIES = ("User", "Group", "Role")
+
+
+def _holders(reader: Reader, policy_arn: str, account_id: str, usage: str | None) -> Iterable[str]:
+    """ARNs of the account's users, groups and roles that hold the policy, or are bounded by it."""
+    where = policy_in_account(policy_arn, account_id)
+    if usage != "PermissionsBoundary":
+        yield from (attachment.owner_arn for attachment in reader.list(ATTACHMENTS, "policy", where))
+    if usage != "PermissionsPolicy":
+        yield from (user.arn for user in reader.list(USERS, "boundary", where))
+        yield from (role.arn for role in reader.list(ROLES, "boundary", where))
+
+
+def _kind_and_path(arn: str) -> tuple[str, str]:
+    """(user, /team/) of arn:aws:iam::ACCOUNT:user/team/ann."""
+    kind, _, rest = arn.split(":", 5)[5].partition("/")
+    return kind, f"/{rest[: rest.rfind('/') + 1]}"

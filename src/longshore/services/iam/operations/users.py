@@ -9,9 +9,11 @@ import msgspec
 from longshore.aws.shapes import iam as shapes
 from longshore.services.call import Call
 from longshore.services.iam.api import api
-from longshore.services.iam.errors import DeleteConflict, EntityAlreadyExists, InvalidInput, LimitExceeded
-from longshore.services.iam.lookup import checked_tags, find_user, new_id, user_arn_for, user_of_caller
-from longshore.services.iam.model import ACCESS_KEYS, ATTACHMENTS, INLINE_POLICIES, USERS, User, root_arn, user_key
+from longshore.services.iam.entities import asked_boundary, asked_tags
+from longshore.services.iam.errors import DeleteConflict, EntityAlreadyExists, LimitExceeded
+from longshore.services.iam.holders import check_holds_nothing, move_policies
+from longshore.services.iam.lookup import checked_tags, find_boundary, find_user, new_id, user_arn_for, user_of_caller
+from longshore.services.iam.model import ACCESS_KEYS, MEMBERSHIPS, USERS, User, root_arn, user_key
 from longshore.services.iam.paging import paged
 from longshore.services.iam.views import root_shape, user_shape
 from longshore.store.base import Tx
@@ -40,11 +42,12 @@ def _all_users(call: Call, request: shapes.ListUsersRequest) -> Iterable[str]:
     return (f"arn:aws:iam::{call.account_id}:user{request.path_prefix or '/'}",)
 
 
-@api.operation("CreateUser", resource=_new_user)
+def _asked(call: Call, request: shapes.CreateUserRequest) -> dict[str, list[str]]:
+    return asked_tags(request.tags) | asked_boundary(request.permissions_boundary)
+
+
+@api.operation("CreateUser", resource=_new_user, conditions=_asked)
 async def create_user(call: Call, request: shapes.CreateUserRequest) -> shapes.CreateUserResponse:
-    if request.permissions_boundary is not None:
-        # Ignoring it would grant more than was asked for.
-        raise InvalidInput("Permissions boundaries are not supported by this installation.")
     user = User(
         account_id=call.account_id,
         name=request.user_name,
@@ -52,9 +55,12 @@ async def create_user(call: Call, request: shapes.CreateUserRequest) -> shapes.C
         created_at=call.clock.now(),
         path=request.path or "/",
         tags=checked_tags((tag.key, tag.value) for tag in request.tags or ()),
+        boundary_arn=request.permissions_boundary or "",
     )
 
     def create(tx: Tx) -> None:
+        if user.boundary_arn:
+            find_boundary(tx, call.account_id, user.boundary_arn)
         if tx.get(USERS, user.key) is not None:
             raise EntityAlreadyExists(f"User with name {user.name} already exists.")
         if tx.count(USERS, "account", call.account_id) >= _MOST_USERS:
@@ -97,14 +103,7 @@ async def list_users(call: Call, request: shapes.ListUsersRequest) -> shapes.Lis
 async def update_user(call: Call, request: shapes.UpdateUserRequest) -> None:
     def rename(tx: Tx) -> None:
         old = find_user(tx, call.account_id, request.user_name)
-        new = User(
-            account_id=old.account_id,
-            name=request.new_user_name or old.name,
-            user_id=old.user_id,
-            created_at=old.created_at,
-            path=request.new_path or old.path,
-            tags=old.tags,
-        )
+        new = msgspec.structs.replace(old, name=request.new_user_name or old.name, path=request.new_path or old.path)
         if new.key != old.key and tx.get(USERS, new.key) is not None:
             raise EntityAlreadyExists(f"User with name {new.name} already exists.")
         if new.arn != old.arn:
@@ -119,12 +118,10 @@ def _move_belongings(tx: Tx, old_arn: str, new_arn: str) -> None:
     """What names the user by ARN follows it to the new one."""
     for key in tx.list(ACCESS_KEYS, "principal", old_arn):
         tx.put(ACCESS_KEYS, msgspec.structs.replace(key, principal_arn=new_arn))
-    for inline in tx.list(INLINE_POLICIES, "user", old_arn):
-        tx.delete(INLINE_POLICIES, INLINE_POLICIES.key(inline))
-        tx.put(INLINE_POLICIES, msgspec.structs.replace(inline, user_arn=new_arn))
-    for attachment in tx.list(ATTACHMENTS, "user", old_arn):
-        tx.delete(ATTACHMENTS, attachment.key)
-        tx.put(ATTACHMENTS, msgspec.structs.replace(attachment, user_arn=new_arn))
+    for membership in tx.list(MEMBERSHIPS, "user", old_arn):
+        tx.delete(MEMBERSHIPS, membership.key)
+        tx.put(MEMBERSHIPS, msgspec.structs.replace(membership, user_arn=new_arn))
+    move_policies(tx, old_arn, new_arn)
 
 
 @api.operation("DeleteUser", resource=_named_user)
@@ -133,10 +130,9 @@ async def delete_user(call: Call, request: shapes.DeleteUserRequest) -> None:
         user = find_user(tx, call.account_id, request.user_name)
         if tx.count(ACCESS_KEYS, "principal", user.arn):
             raise DeleteConflict("Cannot delete entity, must delete access keys first.")
-        if tx.count(ATTACHMENTS, "user", user.arn):
-            raise DeleteConflict("Cannot delete entity, must detach all policies first.")
-        if tx.count(INLINE_POLICIES, "user", user.arn):
-            raise DeleteConflict("Cannot delete entity, must delete policies first.")
+        check_holds_nothing(tx, user.arn)
+        if tx.count(MEMBERSHIPS, "user", user.arn):
+            raise DeleteConflict("Cannot delete entity, must remove users from group first.")
         tx.delete(USERS, user.key)
 
     await call.store.transact(delete)
