@@ -204,7 +204,7 @@ def test_all_pages_of_a_preview_are_one(home: Home, platform: Platform) -> None:
     found = json.loads(done.stdout)
     assert [each["imageDigest"][7] for each in found["images"]] == ["a", "b"]
     assert "nextToken" not in found
-    request = {"repositoryName": "app/web", "lifecyclePolicyText": POLICY, "days": 9, "keepImagesInUse": True, "maxResults": 1000}
+    request = {"repositoryName": "app/web", "lifecyclePolicyText": POLICY, "days": 9, "keepImagesInUse": True, "maxResults": 10000}
     assert platform.asked == [
         ("LongshorePreviewLifecyclePolicy", request),
         ("LongshorePreviewLifecyclePolicy", request | {"nextToken": "more"}),

@@ -29,7 +29,8 @@ Output = Annotated[str, typer.Option("-o", "--output", help="text or json.", met
 Region = Annotated[str | None, typer.Option(help="The repository's region; the platform's own unless given.")]
 #: judging a very large repository takes a while
 _PATIENCE_S = 120.0
-_PAGE = 1000
+_PAGE = 1_000
+_IMAGES = 10_000
 _FOLLOW_EVERY_S = 1.0
 #: an event may be written so long after the moment it tells of
 _LATE_S = 10.0
@@ -205,10 +206,10 @@ def _read(path: Path) -> str:
 
 
 def _whole_preview(platform: Platform, request: dict[str, object]) -> Preview:
-    page = platform.ecr("LongshorePreviewLifecyclePolicy", {**request, "maxResults": _PAGE}, Preview)
+    page = platform.ecr("LongshorePreviewLifecyclePolicy", {**request, "maxResults": _IMAGES}, Preview)
     first, images = page, [*page.images]
     while page.next_token:
-        page = platform.ecr("LongshorePreviewLifecyclePolicy", {**request, "maxResults": _PAGE, "nextToken": page.next_token}, Preview)
+        page = platform.ecr("LongshorePreviewLifecyclePolicy", {**request, "maxResults": _IMAGES, "nextToken": page.next_token}, Preview)
         images += page.images
     return msgspec.structs.replace(first, images=tuple(images), next_token=None)
 

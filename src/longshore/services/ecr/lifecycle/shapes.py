@@ -16,6 +16,7 @@ from longshore.services.ecr.lifecycle.forecast import MOST_DAYS
 
 Decision = Literal["EXPIRE", "TRANSITION", "KEEP"]
 _PageSize = Annotated[int, Meta(ge=1, le=1000)]
+_LargePageSize = Annotated[int, Meta(ge=1, le=10_000)]
 
 
 # ── previews ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -37,7 +38,7 @@ class PreviewLifecyclePolicyRequest(Struct, frozen=True, kw_only=True, omit_defa
     #: asks for a forecast over so many days
     days: Annotated[int, Meta(ge=0, le=MOST_DAYS)] | None = None
     filter: PreviewFilter | None = None
-    max_results: _PageSize | None = None
+    max_results: _LargePageSize | None = None
     next_token: str | None = None
 
 

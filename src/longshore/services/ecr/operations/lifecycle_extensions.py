@@ -6,6 +6,8 @@ A preview of this kind is made on the spot and kept nowhere. Its pages all speak
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
+from collections.abc import Collection
 
 from longshore.aws.pagination import seal, unseal
 from longshore.services.call import Call
@@ -84,55 +86,54 @@ class _Page:
 
 
 def _page(judged: Judged, chosen: shapes.PreviewFilter, after: str, limit: int) -> _Page:
-    verdicts = {digest: explain(judged.judgement, digest) for digest in judged.stock.images}
-
-    def place(digest: str) -> tuple[bool, float, str]:
-        return (verdicts[digest].decision == "KEEP", judged.stock.images[digest].pushed_at, digest)
+    images, going = judged.stock.images, judged.judgement.acts.keys() | judged.judgement.follows.keys()
 
     def is_chosen(digest: str) -> bool:
         tagged = bool(judged.stock.tags_of(digest))
         return (chosen.tag_status in (None, "ANY") or tagged is (chosen.tag_status == "TAGGED")) and (
-            chosen.decision is None or (verdicts[digest].decision == "KEEP") is (chosen.decision == "KEEP")
+            chosen.decision is None or (digest in going) is (chosen.decision == "ACT")
         )
 
-    order = sorted(filter(is_chosen, verdicts), key=place)
-    if after and after in verdicts:
-        order = [digest for digest in order if place(digest) > place(after)]
-    shown = order[:limit]
-    more = len(order) > limit
-    return _Page([(digest, verdicts[digest]) for digest in shown], shown[-1] if more else "", _summary(judged, verdicts))
+    def place(digest: str) -> tuple[bool, float, str]:
+        return (digest not in going, images[digest].pushed_at, digest)
+
+    order = sorted(filter(is_chosen, images), key=place)
+    first = bisect_right(order, place(after), key=place) if after in images else 0
+    shown = order[first : first + limit]
+    more = first + limit < len(order)
+    found = [(digest, explain(judged.judgement, digest)) for digest in shown]
+    return _Page(found, shown[-1] if more else "", _summary(judged, going))
 
 
-def _summary(judged: Judged, verdicts: dict[str, Verdict]) -> shapes.PreviewSummary:
-    counts = {"EXPIRE": 0, "TRANSITION": 0, "KEEP": 0}
-    sizes = dict(counts)
-    for digest, verdict in verdicts.items():
-        counts[verdict.decision] += 1
-        sizes[verdict.decision] += judged.stock.images[digest].size
+def _summary(judged: Judged, going: Collection[str]) -> shapes.PreviewSummary:
+    images = judged.stock.images
+    moved = {digest for digest in going if (rule := judged.judgement.rule_for(digest)) is not None and rule.action == "TRANSITION"}
+    sizes = {"going": sum(images[digest].size for digest in going), "moved": sum(images[digest].size for digest in moved)}
     return shapes.PreviewSummary(
-        expiring_image_count=counts["EXPIRE"],
-        expiring_size_in_bytes=sizes["EXPIRE"],
-        transitioning_image_count=counts["TRANSITION"],
-        transitioning_size_in_bytes=sizes["TRANSITION"],
-        kept_image_count=counts["KEEP"],
-        kept_size_in_bytes=sizes["KEEP"],
-        freed_size_in_bytes=_freed(judged, verdicts),
+        expiring_image_count=len(going) - len(moved),
+        expiring_size_in_bytes=sizes["going"] - sizes["moved"],
+        transitioning_image_count=len(moved),
+        transitioning_size_in_bytes=sizes["moved"],
+        kept_image_count=len(images) - len(going),
+        kept_size_in_bytes=sum(image.size for image in images.values()) - sizes["going"],
+        freed_size_in_bytes=_freed(judged, {digest for digest in going if digest not in moved}),
         kept_in_use_image_count=len(judged.judgement.spared),
-        used_image_count=sum(1 for digest in judged.users if digest in verdicts and verdicts[digest].decision != "KEEP"),
+        used_image_count=sum(1 for digest in judged.users if digest in going),
     )
 
 
-def _freed(judged: Judged, verdicts: dict[str, Verdict]) -> int:
+def _freed(judged: Judged, expiring: Collection[str]) -> int:
     freed: dict[str, int] = {}
-    kept: set[str] = set()
-    for digest, verdict in verdicts.items():
+    for digest in expiring:
         image = judged.stock.images[digest]
-        own = [(reference.digest, reference.size) for reference in image.references if not reference.is_manifest and not reference.foreign]
-        if verdict.decision == "EXPIRE":
-            freed.update([(digest, image.manifest_size), *own])
-        else:
-            kept.update(layer for layer, _ in own)
-    return sum(size for layer, size in freed.items() if layer not in kept)
+        freed[digest] = image.manifest_size
+        freed.update((each.digest, each.size) for each in image.references if not each.is_manifest and not each.foreign)
+    if freed:
+        for digest, image in judged.stock.images.items():
+            if digest not in expiring:
+                for reference in image.references:
+                    freed.pop(reference.digest, None)
+    return sum(freed.values())
 
 
 def _image(
