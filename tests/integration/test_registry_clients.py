@@ -14,6 +14,7 @@ import shutil
 import ssl
 import subprocess
 import tempfile
+import time
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -142,11 +143,14 @@ class Registry:
         self._base = f"{self._host}/v2/{repository.partition('/')[2]}"
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[dict[str, str], bytes]:
+        with self.open(method, path, body, **headers) as response:
+            return {name.lower(): value for name, value in response.headers.items()}, response.read()
+
+    def open(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Any:
         url = path if path.startswith("https://") else f"{self._host}{path}" if path.startswith("/v2/") else f"{self._base}/{path}"
         named = {name.replace("_", "-"): value for name, value in headers.items()} | {"Authorization": f"Basic {self._login}"}
         request = urllib.request.Request(url, body, named, method=method)
-        with urllib.request.urlopen(request, context=self._trust) as response:
-            return {name.lower(): value for name, value in response.headers.items()}, response.read()
+        return urllib.request.urlopen(request, context=self._trust)
 
     def blob(self, content: bytes) -> bytes:
         location = self.ask("POST", "blobs/uploads/", b"")[0]["location"]
@@ -326,6 +330,18 @@ def test_artifacts_are_found_by_what_they_are_about(house: Installation, reposit
     _, manifest = registry.ask("GET", "manifests/v1", Accept=MANIFEST)
     layer = json.loads(manifest)["layers"][0]
     assert registry.ask("GET", f"blobs/{layer['digest']}")[1] == b"the thing itself"
+
+
+def test_a_reader_that_stops_now_and_then_gets_a_large_blob_whole(house: Installation, repository: str) -> None:
+    registry, content = Registry(house, repository), os.urandom(24_000_000)
+    registry.blob(content)
+    with registry.open("GET", f"blobs/{digest(content)}") as response:
+        received = hashlib.sha256()
+        # Slower than the server: each pause lets its buffers fill to the brim.
+        while piece := response.read(300_000):
+            received.update(piece)
+            time.sleep(0.015)
+    assert f"sha256:{received.hexdigest()}" == digest(content)
 
 
 # ── boto3 ───────────────────────────────────────────────────────────────────────────────────────────────────────────
