@@ -243,3 +243,16 @@ async def test_a_full_disk_is_named_and_leaves_an_encrypted_upload_as_it_was(tmp
             await depot.keyed(KEY).put(b"d" * 5000, digest_of(b"d" * 5000))
         assert os.listdir(tmp_path / "uploads") == []
         await depot.close()
+
+
+async def test_very_many_keys_are_not_all_held_and_none_is_lost(depot: FileBlobStore) -> None:
+    keys = [new_data_key(lock_of(SECRET)) for _ in range(1100)]
+    upload = await depot.keyed(keys[0]).begin()
+    for number, key in enumerate(keys):
+        if number < 3:
+            await depot.keyed(key).put(b"x", digest_of(b"x"))
+        depot.keyed(key)
+    assert len(depot._keyed) <= 1025
+    for key in keys[:3]:
+        assert await depot.keyed(key).read(digest_of(b"x")) == b"x"
+    assert await depot.keyed(keys[0]).resume(upload.upload_id) is upload

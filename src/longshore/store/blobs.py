@@ -165,7 +165,7 @@ class BlobDepot(BlobStore, Protocol):
         """How much is encrypted with a data key, trash and quarantine included, whether anybody can still read it or not."""
 
     async def forget_key(self, key_id: str) -> Place:
-        """Delete, at once, everything encrypted with a key that is no more; how much it was."""
+        """Delete, at once, everything encrypted with a key that is no more, uploads included; how many bytes of blobs it was."""
 
     async def arriving(self) -> Place:
         """How much uploads take that are under way, or given up and not expired yet."""

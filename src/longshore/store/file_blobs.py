@@ -216,11 +216,17 @@ class FileBlobStore(Shelved):
                     f"data key {key.id} does not open: it was sealed by another signing-key than this installation's"
                 ) from None
             held = self._keyed[key] = SealedBlobs(self, shelf, key.id, data_key)
-            for idle in [each for each, sealed in self._keyed.items() if sealed.is_idle][: max(0, len(self._keyed) - _KEYS_HELD)]:
-                if idle is not key:
-                    del self._keyed[idle]
+            self._let_go_of_keys(besides=key)
         self._keyed.move_to_end(key)
         return held
+
+    def _let_go_of_keys(self, besides: SealedKey) -> None:
+        """Of those unused for longest, as far as there are too many; not where an upload is under way."""
+        many = len(self._keyed) - _KEYS_HELD
+        if many > 0:
+            idle = [key for key, sealed in self._keyed.items() if sealed.is_idle and key is not besides]
+            for key in idle[:many]:
+                del self._keyed[key]
 
     async def key_ids(self) -> list[str]:
         return await self.on_thread(self._key_ids)
@@ -235,6 +241,9 @@ class FileBlobStore(Shelved):
         return await self.on_thread(self._forget_key, key_id)
 
     def _forget_key(self, key_id: str) -> Place:
+        for name in os.listdir(self.uploads):
+            if name.startswith(f"{key_id}."):
+                (self.uploads / name).unlink(missing_ok=True)
         if key_id not in self._key_ids():
             return Place(0, 0)
         place = self._occupied_by(key_id)

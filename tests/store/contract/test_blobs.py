@@ -265,6 +265,8 @@ async def test_with_a_key_goes_all_that_was_encrypted_with_it(depot: BlobDepot) 
         await one.put(CONTENT, digest)
     await one.delete(SHA512)
     await other.put(CONTENT, SHA256)
+    unfinished, others = await one.begin(), await other.begin()
+    await unfinished.write(CONTENT)
     assert await depot.key_ids() == sorted((KEY.id, OTHER_KEY.id))
     occupied = await depot.occupied_by(KEY.id)
     gone = await depot.forget_key(KEY.id)
@@ -273,7 +275,9 @@ async def test_with_a_key_goes_all_that_was_encrypted_with_it(depot: BlobDepot) 
     assert await depot.key_ids() == [OTHER_KEY.id]
     assert await depot.forget_key(KEY.id) == await depot.forget_key("..") == Place(0, 0)
     assert depot.keyed(KEY).size(SHA256) is None
+    assert await depot.keyed(KEY).resume(unfinished.upload_id) is None
     assert await other.read(SHA256) == CONTENT
+    assert await other.resume(others.upload_id) is others
 
 
 async def test_what_arrives_is_counted(depot: BlobDepot, blobs: BlobStore) -> None:
