@@ -1,7 +1,8 @@
 """The registry beside docker-registry: how fast blobs and manifests are read, layers written, and images pulled by many at once.
 
-Every round measures each registry in turn; what is printed are medians, and the median of the ratios within a round. The
-clients are bench/load.c, compiled here, and wrk: they throw away what they read, so that the registries are what limits. Images
+Every round measures each registry in turn, this one first and that one first by turns; what is printed are medians, and the median
+of the ratios within a round. What takes a second is measured several times in each round asked for. The clients are bench/load.c,
+compiled here, and wrk: they throw away what they read, so that the registries are what limits. Images
 for `docker push` and `docker pull` are made anew for each round, because Docker Engine remembers what it has pushed where.
 
 Listing is measured on a server whose store was filled beforehand with 100,000 tags and 100,000 repositories.
@@ -33,7 +34,8 @@ from longshore.services.ecr.names import repository_arn
 from longshore.store.sqlite import open_store
 
 MIB = 1024 * 1024
-SECONDS = 3
+#: how long readers read, and how often in a round
+SECONDS, TURNS = 1, 5
 BLOB_MIB = 64
 UPLOADS = 8
 PULLERS = 200
@@ -82,6 +84,12 @@ def _compiled(directory: Path) -> str:
     return str(program)
 
 
+def _turns(sides: Sequence[Side], count: int) -> Iterator[Sequence[Side]]:
+    """The registries in the order in which they are measured, that many times: what comes first finds the machine otherwise."""
+    for number in range(count):
+        yield sides if number % 2 == 0 else sides[::-1]
+
+
 def _loaded(load: str, kind: str, side: Side, *arguments: str) -> dict[str, float]:
     done = subprocess.run([load, kind, str(side.port), side.authorization, *arguments], capture_output=True, text=True, check=True)
     seen: dict[str, float] = json.loads(done.stdout)
@@ -95,8 +103,8 @@ def _blobs(sides: Sequence[Side], rounds: int, load: str) -> Iterator[Figure]:
     paths = {side.name: side.push(REPOSITORY, "blob", [blob])[-1] for side in sides}
     for clients in (1, 8, 32):
         found = Rounds()
-        for _ in range(rounds):
-            for side in sides:
+        for turn in _turns(sides, rounds * TURNS):
+            for side in turn:
                 seen = _loaded(load, "get", side, str(clients), str(SECONDS), paths[side.name])
                 found.add(side, seen["bytes"] / seen["seconds"] / MIB)
         yield from found.figures(f"GET of {BLOB_MIB} MiB, {clients} at once", "MiB/s", Target("ratio >=", 1.3))
@@ -130,7 +138,7 @@ def _manifests(sides: Sequence[Side], rounds: int) -> Iterator[Figure]:
 
 def _uploads(sides: Sequence[Side], rounds: int, load: str, directory: Path) -> Iterator[Figure]:
     found = Rounds()
-    for _ in range(rounds):
+    for turn in _turns(sides, rounds * 2):
         given: list[str] = []
         for number in range(UPLOADS):
             content = os.urandom(BLOB_MIB * MIB)
@@ -138,7 +146,7 @@ def _uploads(sides: Sequence[Side], rounds: int, load: str, directory: Path) -> 
             file.write_bytes(content)
             given += [str(file), f"sha256:{hashlib.sha256(content).hexdigest()}"]
         os.sync()  # what is written later is the registries' own
-        for side in sides:
+        for side in turn:
             seen = _loaded(load, "push", side, f"/v2/{REPOSITORY}/blobs/uploads/", *given)
             found.add(side, seen["bytes"] / seen["seconds"] / MIB)
             os.sync()
@@ -149,8 +157,8 @@ def _cold_pulls(sides: Sequence[Side], rounds: int, load: str) -> Iterator[Figur
     layers = [os.urandom(PULLED_LAYER_MIB * MIB) for _ in range(PULLED_LAYERS)]
     paths = {side.name: side.push(REPOSITORY, "pulled", layers) for side in sides}
     found = Rounds()
-    for _ in range(rounds):
-        for side in sides:
+    for turn in _turns(sides, rounds):
+        for side in turn:
             seen = _loaded(load, "pull", side, str(PULLERS), *paths[side.name])
             found.add(side, seen["bytes"] / seen["seconds"] / MIB)
     yield from found.figures(f"{PULLERS} pulls of {PULLED_LAYERS * PULLED_LAYER_MIB} MiB at once", "MiB/s", Target("ratio >=", 1.2))
@@ -172,14 +180,14 @@ def _docker(sides: Sequence[Side], rounds: int, directory: Path) -> Iterator[Fig
         if side.authorization:
             user, _, password = base64.b64decode(side.authorization.partition(" ")[2]).partition(b":")
             docker("login", "--username", user.decode(), "--password-stdin", side.host, given=password)
-    for number in range(rounds):
+    for number, turn in enumerate(_turns(sides, rounds)):
         names = {side.name: f"{side.host}/{REPOSITORY}:docker-{number}" for side in sides}
         docker("load", given=_saved(list(names.values())))
         try:
-            for side in sides:
+            for side in turn:
                 pushed.add(side, _took(docker, "push", "--quiet", names[side.name]))
             docker("rmi", *names.values())
-            for side in sides:
+            for side in turn:
                 pulled.add(side, _took(docker, "pull", "--quiet", names[side.name]))
                 docker("rmi", names[side.name])
         finally:
