@@ -6,7 +6,6 @@ that look again at everything they act on. What such a transaction finds changed
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -19,7 +18,7 @@ from longshore.control.lifecycle.plan import Step, pages, previewed, steps
 from longshore.control.loop import Watched
 from longshore.kit.clock import Clock
 from longshore.services.call import Site
-from longshore.services.ecr.lifecycle.keeping import Judged, judge
+from longshore.services.ecr.lifecycle.keeping import Judged, beside, judge
 from longshore.services.ecr.lifecycle.model import (
     LIFECYCLE_POLICIES,
     LIFECYCLE_PREVIEWS,
@@ -202,7 +201,7 @@ class Lifecycle:
             await self._store.transact(lambda tx: _end_preview(tx, replace(preview, status="FAILED", ended_at=now), 0))
             return
         judged = await judge(self._store, repository, policy, now, self._site, keep_in_use=settings.keep_images_in_use)
-        images = await asyncio.to_thread(lambda: list(previewed(judged.stock, judged.judgement)))
+        images = await beside(len(judged.stock.images), lambda: list(previewed(judged.stock, judged.judgement)))
         written = list(pages(preview, images))
         expiring = sum(1 for image in images if image.action == "EXPIRE")
         complete = replace(preview, status="COMPLETE", ended_at=now, expiring=expiring, transitioning=len(images) - expiring)

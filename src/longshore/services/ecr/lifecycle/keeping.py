@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from longshore.services.call import Site
 from longshore.services.ecr.errors import InvalidParameterException
@@ -16,11 +20,13 @@ from longshore.services.ecr.lifecycle.usage import User, settings_of, users_of_i
 from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, REGISTRY_EVENTS, Repository, image_key, tag_key
 from longshore.store.base import Reader, Tx
 
+R = TypeVar("R")
+
 #: images or tags read in one turn
 SLICE = 5_000
 #: times that a repository is read again because it changed meanwhile
 _AGAIN = 2
-#: more images than this are judged in a thread of their own
+#: more images than this are not judged in the loop
 _AT_ONCE = 2_000
 
 
@@ -69,6 +75,17 @@ class Judged:
         return tuple(dict.fromkeys(found))
 
 
+#: threads of its own, and few: whoever judges large repositories all the time keeps nobody else waiting for a thread
+_threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="lifecycle")
+
+
+async def beside(images: int, work: Callable[[], R]) -> R:
+    """Do what takes time for each of so many images: at once where they are few, else beside the loop."""
+    if images <= _AT_ONCE:
+        return work()
+    return await asyncio.get_running_loop().run_in_executor(_threads, work)
+
+
 async def judge(reader: Reader, repository: Repository, policy: Policy, now: float, site: Site, *, keep_in_use: bool) -> Judged:
     """A large repository is judged beside the loop, and may have changed when this returns."""
     for _ in range(1 + _AGAIN):
@@ -79,10 +96,7 @@ async def judge(reader: Reader, repository: Repository, policy: Policy, now: flo
             break
     users = users_of_images(reader, repository, site)
     in_use = users.keys() if keep_in_use else frozenset[str]()
-    if len(stock.images) <= _AT_ONCE:
-        judgement = evaluate(stock, policy, now, in_use)
-    else:
-        judgement = await asyncio.to_thread(evaluate, stock, policy, now, in_use)
+    judgement = await beside(len(stock.images), partial(evaluate, stock, policy, now, in_use))
     return Judged(stock, contents if exact else None, judgement, users)
 
 

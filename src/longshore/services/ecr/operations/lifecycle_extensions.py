@@ -5,9 +5,9 @@ A preview of this kind is made on the spot and kept nowhere. Its pages all speak
 
 from __future__ import annotations
 
-import asyncio
 from bisect import bisect_right
 from collections.abc import Collection
+from functools import partial
 
 from longshore.aws.pagination import seal, unseal
 from longshore.services.call import Call
@@ -17,7 +17,7 @@ from longshore.services.ecr.images import find_repository
 from longshore.services.ecr.lifecycle import shapes
 from longshore.services.ecr.lifecycle.explain import Verdict, explain
 from longshore.services.ecr.lifecycle.forecast import Forecast, forecast, rates_of
-from longshore.services.ecr.lifecycle.keeping import Judged, checked_policy, judge, pushes_lately
+from longshore.services.ecr.lifecycle.keeping import Judged, beside, checked_policy, judge, pushes_lately
 from longshore.services.ecr.lifecycle.model import LIFECYCLE_POLICIES, LIFECYCLE_SETTINGS, LifecycleSettings
 from longshore.services.ecr.lifecycle.policy import DAY_S, Policy
 from longshore.services.ecr.lifecycle.usage import settings_of
@@ -45,7 +45,7 @@ async def preview_lifecycle_policy(call: Call, request: shapes.PreviewLifecycleP
     now = float(moment) if moment else call.clock.now()
     judged = await judge(call.store, repository, policy, now, call.site, keep_in_use=keep)
     expected = await _forecast(call, repository, policy, now, request.days, judged, keep_in_use=keep)
-    page = await asyncio.to_thread(_page, judged, chosen, after, request.max_results or _PAGE)
+    page = await beside(len(judged.stock.images), partial(_page, judged, chosen, after, request.max_results or _PAGE))
     sees_users = call.account_id == repository.account_id
     return shapes.PreviewLifecyclePolicyResponse(
         registry_id=repository.account_id,
@@ -74,7 +74,9 @@ async def _forecast(
         return None
     pushes, observed_days = pushes_lately(call.store, repository, judged, now)
     in_use = frozenset(judged.users) if keep_in_use else frozenset[str]()
-    return await asyncio.to_thread(forecast, judged.stock, policy, now, days, rates_of(pushes, policy, observed_days), in_use)
+    rates = rates_of(pushes, policy, observed_days)
+    images = len(judged.stock.images) + int(days * sum(rate.per_day for rate in rates))
+    return await beside(images * (days + 1), partial(forecast, judged.stock, policy, now, days, rates, in_use))
 
 
 class _Page:
