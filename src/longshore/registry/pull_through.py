@@ -36,7 +36,7 @@ class PullThrough:
 
         A request that this server itself made of an upstream, and that came back here, is answered with what there is.
         """
-        if self._cache.asked_for_this(visit.request.headers.get("Via", "")):
+        if not self._cache.concerns(visit.repository) or self._cache.asked_for_this(visit.request.headers.get("Via", "")):
             return await handler(visit)
         try:
             if kind is Kind.MANIFEST:

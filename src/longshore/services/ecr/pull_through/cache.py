@@ -109,6 +109,10 @@ class PullThroughCache:
         await asyncio.gather(*self._fetching.values(), return_exceptions=True)
         await self._downloads.close()
 
+    def concerns(self, meant: RepositoryId) -> bool:
+        """Whether a rule speaks for the repository: for all others nothing here need be asked."""
+        return rule_for(self._store, meant) is not None
+
     def asked_for_this(self, via: str) -> bool:
         """Whether a request with this Via header began here: its upstream is this server again, by itself or by way of others."""
         return any(each.split()[-1:] == [self._remotes.name] for each in via.split(","))
