@@ -7,7 +7,9 @@ from typing import cast
 
 import pytest
 
+from longshore.aws.shapes import ecr as shapes
 from longshore.kit.data_keys import lock_of, new_data_key
+from longshore.kit.ids import SeededIds
 from longshore.registry.garbage import (
     GRACE_S,
     TRASH_S,
@@ -18,14 +20,16 @@ from longshore.registry.garbage import (
     removable_blobs,
     removable_layers,
 )
-from longshore.services.ecr.images import delete_image, delete_repository, find_repository
+from longshore.services.call import Call
+from longshore.services.ecr.images import delete_image, delete_repository, find_image, find_repository
 from longshore.services.ecr.manifests import OCI_MANIFEST
 from longshore.services.ecr.model import IMAGES, REPOSITORY_BLOBS, RepositoryBlob
 from longshore.services.ecr.names import RepositoryId, digest_of
+from longshore.services.ecr.operations.layers import batch_check_layer_availability
 from longshore.store.base import Store, Tx
 from longshore.store.blobs import StoredBlob
 from longshore.store.file_blobs import FileBlobStore
-from tests.registry.conftest import ACCOUNT, REGION, SECRET, Client
+from tests.registry.conftest import ACCOUNT, ALICE, REGION, SECRET, SITE, Client
 from tests.registry.contents import CONFIG, LAYER, manifest
 
 IMAGE = manifest(LAYER)
@@ -90,6 +94,43 @@ async def test_the_bytes_of_a_deleted_repository_go_unless_another_has_them(push
     await pushed.clock.step(2)
     await collector(pushed).collect()
     assert await held(pushed) == {digest_of(LAYER)}
+
+
+@pytest.mark.parametrize("way", ["HEAD", "BatchCheckLayerAvailability"])
+async def test_a_layer_that_a_client_was_told_of_stays_though_its_image_is_deleted_meanwhile(pushed: Client, way: str) -> None:
+    await pushed.clock.step(10 * GRACE_S)
+    pushed.log_in()
+    if way == "HEAD":
+        assert (await pushed.ask("HEAD", f"/v2/app/web/blobs/{digest_of(LAYER)}")).status == 200
+    else:
+        request = shapes.BatchCheckLayerAvailabilityRequest(repository_name="app/web", layer_digests=(digest_of(LAYER),))
+        answer = await batch_check_layer_availability(call_of(pushed), request)
+        assert [layer.layer_availability for layer in answer.layers or ()] == ["AVAILABLE"]
+    image = find_image(pushed.store, WEB.key, None, "1")
+    await pushed.store.transact(lambda tx: delete_image(tx, image, pushed.clock.now()))
+    await collector(pushed).collect()
+    assert await held(pushed) == {digest_of(LAYER)}
+    assert [layer.digest for layer in pushed.store.list(REPOSITORY_BLOBS)] == [digest_of(LAYER)]
+    await pushed.clock.step(GRACE_S + 1)
+    await collector(pushed).collect()
+    assert await held(pushed) == set()
+
+
+def call_of(client: Client) -> Call:
+    return Call(
+        store=client.store,
+        blobs=client.blobs,
+        clock=client.clock,
+        ids=SeededIds(),
+        site=SITE,
+        principal=ALICE,
+        account_id=ACCOUNT,
+        region=REGION,
+        request_id="request-1",
+        source_ip="127.0.0.1",
+        base_url="http://127.0.0.1:4566",
+        secret_for_signing=SECRET,
+    )
 
 
 async def test_layers_of_a_push_that_was_given_up_go_after_a_while(client: Client) -> None:

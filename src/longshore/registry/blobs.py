@@ -15,11 +15,11 @@ from longshore.registry.errors import BlobUnknown, DigestInvalid, Unsupported
 from longshore.registry.parts import Part
 from longshore.registry.ranges import requested_range
 from longshore.services.ecr.content import content_of
-from longshore.services.ecr.images import find_repository, record_blob
+from longshore.services.ecr.images import find_repository, keep_blob
 from longshore.services.ecr.model import IMAGES, REPOSITORY_BLOBS, Repository, RepositoryBlob, image_key
 from longshore.services.ecr.names import is_digest
 from longshore.services.ecr.storage_class import is_archived_layer
-from longshore.store.base import Store, Tx
+from longshore.store.base import Store, StoreUnavailable, Tx
 from longshore.store.blobs import BlobStore
 
 log = logging.getLogger("longshore.registry")
@@ -34,13 +34,21 @@ class Blobs:
         self._grace_s = grace_s
 
     async def head(self, visit: Visit) -> web.StreamResponse:
-        """A client that pushes asks this before it leaves a layer out, so an unused blob is kept for a while from here on."""
+        """A client that pushes asks this before it leaves a layer out, so it is kept for a while from here on."""
         self._access.require(visit, "BatchCheckLayerAvailability", "GetDownloadUrlForLayer")
         held, content = self._find(visit)
-        if self._clock.now() - held.uploaded_at > self._grace_s / 2 and not self._store.count(IMAGES, "references", _key(held)):
+        if self._clock.now() - held.uploaded_at > self._grace_s / 2:
             # The bytes first: whatever the collector is about to do, they are there when they are named anew.
             await content.keep(held.digest)
-            await self._store.transact(lambda tx: record_blob(tx, visit.repository, held.digest, held.size, self._clock.now()))
+            try:
+                kept = await self._store.transact(lambda tx: keep_blob(tx, held, self._clock.now()))
+            except StoreUnavailable:
+                # Nobody can push now. Who only wants to know what an image consists of is told.
+                if not self._store.count(IMAGES, "references", _key(held)):
+                    raise
+                kept = held
+            if kept is None:
+                raise BlobUnknown
         return web.Response(headers=_headers(held) | {"Content-Length": str(held.size)})
 
     async def get(self, visit: Visit) -> web.StreamResponse:

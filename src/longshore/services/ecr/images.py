@@ -291,6 +291,15 @@ def record_blob(tx: Tx, repository_id: RepositoryId, digest: str, size: int, now
     return tx.put(REPOSITORY_BLOBS, RepositoryBlob(repository=repository.key, digest=digest, size=size, uploaded_at=now))
 
 
+def keep_blob(tx: Tx, held: RepositoryBlob, now: float) -> RepositoryBlob | None:
+    """A client was told that the layer is there and may leave it out of a push: it is as young as if it had been uploaded now.
+
+    That it belongs to an image does not make up for it: the image may be deleted before the push is done. None when it is gone.
+    """
+    current = tx.get(REPOSITORY_BLOBS, REPOSITORY_BLOBS.key(held))
+    return None if current is None else tx.put(REPOSITORY_BLOBS, msgspec.structs.replace(current, uploaded_at=now))
+
+
 def mount_blob(tx: Tx, repository_id: RepositoryId, digest: str, sources: Iterable[str], now: float) -> RepositoryBlob | None:
     """Show in the repository what one of `sources` (repository keys) shows; None when none of them does.
 

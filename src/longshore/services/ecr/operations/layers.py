@@ -23,7 +23,7 @@ from longshore.services.ecr.errors import (
     LimitExceededException,
     UploadNotFoundException,
 )
-from longshore.services.ecr.images import find_repository, record_blob
+from longshore.services.ecr.images import find_repository, keep_blob, record_blob
 from longshore.services.ecr.layers.links import Link, link_to
 from longshore.services.ecr.layers.model import LAYER_UPLOADS, PART_SIZE, LayerUpload
 from longshore.services.ecr.layers.parts import Part, PartRefused, TooMuch, accept
@@ -193,27 +193,27 @@ def _no_room(error: BlobStoreFull) -> ServiceUnavailable:
 async def batch_check_layer_availability(
     call: Call, request: shapes.BatchCheckLayerAvailabilityRequest
 ) -> shapes.BatchCheckLayerAvailabilityResponse:
-    """A client leaves out the layers that are there: those without an image are kept for a while from here on."""
+    """A client leaves out the layers that are there: they are kept for a while from here on."""
     meant = repository_of(call, request)
     repository = find_repository(call.store, meant)
     layers: list[shapes.Layer] = []
     failures: list[shapes.LayerFailure] = []
-    unused: list[RepositoryBlob] = []
+    told: list[RepositoryBlob] = []
     for digest in dict.fromkeys(request.layer_digests):
         if not looks_like_digest(digest):
             failures.append(_layer_failure(digest))
             continue
         held = _layer(call, repository, digest)
         layers.append(shapes.Layer(layer_digest=digest, layer_availability="UNAVAILABLE") if held is None else _shown(call, held))
-        if held is not None and not call.store.count(IMAGES, "references", image_key(held.repository, held.digest)):
-            unused.append(held)
+        if held is not None:
+            told.append(held)
     now = call.clock.now()
     renewed_after_s = min(_RENEWED_AFTER_S, call.site.collection_grace_s / 2)
-    renewed = [held for held in unused if now - held.uploaded_at > renewed_after_s]
+    renewed = [held for held in told if now - held.uploaded_at > renewed_after_s]
     if renewed:
         for held in renewed:
             await content_of(call.blobs, repository).keep(held.digest)
-        await call.store.transact(lambda tx: [record_blob(tx, meant, held.digest, held.size, now) for held in renewed])
+        await call.store.transact(lambda tx: [keep_blob(tx, held, now) for held in renewed])
     return shapes.BatchCheckLayerAvailabilityResponse(layers=tuple(layers), failures=tuple(failures))
 
 
