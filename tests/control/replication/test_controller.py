@@ -185,6 +185,7 @@ async def test_without_rules_nothing_is_carried_any_more(world: World, image: by
     [
         ([{"destinations": [{"region": REGION, "registryId": HOME}]}], "source registry"),
         ([{"destinations": [{"region": "nowhere", "registryId": HOME}]}], "neither a region nor a remote registry"),
+        ([{"destinations": [{"region": "eu-west-77", "registryId": HOME}]}], "neither a region nor a remote registry"),
         ([{"destinations": []}], "at least one destination"),
         ([{"destinations": [{"region": ELSEWHERE, "registryId": HOME}] * 2}], "must be unique"),
         ([{"destinations": [{"region": ELSEWHERE, "registryId": HOME}]}] * 11, "maximum of 10 rules"),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from longshore.aws.operation import ANY_RESOURCE
 from longshore.aws.shapes import ecr as shapes
 from longshore.services.call import Call
+from longshore.services.ec2.regions import AWS_REGIONS
 from longshore.services.ecr.api import api
 from longshore.services.ecr.errors import ImageNotFoundException, InvalidParameterException
 from longshore.services.ecr.images import Unfound, find_image, find_repository
 from longshore.services.ecr.model import image_key
 from longshore.services.ecr.names import described
-from longshore.services.ecr.replication.destinations import is_region, remote_of
+from longshore.services.ecr.replication.destinations import remote_of
 from longshore.services.ecr.replication.model import (
     REPLICATION_SETTINGS,
     REPLICATIONS,
@@ -37,7 +40,7 @@ async def put_replication_configuration(
     settings = ReplicationSettings(call.region, call.account_id, tuple(_rule(each) for each in request.replication_configuration.rules))
 
     def put(tx: Tx) -> None:
-        _check(tx, settings)
+        _check(tx, settings, (call.site.region, *AWS_REGIONS))
         if settings.rules:
             tx.put(REPLICATION_SETTINGS, settings)
         else:
@@ -55,8 +58,8 @@ def _rule(asked: shapes.ReplicationRule) -> ReplicationRule:
     )
 
 
-def _check(reader: Reader, settings: ReplicationSettings) -> None:
-    """Raises InvalidParameterException."""
+def _check(reader: Reader, settings: ReplicationSettings, regions: Collection[str]) -> None:
+    """`regions` are those there can be. Raises InvalidParameterException."""
     if len(settings.rules) > MOST_RULES:
         raise _invalid(f"a replication configuration can contain a maximum of {MOST_RULES} rules")
     everywhere = {destination for rule in settings.rules for destination in rule.destinations}
@@ -70,7 +73,7 @@ def _check(reader: Reader, settings: ReplicationSettings) -> None:
         for destination in rule.destinations:
             if destination.key == settings.key:
                 raise _invalid("the source registry cannot be a replication destination")
-            if remote_of(reader, settings, destination) is None and not is_region(destination.region):
+            if remote_of(reader, settings, destination) is None and destination.region not in regions:
                 raise _invalid(f"the destination region '{destination.region}' is neither a region nor a remote registry")
 
 
