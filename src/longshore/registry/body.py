@@ -22,15 +22,17 @@ async def receive(request: web.BaseRequest, most: int, write: Callable[[bytes], 
     Whatever arrived before the connection broke has been written when the exception comes out. Raises TooLarge.
     """
     received = 0
-    gathered = bytearray()
+    gathered: list[bytes] = []
+    size = 0
     writing: asyncio.Task[None] | None = None
 
     async def hand_on() -> None:
-        nonlocal writing
+        nonlocal writing, size
         if writing is not None:
             await writing
-        piece = bytes(gathered)
+        piece = b"".join(gathered)
         gathered.clear()
+        size = 0
         writing = asyncio.create_task(_written(write, piece))
 
     try:
@@ -39,8 +41,9 @@ async def receive(request: web.BaseRequest, most: int, write: Callable[[bytes], 
             received += len(chunk)
             if received > most:
                 raise TooLarge
-            gathered += chunk
-            if len(gathered) >= _PIECE:
+            gathered.append(chunk)
+            size += len(chunk)
+            if size >= _PIECE:
                 await hand_on()
     finally:
         if gathered:
