@@ -1,6 +1,6 @@
 """Layers on their way from upstream: each is fetched once, stored, and read by everybody who asked for it, while it arrives.
 
-The bytes go to the blob store and to a nameless file beside it, which readers read from; so nobody's speed holds up anybody
+The bytes go to the blob store and to a nameless, encrypted file beside it, which readers read from; so nobody's speed holds up anybody
 else, and memory stays small. A download belongs to nobody who waits for it: it goes on when they leave. The last byte is handed
 out only once the whole has the digest it was asked by, so a reader has either all of it or a broken connection.
 """
@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from longshore.aws.errors import AwsError
+from longshore.kit.scratch import ScratchFile
 from longshore.services.ecr.remote.client import RemoteClient
 from longshore.services.ecr.remote.errors import RemoteError, RemoteInvalid, RemoteUnavailable
 from longshore.store.base import StoreError
@@ -31,7 +29,7 @@ _PIECE, _READ = 1 << 20, 1 << 16
 class Download:
     """One layer. `size` is what its manifest says."""
 
-    def __init__(self, digest: str, size: int, spool: BinaryIO) -> None:
+    def __init__(self, digest: str, size: int, spool: ScratchFile) -> None:
         self.digest = digest
         self.size = size
         #: the task that fetches it
@@ -99,7 +97,7 @@ class Download:
             count = min(self.available - at, _READ)
             if count > 0:
                 # It has just been written, so it comes from memory, in less time than the way to another thread takes.
-                piece = os.pread(self._spool.fileno(), count, at)
+                piece = self._spool.read(count, at)
                 at += len(piece)
                 yield piece
                 if at % _PIECE == 0:
@@ -110,12 +108,7 @@ class Download:
             await moved.wait()
 
     async def write(self, piece: bytes) -> None:
-        await asyncio.to_thread(_write_all, self._spool, piece)
-
-
-def _write_all(spool: BinaryIO, piece: bytes) -> None:
-    spool.write(piece)
-    spool.flush()
+        await asyncio.to_thread(self._spool.append, piece)
 
 
 class Downloads:
@@ -141,7 +134,7 @@ class Downloads:
         if running is not None:
             return running
         try:
-            spool = tempfile.TemporaryFile(dir=self._spool)  # noqa: SIM115 - closed by the download
+            spool = ScratchFile(self._spool)
         except OSError as error:
             raise BlobStoreFull(str(error)) from error
         download = self._running[key] = Download(digest, size, spool)
