@@ -105,14 +105,13 @@ aws ecr get-login-password | docker login --username AWS --password-stdin "${rep
 
 # --- 2 --------------------------------------------------------------------------------------------------------------
 step "Push forty images: 18 releases, 15 of pull requests, and 7 nights of which only the last has the tag"
-tar -c -C / bin/busybox | docker import --change 'ENTRYPOINT ["/bin/busybox"]' - "$repository:base" >/dev/null
+base=$(tar -c -C / bin/busybox | docker import --change 'ENTRYPOINT ["/bin/busybox"]' - "$repository:base")
+built=()
 container=$(docker create "$repository:base" true)
 trap 'docker rm "$container" >/dev/null 2>&1 || true; rm -rf "$work"' EXIT
-built=("$repository:base")
 push() { # TAG: one more image, told from the others by a label
-    docker commit --change "LABEL build=$pushed" "$container" "$repository:$1" >/dev/null
+    built+=("$(docker commit --change "LABEL build=$pushed" "$container" "$repository:$1")")
     docker push --quiet "$repository:$1" >/dev/null
-    built+=("$repository:$1")
     pushed=$((pushed + 1))
 }
 pushed=0
@@ -124,7 +123,7 @@ images >"$work/before"
 say "$(wc -l <"$work/before") images, $(awk '$2 == ""' "$work/before" | wc -l) of them without a tag by now"
 [ "$(wc -l <"$work/before")" = 40 ] || fail "there should be forty images"
 docker rm "$container" >/dev/null
-docker rmi --force "${built[@]}" >/dev/null
+docker rmi --force "${built[@]}" "$base" >/dev/null
 
 # --- 3 --------------------------------------------------------------------------------------------------------------
 step "Somebody runs an old release"
