@@ -152,6 +152,7 @@ async def test_what_is_here_is_served_whatever_the_trouble_upstream(mirror: Mirr
         assert (answer.status, await answer.read()) == (200, IMAGE)
         assert answer.headers["Warning"].startswith("110")
     assert len(mirror.upstream.asked) == before + 1, "an upstream in trouble is not asked at every pull"
+    assert mirror.events() == [("SUCCESS", "1"), ("FAILED", "1")]
     mirror.upstream.status = 0
     await client.clock.step(60)
     assert "Warning" not in (await client.ask("GET", path)).headers

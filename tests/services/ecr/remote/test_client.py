@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.test_utils import RawTestServer
 
+from longshore.kit.certificates import Authority
 from longshore.kit.clock import SystemClock
 from longshore.services.ecr.names import digest_of
 from longshore.services.ecr.remote.addresses import place_of
@@ -141,3 +146,23 @@ async def test_a_transfer_that_gets_nowhere_is_given_up(remotes: Remotes, upstre
 
 def test_a_password_is_not_shown() -> None:
     assert PASSWORD not in repr(Credentials(USER, PASSWORD))
+
+
+async def test_a_registry_whose_certificate_nobody_trusts_is_not_spoken_to(remotes: Remotes, tmp_path: Path) -> None:
+    now = SystemClock().now()
+    authority = Authority.make("nobody's authority", now)
+    (tmp_path / "both.pem").write_bytes(authority.issue(["127.0.0.1"], now))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "both.pem")
+    asked: list[str] = []
+
+    async def handle(request: web.BaseRequest) -> web.Response:
+        asked.append(request.path)
+        return web.json_response({})
+
+    server = RawTestServer(handle, scheme="https")
+    await server.start_server(ssl=context)
+    with pytest.raises(RemoteUnavailable, match="certificate"):
+        await RemoteClient(remotes, place_of(f"https://127.0.0.1:{server.port}"), KNOWN).ping()
+    assert asked == []
+    await server.close()
