@@ -1,7 +1,8 @@
-"""A registry behind a real HTTP server on a free port, with one repository in it."""
+"""A registry behind the gateway's lanes and a real HTTP server on a free port, with one repository in it."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -10,10 +11,12 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientResponse, ClientSession, web
-from aiohttp.test_utils import RawTestServer
 from yarl import URL
 
+from longshore.gateway.lane import Lanes
+from longshore.gateway.request import ApiRequest, Reply
 from longshore.kit.clock import SteppedClock
+from longshore.kit.sending import Senders
 from longshore.registry.registry import Registry
 from longshore.services.call import Principal, Site
 from longshore.services.ecr.kinds import KINDS
@@ -53,7 +56,7 @@ class Client:
     """Speaks to the registry as alice would."""
 
     session: ClientSession
-    server: RawTestServer
+    port: int
     store: Store
     blobs: BlobStore
     clock: SteppedClock
@@ -72,7 +75,7 @@ class Client:
         return response
 
     def url(self, path: str) -> URL:
-        return URL(f"http://127.0.0.1:{self.server.port}{path}", encoded=True)
+        return URL(f"http://127.0.0.1:{self.port}{path}", encoded=True)
 
     async def create_repository(self, name: str, **settings: object) -> RepositoryId:
         meant = RepositoryId(str(settings.pop("region", REGION)), str(settings.pop("account_id", ACCOUNT)), name)
@@ -117,15 +120,28 @@ async def client(tmp_path: Path) -> AsyncIterator[Client]:
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         return await made[0].registry.handle(request)
 
-    server = RawTestServer(handle)
-    await server.start_server()
+    async def look(request: web.BaseRequest) -> web.StreamResponse:
+        return await made[0].registry.answer(request)
+
+    async def operate(request: ApiRequest) -> Reply:
+        return Reply(404, b"there are no operations here", "text/plain")
+
+    # As in the server: plain reads take the fast lane, everything else is aiohttp's.
+    senders = Senders()
+    general = web.Server(handle, access_log=None, auto_decompress=False)
+    lanes = Lanes(operate, general, look, senders)
+    listener = await asyncio.get_running_loop().create_server(lanes, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
     async with ClientSession(auto_decompress=False) as session:
         registry = make_registry(store, blobs, clock, door)
-        made.append(Client(session, server, store, blobs, clock, door, registry))
+        made.append(Client(session, port, store, blobs, clock, door, registry))
         made[0].log_in()
         await made[0].create_repository("app/web")
         yield made[0]
-    await server.close()
+    listener.close()
+    await lanes.drain(1)
+    await general.shutdown(1)
+    await senders.close()
     await made[0].registry.close()
     await store.close()
     await blobs.close()

@@ -128,14 +128,15 @@ async def test_an_unused_blob_that_a_push_asks_for_is_kept_for_that_push(client:
     assert held.uploaded_at == client.clock.now()
 
 
-async def test_a_client_that_stops_listening_is_no_error(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("way", ["", "?by=aiohttp"])
+async def test_a_client_that_stops_listening_is_no_error(client: Client, caplog: pytest.LogCaptureFixture, way: str) -> None:
     large = bytes(20 * 1024 * 1024)
     await client.blobs.put(large, digest_of(large))
     web = RepositoryId(REGION, ACCOUNT, "app/web")
     await client.store.transact(lambda tx: record_blob(tx, web, digest_of(large), len(large), client.clock.now()))
-    caplog.set_level("INFO", "longshore.registry")
+    caplog.set_level("INFO", "longshore")
     for _ in range(2):
-        async with client.session.get(client.url(f"/v2/app/web/blobs/{digest_of(large)}"), headers=client.headers) as response:
+        async with client.session.get(client.url(f"/v2/app/web/blobs/{digest_of(large)}{way}"), headers=client.headers) as response:
             await response.content.readexactly(1000)
             response.close()
     async with asyncio.timeout(5):

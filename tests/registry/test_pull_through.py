@@ -314,7 +314,7 @@ async def test_an_upstream_that_is_this_registry_itself_ends_at_once(mirror: Mir
     version = Version("v1", 0.0, seal(SECRET, PURPOSE, value.encode()), is_text=True, stages=(CURRENT,))
     held = Secret(secret_name, REGION, ACCOUNT, "ecr-pullthroughcache/self", 0.0, 0.0, versions=(version,))
     await mirror.store.transact(lambda tx: tx.put(SECRETS, held))
-    await mirror.rule("ROOT", upstream_url=f"127.0.0.1:{client.server.port}", upstream_prefix="deeper", credential_arn=secret_name)
+    await mirror.rule("ROOT", upstream_url=f"127.0.0.1:{client.port}", upstream_prefix="deeper", credential_arn=secret_name)
     async with asyncio.timeout(5):
         assert (await client.ask("GET", "/v2/any/thing/manifests/1")).status == 404
     assert mirror.store.count(REPOSITORIES) == 1

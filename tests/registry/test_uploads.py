@@ -156,7 +156,7 @@ async def test_what_came_before_the_connection_broke_is_kept(
     client: Client, caplog: pytest.LogCaptureFixture, header: str, sent: bytes
 ) -> None:
     location = await begin(client)
-    _, writer = await asyncio.open_connection("127.0.0.1", client.server.port)
+    _, writer = await asyncio.open_connection("127.0.0.1", client.port)
     head = f"PATCH {location} HTTP/1.1\r\nHost: x\r\nAuthorization: {client.headers['Authorization']}\r\n{header}\r\n\r\n"
     writer.write(head.encode() + sent)
     await writer.drain()

@@ -23,6 +23,11 @@ class ByTheGeneralWay(Exception):
     """This answer cannot be handed back whole: the request is to be answered again over aiohttp's own connection."""
 
 
+def will_be_streamed(request: web.BaseRequest) -> None:
+    """Called before the work for an answer that sends itself. Raises ByTheGeneralWay where the fast lane has the connection."""
+    _ = request.writer
+
+
 class Part(web.StreamResponse):
     """An answer whose body is `count` bytes of a blob from `first` on. It is sent by whoever has the connection."""
 

@@ -14,6 +14,7 @@ from aiohttp import web
 from longshore.aws.errors import AwsError
 from longshore.registry.access import Access, Visit
 from longshore.registry.errors import BlobUnknown, Denied, ManifestUnknown, RegistryError, TooManyRequests, Unavailable
+from longshore.registry.parts import will_be_streamed
 from longshore.registry.routes import Kind
 from longshore.services.ecr.names import is_digest, is_tag
 from longshore.services.ecr.pull_through.cache import NotPermitted, PullThroughCache, State
@@ -64,6 +65,7 @@ class PullThrough:
             return await handler(visit)
         if visit.request.method == "HEAD":
             return web.Response(headers=_headers(visit.reference) | {"Content-Length": str(size)})
+        will_be_streamed(visit.request)
         download = await self._cache.download(visit.repository, visit.reference, size)
         if "Range" in visit.request.headers:
             await download.finished()
