@@ -82,6 +82,11 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
         ),
         "UpdateSecret": "as CreateSecret",
     },
+    "sts": {
+        "AssumeRole": "no MFA, no provided contexts",
+        "GetSessionToken": "no MFA",
+        "GetAccessKeyInfo": "keys of the caller's account",
+    },
     "iam": {
         "ListPolicies": "of AWS's own policies the 31 that concern the served APIs",
         "AttachUserPolicy": "of AWS's own policies the 31 that concern the served APIs",

@@ -219,7 +219,7 @@ class Server:
     ) -> tuple[Gateway, Registry, AgentSessions]:
         """What answers requests, each under the paths that are its own."""
         config, clock, ids, site = self._config, self._clock, self._ids, self._site
-        identities, access = Identities(store, clock, site), Access(store, clock, RESOURCE_SIDES)
+        identities, access = Identities(store, clock, site, secret), Access(store, clock, RESOURCE_SIDES)
         sessions = AgentSessions(store, clock, ids, site, identities, access)
         registry = Registry(
             store=store,

@@ -13,8 +13,8 @@ def test_the_page_is_fresh(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_note_about_an_operation_that_is_not_served_is_an_error() -> None:
-    with pytest.raises(UnknownNote, match="sts: AssumeRole"):
-        coverage("sts", {"AssumeRole": "no roles"})
+    with pytest.raises(UnknownNote, match="sts: AssumeRoot"):
+        coverage("sts", {"AssumeRoot": "no roles"})
 
 
 def test_a_reason_for_not_serving_what_is_served_is_an_error() -> None:

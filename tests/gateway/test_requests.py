@@ -61,10 +61,10 @@ async def test_an_operation_not_served_is_refused_by_name(client: Client) -> Non
     answer = await client.json("CreateCapacityProvider")
     assert (answer.status, code_of(answer.body)) == (400, "UnknownOperationException")
     assert "CreateCapacityProvider" in answer.text
-    answer = await client.query("Action=AssumeRole&Version=2011-06-15")
+    answer = await client.query("Action=AssumeRoot&Version=2011-06-15")
     assert answer.status == 400
     assert "<Code>InvalidAction</Code>" in answer.text
-    assert "AssumeRole" in answer.text
+    assert "AssumeRoot" in answer.text
 
 
 async def test_an_operation_nobody_has_is_refused(client: Client) -> None:

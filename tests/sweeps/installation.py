@@ -60,6 +60,7 @@ from tests.sweeps.own_operations import own_operation_model
 REGION, ELSEWHERE = "us-east-1", "eu-west-1"
 OWNER, STRANGER = "123456789012", "210987654321"
 ZONES = ("us-east-1a", "us-east-1b")
+SIGNING_SECRET = b"s" * 32
 KINDS: tuple[Kind[Any], ...] = (*ecs.KINDS, *ecr.KINDS, *elbv2.KINDS, *ec2.KINDS, *iam.KINDS, *secretsmanager.KINDS)
 #: every operation of every served API
 OPERATIONS = [(api, operation) for api in SERVED for operation in served(api).operations]
@@ -71,6 +72,8 @@ Rows = dict[Kind[Any], list[Any]]
 class Keys:
     access_key_id: str
     secret: str
+    #: of a session
+    token: str | None = None
 
 
 ROOT = Keys("AKIAROOTROOTROOTROOT", "root's own secret")
@@ -150,9 +153,9 @@ class Installation:
             clock=clock,
             ids=RandomIds(),
             site=site,
-            identities=Identities(store, clock, site),
+            identities=Identities(store, clock, site, SIGNING_SECRET),
             access=Access(store, clock, RESOURCE_SIDES),
-            signing_secret=b"s" * 32,
+            signing_secret=SIGNING_SECRET,
         )
         self._http: aiohttp.ClientSession | None = None
         self._url = ""
@@ -228,6 +231,7 @@ class Installation:
             region=region,
             service=served(api).model.signing_name,
             now=self.clock.now(),
+            session_token=keys.token,
         )
 
     async def done(self, api: str, operation: str, keys: Keys = ROOT, **parameters: Any) -> Mapping[str, Any]:

@@ -364,6 +364,7 @@ def _more(names: Mapping[str, str]) -> Mapping[tuple[str, str], dict[str, Any]]:
         ("iam", "AddRoleToInstanceProfile"): {"InstanceProfileName": "idle"},
         ("iam", "TagInstanceProfile"): {"Tags": [{"Key": "a", "Value": "b"}]},
         ("iam", "UntagInstanceProfile"): {"TagKeys": ["team"]},
+        ("sts", "AssumeRole"): {"Tags": [{"Key": "a", "Value": "b"}], "ExternalId": "ours"},
         ("iam", "CreateServiceLinkedRole"): {"AWSServiceName": "ecs.amazonaws.com"},
         ("iam", "DeleteServiceLinkedRole"): {"RoleName": "AWSServiceRoleForECRReplication"},
     }

@@ -34,7 +34,7 @@ from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.services.call import Call, Site
 from longshore.services.ecr.pull_through.cache import PullThroughCache
-from longshore.services.iam.identities import KeyUses
+from longshore.services.iam.identities import KeyUses, used_key
 from longshore.store.base import Store, StoreUnavailable
 from longshore.store.blobs import BlobStore
 
@@ -80,8 +80,8 @@ class Gateway:
     def mount(self, prefix: str, handler: Handler) -> None:
         self._mounts[prefix] = handler
 
-    def _is_key(self, access_key_id: str) -> bool:
-        return self._identities.owner(access_key_id) is not None
+    def _is_key(self, credential: str) -> bool:
+        return self._identities.owner(credential) is not None
 
     def drain(self) -> None:
         """From now on every answer closes its connection."""
@@ -157,12 +157,12 @@ class Gateway:
 
     async def _note_use(self, identified: Identified, region: str) -> None:
         """A use that cannot be written down is no reason to refuse a request that needs no writing."""
-        now = self._clock.now()
-        if self._uses.note(identified.principal.access_key_id, now, identified.service, region):
+        now, used = self._clock.now(), used_key(identified.principal)
+        if self._uses.note(used, now, identified.service, region):
             try:
                 await self._uses.write(now)
             except StoreUnavailable as error:
-                log.warning("when %s was last used could not be written: %s", identified.principal.access_key_id, error)
+                log.warning("when %s was last used could not be written: %s", used, error)
 
     def _error(self, codec: Any, model: Model, error: AwsError, request_id: str) -> Reply:
         status, body, content_type, headers = codec.render_error(model, error, request_id)

@@ -91,11 +91,11 @@ class Reply:
 
 def most_body(headers: Mapping[str, str], is_key: Callable[[str], bool]) -> int:
     """Bytes that a request's body may have, as far as its headers tell before it is read: only what names a key that
-    exists may be as large as a part of a layer."""
+    exists, or comes with the token of a session that does, may be as large as a part of a layer."""
     if not headers.get("X-Amz-Target", "").endswith(".UploadLayerPart"):
         return MOST_BODY
     named = _CREDENTIAL.search(headers.get("Authorization", ""))
-    return MOST_LAYER_PART if named is not None and is_key(named[1]) else MOST_BODY
+    return MOST_LAYER_PART if named is not None and is_key(headers.get("X-Amz-Security-Token") or named[1]) else MOST_BODY
 
 
 async def read_body(request: web.BaseRequest, most: int) -> bytes:

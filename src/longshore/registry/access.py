@@ -32,14 +32,14 @@ class Authorise(Protocol):
     ) -> str | None: ...
 
 
-#: access key id -> whose key it is now; None for one that is unknown or inactive
+#: access key id, or session token -> whose it is now; None for what is unknown, inactive or ended
 Owner = Callable[[str], Principal | None]
 
 _REGISTRY = r"([0-9]{12})\.dkr[.-]ecr\.([a-z]{2,}(?:-[a-z]+)+-[0-9]+)"
 _HOST = re.compile(rf"{_REGISTRY}\..+")
 _PREFIXED = re.compile(rf"{_REGISTRY}/(.+)")
-#: tokens known again by their header, and how long such a header may be: what is made here has some 400 characters
-_MOST_KNOWN, _LONGEST_KNOWN = 4096, 1024
+#: tokens known again by their header, and how long such a header may be: what is made here has some 400 characters, 1,400 for sessions
+_MOST_KNOWN, _LONGEST_KNOWN = 4096, 2048
 _ASKED_EVERY_S = 1.0
 
 
@@ -113,7 +113,7 @@ class Access:
             raise Denied("Your authorization token has expired. Reauthenticate and try again.")
         revision = self._store.revision
         if known.revision != revision or not 0 <= now - known.asked_at < _ASKED_EVERY_S:
-            owner = self._owner(token.access_key_id)
+            owner = self._owner(token.credential)
             # The id, not the name: who was renamed is the same, who was deleted and made again is somebody else.
             known.owner = owner if owner is not None and (owner.account_id, owner.user_id) == (token.account_id, token.user_id) else None
             known.revision, known.asked_at = revision, now

@@ -27,6 +27,8 @@ class Session:
     expires_at: float
     #: the session token itself: who has it and the secret key is the session
     token: str = field(repr=False)
+    #: the long-lived key that a user's own session was begun with
+    begun_with: str = ""
     #: documents, and ARNs of managed policies, beyond which the session may nothing; None where it is not limited
     policies: tuple[str, ...] | None = None
     policy_arns: tuple[str, ...] = ()

@@ -17,8 +17,8 @@ from longshore.services.call import Principal
 
 USER_NAME = "AWS"
 GOOD_FOR_S = 12 * 3600.0
-#: longer ones are not looked at
-_LONGEST = 4096
+#: longer ones are not looked at; a session's token is in them
+_LONGEST = 8192
 _SEAL_BYTES = 32
 _PURPOSE = b"ecr-authorization-token-1"
 
@@ -35,15 +35,29 @@ class Token(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     user_id: str
     access_key_id: str
     expires_at: float
+    #: of the session that asked; empty where it was no session
+    session_token: str = ""
+
+    @property
+    def credential(self) -> str:
+        """What tells whose the password is now."""
+        return self.session_token or self.access_key_id
 
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Token).decode
 
 
+def good_until(principal: Principal, now: float) -> float:
+    """When a password made now ends: with the session that asks for it, if not before."""
+    ends = now + GOOD_FOR_S
+    return ends if principal.session is None else min(ends, principal.session.expires_at)
+
+
 def password(secret: bytes, principal: Principal, expires_at: float) -> str:
     """A password for `principal`, good until `expires_at` (seconds since the epoch); URL-safe characters only."""
-    claims = _encode(Token(principal.account_id, principal.arn, principal.user_id, principal.access_key_id, expires_at))
+    token = principal.session.token if principal.session is not None else ""
+    claims = _encode(Token(principal.account_id, principal.arn, principal.user_id, principal.access_key_id, expires_at, token))
     return urlsafe_b64encode(_seal(secret, claims) + claims).decode().rstrip("=")
 
 

@@ -241,4 +241,5 @@ class KeyUses:
 
 def used_key(principal: Principal) -> str:
     """What a request uses: a long-lived key, the role of a session, or the user's key that a session was begun with."""
-    return principal.role_id or principal.access_key_id
+    session = principal.session
+    return principal.access_key_id if session is None else session.role_id or session.begun_with

@@ -8,7 +8,7 @@ from longshore.aws.operation import ANY_RESOURCE
 from longshore.aws.shapes import ecr as shapes
 from longshore.services.call import Call
 from longshore.services.ecr.api import api
-from longshore.services.ecr.tokens import GOOD_FOR_S, authorization_token, password
+from longshore.services.ecr.tokens import authorization_token, good_until, password
 
 #: https://api.ecr.REGION.DOMAIN, as SDKs without an endpoint of ours make it: scheme; region and domain, with the port if there is one
 _API_NAME = re.compile(r"(https?://)api\.ecr\.([a-z]{2,}(?:-[a-z]+)+-[0-9]+\.[a-z0-9-]+(?:\.[a-z0-9-]+)+(?::[0-9]{1,5})?)")
@@ -20,7 +20,7 @@ async def get_authorization_token(call: Call, request: shapes.GetAuthorizationTo
 
     `registryIds` is deprecated at AWS: it only asks for the same token once per registry.
     """
-    expires_at = call.clock.now() + GOOD_FOR_S
+    expires_at = good_until(call.principal, call.clock.now())
     token = authorization_token(password(call.secret_for_signing, call.principal, expires_at))
     answers = (
         shapes.AuthorizationData(authorization_token=token, expires_at=expires_at, proxy_endpoint=_proxy_endpoint(call, registry))

@@ -1,0 +1,33 @@
+"""Credentials for a while instead of a long-lived key: the user's own rights, under another key."""
+
+from __future__ import annotations
+
+from longshore.aws.errors import AccessDenied
+from longshore.aws.operation import ANY_RESOURCE
+from longshore.aws.shapes import sts as shapes
+from longshore.services.call import Call
+from longshore.services.sts.api import api
+from longshore.services.sts.issuing import NO_DEVICE, credentials_shape, new_claims
+from longshore.services.sts.sessions import write_token
+
+_DEFAULT_S = 12 * 3600
+_ROOTS_S = 3600
+
+
+# No permission is needed: what it gives is what the caller has already.
+@api.operation("GetSessionToken", action="", resource=ANY_RESOURCE)
+async def get_session_token(call: Call, request: shapes.GetSessionTokenRequest) -> shapes.GetSessionTokenResponse:
+    principal = call.principal
+    if principal.session is not None:
+        raise AccessDenied("Cannot call GetSessionToken with session credentials")
+    if request.serial_number is not None or request.token_code is not None:
+        raise AccessDenied(NO_DEVICE)
+    lasting_s = request.duration_seconds or _DEFAULT_S
+    claims = new_claims(
+        call,
+        lasting_s=min(lasting_s, _ROOTS_S) if principal.is_root else lasting_s,
+        account_id=principal.account_id,
+        begun_with=principal.access_key_id,
+        user_id=principal.user_id,
+    )
+    return shapes.GetSessionTokenResponse(credentials=credentials_shape(claims, write_token(call.secret_for_signing, claims)))
