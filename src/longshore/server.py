@@ -12,6 +12,7 @@ import errno
 import gc
 import logging
 import os
+import resource
 import signal
 import ssl
 import sys
@@ -88,6 +89,8 @@ WARM_UP_S = 40.0
 DEV_WARM_UP_S = 2.0
 #: how long requests that have begun may take when the server stops
 DRAIN_S = 8.0
+#: open files and sockets at once
+DESCRIPTORS = 16_384
 
 
 class CannotStart(Exception):
@@ -100,12 +103,21 @@ class CannotStart(Exception):
 
 
 def serve(config: ServerConfig) -> int:
+    _allow_descriptors()
     try:
         return asyncio.run(_run(config))
     except CannotStart as problem:
         _say(event="failed", part="server", cause=problem.cause, fix=problem.fix)
         log.error("%s; %s", problem.cause, problem.fix)
         return 1
+
+
+def _allow_descriptors() -> None:
+    """Every layer on its way to a client takes three, and hundreds of clients pull at once: often 1,024 are allowed, and more can be had."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _run(config: ServerConfig) -> int:
