@@ -22,7 +22,6 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from longshore import __version__
 from longshore.balancer.controller import Balancer
@@ -41,6 +40,7 @@ from longshore.gateway.agents.control import forget_sessions
 from longshore.gateway.agents.sessions import AgentSessions
 from longshore.gateway.app import Gateway
 from longshore.gateway.authorise import Access, ResourceSide
+from longshore.gateway.begun import Begun, is_worth_a_traceback
 from longshore.gateway.catalogue import preload
 from longshore.gateway.identify import Identities
 from longshore.gateway.lane import Lanes
@@ -113,7 +113,7 @@ def serve(config: ServerConfig) -> int:
 
 
 def _allow_descriptors() -> None:
-    """Every layer on its way to a client takes three, and hundreds of clients pull at once: often 1,024 are allowed, and more can be had."""
+    """A layer on its way to a client takes three, and hundreds pull at once: often 1,024 are allowed, and more can be had."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -321,7 +321,7 @@ class Server:
     async def _listen(self, gateway: Gateway, registry: Registry) -> None:
         config = self._config
         begun = Begun(gateway.handle)
-        logging.getLogger("aiohttp.server").addFilter(_is_worth_a_traceback)
+        logging.getLogger("aiohttp.server").addFilter(is_worth_a_traceback)
         general = web.Server(begun, access_log=None, max_line_size=16_384, max_field_size=16_384, auto_decompress=False)
         lanes = Lanes(gateway.answer, general, registry.answer, registry.senders)
         loop = asyncio.get_running_loop()
@@ -386,36 +386,6 @@ async def _preload(registry: Registry) -> None:
     await preload()
 
 
-class Begun:
-    """Counts the requests that aiohttp has begun to read and that are not answered yet."""
-
-    def __init__(self, handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
-        self._handle = handle
-        self._count = 0
-        self._none = asyncio.Event()
-        self._none.set()
-        self._draining = False
-
-    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
-        self._count += 1
-        self._none.clear()
-        try:
-            response = await self._handle(request)
-        finally:
-            self._count -= 1
-            if not self._count:
-                self._none.set()
-        if self._draining:
-            response.force_close()
-        return response
-
-    async def finished(self, timeout_s: float) -> None:
-        """Returns when there are none, or after `timeout_s`."""
-        self._draining = True
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._none.wait(), timeout_s)
-
-
 def _cannot_listen(config: ServerConfig, problem: OSError) -> CannotStart:
     where = f"{config.host}:{config.port}"
     if problem.errno == errno.EADDRINUSE:
@@ -425,11 +395,6 @@ def _cannot_listen(config: ServerConfig, problem: OSError) -> CannotStart:
     if problem.errno in (errno.EACCES, errno.EPERM):
         return CannotStart(f"this user may not listen on {where}", "choose a --port above 1023, or run as root")
     return CannotStart(f"cannot listen on {where}: {problem.strerror}", "choose another --port or --host")
-
-
-def _is_worth_a_traceback(record: logging.LogRecord) -> bool:
-    """Not for requests that no HTTP client sends: they are answered with 400, and anybody can send thousands of them."""
-    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def _signing_secret(path: Path) -> bytes:

@@ -1,0 +1,46 @@
+"""Requests that aiohttp reads: how many have begun and are not answered yet, and which of its complaints are worth a traceback."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+
+class Begun:
+    """Counts the requests that aiohttp has begun to read and that are not answered yet."""
+
+    def __init__(self, handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]) -> None:
+        self._handle = handle
+        self._count = 0
+        self._none = asyncio.Event()
+        self._none.set()
+        self._draining = False
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._count += 1
+        self._none.clear()
+        try:
+            response = await self._handle(request)
+        finally:
+            self._count -= 1
+            if not self._count:
+                self._none.set()
+        if self._draining:
+            response.force_close()
+        return response
+
+    async def finished(self, timeout_s: float) -> None:
+        """Returns when there are none, or after `timeout_s`."""
+        self._draining = True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._none.wait(), timeout_s)
+
+
+def is_worth_a_traceback(record: logging.LogRecord) -> bool:
+    """Not for requests that no HTTP client sends: they are answered with 400, and anybody can send thousands of them."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
