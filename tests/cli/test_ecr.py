@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from longshore.cli import ecr
-from longshore.cli.ecr import Event, Preview
+from longshore.cli.ecr_answers import Event, Preview
 from longshore.cli.ecr_tables import age, event_line, print_preview, rule_in_words
 from tests.cli.conftest import Home
 

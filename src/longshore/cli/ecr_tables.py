@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from longshore.cli.ecr import Event, Forecast, Image, Preview, User
+from longshore.cli.ecr_answers import Event, Forecast, Image, Preview, User
 from longshore.cli.registry import size
 
 if TYPE_CHECKING:
