@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from base64 import b64decode
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
@@ -10,7 +12,10 @@ from hashlib import sha512
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import aiohttp
+import boto3
 import pytest
+from yarl import URL
 
 from longshore.aws.canonical import Claim, canonical_query, canonical_request, signature_of, string_to_sign
 from longshore.aws.sigv4 import EMPTY_SHA256
@@ -446,3 +451,34 @@ async def test_dockers_password_does_not_outlive_the_session_it_was_made_in(plac
     await place.there.clock.step(900)
     with pytest.raises(Denied):
         door.identify(header, "http", "127.0.0.1:4566")
+
+
+# ── with the SDK ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_boto3_works_with_a_session_in_headers_and_presigned(place: Place) -> None:
+    def client(service: str, keys: Keys, port: int) -> Any:
+        return boto3.client(
+            service,
+            REGION,
+            endpoint_url=f"http://127.0.0.1:{port}",
+            aws_access_key_id=keys.access_key_id,
+            aws_secret_access_key=keys.secret,
+            aws_session_token=keys.token,
+        )
+
+    def work(port: int) -> tuple[str, str]:
+        given = client("sts", place.ann, port).assume_role(RoleArn=ROLE, RoleSessionName="boto3")
+        session = keys_of(given)
+        assert client("ecs", session, port).list_clusters()["clusterArns"] == []
+        sts = client("sts", session, port)
+        return sts.get_caller_identity()["Arn"], sts.generate_presigned_url("get_caller_identity", HttpMethod="GET")
+
+    # the SDK signs by the machine's clock
+    await place.there.clock.step(max(0.0, time.time() - place.there.clock.now()))
+    async with place.there.over_http():
+        arn, url = await asyncio.to_thread(work, place.there.port)
+        assert arn == f"arn:aws:sts::{OWNER}:assumed-role/deploy/boto3"
+        assert "X-Amz-Security-Token=" in url
+        async with aiohttp.ClientSession() as http, http.get(URL(url, encoded=True)) as answer:
+            assert answer.status == 200 and arn in await answer.text()
