@@ -162,6 +162,7 @@ async def test_a_layer_that_may_not_be_passed_on_need_not_be_there(client: Clien
         manifest(LAYER, subject=descriptor(b"s", OCI_MANIFEST) | {"digest": "../../etc"}),
         manifest(LAYER).replace(b'"size": 10240', b'"size": -1'),
         b'{"schemaVersion": 2, "config": ' + b"[" * 100_000,
+        b'{"schemaVersion": 2, "unknown": ' + b"[" * 100_000,
     ],
 )
 async def test_a_manifest_that_is_none_is_refused(client: Client, content: bytes) -> None:
@@ -226,6 +227,20 @@ async def test_what_the_client_has_is_not_sent_again(client: Client) -> None:
     await put(client, "1", IMAGE)
     response = await client.ask("GET", "/v2/app/web/manifests/1", headers={"If-None-Match": f'"{DIGEST}"'})
     assert (response.status, await response.read()) == (304, b"")
+
+
+async def test_a_manifest_that_the_disk_has_damaged_is_not_served_until_it_is_pushed_again(client: Client) -> None:
+    await put(client, "1", IMAGE)
+    client.serve_from(client.blobs)  # one that has not read it yet
+    file = client.blobs.path(DIGEST)
+    assert file is not None
+    file.chmod(0o644)
+    file.write_bytes(IMAGE.replace(b"2", b"3", 1))
+    assert await code_of(await client.ask("GET", "/v2/app/web/manifests/1")) == (404, "MANIFEST_UNKNOWN")
+    assert "push it again" in (await (await client.ask("GET", "/v2/app/web/manifests/1")).json())["errors"][0]["message"]
+    await client.blobs.delete(DIGEST)
+    await put(client, "1", IMAGE)
+    assert await (await client.ask("GET", "/v2/app/web/manifests/1")).read() == IMAGE
 
 
 async def test_deleting_a_tag_leaves_the_image_and_its_other_tags(client: Client) -> None:

@@ -39,7 +39,10 @@ _MOST_TAGS_AT_ONCE = 100
 
 
 class Contents:
-    """Manifests read lately. A digest stands for the same bytes for ever, so nothing in here can be out of date."""
+    """Manifests read lately. A digest stands for the same bytes for ever, so nothing in here can be out of date.
+
+    What is read is checked against its digest once: bytes that a disk has damaged are as good as missing.
+    """
 
     def __init__(self, most_bytes: int = 32 * 1024 * 1024) -> None:
         self._most_bytes = most_bytes
@@ -52,6 +55,9 @@ class Contents:
             self._read.move_to_end(digest)
             return content
         content = await blobs.read(digest)
+        if content is not None and digest_of(content, digest.partition(":")[0]) != digest:
+            log.error("the bytes of manifest %s are damaged", digest)
+            return None
         if content is not None and digest not in self._read:
             self._read[digest] = content
             self._bytes += len(content)
