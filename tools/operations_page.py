@@ -47,7 +47,9 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
     },
     "ecr": {
         "CompleteLayerUpload": "one digest per layer",
-        "CreatePullThroughCacheRule": "any registry by its address; customRoleArn and the upstream `ecr` are refused, no role can be assumed",
+        "CreatePullThroughCacheRule": (
+            "any registry by its address; customRoleArn and the upstream `ecr` are refused, no role can be assumed"
+        ),
         "UpdatePullThroughCacheRule": "as CreatePullThroughCacheRule",
         "DescribeImageScanFindings": "enhanced findings come from the same scanner as basic ones: no exploit data, no code vulnerabilities",
         "PutAccountSetting": "BASIC_SCAN_TYPE_VERSION is kept and shown, and changes nothing",

@@ -10,58 +10,10 @@ export PATH="$here/../../.venv/bin:$PATH:/usr/sbin"
 export AWS_PAGER=
 cluster=default
 
-# --- how it talks ---------------------------------------------------------------------------------------------------
-bold= dim= plain=
-if [ -t 1 ]; then bold=$'\e[1m' dim=$'\e[36m' plain=$'\e[0m'; fi
-exec 3>&1 # what commands look like goes here, also while their output is being captured
-step_number=0
-step_name=
-
-step() {
-    step_number=$((step_number + 1)) step_name=$1
-    printf '\n%s%d. %s%s\n' "$bold" "$step_number" "$1" "$plain"
-}
-
-say() { printf '   %s\n' "$*"; }
-
-quoted() {
-    local word
-    for word in "$@"; do
-        case $word in
-            '' | *[!A-Za-z0-9_./:=,@%+-]*) printf " '%s'" "${word//\'/\'\\\'\'}" ;;
-            *) printf ' %s' "$word" ;;
-        esac
-    done
-}
-
-# Shows a command as one would type it, and runs it.
-run() {
-    printf '   %s$%s%s\n' "$dim" "$(quoted "$@")" "$plain" >&3
-    "$@"
-}
-
-failed() {
-    local code=$1 line=$2
-    trap - ERR
-    [ "$BASH_SUBSHELL" = 0 ] || exit "$code"
-    printf '\ndemo: step %d (%s) failed with exit code %d in line %d of demo.sh; the reason is above.\n' \
-        "$step_number" "$step_name" "$code" "$line" >&2
-    printf '      what runs: longshore status     what it says: longshore logs [server|agent-1|haproxy]\n' >&2
-    exit "$code"
-}
-trap 'failed $? $LINENO' ERR
-
-fail() {
-    printf '\ndemo: %s\n' "$1" >&2
-    shift
-    for hint in "$@"; do printf '      %s\n' "$hint" >&2; done
-    exit 1
-}
+# shellcheck source=examples/talk.sh
+. "$here/../talk.sh"
 
 # --- what is asked more than once -----------------------------------------------------------------------------------
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-
 # Task, zone, container instance and the short container id (a container's own host name) of a service's running tasks.
 tasks_of() {
     local arns
@@ -78,16 +30,6 @@ tasks_of() {
 healthy_targets() {
     aws elbv2 describe-target-health --target-group-arn "$1" \
         --query 'length(TargetHealthDescriptions[?TargetHealth.State==`healthy`])' --output text
-}
-
-# until_true SECONDS WHAT COMMAND…: again and again until it succeeds.
-until_true() {
-    local end=$((SECONDS + $1)) what=$2
-    shift 2
-    until "$@"; do
-        [ "$SECONDS" -lt "$end" ] || fail "waited in vain for $what" "longshore status; longshore logs server"
-        sleep 0.2
-    done
 }
 
 # --- 1 --------------------------------------------------------------------------------------------------------------

@@ -44,6 +44,6 @@ def test_commands_and_options_of_the_readme_exist() -> None:
 
 
 def test_every_example_has_a_page_and_is_executable() -> None:
-    for example in sorted((ROOT / "examples").iterdir()):
+    for example in sorted(path for path in (ROOT / "examples").iterdir() if path.is_dir()):
         assert (example / "README.md").exists(), example
         assert (example / "demo.sh").stat().st_mode & 0o111, example
