@@ -245,7 +245,7 @@ class DataDirectory:
         """Makes the directories; raises OSError where that is not allowed."""
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for directory in (self.root / "run", self.logs, self.root / "agents"):
-            directory.mkdir(exist_ok=True)
+            directory.mkdir(exist_ok=True, mode=0o700)
 
     def credentials(self) -> Credentials:
         """The root access key of this installation, made on first use."""

@@ -28,6 +28,7 @@ async def test_the_layout_on_the_disk(tmp_path: Path) -> None:
     assert blobs.path(digest) == path
     assert path.read_bytes() == b"hello"
     assert path.stat().st_mode & 0o777 == 0o444
+    assert {each.stat().st_mode & 0o777 for each in (tmp_path / "registry", blobs.uploads, path.parent)} == {0o700}
     assert list((tmp_path / "registry/uploads").iterdir()) == []
     await blobs.close()
 

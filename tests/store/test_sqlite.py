@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import sqlite3
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -88,6 +89,20 @@ async def test_reading_touches_no_disk(tmp_path: Path) -> None:
     after = (tmp_path / f"{FILE_NAME}-wal").stat()
     assert (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
     await store.close()
+
+
+async def test_what_is_stored_can_be_read_by_nobody_else_whatever_the_directory_allows(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    store = await open_store(tmp_path, KINDS)
+    await store.transact(lambda tx: put(tx, Parcel("p1", "d1")))
+    assert {name: stat.S_IMODE((tmp_path / name).stat().st_mode) for name in os.listdir(tmp_path)} == dict.fromkeys(
+        ("lock", FILE_NAME, f"{FILE_NAME}-wal", f"{FILE_NAME}-shm"), 0o600
+    )
+    await store.close()
+
+    (tmp_path / FILE_NAME).chmod(0o644)  # as earlier versions left it
+    await (await open_store(tmp_path, KINDS)).close()
+    assert stat.S_IMODE((tmp_path / FILE_NAME).stat().st_mode) == 0o600
 
 
 async def test_a_second_server_is_kept_out_and_told_by_whom(tmp_path: Path) -> None:

@@ -46,11 +46,11 @@ def sync_directory(path: Path) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Create a directory, and the parents it lacks, so that they are still there after a power failure."""
+    """Create a directory, and the parents it lacks, for this user alone, so that they are still there after a power failure."""
     if path.is_dir():
         return
     make_directory(path.parent)
-    path.mkdir(exist_ok=True)
+    path.mkdir(exist_ok=True, mode=0o700)
     sync_directory(path.parent)
 
 
@@ -134,7 +134,7 @@ class Shelf:
 
     def _throw(self, file: Path, thrown: Path) -> None:
         try:
-            thrown.parent.mkdir(parents=True, exist_ok=True)
+            thrown.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             file.rename(thrown)
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):

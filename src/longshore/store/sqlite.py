@@ -7,8 +7,10 @@ hop per batch. Bodies are msgpack of the Structs: members unknown to this versio
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
+import os
 import sqlite3
 import sys
 from collections.abc import Callable, Iterable
@@ -113,6 +115,7 @@ class SqliteLog:
     def prepare(self) -> None:
         """Open the file, creating it or bringing it up to this version's format."""
         try:
+            self._keep_from_others()
             self._connection = database = sqlite3.connect(
                 self.path, isolation_level=None, check_same_thread=False, cached_statements=2 * MOST_IN_STATEMENT
             )
@@ -124,8 +127,15 @@ class SqliteLog:
             if self._most_pages is not None:
                 database.execute(f"PRAGMA max_page_count = {self._most_pages}")
             self._migrate()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StoreUnavailable(f"cannot open {self.path}: {error}") from error
+
+    def _keep_from_others(self) -> None:
+        """Secret keys lie in the file, so it is its owner's alone, whatever the directory is; SQLite makes its other files alike."""
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        for beside in ("", "-wal", "-shm"):
+            with contextlib.suppress(FileNotFoundError):
+                os.chmod(f"{self.path}{beside}", 0o600)
 
     def _migrate(self) -> None:
         database = self._database
