@@ -75,7 +75,7 @@ def parse_manifest(content: bytes, media_type: str | None) -> Manifest:
     """`media_type` is how the client calls it (parameters removed); None takes the manifest's own word. Raises ManifestInvalid."""
     try:
         document = _document.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ManifestInvalid(f"manifest is not valid: {error}") from None
     declared = document.media_type or media_type or ""
     if media_type and document.media_type and media_type != document.media_type:
