@@ -33,6 +33,15 @@ def test_the_address_of_a_registry_is_a_host_and_what_stands_before_its_names(ur
     assert (str(place.origin), place.prefix) == (origin, prefix)
 
 
+@pytest.mark.parametrize("here", ["http://127.0.0.1:2375/x", "https://[::1]/", "http://localhost/", "http://a.localhost:1/"])
+def test_only_a_registry_on_this_machine_leads_to_this_machine(here: str) -> None:
+    place_of("127.0.0.1:5000").check_led_to(URL(here))
+    for elsewhere in ("https://registry.example", "https://10.1.2.3:5000"):
+        place_of(elsewhere).check_led_to(URL("https://storage.example/x"))
+        with pytest.raises(AddressRefused):
+            place_of(elsewhere).check_led_to(URL(here))
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -13,7 +14,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.test_utils import RawTestServer
 
 from longshore.kit.certificates import Authority
-from longshore.kit.clock import SystemClock
+from longshore.kit.clock import SteppedClock, SystemClock
 from longshore.services.ecr.names import digest_of
 from longshore.services.ecr.remote.addresses import place_of
 from longshore.services.ecr.remote.client import RemoteClient
@@ -81,6 +82,16 @@ async def test_credentials_of_one_are_not_used_for_another(remotes: Remotes, ups
         await client_to(remotes, upstream, None).manifest("app", "1")
 
 
+async def test_a_secret_access_key_is_shown_to_nobody(remotes: Remotes, upstream: Upstream) -> None:
+    """It signs a request for a token. A registry that names a token server instead, which would get it as a password, is refused."""
+    elsewhere = await played()
+    upstream.sign_in, upstream.realm = "bearer", f"{elsewhere.url}/token"
+    with pytest.raises(RemoteDenied):
+        await client_to(remotes, upstream, Credentials(USER, PASSWORD, "AWS")).manifest("app", "1")
+    assert elsewhere.shown == []
+    await elsewhere.server.close()
+
+
 async def test_a_redirect_leads_to_another_host_without_the_credentials(remotes: Remotes, upstream: Upstream) -> None:
     elsewhere = await played()
     elsewhere.put_blob(LAYER)
@@ -90,7 +101,7 @@ async def test_a_redirect_leads_to_another_host_without_the_credentials(remotes:
     await elsewhere.server.close()
 
 
-@pytest.mark.parametrize("place", ["http://169.254.169.254", "http://example.com", "ftp://127.0.0.1"])
+@pytest.mark.parametrize("place", ["http://169.254.169.254", "http://example.com", "ftp://127.0.0.1", "http://[::1", "//\udcff\udcfe/"])
 async def test_a_redirect_out_of_reach_is_not_followed(remotes: Remotes, upstream: Upstream, place: str) -> None:
     upstream.blobs_at = place
     with pytest.raises(RemoteInvalid):
@@ -103,11 +114,57 @@ async def test_redirects_in_a_circle_end(remotes: Remotes, upstream: Upstream) -
         await read(client_to(remotes, upstream))
 
 
-@pytest.mark.parametrize("realm", ["http://169.254.169.254/token", "http://example.com/token", "not an address"])
+@pytest.mark.parametrize("realm", ["http://169.254.169.254/token", "http://example.com/token", "not an address", "http://[::1"])
 async def test_a_token_server_out_of_reach_is_not_asked(remotes: Remotes, upstream: Upstream, realm: str) -> None:
     upstream.sign_in, upstream.realm = "bearer", realm
     with pytest.raises(RemoteInvalid):
         await client_to(remotes, upstream).manifest("app", "1")
+
+
+@pytest.mark.parametrize("path", ["/v2/app/manifests/1", "/token"])
+async def test_an_answer_that_never_ends_is_not_waited_for(path: str) -> None:
+    upstream = await played()
+    upstream.sign_in = "bearer" if path == "/token" else ""
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        if request.path != path:
+            return await upstream.handle(request)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b" ")
+            await asyncio.sleep(0.05)
+
+    server = RawTestServer(handle)
+    await server.start_server()
+    upstream.realm = f"http://127.0.0.1:{server.port}/token"
+    remotes = Remotes(SystemClock(), answered_within_s=0.3)
+    with pytest.raises(RemoteUnavailable):
+        await RemoteClient(remotes, place_of(f"http://127.0.0.1:{server.port}"), KNOWN).manifest("app", "1")
+    for each in (remotes, server, upstream.server):
+        await each.close()
+
+
+async def test_a_blob_that_drips_is_given_up(upstream: Upstream) -> None:
+    clock = SteppedClock()
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        response.content_length = len(LAYER)
+        await response.prepare(request)
+        for byte in LAYER:
+            await response.write(bytes([byte]))
+            await clock.step(60)
+            await asyncio.sleep(0)
+        return response
+
+    server = RawTestServer(handle)
+    await server.start_server()
+    remotes = Remotes(clock)
+    with pytest.raises(RemoteInvalid, match="in [0-9]+ seconds"):
+        await read(RemoteClient(remotes, place_of(f"http://127.0.0.1:{server.port}")))
+    await remotes.close()
+    await server.close()
 
 
 class _NamesOf(AbstractResolver):

@@ -33,7 +33,7 @@ def credentials_of(reader: Reader, rule: PullThroughRule, installation_secret: b
         raise UnableToDecryptSecretValueException from None
     try:
         found = msgspec.json.decode(text, type=_Document)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise UnableToAccessSecretException(
             "The secret that the pull through cache rule names must be a JSON document with the members username and accessToken."
         ) from None

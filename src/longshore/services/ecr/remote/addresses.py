@@ -2,7 +2,7 @@
 
 Who makes a rule chooses what the server connects to, so some places are out of reach whatever a rule, a redirect or a name server
 says: link-local addresses (where clouds answer with a machine's credentials), multicast and unspecified ones. Plain HTTP goes to
-this machine only. Everything else is the rule maker's to choose, private networks included: that is where one's own registries are.
+this machine only, and no registry elsewhere sends the server to it. Everything else is the rule maker's to choose, private networks included: that is where one's own registries are.
 """
 
 from __future__ import annotations
@@ -33,6 +33,12 @@ class Place(NamedTuple):
     @property
     def is_loopback(self) -> bool:
         return is_loopback(self.origin.host or "")
+
+    def check_led_to(self, url: URL) -> None:
+        """Whether the server goes where this registry sends it: what is elsewhere does not lead to this machine. Raises AddressRefused."""
+        check(url)
+        if is_loopback(url.host or "") and not self.is_loopback:
+            raise AddressRefused(f"a registry elsewhere does not send the server to {url.host}")
 
 
 def place_of(url: str) -> Place:

@@ -64,6 +64,6 @@ async def authorization(
             raise RemoteDenied(f"{url.host_port_subcomponent} gives no authorization token: it answered {response.status}")
     try:
         answer = msgspec.json.decode(content, type=_Answer)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise RemoteInvalid(f"{url.host_port_subcomponent} answered what is no authorization token") from None
     return f"Basic {answer.authorization_data[0].authorization_token}", _GOOD_FOR_S

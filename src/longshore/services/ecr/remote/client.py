@@ -23,6 +23,8 @@ from longshore.services.ecr.remote.errors import RemoteInvalid, RemoteRefused, R
 _PIECE = 1 << 20
 #: how often in a row a broken transfer is taken up without getting any further
 _MOST_VAIN_TRIES = 4
+#: a blob that comes more slowly than this, after a while, is none that somebody waits for: it would hold a connection for ever
+_SLOWEST_BYTES_S, _SLOW_AFTER_S = 1024, 300.0
 _ACCEPT = ", ".join(sorted(MEDIA_TYPES))
 _PULL, _PUSH = "pull", "pull,push"
 
@@ -76,6 +78,7 @@ class RemoteClient:
     async def blob(self, name: str, digest: str, size: int) -> AsyncGenerator[bytes]:
         """The `size` bytes of a blob, in pieces; whether they have the digest is for the reader to find out. Raises RemoteError."""
         at = vain = 0
+        since = self._connection.clock.now()
         while at < size:
             begun = at
             try:
@@ -83,17 +86,23 @@ class RemoteClient:
                     async for piece in pieces:
                         at += len(piece)
                         yield piece
+                        self._check_pace(digest, at, self._connection.clock.now() - since)
             except RemoteUnavailable:
                 vain = 0 if at > begun else vain + 1
                 if vain >= _MOST_VAIN_TRIES:
                     raise
                 await self._connection.clock.sleep(backoff_s(vain, 0.5))
 
+    def _check_pace(self, digest: str, received: int, took_s: float) -> None:
+        """Raises RemoteInvalid, which is not tried again."""
+        if took_s > _SLOW_AFTER_S and received < took_s * _SLOWEST_BYTES_S:
+            raise RemoteInvalid(f"{self} sent {received} bytes of {digest} in {took_s:.0f} seconds")
+
     async def _blob_from(self, name: str, digest: str, size: int, first: int) -> AsyncGenerator[bytes]:
         """From byte `first` on, to the end or until the connection breaks (RemoteUnavailable)."""
         url = self._of(name, "blobs", digest)
         headers = {"Range": f"bytes={first}-"} if first else {}
-        async with self._connection.send("GET", url, scope=self._scope(name, _PULL), headers=headers) as response:
+        async with self._connection.send("GET", url, scope=self._scope(name, _PULL), headers=headers, blob=True) as response:
             if response.status not in (200, 206):
                 raise told(str(self), response.status, f"GET {url.path}")
             skip = first if response.status == 200 else 0
@@ -138,7 +147,7 @@ class RemoteClient:
         headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
         # what the registry put there stays as it is, to the letter
         target = URL(f"{location}{'&' if location.raw_query_string else '?'}digest={digest}", encoded=True)
-        async with self._connection.send("PUT", target, scope=scope, headers=headers, body=content) as response:
+        async with self._connection.send("PUT", target, scope=scope, headers=headers, body=content, blob=True) as response:
             if response.status != 201:
                 raise told(str(self), response.status, f"PUT of {digest}")
 

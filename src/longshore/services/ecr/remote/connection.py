@@ -24,13 +24,15 @@ from yarl import URL
 from longshore import __version__
 from longshore.kit.clock import Clock
 from longshore.services.ecr.remote import aws_sign_in
-from longshore.services.ecr.remote.addresses import AddressRefused, Place, check, check_resolved, is_loopback
+from longshore.services.ecr.remote.addresses import AddressRefused, Place, check_resolved, is_loopback
 from longshore.services.ecr.remote.challenge import Challenge, challenges
 from longshore.services.ecr.remote.errors import RemoteDenied, RemoteError, RemoteInvalid, RemoteUnavailable
 
 _MOST_REDIRECTS = 4
 _MOST_TOKENS = 1000
 _LARGEST_TOKEN_ANSWER = 64 * 1024
+#: in which everything must have been answered that is not a blob, however slowly it comes
+_ANSWERED_WITHIN_S = 120.0
 #: what the token specification gives a token that names no time
 _TOKEN_GOOD_FOR_S = 60.0
 #: renewed so long before it ends
@@ -51,6 +53,16 @@ class Credentials(NamedTuple):
     @property
     def basic(self) -> str:
         return "Basic " + b64encode(f"{self.user}:{self.password}".encode()).decode()
+
+
+class _Asked(NamedTuple):
+    """A request, as often as it has to be made."""
+
+    method: str
+    url: URL
+    headers: dict[str, str]
+    body: Callable[[], Any] | bytes | None
+    timeout: aiohttp.ClientTimeout
 
 
 class _TokenAnswer(msgspec.Struct, frozen=True):
@@ -87,13 +99,15 @@ class Remotes:
         *,
         connect_s: float = 10.0,
         silence_s: float = 60.0,
+        answered_within_s: float = _ANSWERED_WITHIN_S,
         resolver: AbstractResolver | None = None,
     ) -> None:
         self.clock = clock
         #: what requests say that they came by, in their Via header: who meets itself there goes in a circle
         self.name = name
         self._resolver = resolver
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=silence_s)
+        self.for_blobs = aiohttp.ClientTimeout(total=None, sock_connect=connect_s, sock_read=silence_s)
+        self.for_others = aiohttp.ClientTimeout(total=answered_within_s, sock_connect=connect_s, sock_read=silence_s)
         self._session: aiohttp.ClientSession | None = None
         self._tokens: OrderedDict[str, tuple[str, float]] = OrderedDict()
 
@@ -103,7 +117,7 @@ class Remotes:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(resolver=_GuardedResolver(self._resolver), limit=200, limit_per_host=50),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=self._timeout,
+                timeout=self.for_others,
                 auto_decompress=False,
                 headers={"User-Agent": f"longshore/{__version__}", "Accept-Encoding": "identity", "Via": f"1.1 {self.name}"},
             )
@@ -155,13 +169,18 @@ class Connection:
         scope: str,
         headers: Mapping[str, str] | None = None,
         body: Callable[[], Any] | bytes | None = None,
+        blob: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer, whatever its status. `scope` is what a token is asked for; a `body` that is called is called once per try.
 
-        Raises RemoteUnavailable, RemoteInvalid and RemoteDenied.
+        Only a `blob` may take as long as it takes. Raises RemoteUnavailable, RemoteInvalid and RemoteDenied.
         """
+        timeout = self._remotes.for_blobs if blob else self._remotes.for_others
         try:
-            response = await self._signed_in(method, url, scope, dict(headers or {}), body)
+            try:
+                response = await self._signed_in(_Asked(method, url, dict(headers or {}), body, timeout), scope)
+            except UnicodeError as error:
+                raise RemoteInvalid(f"{self} sends us to what is no address") from error
             try:
                 yield response
             finally:
@@ -171,32 +190,31 @@ class Connection:
         except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
             raise RemoteUnavailable(f"{self} cannot be reached: {error or type(error).__name__}") from error
 
-    async def _signed_in(
-        self, method: str, url: URL, scope: str, headers: dict[str, str], body: Callable[[], Any] | bytes | None
-    ) -> aiohttp.ClientResponse:
+    async def _signed_in(self, asked: _Asked, scope: str) -> aiohttp.ClientResponse:
         key = self._key(scope)
         authorization = self._remotes.token(key)
-        response = await self._redirected(method, url, headers, body, authorization)
+        response = await self._redirected(asked, authorization)
         if response.status != 401:
             return response
-        asked = challenges(response.headers.getall("WWW-Authenticate", []))
+        ways = challenges(response.headers.getall("WWW-Authenticate", []))
         response.close()
         self._remotes.forget(key)
-        authorization = await self._authorization(asked, key, scope)
-        return await self._redirected(method, url, headers, body, authorization)
+        authorization = await self._authorization(ways, key, scope)
+        return await self._redirected(asked, authorization)
 
-    async def _redirected(
-        self, method: str, url: URL, headers: dict[str, str], body: Callable[[], Any] | bytes | None, authorization: str | None
-    ) -> aiohttp.ClientResponse:
+    async def _redirected(self, asked: _Asked, authorization: str | None) -> aiohttp.ClientResponse:
         """Follows what GET and HEAD are sent on to."""
+        url = asked.url
         for _ in range(_MOST_REDIRECTS + 1):
-            check(url)
+            self.place.check_led_to(url)
             ours = url.origin() == self.place.origin
-            sent = headers | ({"Authorization": authorization} if authorization and ours else {})
-            data = body() if callable(body) else body
-            response = await self._remotes.session.request(method, url, headers=sent, data=data, allow_redirects=False)
+            sent = asked.headers | ({"Authorization": authorization} if authorization and ours else {})
+            data = asked.body() if callable(asked.body) else asked.body
+            response = await self._remotes.session.request(
+                asked.method, url, headers=sent, data=data, allow_redirects=False, timeout=asked.timeout
+            )
             location = response.headers.get("Location")
-            if method not in ("GET", "HEAD") or response.status not in _REDIRECTS or location is None:
+            if asked.method not in ("GET", "HEAD") or response.status not in _REDIRECTS or location is None:
                 return response
             response.close()
             try:
@@ -208,7 +226,7 @@ class Connection:
     async def _authorization(self, asked: list[Challenge], key: str, scope: str) -> str:
         """What answers one of the challenges. Raises RemoteDenied."""
         for challenge in asked:
-            if challenge.scheme == "bearer" and "realm" in challenge.parameters:
+            if challenge.scheme == "bearer" and "realm" in challenge.parameters and not self._has_access_key:
                 authorization, good_for_s = await self._token(challenge, scope)
                 self._remotes.keep(key, authorization, good_for_s - _MARGIN_S)
                 return authorization
@@ -218,6 +236,11 @@ class Connection:
                 return authorization
         raise RemoteDenied(f"{self} asks for credentials" if asked else f"{self} refuses without saying how to sign in")
 
+    @property
+    def _has_access_key(self) -> bool:
+        """A secret access key signs and goes nowhere, so no token server is shown it."""
+        return self._credentials is not None and self._credentials.kind == "AWS"
+
     async def _basic(self, credentials: Credentials) -> tuple[str, float]:
         if credentials.kind == "BASIC":
             return credentials.basic, 3600.0
@@ -226,13 +249,18 @@ class Connection:
 
     async def _token(self, challenge: Challenge, scope: str) -> tuple[str, float]:
         """(Authorization header, seconds it is good for) from the token server that the registry names."""
-        realm = URL(challenge.parameters["realm"], encoded=True)
-        check(realm)
+        try:
+            realm = URL(challenge.parameters["realm"], encoded=True)
+        except ValueError:
+            raise RemoteInvalid(f"{self} names a token server that is no address") from None
+        self.place.check_led_to(realm)
         query = {"scope": scope} if scope else {}
         if service := challenge.parameters.get("service"):
             query["service"] = service
         headers = {"Authorization": self._credentials.basic} if self._credentials is not None else {}
-        async with self._remotes.session.get(realm.update_query(query), headers=headers, allow_redirects=False) as response:
+        async with self._remotes.session.get(
+            realm.update_query(query), headers=headers, allow_redirects=False, timeout=self._remotes.for_others
+        ) as response:
             if response.status in (401, 403):
                 raise RemoteDenied(f"{realm.host_port_subcomponent}, which signs in for {self}, answered {response.status}")
             if response.status != 200:
@@ -240,7 +268,7 @@ class Connection:
             content = await read_at_most(response, _LARGEST_TOKEN_ANSWER)
         try:
             answer = msgspec.json.decode(content or b"", type=_TokenAnswer)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise RemoteInvalid(f"{realm.host_port_subcomponent}, which signs in for {self}, answered what is no token") from None
         token = answer.token or answer.access_token
         if not token or not token.isascii() or not token.isprintable():
