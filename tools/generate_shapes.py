@@ -105,6 +105,10 @@ class Service:
             raise SystemExit(f"{self.api}: the model has no {', '.join(unknown)}")
         self.metadata: dict[str, Any] = self.model["metadata"]
         self.shapes: dict[str, Shape] = self.model["shapes"]
+        for name in self.operations:
+            if "input" not in self.model["operations"][name]:  # such as iam's GetAccountSummary
+                self.shapes[f"{name}Request"] = {"type": "structure", "members": {}}
+                self.model["operations"][name]["input"] = {"shape": f"{name}Request"}
         self.inputs = self.reachable(self.roots("input"))
         self.outputs = self.reachable(self.roots("output"))
         offered = self.metadata.get("protocols") or [self.metadata["protocol"]]

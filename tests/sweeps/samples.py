@@ -131,6 +131,9 @@ def _named(names: Mapping[str, str], api: str) -> Mapping[str, Any]:
             "PermissionsBoundary": names["policy"],
             "AssumeRolePolicyDocument": TRUST_DOCUMENT,
             "DeletionTaskId": names["role_deletion"],
+            "PolicySourceArn": names["role"],
+            "PolicyInputList": [POLICY_DOCUMENT],
+            "ActionNames": ["ecs:RunTask"],
         },
         "sts": {"RoleArn": names["role"], "RoleSessionName": "sweep", "AccessKeyId": names["key"]},
     }.get(api, {})

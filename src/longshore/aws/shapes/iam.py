@@ -10,11 +10,20 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from longshore.aws.protocol import form
-from longshore.aws.protocol.model import ErrorShape, Members, Model, Node, OperationShape, Out
+from longshore.aws.protocol.model import ErrorShape, Members, Model, Node, OperationShape, Out, one_of
 from longshore.aws.protocol.xml import boolean, escape, iso8601
 
 AccessKeyIdType = Annotated[str, Meta(min_length=16, max_length=128, pattern="(?a:\\A(?:[\\w]+)\\Z)", extra={"pattern": "[\\w]+"})]
+ActionNameType = Annotated[str, Meta(min_length=3, max_length=128)]
 ArnType = Annotated[str, Meta(min_length=20, max_length=2048)]
+AttachmentName = Annotated[
+    str, Meta(min_length=1, max_length=128, pattern="(?a:\\A(?:[\\w+=,.@-]+)\\Z)", extra={"pattern": "[\\w+=,.@-]+"})
+]
+AttachmentType = Literal["user", "group", "role"]
+ContextKeyNameType = Annotated[str, Meta(min_length=5, max_length=256)]
+ContextKeyTypeEnum = Literal[
+    "string", "stringList", "numeric", "numericList", "boolean", "booleanList", "ip", "ipList", "binary", "binaryList", "date", "dateList"
+]
 CustomSuffixType = Annotated[
     str, Meta(min_length=1, max_length=64, pattern="(?a:\\A(?:[\\w+=,.@-]+)\\Z)", extra={"pattern": "[\\w+=,.@-]+"})
 ]
@@ -54,6 +63,7 @@ PolicyDocumentType = Annotated[
         extra={"pattern": "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+"},
     ),
 ]
+PolicyIdentifierPolicyType = Literal["inline", "aws-managed", "user-managed", "permission-boundary", "scp", "rcp"]
 PolicyNameType = Annotated[
     str, Meta(min_length=1, max_length=128, pattern="(?a:\\A(?:[\\w+=,.@-]+)\\Z)", extra={"pattern": "[\\w+=,.@-]+"})
 ]
@@ -71,6 +81,8 @@ PolicyUsageType = Literal["PermissionsPolicy", "PermissionsBoundary"]
 PolicyVersionIdType = Annotated[
     str, Meta(pattern="(?a:\\A(?:v[1-9][0-9]*(\\.[A-Za-z0-9-]*)?)\\Z)", extra={"pattern": "v[1-9][0-9]*(\\.[A-Za-z0-9-]*)?"})
 ]
+ResourceHandlingOptionType = Annotated[str, Meta(min_length=1, max_length=64)]
+ResourceNameType = Annotated[str, Meta(min_length=1, max_length=2048)]
 RoleDescriptionType = Annotated[
     str,
     Meta(
@@ -207,6 +219,19 @@ class AttachedPolicy(
 ):
     policy_name: str | None = None
     policy_arn: str | None = None
+
+
+class ContextEntry(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"context_key_name": "ContextKeyName", "context_key_values": "ContextKeyValues", "context_key_type": "ContextKeyType"},
+):
+    context_key_name: ContextKeyNameType | None = None
+    context_key_values: tuple[str, ...] | None = None
+    context_key_type: ContextKeyTypeEnum | None = None
 
 
 class CreateAccessKeyRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"user_name": "UserName"}):
@@ -456,6 +481,35 @@ class DetachUserPolicyRequest(
     policy_arn: ArnType
 
 
+class EvaluationResult(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "eval_action_name": "EvalActionName",
+        "eval_resource_name": "EvalResourceName",
+        "eval_decision": "EvalDecision",
+        "matched_statements": "MatchedStatements",
+        "missing_context_values": "MissingContextValues",
+        "organizations_decision_detail": "OrganizationsDecisionDetail",
+        "permissions_boundary_decision_detail": "PermissionsBoundaryDecisionDetail",
+        "eval_decision_details": "EvalDecisionDetails",
+        "resource_specific_results": "ResourceSpecificResults",
+    },
+):
+    eval_action_name: str | None = None
+    eval_resource_name: str | None = None
+    eval_decision: str | None = None
+    matched_statements: tuple[Statement, ...] | None = None
+    missing_context_values: tuple[str, ...] | None = None
+    organizations_decision_detail: OrganizationsDecisionDetail | None = None
+    permissions_boundary_decision_detail: PermissionsBoundaryDecisionDetail | None = None
+    eval_decision_details: dict[str, str] | None = None
+    resource_specific_results: tuple[ResourceSpecificResult, ...] | None = None
+
+
 class GetAccessKeyLastUsedRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"access_key_id": "AccessKeyId"}):
     access_key_id: AccessKeyIdType
 
@@ -470,6 +524,74 @@ class GetAccessKeyLastUsedResponse(
 ):
     user_name: str | None = None
     access_key_last_used: AccessKeyLastUsed | None = None
+
+
+class GetAccountAuthorizationDetailsRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"filter": "Filter", "max_items": "MaxItems", "marker": "Marker"},
+):
+    filter: tuple[EntityType, ...] | None = None
+    max_items: MaxItemsType | None = None
+    marker: MarkerType | None = None
+
+
+class GetAccountAuthorizationDetailsResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "user_detail_list": "UserDetailList",
+        "group_detail_list": "GroupDetailList",
+        "role_detail_list": "RoleDetailList",
+        "policies": "Policies",
+        "is_truncated": "IsTruncated",
+        "marker": "Marker",
+    },
+):
+    user_detail_list: tuple[UserDetail, ...] | None = None
+    group_detail_list: tuple[GroupDetail, ...] | None = None
+    role_detail_list: tuple[RoleDetail, ...] | None = None
+    policies: tuple[ManagedPolicyDetail, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class GetAccountSummaryRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    pass
+
+
+class GetAccountSummaryResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"summary_map": "SummaryMap"}):
+    summary_map: dict[str, int] | None = None
+
+
+class GetContextKeysForCustomPolicyRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"policy_input_list": "PolicyInputList"}
+):
+    policy_input_list: tuple[PolicyDocumentType, ...]
+
+
+class GetContextKeysForPolicyResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"context_key_names": "ContextKeyNames"}
+):
+    context_key_names: tuple[str, ...] | None = None
+
+
+class GetContextKeysForPrincipalPolicyRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"policy_source_arn": "PolicySourceArn", "policy_input_list": "PolicyInputList"},
+):
+    policy_source_arn: ArnType
+    policy_input_list: tuple[PolicyDocumentType, ...] | None = None
 
 
 class GetGroupPolicyRequest(
@@ -632,6 +754,44 @@ class Group(
     group_id: str | None = None
     arn: str | None = None
     create_date: float | None = None
+
+
+class GroupDetail(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "path": "Path",
+        "group_name": "GroupName",
+        "group_id": "GroupId",
+        "arn": "Arn",
+        "create_date": "CreateDate",
+        "group_policy_list": "GroupPolicyList",
+        "attached_managed_policies": "AttachedManagedPolicies",
+    },
+):
+    path: str | None = None
+    group_name: str | None = None
+    group_id: str | None = None
+    arn: str | None = None
+    create_date: float | None = None
+    group_policy_list: tuple[PolicyDetail, ...] | None = None
+    attached_managed_policies: tuple[AttachedPolicy, ...] | None = None
+
+
+class InlinePolicyIdentifierType(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"policy_name": "PolicyName", "attachment_type": "AttachmentType", "attachment_name": "AttachmentName"},
+):
+    policy_name: PolicyNameType
+    attachment_type: AttachmentType
+    attachment_name: AttachmentName
 
 
 class InstanceProfile(
@@ -1210,6 +1370,69 @@ class ListUsersResponse(
     marker: str | None = None
 
 
+class ManagedPolicyDetail(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "policy_name": "PolicyName",
+        "policy_id": "PolicyId",
+        "arn": "Arn",
+        "path": "Path",
+        "default_version_id": "DefaultVersionId",
+        "attachment_count": "AttachmentCount",
+        "permissions_boundary_usage_count": "PermissionsBoundaryUsageCount",
+        "is_attachable": "IsAttachable",
+        "description": "Description",
+        "create_date": "CreateDate",
+        "update_date": "UpdateDate",
+        "policy_version_list": "PolicyVersionList",
+    },
+):
+    policy_name: str | None = None
+    policy_id: str | None = None
+    arn: str | None = None
+    path: str | None = None
+    default_version_id: str | None = None
+    attachment_count: int | None = None
+    permissions_boundary_usage_count: int | None = None
+    is_attachable: bool | None = None
+    description: str | None = None
+    create_date: float | None = None
+    update_date: float | None = None
+    policy_version_list: tuple[PolicyVersion, ...] | None = None
+
+
+class OrderedOrganizationPolicyType(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"service_control_policy_input_list": "ServiceControlPolicyInputList"},
+):
+    service_control_policy_input_list: tuple[PolicyDocumentType, ...] | None = None
+
+
+class OrganizationsDecisionDetail(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"allowed_by_organizations": "AllowedByOrganizations"}
+):
+    allowed_by_organizations: bool | None = None
+
+
+class PermissionsBoundaryDecisionDetail(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"allowed_by_permissions_boundary": "AllowedByPermissionsBoundary"},
+):
+    allowed_by_permissions_boundary: bool | None = None
+
+
 class Policy(
     Struct,
     frozen=True,
@@ -1245,11 +1468,39 @@ class Policy(
     tags: tuple[Tag, ...] | None = None
 
 
+class PolicyDetail(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"policy_name": "PolicyName", "policy_document": "PolicyDocument"},
+):
+    policy_name: str | None = None
+    policy_document: str | None = None
+
+
 class PolicyGroup(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"group_name": "GroupName", "group_id": "GroupId"}
 ):
     group_name: str | None = None
     group_id: str | None = None
+
+
+class PolicyIdentifier(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"policy_type": "PolicyType", "policy_arn": "PolicyArn", "inline_policy_identifier": "InlinePolicyIdentifier"},
+):
+    policy_type: PolicyIdentifierPolicyType | None = None
+    policy_arn: ArnType | None = None
+    inline_policy_identifier: InlinePolicyIdentifierType | None = None
+
+    def __post_init__(self) -> None:
+        one_of(self)
 
 
 class PolicyRole(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"role_name": "RoleName", "role_id": "RoleId"}):
@@ -1274,6 +1525,11 @@ class PolicyVersion(
     version_id: str | None = None
     is_default_version: bool | None = None
     create_date: float | None = None
+
+
+class Position(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"line": "Line", "column": "Column"}):
+    line: int | None = None
+    column: int | None = None
 
 
 class PutGroupPolicyRequest(
@@ -1358,6 +1614,29 @@ class RemoveUserFromGroupRequest(
     user_name: ExistingUserNameType
 
 
+class ResourceSpecificResult(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "eval_resource_name": "EvalResourceName",
+        "eval_resource_decision": "EvalResourceDecision",
+        "matched_statements": "MatchedStatements",
+        "missing_context_values": "MissingContextValues",
+        "eval_decision_details": "EvalDecisionDetails",
+        "permissions_boundary_decision_detail": "PermissionsBoundaryDecisionDetail",
+    },
+):
+    eval_resource_name: str | None = None
+    eval_resource_decision: str | None = None
+    matched_statements: tuple[Statement, ...] | None = None
+    missing_context_values: tuple[str, ...] | None = None
+    eval_decision_details: dict[str, str] | None = None
+    permissions_boundary_decision_detail: PermissionsBoundaryDecisionDetail | None = None
+
+
 class Role(
     Struct,
     frozen=True,
@@ -1393,6 +1672,41 @@ class Role(
     source_role_template: SourceRoleTemplate | None = None
 
 
+class RoleDetail(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "path": "Path",
+        "role_name": "RoleName",
+        "role_id": "RoleId",
+        "arn": "Arn",
+        "create_date": "CreateDate",
+        "assume_role_policy_document": "AssumeRolePolicyDocument",
+        "instance_profile_list": "InstanceProfileList",
+        "role_policy_list": "RolePolicyList",
+        "attached_managed_policies": "AttachedManagedPolicies",
+        "permissions_boundary": "PermissionsBoundary",
+        "tags": "Tags",
+        "role_last_used": "RoleLastUsed",
+    },
+):
+    path: str | None = None
+    role_name: str | None = None
+    role_id: str | None = None
+    arn: str | None = None
+    create_date: float | None = None
+    assume_role_policy_document: str | None = None
+    instance_profile_list: tuple[InstanceProfile, ...] | None = None
+    role_policy_list: tuple[PolicyDetail, ...] | None = None
+    attached_managed_policies: tuple[AttachedPolicy, ...] | None = None
+    permissions_boundary: AttachedPermissionsBoundary | None = None
+    tags: tuple[Tag, ...] | None = None
+    role_last_used: RoleLastUsed | None = None
+
+
 class RoleLastUsed(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"last_used_date": "LastUsedDate", "region": "Region"}
 ):
@@ -1412,6 +1726,91 @@ class SetDefaultPolicyVersionRequest(
     version_id: PolicyVersionIdType
 
 
+class SimulateCustomPolicyRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "policy_input_list": "PolicyInputList",
+        "permissions_boundary_policy_input_list": "PermissionsBoundaryPolicyInputList",
+        "ordered_organization_policy_input_list": "OrderedOrganizationPolicyInputList",
+        "action_names": "ActionNames",
+        "resource_arns": "ResourceArns",
+        "resource_policy": "ResourcePolicy",
+        "resource_owner": "ResourceOwner",
+        "caller_arn": "CallerArn",
+        "context_entries": "ContextEntries",
+        "resource_handling_option": "ResourceHandlingOption",
+        "max_items": "MaxItems",
+        "marker": "Marker",
+    },
+):
+    policy_input_list: tuple[PolicyDocumentType, ...]
+    permissions_boundary_policy_input_list: tuple[PolicyDocumentType, ...] | None = None
+    ordered_organization_policy_input_list: Annotated[tuple[OrderedOrganizationPolicyType, ...], Meta(max_length=7)] | None = None
+    action_names: tuple[ActionNameType, ...]
+    resource_arns: tuple[ResourceNameType, ...] | None = None
+    resource_policy: PolicyDocumentType | None = None
+    resource_owner: ResourceNameType | None = None
+    caller_arn: ResourceNameType | None = None
+    context_entries: tuple[ContextEntry, ...] | None = None
+    resource_handling_option: ResourceHandlingOptionType | None = None
+    max_items: MaxItemsType | None = None
+    marker: MarkerType | None = None
+
+
+class SimulatePolicyResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"evaluation_results": "EvaluationResults", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    evaluation_results: tuple[EvaluationResult, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class SimulatePrincipalPolicyRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "policy_source_arn": "PolicySourceArn",
+        "policy_input_list": "PolicyInputList",
+        "permissions_boundary_policy_input_list": "PermissionsBoundaryPolicyInputList",
+        "policy_exclusion_list": "PolicyExclusionList",
+        "action_names": "ActionNames",
+        "resource_arns": "ResourceArns",
+        "resource_policy": "ResourcePolicy",
+        "resource_owner": "ResourceOwner",
+        "caller_arn": "CallerArn",
+        "context_entries": "ContextEntries",
+        "resource_handling_option": "ResourceHandlingOption",
+        "max_items": "MaxItems",
+        "marker": "Marker",
+    },
+):
+    policy_source_arn: ArnType
+    policy_input_list: tuple[PolicyDocumentType, ...] | None = None
+    permissions_boundary_policy_input_list: tuple[PolicyDocumentType, ...] | None = None
+    policy_exclusion_list: Annotated[tuple[PolicyIdentifier, ...], Meta(max_length=256)] | None = None
+    action_names: tuple[ActionNameType, ...]
+    resource_arns: tuple[ResourceNameType, ...] | None = None
+    resource_policy: PolicyDocumentType | None = None
+    resource_owner: ResourceNameType | None = None
+    caller_arn: ResourceNameType | None = None
+    context_entries: tuple[ContextEntry, ...] | None = None
+    resource_handling_option: ResourceHandlingOptionType | None = None
+    max_items: MaxItemsType | None = None
+    marker: MarkerType | None = None
+
+
 class SourceRoleTemplate(
     Struct,
     frozen=True,
@@ -1422,6 +1821,25 @@ class SourceRoleTemplate(
 ):
     template_arn: str | None = None
     template_minor_version: int | None = None
+
+
+class Statement(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "source_policy_id": "SourcePolicyId",
+        "source_policy_type": "SourcePolicyType",
+        "start_position": "StartPosition",
+        "end_position": "EndPosition",
+    },
+):
+    source_policy_id: str | None = None
+    source_policy_type: str | None = None
+    start_position: Position | None = None
+    end_position: Position | None = None
 
 
 class Tag(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"key": "Key", "value": "Value"}):
@@ -1585,6 +2003,37 @@ class User(
     tags: tuple[Tag, ...] | None = None
 
 
+class UserDetail(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "path": "Path",
+        "user_name": "UserName",
+        "user_id": "UserId",
+        "arn": "Arn",
+        "create_date": "CreateDate",
+        "user_policy_list": "UserPolicyList",
+        "group_list": "GroupList",
+        "attached_managed_policies": "AttachedManagedPolicies",
+        "permissions_boundary": "PermissionsBoundary",
+        "tags": "Tags",
+    },
+):
+    path: str | None = None
+    user_name: str | None = None
+    user_id: str | None = None
+    arn: str | None = None
+    create_date: float | None = None
+    user_policy_list: tuple[PolicyDetail, ...] | None = None
+    group_list: tuple[str, ...] | None = None
+    attached_managed_policies: tuple[AttachedPolicy, ...] | None = None
+    permissions_boundary: AttachedPermissionsBoundary | None = None
+    tags: tuple[Tag, ...] | None = None
+
+
 def _read_add_role_to_instance_profile_request(node: Node) -> dict[str, object]:
     return form.members(node, _ADD_ROLE_TO_INSTANCE_PROFILE_REQUEST)
 
@@ -1603,6 +2052,10 @@ def _read_attach_role_policy_request(node: Node) -> dict[str, object]:
 
 def _read_attach_user_policy_request(node: Node) -> dict[str, object]:
     return form.members(node, _ATTACH_USER_POLICY_REQUEST)
+
+
+def _read_context_entry(node: Node) -> dict[str, object]:
+    return form.members(node, _CONTEXT_ENTRY)
 
 
 def _read_create_access_key_request(node: Node) -> dict[str, object]:
@@ -1705,6 +2158,22 @@ def _read_get_access_key_last_used_request(node: Node) -> dict[str, object]:
     return form.members(node, _GET_ACCESS_KEY_LAST_USED_REQUEST)
 
 
+def _read_get_account_authorization_details_request(node: Node) -> dict[str, object]:
+    return form.members(node, _GET_ACCOUNT_AUTHORIZATION_DETAILS_REQUEST)
+
+
+def _read_get_account_summary_request(node: Node) -> dict[str, object]:
+    return form.members(node, _GET_ACCOUNT_SUMMARY_REQUEST)
+
+
+def _read_get_context_keys_for_custom_policy_request(node: Node) -> dict[str, object]:
+    return form.members(node, _GET_CONTEXT_KEYS_FOR_CUSTOM_POLICY_REQUEST)
+
+
+def _read_get_context_keys_for_principal_policy_request(node: Node) -> dict[str, object]:
+    return form.members(node, _GET_CONTEXT_KEYS_FOR_PRINCIPAL_POLICY_REQUEST)
+
+
 def _read_get_group_policy_request(node: Node) -> dict[str, object]:
     return form.members(node, _GET_GROUP_POLICY_REQUEST)
 
@@ -1743,6 +2212,10 @@ def _read_get_user_policy_request(node: Node) -> dict[str, object]:
 
 def _read_get_user_request(node: Node) -> dict[str, object]:
     return form.members(node, _GET_USER_REQUEST)
+
+
+def _read_inline_policy_identifier_type(node: Node) -> dict[str, object]:
+    return form.members(node, _INLINE_POLICY_IDENTIFIER_TYPE)
 
 
 def _read_list_access_keys_request(node: Node) -> dict[str, object]:
@@ -1825,6 +2298,14 @@ def _read_list_users_request(node: Node) -> dict[str, object]:
     return form.members(node, _LIST_USERS_REQUEST)
 
 
+def _read_ordered_organization_policy_type(node: Node) -> dict[str, object]:
+    return form.members(node, _ORDERED_ORGANIZATION_POLICY_TYPE)
+
+
+def _read_policy_identifier(node: Node) -> dict[str, object]:
+    return form.members(node, _POLICY_IDENTIFIER)
+
+
 def _read_put_group_policy_request(node: Node) -> dict[str, object]:
     return form.members(node, _PUT_GROUP_POLICY_REQUEST)
 
@@ -1855,6 +2336,14 @@ def _read_remove_user_from_group_request(node: Node) -> dict[str, object]:
 
 def _read_set_default_policy_version_request(node: Node) -> dict[str, object]:
     return form.members(node, _SET_DEFAULT_POLICY_VERSION_REQUEST)
+
+
+def _read_simulate_custom_policy_request(node: Node) -> dict[str, object]:
+    return form.members(node, _SIMULATE_CUSTOM_POLICY_REQUEST)
+
+
+def _read_simulate_principal_policy_request(node: Node) -> dict[str, object]:
+    return form.members(node, _SIMULATE_PRINCIPAL_POLICY_REQUEST)
 
 
 def _read_tag(node: Node) -> dict[str, object]:
@@ -1940,6 +2429,12 @@ _ATTACH_ROLE_POLICY_REQUEST: Members = {
 _ATTACH_USER_POLICY_REQUEST: Members = {
     "UserName": ("UserName", form.text),
     "PolicyArn": ("PolicyArn", form.text),
+}
+
+_CONTEXT_ENTRY: Members = {
+    "ContextKeyName": ("ContextKeyName", form.text),
+    "ContextKeyValues": ("ContextKeyValues", form.listed(form.text, "member")),
+    "ContextKeyType": ("ContextKeyType", form.text),
 }
 
 _CREATE_ACCESS_KEY_REQUEST: Members = {
@@ -2070,6 +2565,23 @@ _GET_ACCESS_KEY_LAST_USED_REQUEST: Members = {
     "AccessKeyId": ("AccessKeyId", form.text),
 }
 
+_GET_ACCOUNT_AUTHORIZATION_DETAILS_REQUEST: Members = {
+    "Filter": ("Filter", form.listed(form.text, "member")),
+    "MaxItems": ("MaxItems", form.number),
+    "Marker": ("Marker", form.text),
+}
+
+_GET_ACCOUNT_SUMMARY_REQUEST: Members = {}
+
+_GET_CONTEXT_KEYS_FOR_CUSTOM_POLICY_REQUEST: Members = {
+    "PolicyInputList": ("PolicyInputList", form.listed(form.text, "member")),
+}
+
+_GET_CONTEXT_KEYS_FOR_PRINCIPAL_POLICY_REQUEST: Members = {
+    "PolicySourceArn": ("PolicySourceArn", form.text),
+    "PolicyInputList": ("PolicyInputList", form.listed(form.text, "member")),
+}
+
 _GET_GROUP_POLICY_REQUEST: Members = {
     "GroupName": ("GroupName", form.text),
     "PolicyName": ("PolicyName", form.text),
@@ -2114,6 +2626,12 @@ _GET_USER_POLICY_REQUEST: Members = {
 
 _GET_USER_REQUEST: Members = {
     "UserName": ("UserName", form.text),
+}
+
+_INLINE_POLICY_IDENTIFIER_TYPE: Members = {
+    "PolicyName": ("PolicyName", form.text),
+    "AttachmentType": ("AttachmentType", form.text),
+    "AttachmentName": ("AttachmentName", form.text),
 }
 
 _LIST_ACCESS_KEYS_REQUEST: Members = {
@@ -2245,6 +2763,16 @@ _LIST_USERS_REQUEST: Members = {
     "MaxItems": ("MaxItems", form.number),
 }
 
+_ORDERED_ORGANIZATION_POLICY_TYPE: Members = {
+    "ServiceControlPolicyInputList": ("ServiceControlPolicyInputList", form.listed(form.text, "member")),
+}
+
+_POLICY_IDENTIFIER: Members = {
+    "PolicyType": ("PolicyType", form.text),
+    "PolicyArn": ("PolicyArn", form.text),
+    "InlinePolicyIdentifier": ("InlinePolicyIdentifier", _read_inline_policy_identifier_type),
+}
+
 _PUT_GROUP_POLICY_REQUEST: Members = {
     "GroupName": ("GroupName", form.text),
     "PolicyName": ("PolicyName", form.text),
@@ -2286,6 +2814,40 @@ _REMOVE_USER_FROM_GROUP_REQUEST: Members = {
 _SET_DEFAULT_POLICY_VERSION_REQUEST: Members = {
     "PolicyArn": ("PolicyArn", form.text),
     "VersionId": ("VersionId", form.text),
+}
+
+_SIMULATE_CUSTOM_POLICY_REQUEST: Members = {
+    "PolicyInputList": ("PolicyInputList", form.listed(form.text, "member")),
+    "PermissionsBoundaryPolicyInputList": ("PermissionsBoundaryPolicyInputList", form.listed(form.text, "member")),
+    "OrderedOrganizationPolicyInputList": (
+        "OrderedOrganizationPolicyInputList",
+        form.listed(_read_ordered_organization_policy_type, "member"),
+    ),
+    "ActionNames": ("ActionNames", form.listed(form.text, "member")),
+    "ResourceArns": ("ResourceArns", form.listed(form.text, "member")),
+    "ResourcePolicy": ("ResourcePolicy", form.text),
+    "ResourceOwner": ("ResourceOwner", form.text),
+    "CallerArn": ("CallerArn", form.text),
+    "ContextEntries": ("ContextEntries", form.listed(_read_context_entry, "member")),
+    "ResourceHandlingOption": ("ResourceHandlingOption", form.text),
+    "MaxItems": ("MaxItems", form.number),
+    "Marker": ("Marker", form.text),
+}
+
+_SIMULATE_PRINCIPAL_POLICY_REQUEST: Members = {
+    "PolicySourceArn": ("PolicySourceArn", form.text),
+    "PolicyInputList": ("PolicyInputList", form.listed(form.text, "member")),
+    "PermissionsBoundaryPolicyInputList": ("PermissionsBoundaryPolicyInputList", form.listed(form.text, "member")),
+    "PolicyExclusionList": ("PolicyExclusionList", form.listed(_read_policy_identifier, "member")),
+    "ActionNames": ("ActionNames", form.listed(form.text, "member")),
+    "ResourceArns": ("ResourceArns", form.listed(form.text, "member")),
+    "ResourcePolicy": ("ResourcePolicy", form.text),
+    "ResourceOwner": ("ResourceOwner", form.text),
+    "CallerArn": ("CallerArn", form.text),
+    "ContextEntries": ("ContextEntries", form.listed(_read_context_entry, "member")),
+    "ResourceHandlingOption": ("ResourceHandlingOption", form.text),
+    "MaxItems": ("MaxItems", form.number),
+    "Marker": ("Marker", form.text),
 }
 
 _TAG: Members = {
@@ -2488,6 +3050,50 @@ def _write_deletion_task_failure_reason_type(out: Out, value: DeletionTaskFailur
         out("</RoleUsageList>")
 
 
+def _write_evaluation_result(out: Out, value: EvaluationResult) -> None:
+    if value.eval_action_name is not None:
+        out(f"<EvalActionName>{escape(value.eval_action_name)}</EvalActionName>")
+    if value.eval_resource_name is not None:
+        out(f"<EvalResourceName>{escape(value.eval_resource_name)}</EvalResourceName>")
+    if value.eval_decision is not None:
+        out(f"<EvalDecision>{escape(value.eval_decision)}</EvalDecision>")
+    if value.matched_statements is not None:
+        out("<MatchedStatements>")
+        for matched_statements_item in value.matched_statements:
+            out("<member>")
+            _write_statement(out, matched_statements_item)
+            out("</member>")
+        out("</MatchedStatements>")
+    if value.missing_context_values is not None:
+        out("<MissingContextValues>")
+        for missing_context_values_item in value.missing_context_values:
+            out(f"<member>{escape(missing_context_values_item)}</member>")
+        out("</MissingContextValues>")
+    if value.organizations_decision_detail is not None:
+        out("<OrganizationsDecisionDetail>")
+        _write_organizations_decision_detail(out, value.organizations_decision_detail)
+        out("</OrganizationsDecisionDetail>")
+    if value.permissions_boundary_decision_detail is not None:
+        out("<PermissionsBoundaryDecisionDetail>")
+        _write_permissions_boundary_decision_detail(out, value.permissions_boundary_decision_detail)
+        out("</PermissionsBoundaryDecisionDetail>")
+    if value.eval_decision_details is not None:
+        out("<EvalDecisionDetails>")
+        for eval_decision_details_item_key, eval_decision_details_item in value.eval_decision_details.items():
+            out("<entry>")
+            out(f"<key>{escape(eval_decision_details_item_key)}</key>")
+            out(f"<value>{escape(eval_decision_details_item)}</value>")
+            out("</entry>")
+        out("</EvalDecisionDetails>")
+    if value.resource_specific_results is not None:
+        out("<ResourceSpecificResults>")
+        for resource_specific_results_item in value.resource_specific_results:
+            out("<member>")
+            _write_resource_specific_result(out, resource_specific_results_item)
+            out("</member>")
+        out("</ResourceSpecificResults>")
+
+
 def _write_get_access_key_last_used_response(out: Out, value: GetAccessKeyLastUsedResponse) -> None:
     if value.user_name is not None:
         out(f"<UserName>{escape(value.user_name)}</UserName>")
@@ -2495,6 +3101,60 @@ def _write_get_access_key_last_used_response(out: Out, value: GetAccessKeyLastUs
         out("<AccessKeyLastUsed>")
         _write_access_key_last_used(out, value.access_key_last_used)
         out("</AccessKeyLastUsed>")
+
+
+def _write_get_account_authorization_details_response(out: Out, value: GetAccountAuthorizationDetailsResponse) -> None:
+    if value.user_detail_list is not None:
+        out("<UserDetailList>")
+        for user_detail_list_item in value.user_detail_list:
+            out("<member>")
+            _write_user_detail(out, user_detail_list_item)
+            out("</member>")
+        out("</UserDetailList>")
+    if value.group_detail_list is not None:
+        out("<GroupDetailList>")
+        for group_detail_list_item in value.group_detail_list:
+            out("<member>")
+            _write_group_detail(out, group_detail_list_item)
+            out("</member>")
+        out("</GroupDetailList>")
+    if value.role_detail_list is not None:
+        out("<RoleDetailList>")
+        for role_detail_list_item in value.role_detail_list:
+            out("<member>")
+            _write_role_detail(out, role_detail_list_item)
+            out("</member>")
+        out("</RoleDetailList>")
+    if value.policies is not None:
+        out("<Policies>")
+        for policies_item in value.policies:
+            out("<member>")
+            _write_managed_policy_detail(out, policies_item)
+            out("</member>")
+        out("</Policies>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
+def _write_get_account_summary_response(out: Out, value: GetAccountSummaryResponse) -> None:
+    if value.summary_map is not None:
+        out("<SummaryMap>")
+        for summary_map_item_key, summary_map_item in value.summary_map.items():
+            out("<entry>")
+            out(f"<key>{escape(summary_map_item_key)}</key>")
+            out(f"<value>{summary_map_item}</value>")
+            out("</entry>")
+        out("</SummaryMap>")
+
+
+def _write_get_context_keys_for_policy_response(out: Out, value: GetContextKeysForPolicyResponse) -> None:
+    if value.context_key_names is not None:
+        out("<ContextKeyNames>")
+        for context_key_names_item in value.context_key_names:
+            out(f"<member>{escape(context_key_names_item)}</member>")
+        out("</ContextKeyNames>")
 
 
 def _write_get_group_policy_response(out: Out, value: GetGroupPolicyResponse) -> None:
@@ -2597,6 +3257,33 @@ def _write_group(out: Out, value: Group) -> None:
         out(f"<Arn>{escape(value.arn)}</Arn>")
     if value.create_date is not None:
         out(f"<CreateDate>{iso8601(value.create_date)}</CreateDate>")
+
+
+def _write_group_detail(out: Out, value: GroupDetail) -> None:
+    if value.path is not None:
+        out(f"<Path>{escape(value.path)}</Path>")
+    if value.group_name is not None:
+        out(f"<GroupName>{escape(value.group_name)}</GroupName>")
+    if value.group_id is not None:
+        out(f"<GroupId>{escape(value.group_id)}</GroupId>")
+    if value.arn is not None:
+        out(f"<Arn>{escape(value.arn)}</Arn>")
+    if value.create_date is not None:
+        out(f"<CreateDate>{iso8601(value.create_date)}</CreateDate>")
+    if value.group_policy_list is not None:
+        out("<GroupPolicyList>")
+        for group_policy_list_item in value.group_policy_list:
+            out("<member>")
+            _write_policy_detail(out, group_policy_list_item)
+            out("</member>")
+        out("</GroupPolicyList>")
+    if value.attached_managed_policies is not None:
+        out("<AttachedManagedPolicies>")
+        for attached_managed_policies_item in value.attached_managed_policies:
+            out("<member>")
+            _write_attached_policy(out, attached_managed_policies_item)
+            out("</member>")
+        out("</AttachedManagedPolicies>")
 
 
 def _write_instance_profile(out: Out, value: InstanceProfile) -> None:
@@ -2914,6 +3601,48 @@ def _write_list_users_response(out: Out, value: ListUsersResponse) -> None:
         out(f"<Marker>{escape(value.marker)}</Marker>")
 
 
+def _write_managed_policy_detail(out: Out, value: ManagedPolicyDetail) -> None:
+    if value.policy_name is not None:
+        out(f"<PolicyName>{escape(value.policy_name)}</PolicyName>")
+    if value.policy_id is not None:
+        out(f"<PolicyId>{escape(value.policy_id)}</PolicyId>")
+    if value.arn is not None:
+        out(f"<Arn>{escape(value.arn)}</Arn>")
+    if value.path is not None:
+        out(f"<Path>{escape(value.path)}</Path>")
+    if value.default_version_id is not None:
+        out(f"<DefaultVersionId>{escape(value.default_version_id)}</DefaultVersionId>")
+    if value.attachment_count is not None:
+        out(f"<AttachmentCount>{value.attachment_count}</AttachmentCount>")
+    if value.permissions_boundary_usage_count is not None:
+        out(f"<PermissionsBoundaryUsageCount>{value.permissions_boundary_usage_count}</PermissionsBoundaryUsageCount>")
+    if value.is_attachable is not None:
+        out(f"<IsAttachable>{boolean(value.is_attachable)}</IsAttachable>")
+    if value.description is not None:
+        out(f"<Description>{escape(value.description)}</Description>")
+    if value.create_date is not None:
+        out(f"<CreateDate>{iso8601(value.create_date)}</CreateDate>")
+    if value.update_date is not None:
+        out(f"<UpdateDate>{iso8601(value.update_date)}</UpdateDate>")
+    if value.policy_version_list is not None:
+        out("<PolicyVersionList>")
+        for policy_version_list_item in value.policy_version_list:
+            out("<member>")
+            _write_policy_version(out, policy_version_list_item)
+            out("</member>")
+        out("</PolicyVersionList>")
+
+
+def _write_organizations_decision_detail(out: Out, value: OrganizationsDecisionDetail) -> None:
+    if value.allowed_by_organizations is not None:
+        out(f"<AllowedByOrganizations>{boolean(value.allowed_by_organizations)}</AllowedByOrganizations>")
+
+
+def _write_permissions_boundary_decision_detail(out: Out, value: PermissionsBoundaryDecisionDetail) -> None:
+    if value.allowed_by_permissions_boundary is not None:
+        out(f"<AllowedByPermissionsBoundary>{boolean(value.allowed_by_permissions_boundary)}</AllowedByPermissionsBoundary>")
+
+
 def _write_policy(out: Out, value: Policy) -> None:
     if value.policy_name is not None:
         out(f"<PolicyName>{escape(value.policy_name)}</PolicyName>")
@@ -2946,6 +3675,13 @@ def _write_policy(out: Out, value: Policy) -> None:
         out("</Tags>")
 
 
+def _write_policy_detail(out: Out, value: PolicyDetail) -> None:
+    if value.policy_name is not None:
+        out(f"<PolicyName>{escape(value.policy_name)}</PolicyName>")
+    if value.policy_document is not None:
+        out(f"<PolicyDocument>{escape(value.policy_document)}</PolicyDocument>")
+
+
 def _write_policy_group(out: Out, value: PolicyGroup) -> None:
     if value.group_name is not None:
         out(f"<GroupName>{escape(value.group_name)}</GroupName>")
@@ -2976,6 +3712,44 @@ def _write_policy_version(out: Out, value: PolicyVersion) -> None:
         out(f"<IsDefaultVersion>{boolean(value.is_default_version)}</IsDefaultVersion>")
     if value.create_date is not None:
         out(f"<CreateDate>{iso8601(value.create_date)}</CreateDate>")
+
+
+def _write_position(out: Out, value: Position) -> None:
+    if value.line is not None:
+        out(f"<Line>{value.line}</Line>")
+    if value.column is not None:
+        out(f"<Column>{value.column}</Column>")
+
+
+def _write_resource_specific_result(out: Out, value: ResourceSpecificResult) -> None:
+    if value.eval_resource_name is not None:
+        out(f"<EvalResourceName>{escape(value.eval_resource_name)}</EvalResourceName>")
+    if value.eval_resource_decision is not None:
+        out(f"<EvalResourceDecision>{escape(value.eval_resource_decision)}</EvalResourceDecision>")
+    if value.matched_statements is not None:
+        out("<MatchedStatements>")
+        for matched_statements_item in value.matched_statements:
+            out("<member>")
+            _write_statement(out, matched_statements_item)
+            out("</member>")
+        out("</MatchedStatements>")
+    if value.missing_context_values is not None:
+        out("<MissingContextValues>")
+        for missing_context_values_item in value.missing_context_values:
+            out(f"<member>{escape(missing_context_values_item)}</member>")
+        out("</MissingContextValues>")
+    if value.eval_decision_details is not None:
+        out("<EvalDecisionDetails>")
+        for eval_decision_details_item_key, eval_decision_details_item in value.eval_decision_details.items():
+            out("<entry>")
+            out(f"<key>{escape(eval_decision_details_item_key)}</key>")
+            out(f"<value>{escape(eval_decision_details_item)}</value>")
+            out("</entry>")
+        out("</EvalDecisionDetails>")
+    if value.permissions_boundary_decision_detail is not None:
+        out("<PermissionsBoundaryDecisionDetail>")
+        _write_permissions_boundary_decision_detail(out, value.permissions_boundary_decision_detail)
+        out("</PermissionsBoundaryDecisionDetail>")
 
 
 def _write_role(out: Out, value: Role) -> None:
@@ -3016,6 +3790,57 @@ def _write_role(out: Out, value: Role) -> None:
         out("</SourceRoleTemplate>")
 
 
+def _write_role_detail(out: Out, value: RoleDetail) -> None:
+    if value.path is not None:
+        out(f"<Path>{escape(value.path)}</Path>")
+    if value.role_name is not None:
+        out(f"<RoleName>{escape(value.role_name)}</RoleName>")
+    if value.role_id is not None:
+        out(f"<RoleId>{escape(value.role_id)}</RoleId>")
+    if value.arn is not None:
+        out(f"<Arn>{escape(value.arn)}</Arn>")
+    if value.create_date is not None:
+        out(f"<CreateDate>{iso8601(value.create_date)}</CreateDate>")
+    if value.assume_role_policy_document is not None:
+        out(f"<AssumeRolePolicyDocument>{escape(value.assume_role_policy_document)}</AssumeRolePolicyDocument>")
+    if value.instance_profile_list is not None:
+        out("<InstanceProfileList>")
+        for instance_profile_list_item in value.instance_profile_list:
+            out("<member>")
+            _write_instance_profile(out, instance_profile_list_item)
+            out("</member>")
+        out("</InstanceProfileList>")
+    if value.role_policy_list is not None:
+        out("<RolePolicyList>")
+        for role_policy_list_item in value.role_policy_list:
+            out("<member>")
+            _write_policy_detail(out, role_policy_list_item)
+            out("</member>")
+        out("</RolePolicyList>")
+    if value.attached_managed_policies is not None:
+        out("<AttachedManagedPolicies>")
+        for attached_managed_policies_item in value.attached_managed_policies:
+            out("<member>")
+            _write_attached_policy(out, attached_managed_policies_item)
+            out("</member>")
+        out("</AttachedManagedPolicies>")
+    if value.permissions_boundary is not None:
+        out("<PermissionsBoundary>")
+        _write_attached_permissions_boundary(out, value.permissions_boundary)
+        out("</PermissionsBoundary>")
+    if value.tags is not None:
+        out("<Tags>")
+        for tags_item in value.tags:
+            out("<member>")
+            _write_tag(out, tags_item)
+            out("</member>")
+        out("</Tags>")
+    if value.role_last_used is not None:
+        out("<RoleLastUsed>")
+        _write_role_last_used(out, value.role_last_used)
+        out("</RoleLastUsed>")
+
+
 def _write_role_last_used(out: Out, value: RoleLastUsed) -> None:
     if value.last_used_date is not None:
         out(f"<LastUsedDate>{iso8601(value.last_used_date)}</LastUsedDate>")
@@ -3033,11 +3858,40 @@ def _write_role_usage_type(out: Out, value: RoleUsageType) -> None:
         out("</Resources>")
 
 
+def _write_simulate_policy_response(out: Out, value: SimulatePolicyResponse) -> None:
+    if value.evaluation_results is not None:
+        out("<EvaluationResults>")
+        for evaluation_results_item in value.evaluation_results:
+            out("<member>")
+            _write_evaluation_result(out, evaluation_results_item)
+            out("</member>")
+        out("</EvaluationResults>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
 def _write_source_role_template(out: Out, value: SourceRoleTemplate) -> None:
     if value.template_arn is not None:
         out(f"<TemplateArn>{escape(value.template_arn)}</TemplateArn>")
     if value.template_minor_version is not None:
         out(f"<TemplateMinorVersion>{value.template_minor_version}</TemplateMinorVersion>")
+
+
+def _write_statement(out: Out, value: Statement) -> None:
+    if value.source_policy_id is not None:
+        out(f"<SourcePolicyId>{escape(value.source_policy_id)}</SourcePolicyId>")
+    if value.source_policy_type is not None:
+        out(f"<SourcePolicyType>{escape(value.source_policy_type)}</SourcePolicyType>")
+    if value.start_position is not None:
+        out("<StartPosition>")
+        _write_position(out, value.start_position)
+        out("</StartPosition>")
+    if value.end_position is not None:
+        out("<EndPosition>")
+        _write_position(out, value.end_position)
+        out("</EndPosition>")
 
 
 def _write_tag(out: Out, value: Tag) -> None:
@@ -3069,6 +3923,49 @@ def _write_user(out: Out, value: User) -> None:
         out(f"<CreateDate>{iso8601(value.create_date)}</CreateDate>")
     if value.password_last_used is not None:
         out(f"<PasswordLastUsed>{iso8601(value.password_last_used)}</PasswordLastUsed>")
+    if value.permissions_boundary is not None:
+        out("<PermissionsBoundary>")
+        _write_attached_permissions_boundary(out, value.permissions_boundary)
+        out("</PermissionsBoundary>")
+    if value.tags is not None:
+        out("<Tags>")
+        for tags_item in value.tags:
+            out("<member>")
+            _write_tag(out, tags_item)
+            out("</member>")
+        out("</Tags>")
+
+
+def _write_user_detail(out: Out, value: UserDetail) -> None:
+    if value.path is not None:
+        out(f"<Path>{escape(value.path)}</Path>")
+    if value.user_name is not None:
+        out(f"<UserName>{escape(value.user_name)}</UserName>")
+    if value.user_id is not None:
+        out(f"<UserId>{escape(value.user_id)}</UserId>")
+    if value.arn is not None:
+        out(f"<Arn>{escape(value.arn)}</Arn>")
+    if value.create_date is not None:
+        out(f"<CreateDate>{iso8601(value.create_date)}</CreateDate>")
+    if value.user_policy_list is not None:
+        out("<UserPolicyList>")
+        for user_policy_list_item in value.user_policy_list:
+            out("<member>")
+            _write_policy_detail(out, user_policy_list_item)
+            out("</member>")
+        out("</UserPolicyList>")
+    if value.group_list is not None:
+        out("<GroupList>")
+        for group_list_item in value.group_list:
+            out(f"<member>{escape(group_list_item)}</member>")
+        out("</GroupList>")
+    if value.attached_managed_policies is not None:
+        out("<AttachedManagedPolicies>")
+        for attached_managed_policies_item in value.attached_managed_policies:
+            out("<member>")
+            _write_attached_policy(out, attached_managed_policies_item)
+            out("</member>")
+        out("</AttachedManagedPolicies>")
     if value.permissions_boundary is not None:
         out("<PermissionsBoundary>")
         _write_attached_permissions_boundary(out, value.permissions_boundary)
@@ -3206,6 +4103,38 @@ OPERATIONS: dict[str, OperationShape] = {
         result_wrapper="GetAccessKeyLastUsedResult",
         read=_read_get_access_key_last_used_request,
         write=_write_get_access_key_last_used_response,
+    ),
+    "GetAccountAuthorizationDetails": OperationShape(
+        "GetAccountAuthorizationDetails",
+        GetAccountAuthorizationDetailsRequest,
+        GetAccountAuthorizationDetailsResponse,
+        result_wrapper="GetAccountAuthorizationDetailsResult",
+        read=_read_get_account_authorization_details_request,
+        write=_write_get_account_authorization_details_response,
+    ),
+    "GetAccountSummary": OperationShape(
+        "GetAccountSummary",
+        GetAccountSummaryRequest,
+        GetAccountSummaryResponse,
+        result_wrapper="GetAccountSummaryResult",
+        read=_read_get_account_summary_request,
+        write=_write_get_account_summary_response,
+    ),
+    "GetContextKeysForCustomPolicy": OperationShape(
+        "GetContextKeysForCustomPolicy",
+        GetContextKeysForCustomPolicyRequest,
+        GetContextKeysForPolicyResponse,
+        result_wrapper="GetContextKeysForCustomPolicyResult",
+        read=_read_get_context_keys_for_custom_policy_request,
+        write=_write_get_context_keys_for_policy_response,
+    ),
+    "GetContextKeysForPrincipalPolicy": OperationShape(
+        "GetContextKeysForPrincipalPolicy",
+        GetContextKeysForPrincipalPolicyRequest,
+        GetContextKeysForPolicyResponse,
+        result_wrapper="GetContextKeysForPrincipalPolicyResult",
+        read=_read_get_context_keys_for_principal_policy_request,
+        write=_write_get_context_keys_for_policy_response,
     ),
     "GetGroup": OperationShape(
         "GetGroup",
@@ -3464,6 +4393,22 @@ OPERATIONS: dict[str, OperationShape] = {
     ),
     "SetDefaultPolicyVersion": OperationShape(
         "SetDefaultPolicyVersion", SetDefaultPolicyVersionRequest, None, read=_read_set_default_policy_version_request
+    ),
+    "SimulateCustomPolicy": OperationShape(
+        "SimulateCustomPolicy",
+        SimulateCustomPolicyRequest,
+        SimulatePolicyResponse,
+        result_wrapper="SimulateCustomPolicyResult",
+        read=_read_simulate_custom_policy_request,
+        write=_write_simulate_policy_response,
+    ),
+    "SimulatePrincipalPolicy": OperationShape(
+        "SimulatePrincipalPolicy",
+        SimulatePrincipalPolicyRequest,
+        SimulatePolicyResponse,
+        result_wrapper="SimulatePrincipalPolicyResult",
+        read=_read_simulate_principal_policy_request,
+        write=_write_simulate_policy_response,
     ),
     "TagInstanceProfile": OperationShape("TagInstanceProfile", TagInstanceProfileRequest, None, read=_read_tag_instance_profile_request),
     "TagPolicy": OperationShape("TagPolicy", TagPolicyRequest, None, read=_read_tag_policy_request),

@@ -87,11 +87,13 @@ def decide(
     *,
     limits: Sequence[Limit] = (),
     resource_must_allow: bool = False,
+    owner: str | None = None,
 ) -> Decision:
     """Whether `principal` may do `action` (`ecs:CreateCluster`) to `resource` (an ARN or `*`).
 
     `context` holds condition keys in any case with their values, the global ones (`aws:…`) included. The root of an
-    account needs no policy there; what denies it is the resource's own policy.
+    account needs no policy there; what denies it is the resource's own policy. `owner` is the resource's account, where its
+    ARN is not to say so.
     """
     request = _Request(action, resource, context)
     own = _Reading(request, principal)
@@ -111,7 +113,7 @@ def decide(
         if reading.allowed is None and lacking is None:
             lacking = limit.side
     trusted = own.allowed is not None or principal.arn.endswith(":root")
-    at_home = resource_account(resource) in ("", principal.account_id)
+    at_home = (resource_account(resource) if owner is None else owner) in ("", principal.account_id)
     if its.allowed is None and (resource_must_allow or not at_home):
         return Decision(False, side="resource")
     if at_home and its.reach == _PRINCIPAL and (lacking is not None or not trusted):
@@ -123,6 +125,16 @@ def decide(
     if not at_home:
         return Decision(True, False, its.allowed)
     return Decision(True, False, own.allowed) if trusted else Decision(True, False, its.allowed, "resource")
+
+
+def matching(policy: Policy, action: str, resource: str, context: Mapping[str, Sequence[str]], principal: Caller) -> list[Statement]:
+    """The statements of one policy that apply to a question as `decide` is asked, and that speak of the principal."""
+    request = _Request(action, resource, context)
+    return [
+        statement
+        for statement in policy.statements
+        if _applies(statement, request) and (statement.principals is None or _reach(statement, statement.principals, principal) != _NOBODY)
+    ]
 
 
 def resource_account(resource: str) -> str:

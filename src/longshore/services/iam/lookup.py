@@ -23,11 +23,13 @@ from longshore.services.iam.model import (
     GROUPS,
     INSTANCE_PROFILES,
     MANAGED_POLICIES,
+    POLICY_VERSIONS,
     ROLES,
     USERS,
     Group,
     InstanceProfile,
     ManagedPolicy,
+    PolicyVersion,
     Role,
     Tag,
     User,
@@ -109,6 +111,18 @@ def find_policy(reader: Reader, account_id: str, policy_arn: str) -> ManagedPoli
     if policy is None or policy.account_id not in (account_id, aws_managed.ACCOUNT):
         raise NoSuchEntity(f"Policy {policy_arn} was not found.")
     return policy
+
+
+def aws_version(policy: ManagedPolicy) -> PolicyVersion:
+    """The one version that a policy of AWS's has here."""
+    return PolicyVersion(policy.arn, policy.default_version_id, aws_managed.DOCUMENTS[policy.arn], policy.created_at)
+
+
+def versions_of(reader: Reader, policy: ManagedPolicy, after: str | None = None, limit: int | None = None) -> list[PolicyVersion]:
+    """In the order of their keys; `after` is a key."""
+    if policy.account_id != aws_managed.ACCOUNT:
+        return reader.list(POLICY_VERSIONS, "policy", policy.arn, after=after, limit=limit)
+    return [version for version in (aws_version(policy),) if after is None or POLICY_VERSIONS.key(version) > after][:limit]
 
 
 def find_boundary(reader: Reader, account_id: str, policy_arn: str) -> str:

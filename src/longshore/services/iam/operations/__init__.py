@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from longshore.services.iam.operations import (
     access_keys,
+    account,
     boundaries,
     group_policies,
     groups,
@@ -13,6 +14,7 @@ from longshore.services.iam.operations import (
     role_policies,
     roles,
     service_linked_roles,
+    simulations,
     tags,
     user_policies,
     users,
@@ -20,6 +22,7 @@ from longshore.services.iam.operations import (
 
 __all__ = [
     "access_keys",
+    "account",
     "boundaries",
     "group_policies",
     "groups",
@@ -29,6 +32,7 @@ __all__ = [
     "role_policies",
     "roles",
     "service_linked_roles",
+    "simulations",
     "tags",
     "user_policies",
     "users",

@@ -11,7 +11,7 @@ from longshore.services.call import Call
 from longshore.services.iam import aws_managed
 from longshore.services.iam.api import api
 from longshore.services.iam.errors import DeleteConflict, LimitExceeded, NoSuchEntity
-from longshore.services.iam.lookup import MOST_DOCUMENT, checked_document, find_own_policy, find_policy, size_of
+from longshore.services.iam.lookup import MOST_DOCUMENT, aws_version, checked_document, find_own_policy, find_policy, size_of, versions_of
 from longshore.services.iam.model import MANAGED_POLICIES, POLICY_VERSIONS, ManagedPolicy, PolicyVersion, policy_version_key
 from longshore.services.iam.paging import paged
 from longshore.services.iam.views import version_shape
@@ -35,21 +35,10 @@ def _named_policy(call: Call, request: _Request) -> Iterable[str]:
 def _find_version(reader: Reader, policy: ManagedPolicy, version_id: str) -> PolicyVersion:
     version = reader.get(POLICY_VERSIONS, policy_version_key(policy.arn, version_id))
     if policy.account_id == aws_managed.ACCOUNT and version_id == policy.default_version_id:
-        version = _aws_version(policy)
+        version = aws_version(policy)
     if version is None:
         raise NoSuchEntity(f"Policy {policy.arn} version {version_id} does not exist or is not attachable.")
     return version
-
-
-def _aws_version(policy: ManagedPolicy) -> PolicyVersion:
-    return PolicyVersion(policy.arn, policy.default_version_id, aws_managed.DOCUMENTS[policy.arn], policy.created_at)
-
-
-def _versions(reader: Reader, policy: ManagedPolicy, after: str | None, limit: int) -> list[PolicyVersion]:
-    """AWS's policies have the one that is in force."""
-    if policy.account_id != aws_managed.ACCOUNT:
-        return reader.list(POLICY_VERSIONS, "policy", policy.arn, after=after, limit=limit)
-    return [version for version in (_aws_version(policy),) if after is None or POLICY_VERSIONS.key(version) > after][:limit]
 
 
 @api.operation("CreatePolicyVersion", resource=_named_policy)
@@ -90,7 +79,7 @@ async def list_policy_versions(call: Call, request: shapes.ListPolicyVersionsReq
         ("ListPolicyVersions", policy.arn),
         request.marker,
         request.max_items,
-        lambda after, limit: _versions(call.store, policy, after, limit),
+        lambda after, limit: versions_of(call.store, policy, after, limit),
         POLICY_VERSIONS.key,
     )
     versions = tuple(version_shape(version, policy.default_version_id) for version in found.items)

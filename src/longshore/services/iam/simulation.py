@@ -1,0 +1,115 @@
+"""What would be decided: policies asked about actions and resources without anything being done. Pure, and by the same evaluator.
+
+Beside the decision a result names the policies whose statements made it, whether the boundary would allow it, and the condition
+keys that the policies ask for and the question left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from longshore.services.call import Principal
+from longshore.services.iam.evaluator import Limit, decide, matching
+from longshore.services.iam.policy import Policy, compile_policy
+
+_VARIABLE = re.compile(r"\$\{\s*([^{},*?$]+?)\s*(?:,[^{}]*)?\}")
+
+
+class Source(NamedTuple):
+    """A policy with the name that results call it by."""
+
+    id: str
+    #: user, group, role, aws-managed, user-managed, resource; none for one that was given
+    kind: str
+    document: str
+    resource_based: bool = False
+
+    @property
+    def policy(self) -> Policy:
+        """Raises MalformedPolicy."""
+        return compile_policy(self.document, resource_based=self.resource_based)
+
+
+class Question(NamedTuple):
+    sources: tuple[Source, ...]
+    #: None: there is none
+    boundary: tuple[Source, ...] | None
+    resource_policy: Source | None
+    principal: Principal
+    #: account of the resources
+    owner: str
+    #: condition keys in lower case
+    context: Mapping[str, Sequence[str]]
+
+
+class Result(NamedTuple):
+    action: str
+    resource: str
+    #: allowed, explicitDeny or implicitDeny
+    decision: str
+    #: where the statements stand that decided, one entry for each
+    matched: tuple[Source, ...]
+    #: condition keys that policies ask for and that were not given
+    missing: tuple[str, ...]
+    #: None without a boundary
+    within_boundary: bool | None
+
+
+def simulate(question: Question, action: str, resource: str) -> Result:
+    """Raises MalformedPolicy where a policy is none."""
+    sources, context, principal = question.sources, question.context, question.principal
+    its = [question.resource_policy] if question.resource_policy is not None else []
+    boundary = question.boundary
+    bounds = tuple(source.policy for source in boundary or ())
+    decision = decide(
+        [source.policy for source in sources],
+        [source.policy for source in its],
+        action,
+        resource,
+        context,
+        principal,
+        limits=[] if boundary is None else [Limit("boundary", bounds)],
+        owner=question.owner,
+    )
+    within = None if boundary is None else decide(bounds, (), action, resource, context, principal, owner=principal.account_id).allowed
+    every = (*sources, *its, *(boundary or ()))
+    deciding = [] if not decision.allowed and not decision.explicit_deny else every if decision.explicit_deny else (*sources, *its)
+    return Result(
+        action,
+        resource,
+        "allowed" if decision.allowed else "explicitDeny" if decision.explicit_deny else "implicitDeny",
+        tuple(
+            source
+            for source in deciding
+            for statement in matching(source.policy, action, resource, context, principal)
+            if statement.allows is decision.allowed
+        ),
+        tuple(key for key in context_keys(source.document for source in every) if key.lower() not in context),
+        within,
+    )
+
+
+def context_keys(documents: Iterable[str]) -> list[str]:
+    """The condition keys that documents ask for, in conditions and in variables, each once and in order."""
+    found: dict[str, str] = {}
+    for document in documents:
+        statements = msgspec.json.decode(document)["Statement"]
+        for statement in statements if isinstance(statements, list) else [statements]:
+            for key in _keys_of(statement):
+                found.setdefault(key.lower(), key)
+    return [found[lowered] for lowered in sorted(found)]
+
+
+def _keys_of(statement: dict[str, Any]) -> Iterable[str]:
+    texts: list[object] = [statement.get("Resource"), statement.get("NotResource")]
+    for block in statement.get("Condition", {}).values():
+        yield from block
+        texts += block.values()
+    for text in texts:
+        for one in text if isinstance(text, list) else [text]:
+            if isinstance(one, str):
+                yield from _VARIABLE.findall(one)
