@@ -76,3 +76,24 @@ def test_pages_joined_are_the_listing(numbers: list[int], limit: int, divisor: i
     assert [key for items in pages for key in items] == [key for key in listing if keep(key)]
     assert all(len(items) == limit for items in pages[:-1])
     assert pages[-1] or len(pages) == 1
+
+
+@given(st.lists(st.integers(0, 3000), unique=True).map(sorted), st.integers(1, 50), st.integers(0, 5000))
+def test_a_page_is_no_larger_than_it_may_be_unless_one_item_is(numbers: list[int], limit: int, most: int) -> None:
+    found: list[int] = []
+    after: str | None = None
+    while True:
+        items, after = page(
+            lambda after, limit: [n for n in numbers if after is None or n > int(after)][:limit],
+            str,
+            after=after,
+            limit=limit,
+            size=lambda number: number,
+            most_size=most,
+        )
+        assert len(items) == 1 or sum(items) <= most
+        assert len(items) <= limit
+        found += items
+        if after is None:
+            break
+    assert found == numbers

@@ -105,6 +105,13 @@ async def test_referrers_are_filtered_by_artifact_type(client: Client) -> None:
     assert [len(page) for page in await pages(client, f"{path}&n=2", "manifests")] == [2, 1]
 
 
+async def test_a_page_has_no_more_annotations_than_a_manifest_may_have(client: Client) -> None:
+    for number in range(6):
+        about = manifest(subject=descriptor(IMAGE, OCI_MANIFEST), annotations={"n": str(number), "text": "x" * 1_000_000})
+        await put(client, digest_of(about), about)
+    assert [len(page) for page in await pages(client, f"/v2/app/web/referrers/{DIGEST}", "manifests")] == [4, 2]
+
+
 async def test_nothing_refers_to_what_nobody_knows(client: Client) -> None:
     response = await client.ask("GET", f"/v2/app/web/referrers/{digest_of(b'unknown')}")
     assert (response.status, (await response.json(content_type=None))["manifests"]) == (200, [])

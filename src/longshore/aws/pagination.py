@@ -61,18 +61,24 @@ def page(
     after: str | None,
     limit: int,
     keep: Callable[[T], bool] | None = None,
+    size: Callable[[T], int] | None = None,
+    most_size: int = 0,
 ) -> tuple[list[T], str | None]:
     """Up to `limit` items that `keep` accepts, and the key to go on after, None at the end.
+
+    Where items have a `size`, those on a page have at most `most_size` together; one alone may be larger.
 
     `read(after, limit)` gives items in key order, as in `lambda after, limit: store.list(KIND, after=after, limit=limit)`.
     """
     found: list[T] = []
+    room = most_size
     stride = limit + 1 if keep is None else max(limit + 1, _STRIDE)
     while True:
         batch = read(after, stride)
         for item in batch:
             if keep is None or keep(item):
-                if len(found) == limit:
+                room -= size(item) if size is not None else 0
+                if len(found) == limit or (room < 0 and found):
                     return found, key(found[-1])
                 found.append(item)
         if len(batch) < stride:

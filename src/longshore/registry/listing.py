@@ -15,7 +15,7 @@ from longshore.registry.access import Access, Visit, origin_of
 from longshore.registry.errors import DigestInvalid, PageInvalid
 from longshore.services.call import Principal
 from longshore.services.ecr.images import find_repository
-from longshore.services.ecr.manifests import OCI_INDEX
+from longshore.services.ecr.manifests import MOST_ANNOTATIONS, OCI_INDEX, size_of_annotations
 from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, REPOSITORIES, Image, ImageTag, image_key, repository_key, tag_key
 from longshore.services.ecr.names import is_digest
 from longshore.store.base import Store
@@ -106,6 +106,7 @@ class Listing:
             after=image_key(repository.key, last) if last else None,
             limit=limit,
             keep=lambda image: not image.archived and wanted in (None, image.artifact_media_type),
+            size=size_of_annotations,
         )
         headers = {"Content-Type": OCI_INDEX}
         if wanted is not None:
@@ -121,10 +122,16 @@ class Listing:
 
 
 def _page(
-    read: Callable[[str | None, int], list[T]], key: Callable[[T], str], *, after: str | None, limit: int, keep: Callable[[T], bool]
+    read: Callable[[str | None, int], list[T]],
+    key: Callable[[T], str],
+    *,
+    after: str | None,
+    limit: int,
+    keep: Callable[[T], bool],
+    size: Callable[[T], int] | None = None,
 ) -> tuple[list[T], str | None]:
     """As `page`; nothing, and nothing to go on with, where nothing is asked for."""
-    return page(read, key, after=after, limit=limit, keep=keep) if limit else ([], None)
+    return page(read, key, after=after, limit=limit, keep=keep, size=size, most_size=MOST_ANNOTATIONS) if limit else ([], None)
 
 
 def _descriptor(image: Image) -> _Descriptor:

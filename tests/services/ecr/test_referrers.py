@@ -67,3 +67,13 @@ async def test_pages_hold_everything_once(ecr: Ecr) -> None:
 async def test_a_subject_is_named_by_a_digest(ecr: Ecr) -> None:
     code, _ = await ecr.refused("ListImageReferrers", repositoryName="web", subjectId={"imageDigest": "latest"})
     assert code == "InvalidParameterException"
+
+
+async def test_a_page_has_no_more_annotations_than_a_manifest_may_have(ecr: Ecr) -> None:
+    for n in range(3):
+        long = manifest(LAYER, subject=SUBJECT, artifactType="application/long", annotations={"n": str(n), "text": "x" * 2_000_000})
+        await ecr("PutImage", repositoryName="web", imageManifest=long.decode())
+    asked: dict[str, Any] = {"filter": {"artifactTypes": ["application/long"]}}
+    first = await referrers(ecr, **asked)
+    second = await referrers(ecr, **asked, nextToken=first["nextToken"])
+    assert [len(each["referrers"]) for each in (first, second)] == [2, 1]

@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from longshore.services.ecr.model import Reference
+from longshore.services.ecr.model import Image, Reference
 from longshore.services.ecr.names import is_digest
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -30,6 +30,8 @@ _SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
 _FOREIGN = ("application/vnd.oci.image.layer.nondistributable.", "application/vnd.docker.image.rootfs.foreign.")
 #: one manifest names at most so many others: enough for every real image, and a bound on what one request can cost
 _MOST_REFERENCES = 10_000
+#: characters of annotations on a page of referrers: as much as a manifest may have, which clients are prepared to read
+MOST_ANNOTATIONS = 4 * 1024 * 1024
 
 
 class ManifestInvalid(Exception):
@@ -137,3 +139,8 @@ def _references(document: _Document, media_type: str) -> tuple[Reference, ...]:
                 foreign=descriptor.media_type.startswith(_FOREIGN),
             )
     return tuple(found.values())
+
+
+def size_of_annotations(image: Image) -> int:
+    """In characters."""
+    return sum(len(key) + len(value) for key, value in image.annotations.items())

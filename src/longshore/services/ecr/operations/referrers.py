@@ -10,6 +10,7 @@ from longshore.services.call import Call
 from longshore.services.ecr.api import api
 from longshore.services.ecr.errors import InvalidParameterException
 from longshore.services.ecr.images import find_repository
+from longshore.services.ecr.manifests import MOST_ANNOTATIONS, size_of_annotations
 from longshore.services.ecr.model import IMAGES, Image, image_key
 from longshore.services.ecr.names import checked_digest
 from longshore.services.ecr.scope import repository_of, repository_resource, tag_conditions
@@ -35,6 +36,8 @@ async def list_image_referrers(call: Call, request: shapes.ListImageReferrersReq
         after=unseal(call.secret_for_signing, question, request.next_token, invalid),
         limit=request.max_results or _PAGE,
         keep=_matching(types, status),
+        size=size_of_annotations,
+        most_size=MOST_ANNOTATIONS,
     )
     return shapes.ListImageReferrersResponse(
         referrers=tuple(_referrer(image) for image in found),
