@@ -92,7 +92,7 @@ async def test_reading_touches_no_disk(tmp_path: Path) -> None:
 
 
 async def test_what_is_stored_can_be_read_by_nobody_else_whatever_the_directory_allows(tmp_path: Path) -> None:
-    tmp_path.chmod(0o755)
+    os.chmod(tmp_path, 0o755)
     store = await open_store(tmp_path, KINDS)
     await store.transact(lambda tx: put(tx, Parcel("p1", "d1")))
     assert {name: stat.S_IMODE((tmp_path / name).stat().st_mode) for name in os.listdir(tmp_path)} == dict.fromkeys(
@@ -100,7 +100,7 @@ async def test_what_is_stored_can_be_read_by_nobody_else_whatever_the_directory_
     )
     await store.close()
 
-    (tmp_path / FILE_NAME).chmod(0o644)  # as earlier versions left it
+    os.chmod(tmp_path / FILE_NAME, 0o644)  # as earlier versions left it
     await (await open_store(tmp_path, KINDS)).close()
     assert stat.S_IMODE((tmp_path / FILE_NAME).stat().st_mode) == 0o600
 

@@ -161,7 +161,7 @@ async def test_a_blob_that_drips_is_given_up(upstream: Upstream) -> None:
     server = RawTestServer(handle)
     await server.start_server()
     remotes = Remotes(clock)
-    with pytest.raises(RemoteInvalid, match="in [0-9]+ seconds"):
+    with pytest.raises(RemoteInvalid, match=r"in [0-9]+ seconds"):
         await read(RemoteClient(remotes, place_of(f"http://127.0.0.1:{server.port}")))
     await remotes.close()
     await server.close()

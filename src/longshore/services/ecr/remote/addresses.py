@@ -1,8 +1,9 @@
 """Where this server may be sent to: the addresses of other registries, from rules and redirects.
 
-Who makes a rule chooses what the server connects to, so some places are out of reach whatever a rule, a redirect or a name server
-says: link-local addresses (where clouds answer with a machine's credentials), multicast and unspecified ones. Plain HTTP goes to
-this machine only, and no registry elsewhere sends the server to it. Everything else is the rule maker's to choose, private networks included: that is where one's own registries are.
+Who makes a rule chooses what the server connects to, so some places are out of reach whatever a rule, a redirect or a name server says:
+link-local addresses (where clouds answer with a machine's credentials), multicast and unspecified ones. Plain HTTP goes to this machine
+only, and no registry elsewhere sends the server to it. Everything else is the rule maker's to choose, private networks included: that is
+where one's own registries are.
 """
 
 from __future__ import annotations
