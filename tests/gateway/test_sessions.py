@@ -19,10 +19,12 @@ from yarl import URL
 
 from longshore.aws.canonical import Claim, canonical_query, canonical_request, signature_of, string_to_sign
 from longshore.aws.sigv4 import EMPTY_SHA256
+from longshore.gateway.identify import Identities
 from longshore.gateway.request import MOST_BODY, MOST_LAYER_PART, ApiRequest, most_body
 from longshore.registry.access import Access as Door
 from longshore.registry.access import Origin
 from longshore.registry.errors import Denied, Unauthorized
+from longshore.services.call import Site
 from longshore.services.iam.identities import ensure_root
 from longshore.services.iam.model import ACCESS_KEY_USES
 from longshore.store.memory_blobs import MemoryBlobStore
@@ -451,6 +453,43 @@ async def test_dockers_password_does_not_outlive_the_session_it_was_made_in(plac
     await place.there.clock.step(900)
     with pytest.raises(Denied):
         door.identify(header, "http", "127.0.0.1:4566")
+
+
+# ── conditions that come with roles ──────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_role_is_handed_over_only_to_the_service_that_a_policy_names(place: Place) -> None:
+    task = {"family": "web", "taskRoleArn": ROLE, "containerDefinitions": [{"name": "app", "image": "busybox", "memory": 64}]}
+    register = {"Effect": "Allow", "Action": "ecs:RegisterTaskDefinition", "Resource": "*"}
+    for service, may in (("ec2.amazonaws.com", False), ("ecs-tasks.amazonaws.com", True)):
+        passing = {"Effect": "Allow", "Action": "iam:PassRole", "Resource": ROLE}
+        passing["Condition"] = {"StringEquals": {"iam:PassedToService": service}}
+        await place.done("iam", "PutUserPolicy", UserName="ann", PolicyName="p", PolicyDocument=document(register, passing))
+        assert await place.may(place.ann, "ecs", "RegisterTaskDefinition", **task) is may
+    await place.done("iam", "CreateInstanceProfile", InstanceProfileName="machines")
+    passing["Condition"] = {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
+    adding = {"Effect": "Allow", "Action": "iam:AddRoleToInstanceProfile", "Resource": "*"}
+    await place.done("iam", "PutUserPolicy", UserName="ann", PolicyName="p", PolicyDocument=document(adding, passing))
+    assert await place.may(place.ann, "iam", "AddRoleToInstanceProfile", InstanceProfileName="machines", RoleName="deploy")
+
+
+async def test_tags_and_accounts_of_what_is_asked_for_can_be_compared(place: Place) -> None:
+    own = {"StringEquals": {"aws:ResourceAccount": OWNER, "iam:ResourceTag/Stage": "test"}}
+    await allow(place, {"Effect": "Allow", "Action": "iam:GetRole", "Resource": "*", "Condition": own})
+    session = await place.assume()
+    assert await place.may(session, "iam", "GetRole", RoleName="deploy")
+    await place.done("iam", "UntagRole", RoleName="deploy", TagKeys=["stage"])
+    assert not await place.may(session, "iam", "GetRole", RoleName="deploy")
+
+
+async def test_a_session_goes_on_after_a_restart_and_nowhere_else(place: Place) -> None:
+    session = await place.assume()
+    again = Installation(place.there.store, place.there.blobs, place.there.clock)
+    assert (await again.ask("sts", "GetCallerIdentity", {}, session)).status == 200
+    site = Site(OWNER, REGION, (), "http://127.0.0.1:4566", 4566)
+    assert session.token is not None
+    for secret in (b"another".ljust(32), None):
+        assert Identities(place.there.store, place.there.clock, site, secret).owner(session.token) is None
 
 
 # ── with the SDK ─────────────────────────────────────────────────────────────────────────────────────────────────────

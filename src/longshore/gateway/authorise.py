@@ -25,6 +25,8 @@ from longshore.store.base import Reader, Store
 _Key = tuple[str | bool, ...]
 #: decisions kept, and how many characters in a key: a few MiB in all, whatever clients ask
 _MOST_KEPT, _LONGEST_KEPT = 10_000, 600
+#: API whose operations hand roles over -> who will act in them: tasks, and instances that have a profile
+_PASSED_TO = {"ecs": "ecs-tasks.amazonaws.com", "iam": "ec2.amazonaws.com"}
 
 
 class ResourceSide(NamedTuple):
@@ -90,6 +92,8 @@ class Access:
         context: dict[str, Sequence[str]] = dict(
             global_context(principal, now=self._clock.now(), region=region, source_ip=source_ip, secure=secure, user_agent=user_agent)
         )
+        if owner := resource_account(resource):
+            context["aws:resourceaccount"] = [owner]
         if side is not None:
             context.update(side.conditions(self._store, resource))
         if conditions is not None:
@@ -125,10 +129,15 @@ class Access:
                 source_ip=call.source_ip,
                 secure=secure,
                 user_agent=user_agent,
-                conditions=conditions,
+                conditions=partial(_passing, operation, conditions) if action == "iam:PassRole" else conditions,
             )
             if denied is not None:
                 raise AccessDenied(denied)
+
+
+def _passing(operation: Operation, conditions: Callable[[], Mapping[str, Sequence[str]]] | None) -> dict[str, Sequence[str]]:
+    """The condition keys of handing a role over, with the service that will act in it."""
+    return {**(conditions() if conditions is not None else {}), "iam:passedtoservice": [_PASSED_TO[operation.api]]}
 
 
 def _is_the_roots(principal: Principal, action: str, resource: str, side: ResourceSide) -> bool:
