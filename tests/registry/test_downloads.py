@@ -8,7 +8,7 @@ from yarl import URL
 from longshore.services.ecr.images import delete_repository, find_repository
 from longshore.services.ecr.layers.links import GOOD_FOR_S, Link, link_to
 from longshore.services.ecr.manifests import OCI_MANIFEST
-from longshore.services.ecr.model import REPOSITORY_BLOBS, image_key
+from longshore.services.ecr.model import IMAGES, REPOSITORY_BLOBS, image_key
 from longshore.services.ecr.names import RepositoryId, digest_of
 from tests.registry.conftest import ACCOUNT, REGION, SECRET, Client
 from tests.registry.contents import CONFIG, LAYER, manifest
@@ -64,6 +64,11 @@ async def test_a_url_that_was_changed_or_has_expired_is_denied(client: Client, u
 async def test_a_url_is_for_reading(client: Client, url: str) -> None:
     for method in ("PUT", "POST", "DELETE", "PATCH"):
         assert (await client.ask(method, url)).status == 405
+
+
+async def test_with_the_last_image_that_has_the_layer_its_url_is_closed(client: Client, url: str) -> None:
+    await client.store.transact(lambda tx: tx.delete(IMAGES, image_key(MEANT.key, digest_of(manifest(LAYER)))))
+    assert (await client.ask("GET", url)).status == 404
 
 
 async def test_what_is_gone_is_not_found(client: Client, url: str) -> None:

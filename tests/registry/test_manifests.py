@@ -163,6 +163,11 @@ async def test_a_layer_that_may_not_be_passed_on_need_not_be_there(client: Clien
         manifest(LAYER).replace(b'"size": 10240', b'"size": -1'),
         b'{"schemaVersion": 2, "config": ' + b"[" * 100_000,
         b'{"schemaVersion": 2, "unknown": ' + b"[" * 100_000,
+        manifest(LAYER).replace(b'"size": 10240', b'"size": %d' % (2**45 + 1)),
+        manifest(LAYER).replace(b'"layers"', b'"unknown": "\xff", "layers"'),
+        manifest(LAYER, Layers=[]),
+        manifest(LAYER, layerſ=[]),
+        manifest(LAYER).replace(b'"size"', b'"\\u0053ize": 5, "size"'),
     ],
 )
 async def test_a_manifest_that_is_none_is_refused(client: Client, content: bytes) -> None:

@@ -8,7 +8,7 @@ from longshore.kit.clock import Clock
 from longshore.registry.blobs import Blobs
 from longshore.registry.errors import BlobUnknown, Denied, Unsupported
 from longshore.services.ecr.layers.links import LinkExpired, LinkInvalid, opened
-from longshore.services.ecr.model import REPOSITORIES
+from longshore.services.ecr.model import IMAGES, REPOSITORIES, image_key
 from longshore.store.base import Store
 
 
@@ -37,6 +37,7 @@ class Downloads:
             raise Denied("the signature of the URL does not match it") from None
         await self._store.read_barrier()
         repository = self._store.get(REPOSITORIES, link.repository.key)
-        if repository is None:
+        # As when the URL was asked for: a layer that no image has any more is on its way out.
+        if repository is None or not self._store.count(IMAGES, "references", image_key(repository.key, link.digest)):
             raise BlobUnknown
         return await self._blobs.send(request, repository, link.digest)

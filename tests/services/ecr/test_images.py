@@ -186,6 +186,16 @@ async def test_a_batch_tells_what_it_could_not_find(ecr: Ecr) -> None:
     ]
 
 
+async def test_one_answer_has_not_more_manifests_than_are_read_at_ease(ecr: Ecr) -> None:
+    digests = []
+    for n in range(9):
+        answer = await put(ecr, manifest(LAYER, annotations={"n": str(n), "text": "x" * 4_000_000}))
+        digests.append({"imageDigest": answer["image"]["imageId"]["imageDigest"]})
+    assert (await ecr.refused("BatchGetImage", repositoryName="web", imageIds=digests))[0] == "LimitExceededException"
+    answer = await ecr("BatchGetImage", repositoryName="web", imageIds=digests[:8])
+    assert len(answer["images"]) == 8
+
+
 async def test_a_tag_goes_alone_until_it_is_the_last(ecr: Ecr) -> None:
     for tag in ("1", "2"):
         await put(ecr, IMAGE, tag)

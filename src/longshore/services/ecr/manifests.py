@@ -6,7 +6,8 @@ members, so one shape reads them all, and its media type says which of them must
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -30,6 +31,8 @@ _SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
 _FOREIGN = ("application/vnd.oci.image.layer.nondistributable.", "application/vnd.docker.image.rootfs.foreign.")
 #: one manifest names at most so many others: enough for every real image, and a bound on what one request can cost
 _MOST_REFERENCES = 10_000
+#: bytes that the sizes in one manifest may add up to, 32 TiB; those of all images of a repository then fit into 64 bits
+_LARGEST_SIZE = 2**45
 #: characters of annotations on a page of referrers: as much as a manifest may have, which clients are prepared to read
 MOST_ANNOTATIONS = 4 * 1024 * 1024
 
@@ -71,12 +74,18 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 _document = msgspec.json.Decoder(_Document)
+#: names of members as they are spelled, by how programs that do not care for the case see them
+_folded: dict[type[msgspec.Struct], dict[str, str]] = {
+    shape: {name.casefold(): name for name in shape.__struct_encode_fields__} for shape in (_Document, Descriptor)
+}
 
 
 def parse_manifest(content: bytes, media_type: str | None) -> Manifest:
     """`media_type` is how the client calls it (parameters removed); None takes the manifest's own word. Raises ManifestInvalid."""
     try:
         document = _document.decode(content)
+        # All of it once more, because what no member of the document is named by was skipped without a look.
+        _check_spelling(msgspec.json.decode(content.decode()))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ManifestInvalid(f"manifest is not valid: {error}") from None
     declared = document.media_type or media_type or ""
@@ -97,6 +106,23 @@ def parse_manifest(content: bytes, media_type: str | None) -> Manifest:
         artifact_type=document.artifact_type or (document.config.media_type if document.config else ""),
         annotations=document.annotations or {},
     )
+
+
+def _check_spelling(tree: Mapping[str, Any]) -> None:
+    """Many programs read `Layers` as `layers`: a manifest with both would be one image here and another one there."""
+    _check_names(tree, _Document)
+    for member in ("config", "layers", "manifests", "blobs", "subject"):
+        found = tree.get(member) or ()
+        for descriptor in found if isinstance(found, list) else [found] if found else []:
+            _check_names(descriptor, Descriptor)
+
+
+def _check_names(members: Mapping[str, Any], shape: type[msgspec.Struct]) -> None:
+    known = _folded[shape]
+    for name in members:
+        meant = known.get(name.casefold(), name)
+        if meant != name:
+            raise ManifestInvalid(f"the member {name[:100]!r} could be taken for {meant!r}")
 
 
 def _no_type(document: _Document) -> str:
@@ -138,6 +164,8 @@ def _references(document: _Document, media_type: str) -> tuple[Reference, ...]:
                 is_manifest=media_type in INDEXES,
                 foreign=descriptor.media_type.startswith(_FOREIGN),
             )
+    if sum(reference.size for reference in found.values()) > _LARGEST_SIZE:
+        raise ManifestInvalid(f"the sizes in a manifest may add up to at most {_LARGEST_SIZE} bytes")
     return tuple(found.values())
 
 

@@ -11,7 +11,12 @@ from longshore.services.call import Call
 from longshore.services.ecr import views
 from longshore.services.ecr.api import api
 from longshore.services.ecr.content import content_of
-from longshore.services.ecr.errors import ImageDigestDoesNotMatchException, ImageNotFoundException, InvalidParameterException
+from longshore.services.ecr.errors import (
+    ImageDigestDoesNotMatchException,
+    ImageNotFoundException,
+    InvalidParameterException,
+    LimitExceededException,
+)
 from longshore.services.ecr.images import (
     Push,
     Unfound,
@@ -35,6 +40,8 @@ from longshore.store.base import Tx
 from longshore.store.blobs import BlobStoreFull
 
 _PAGE = 100
+#: bytes of manifests in one answer: hundreds of real ones
+_MOST_MANIFESTS = 32 * 1024 * 1024
 _INVALID_TOKEN = "Invalid parameter at 'nextToken' failed to satisfy constraint: 'Invalid token'"
 #: stands between a digest and a tag in the tokens of ListImages
 _SEPARATOR = " "
@@ -181,21 +188,34 @@ async def batch_get_image(call: Call, request: shapes.BatchGetImageRequest) -> s
     images: list[shapes.Image] = []
     failures: list[shapes.ImageFailure] = []
     pulled: list[Image] = []
+    room = _MOST_MANIFESTS
     for identifier in dict.fromkeys(request.image_ids):
         try:
             image = find_pullable(call.store, repository.key, identifier.image_digest, identifier.image_tag)
+            room -= image.manifest_size
+            if room < 0 and images:
+                raise LimitExceededException(f"The manifests of the images have more than {_MOST_MANIFESTS} bytes: ask for fewer at once.")
             content = await content_of(call.blobs, repository).read(image.digest)
             if content is None:
                 raise Unfound("ImageInaccessible", "Requested image is not accessible: the bytes of its manifest are missing")
+            text = _text_of(content)
         except Unfound as unfound:
             failures.append(_failure(identifier, not_imported.get(identifier, unfound)))
             continue
-        images.append(views.image(image, repository, content.decode(), identifier.image_tag))
+        images.append(views.image(image, repository, text, identifier.image_tag))
         if is_pull_news(image, now) and not leaves_no_trace(call.store, repository, call.principal.arn):
             pulled.append(image)
     if pulled:
         await call.store.transact(lambda tx: record_pulls(tx, pulled, now))
     return shapes.BatchGetImageResponse(images=tuple(images), failures=tuple(failures))
+
+
+def _text_of(manifest: bytes) -> str:
+    """Raises Unfound for what earlier versions took that is no UTF-8."""
+    try:
+        return manifest.decode()
+    except UnicodeDecodeError:
+        raise Unfound("ImageInaccessible", "Requested image is not accessible: its manifest is no text") from None
 
 
 def _failure(identifier: shapes.ImageIdentifier, unfound: Unfound) -> shapes.ImageFailure:
