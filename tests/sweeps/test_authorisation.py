@@ -11,9 +11,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from longshore.gateway.catalogue import served
 from longshore.kit.resource import Kind
+from longshore.services.iam import model as iam
 from tests.sweeps.installation import (
     ELSEWHERE,
     OPERATIONS,
@@ -129,6 +131,33 @@ async def test_who_does_not_sign_rightly_is_refused(wired: Installation, house: 
     assert wired.store.revision == before
 
 
+@every_operation
+async def test_a_key_or_a_session_that_is_no_longer_good_is_refused(there: Installation, house: House, api: str, operation: str) -> None:
+    body, headers = written(api, operation, sample(house, api, operation))
+    key = there.store.get(iam.ACCESS_KEYS, USER.access_key_id)
+    assert key is not None
+    session = await session_of(there, house, Policy=json.dumps({"Version": "2012-10-17", "Statement": [statement("Allow", "*", "*")]}))
+    await there.store.transact(lambda tx: tx.put(iam.ACCESS_KEYS, replace(key, status="Inactive")))
+    await there.clock.step(3600)
+    before = there.store.revision
+    for keys, codes in (
+        (USER, _UNKNOWN),
+        (session, {"ExpiredToken", "ExpiredTokenException", "RequestExpired"}),
+        (Keys(session.access_key_id, session.secret), _UNKNOWN),
+    ):
+        answer = await there.send(api, operation, body, headers, keys)
+        assert answer.status in (400, 401, 403)
+        assert answer.code in codes, answer.code
+    assert there.store.revision == before
+
+
+async def session_of(there: Installation, house: House, **more: Any) -> Keys:
+    """A session of the house's role, begun by the root of its account."""
+    asked = {"RoleArn": house.names["role"], "RoleSessionName": "sweep", **more}
+    given = (await there.done("sts", "AssumeRole", **asked))["Credentials"]
+    return Keys(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+
+
 # ── who has no right ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -140,6 +169,32 @@ async def test_a_user_without_a_policy_is_denied_and_changes_nothing(wired: Inst
     action, _ = refused_right(answer)
     assert action == served(api).operations[operation].action
     assert wired.store.revision == before
+
+
+@every_guarded_operation
+async def test_a_session_has_no_more_than_the_roles_boundary_and_its_own_policies_leave(
+    there: Installation, house: House, api: str, operation: str
+) -> None:
+    def document(*statements: Mapping[str, Any]) -> str:
+        return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+    everything = statement("Allow", "*", "*")
+    arn, action = house.names["role"], served(api).operations[operation].action
+    role = next(iter(there.store.list(iam.ROLES, "arn", arn)))
+
+    inline = iam.InlinePolicy(arn, "inline", document(everything))
+    unbound = replace(role, boundary_arn="")
+    await there.store.transact(lambda tx: [tx.put(iam.INLINE_POLICIES, inline), tx.put(iam.ROLES, unbound)])
+    limited = await session_of(there, house, Policy=document(everything, statement("Deny", action, "*")))
+    whole = await session_of(there, house)
+    await there.store.transact(lambda tx: tx.put(iam.ROLES, role))
+    before = there.store.revision
+    parameters = sample(house, api, operation)
+    answer = await there.ask(api, operation, parameters, limited)
+    assert answer.denied and "with an explicit deny in a session policy" in answer.message
+    answer = await there.ask(api, operation, parameters, whole)
+    assert answer.denied and "because no permissions boundary allows" in answer.message
+    assert there.store.revision == before
 
 
 @every_guarded_operation

@@ -79,6 +79,14 @@ async def test_a_trust_policy_is_replaced_and_found_by_the_roles_arn(account: Ac
         (trusting(Action="ecs:RunTask"), "AssumeRole policy may only specify STS AssumeRole actions."),
         (trusting(Action="*"), "AssumeRole policy may only specify STS AssumeRole actions."),
         (trusting(Action=["sts:AssumeRole", "sts:GetSessionToken"]), "AssumeRole policy may only specify STS AssumeRole actions."),
+        (
+            json.dumps({**TRUST, "Statement": {"Effect": "Allow", "Principal": "*", "NotAction": "sts:TagSession"}}),
+            "AssumeRole policy may only specify STS AssumeRole actions.",
+        ),
+        (
+            json.dumps({**TRUST, "Statement": {"Effect": "Allow", "NotPrincipal": {"AWS": ACCOUNT}, "Action": "sts:AssumeRole"}}),
+            "Allow with NotPrincipal is not supported in the trust policy of a role.",
+        ),
         (trusting(Principal={"AWS": "ann"}), "Invalid principal in policy"),
     ],
 )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from hashlib import sha512
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from longshore.aws.sigv4 import Secret
+from longshore.services.call import Principal
+from longshore.services.iam.identities import Credentials
 from longshore.services.sts.sessions import (
     LONGEST_TOKEN,
     Claims,
@@ -80,3 +84,17 @@ def test_what_is_secret_is_not_shown() -> None:
 def test_a_sessions_tags_stand_above_its_roles() -> None:
     assert merged((("Team", "edge"), ("stage", "test")), (("team", "core"),)) == (("stage", "test"), ("team", "core"))
     assert packed_size(None, (), ()) == 0
+
+
+async def test_a_users_session_is_worth_nothing_once_its_key_is_somebody_elses() -> None:
+    store = memory_store([])
+    owner = Principal("1" * 12, f"arn:aws:iam::{'1' * 12}:user/ann", "AIDAANN", "AKIAX")
+    owners = {"AKIAX": Credentials(Secret("secret"), owner)}
+    sessions = Sessions(store, SECRET, owners.get)
+    token = write_token(SECRET, Claims("1" * 12, "ASIAX", "k", 1.0, 2.0, begun_with="AKIAX", user_id="AIDAANN"))
+    found = sessions.credentials(token)
+    assert found is not None and (found.principal.arn, found.principal.access_key_id) == (owner.arn, "ASIAX")
+    for other in (replace(owner, user_id="AIDABOB"), replace(owner, account_id="2" * 12)):
+        owners["AKIAX"] = Credentials(Secret("secret"), other)
+        assert sessions.credentials(token) is None
+    await store.close()
