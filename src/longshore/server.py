@@ -7,11 +7,9 @@ controllers, the load balancers, the registry, the agents' sockets and the gatew
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import gc
 import logging
-import os
 import resource
 import signal
 import ssl
@@ -25,7 +23,7 @@ from aiohttp import web
 
 from longshore import __version__
 from longshore.balancer.controller import Balancer
-from longshore.config import DataDirectory, ServerConfig, Tls, write_privately
+from longshore.config import DataDirectory, ServerConfig, Tls
 from longshore.control.deployments.controller import Deployments
 from longshore.control.expiry.controller import Expiry
 from longshore.control.lifecycle.controller import Lifecycle
@@ -48,6 +46,7 @@ from longshore.gateway.own import OwnRoutes
 from longshore.gateway.tls import SecureListener, ServerCertificate, own_names
 from longshore.gateway.upkeep import PREFIX as UPKEEP
 from longshore.gateway.upkeep import Upkeep
+from longshore.kept import CannotStart, check_database, signing_secret
 from longshore.kit.certificates import CertificateProblem
 from longshore.kit.clock import SystemClock
 from longshore.kit.ids import RandomIds
@@ -91,15 +90,6 @@ DEV_WARM_UP_S = 2.0
 DRAIN_S = 8.0
 #: open files and sockets at once
 DESCRIPTORS = 16_384
-
-
-class CannotStart(Exception):
-    """Names the cause and the cure."""
-
-    def __init__(self, cause: str, fix: str) -> None:
-        super().__init__(cause)
-        self.cause = cause
-        self.fix = fix
 
 
 def serve(config: ServerConfig) -> int:
@@ -272,9 +262,10 @@ class Server:
         """What is kept in the data directory: the store, blobs and the signing secret. Raises CannotStart."""
         try:
             DataDirectory(path).prepare()
+            check_database(path)
             store = await open_store(path, KINDS)
             self._undo.append(store.close)
-            secret = _signing_secret(path / "signing-key")
+            secret = signing_secret(path / "signing-key", store)
             blobs = await FileBlobStore.open(path / "registry", clock=self._clock, ids=self._ids, secret=secret)
             self._undo.append(blobs.close)
             self._secret = secret
@@ -395,15 +386,6 @@ def _cannot_listen(config: ServerConfig, problem: OSError) -> CannotStart:
     if problem.errno in (errno.EACCES, errno.EPERM):
         return CannotStart(f"this user may not listen on {where}", "choose a --port above 1023, or run as root")
     return CannotStart(f"cannot listen on {where}: {problem.strerror}", "choose another --port or --host")
-
-
-def _signing_secret(path: Path) -> bytes:
-    """32 random bytes of this installation, made once: registry tokens and page tokens are signed with them."""
-    with contextlib.suppress(FileNotFoundError):
-        return path.read_bytes()
-    made = os.urandom(32)
-    write_privately(path, made)
-    return made
 
 
 def _say(**facts: object) -> None:
