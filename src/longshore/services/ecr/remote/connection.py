@@ -179,14 +179,16 @@ class Connection:
         try:
             try:
                 response = await self._signed_in(_Asked(method, url, dict(headers or {}), body, timeout), scope)
-            except UnicodeError as error:
+            except AddressRefused as refused:
+                raise RemoteInvalid(f"{self}: {refused}") from refused
+            except aiohttp.ClientError:  # some of these are ValueErrors, too
+                raise
+            except ValueError as error:
                 raise RemoteInvalid(f"{self} sends us to what is no address") from error
             try:
                 yield response
             finally:
                 response.close() if not response.content.at_eof() else response.release()
-        except AddressRefused as refused:
-            raise RemoteInvalid(f"{self}: {refused}") from refused
         except (aiohttp.ClientError, TimeoutError, OSError, asyncio.IncompleteReadError) as error:
             raise RemoteUnavailable(f"{self} cannot be reached: {error or type(error).__name__}") from error
 
