@@ -133,7 +133,7 @@ async def test_a_session_has_the_roles_rights_and_not_those_of_who_took_it_on(pl
     assert me["Arn"] == f"arn:aws:sts::{OWNER}:assumed-role/deploy/work"
     assert (me["UserId"], me["Account"]) == (f"{role_id}:work", OWNER)
     refused = await place.ask("ec2", "DescribeVpcs", session)
-    assert refused.message.startswith(f"User: {me['Arn']} is not authorized to perform: ec2:DescribeVpcs")
+    assert f"User: {me['Arn']} is not authorized to perform: ec2:DescribeVpcs" in refused.message
 
 
 async def test_only_whom_the_trust_policy_names_takes_a_role_on(place: Place) -> None:
@@ -298,6 +298,24 @@ async def test_the_account_of_a_key_is_told_to_that_account(place: Place) -> Non
     assert refused == (await place.refusal("GetAccessKeyInfo", STRANGERS_ROOT, AccessKeyId="AKIANOBODYNOBODYNOBO")).replace(
         "AKIANOBODYNOBODYNOBO", place.ann.access_key_id
     )
+
+
+async def test_ec2s_refusals_are_encoded_for_who_may_decode_them(place: Place) -> None:
+    refused = await place.ask("ec2", "DescribeVpcs", place.ann)
+    assert refused.code == "UnauthorizedOperation" and refused.message.startswith(
+        "You are not authorized to perform this operation. User: "
+    )
+    encoded = refused.message.rpartition("Encoded authorization failure message: ")[2]
+    said = json.loads((await place.done("sts", "DecodeAuthorizationMessage", EncodedMessage=encoded))["DecodedMessage"])
+    assert (said["allowed"], said["explicitDeny"], said["context"]["action"]) == (False, False, "ec2:DescribeVpcs")
+    assert said["context"]["principal"]["arn"] == f"arn:aws:iam::{OWNER}:user/ann"
+    assert "AccessDenied" in await place.refusal("DecodeAuthorizationMessage", EncodedMessage=encoded), "not for the one refused"
+    for keys, text in ((STRANGERS_ROOT, encoded), (ROOT, encoded[:-8]), (ROOT, "x"), (ROOT, "é" * 8)):
+        assert "InvalidAuthorizationMessageException" in await place.refusal("DecodeAuthorizationMessage", keys, EncodedMessage=text)
+    await place.done("iam", "PutUserPolicy", UserName="ann", PolicyName="p", PolicyDocument=document({**EVERYTHING, "Effect": "Deny"}))
+    encoded = (await place.ask("ec2", "DescribeVpcs", place.ann)).message.rpartition(": ")[2]
+    told = await place.done("sts", "DecodeAuthorizationMessage", EncodedMessage=encoded)
+    assert json.loads(told["DecodedMessage"])["explicitDeny"] is True
 
 
 # ── what ends a session ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -518,3 +518,5 @@ async def _roles(there: Installation, names: dict[str, str]) -> None:
         await there.done("iam", "CreateServiceLinkedRole", AWSServiceName=service)
     deleted = await there.done("iam", "DeleteServiceLinkedRole", RoleName="AWSServiceRoleForAutoScaling")
     names["role_deletion"] = deleted["DeletionTaskId"]
+    refused = await there.ask("ec2", "DescribeVpcs", {}, USER)
+    names["message"] = refused.message.rpartition("message: ")[2]

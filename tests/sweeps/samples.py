@@ -135,7 +135,7 @@ def _named(names: Mapping[str, str], api: str) -> Mapping[str, Any]:
             "PolicyInputList": [POLICY_DOCUMENT],
             "ActionNames": ["ecs:RunTask"],
         },
-        "sts": {"RoleArn": names["role"], "RoleSessionName": "sweep", "AccessKeyId": names["key"]},
+        "sts": {"RoleArn": names["role"], "RoleSessionName": "sweep", "AccessKeyId": names["key"], "EncodedMessage": names["message"]},
     }.get(api, {})
 
 

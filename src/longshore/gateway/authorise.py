@@ -17,14 +17,17 @@ from longshore.aws.operation import Operation
 from longshore.kit.clock import Clock
 from longshore.services.call import Call, Principal
 from longshore.services.iam.evaluator import Limit, decide, resource_account
-from longshore.services.iam.identities import Policies, access_denied_message, global_context
+from longshore.services.iam.identities import EXPLICIT, Policies, access_denied_message, global_context
 from longshore.services.iam.policy import Policy
+from longshore.services.sts.messages import encoded_message
 from longshore.store.base import Reader, Store
 
 #: principal, action and resource; and where policies ask for it: region, address, whether encrypted, program
 _Key = tuple[str | bool, ...]
 #: decisions kept, and how many characters in a key: a few MiB in all, whatever clients ask
 _MOST_KEPT, _LONGEST_KEPT = 10_000, 600
+#: APIs whose refusals end with an encoded message (sts DecodeAuthorizationMessage)
+_ENCODE = frozenset({"ec2"})
 #: API whose operations hand roles over -> who will act in them: tasks, and instances that have a profile
 _PASSED_TO = {"ecs": "ecs-tasks.amazonaws.com", "iam": "ec2.amazonaws.com"}
 
@@ -131,8 +134,13 @@ class Access:
                 user_agent=user_agent,
                 conditions=partial(_passing, operation, conditions) if action == "iam:PassRole" else conditions,
             )
-            if denied is not None:
-                raise AccessDenied(denied)
+            if denied is None:
+                continue
+            if operation.api in _ENCODE:
+                explicit = EXPLICIT in denied
+                encoded = encoded_message(call.secret_for_signing, call.principal, action, resource, explicit=explicit)
+                denied = f"You are not authorized to perform this operation. {denied}. Encoded authorization failure message: {encoded}"
+            raise AccessDenied(denied)
 
 
 def _passing(operation: Operation, conditions: Callable[[], Mapping[str, Sequence[str]]] | None) -> dict[str, Sequence[str]]:

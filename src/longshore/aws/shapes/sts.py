@@ -25,6 +25,7 @@ ArnType = Annotated[
 ]
 ContextAssertionType = Annotated[str, Meta(min_length=4, max_length=2048)]
 DurationSecondsType = Annotated[int, Meta(ge=900, le=129600)]
+EncodedMessageType = Annotated[str, Meta(min_length=1, max_length=10240)]
 ExternalIdType = Annotated[
     str, Meta(min_length=2, max_length=1224, pattern="(?a:\\A(?:[\\w+=,.@:\\/-]*)\\Z)", extra={"pattern": "[\\w+=,.@:\\/-]*"})
 ]
@@ -153,6 +154,18 @@ class Credentials(
     expiration: float | None = None
 
 
+class DecodeAuthorizationMessageRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"encoded_message": "EncodedMessage"}
+):
+    encoded_message: EncodedMessageType
+
+
+class DecodeAuthorizationMessageResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"decoded_message": "DecodedMessage"}
+):
+    decoded_message: str | None = None
+
+
 class GetAccessKeyInfoRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"access_key_id": "AccessKeyId"}):
     access_key_id: AccessKeyIdType
 
@@ -230,6 +243,10 @@ def _read_assume_role_request(node: Node) -> dict[str, object]:
     return form.members(node, _ASSUME_ROLE_REQUEST)
 
 
+def _read_decode_authorization_message_request(node: Node) -> dict[str, object]:
+    return form.members(node, _DECODE_AUTHORIZATION_MESSAGE_REQUEST)
+
+
 def _read_get_access_key_info_request(node: Node) -> dict[str, object]:
     return form.members(node, _GET_ACCESS_KEY_INFO_REQUEST)
 
@@ -268,6 +285,10 @@ _ASSUME_ROLE_REQUEST: Members = {
     "SourceIdentity": ("SourceIdentity", form.text),
     "ProvidedContexts": ("ProvidedContexts", form.listed(_read_provided_context, "member")),
     "MinimumSessionTokenSize": ("MinimumSessionTokenSize", form.number),
+}
+
+_DECODE_AUTHORIZATION_MESSAGE_REQUEST: Members = {
+    "EncodedMessage": ("EncodedMessage", form.text),
 }
 
 _GET_ACCESS_KEY_INFO_REQUEST: Members = {
@@ -335,6 +356,11 @@ def _write_credentials(out: Out, value: Credentials) -> None:
         out(f"<Expiration>{iso8601(value.expiration)}</Expiration>")
 
 
+def _write_decode_authorization_message_response(out: Out, value: DecodeAuthorizationMessageResponse) -> None:
+    if value.decoded_message is not None:
+        out(f"<DecodedMessage>{escape(value.decoded_message)}</DecodedMessage>")
+
+
 def _write_get_access_key_info_response(out: Out, value: GetAccessKeyInfoResponse) -> None:
     if value.account is not None:
         out(f"<Account>{escape(value.account)}</Account>")
@@ -382,6 +408,14 @@ OPERATIONS: dict[str, OperationShape] = {
         result_wrapper="AssumeRoleResult",
         read=_read_assume_role_request,
         write=_write_assume_role_response,
+    ),
+    "DecodeAuthorizationMessage": OperationShape(
+        "DecodeAuthorizationMessage",
+        DecodeAuthorizationMessageRequest,
+        DecodeAuthorizationMessageResponse,
+        result_wrapper="DecodeAuthorizationMessageResult",
+        read=_read_decode_authorization_message_request,
+        write=_write_decode_authorization_message_response,
     ),
     "GetAccessKeyInfo": OperationShape(
         "GetAccessKeyInfo",

@@ -191,6 +191,9 @@ def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+#: how the words of a refusal go on where a policy denies
+EXPLICIT = " with an explicit deny in "
+
 #: kind of policy -> (as it stands after "because no", as it stands after "with an explicit deny in")
 _SIDES: dict[str, tuple[str, str]] = {
     "identity": ("identity-based policy", "an identity-based policy"),
@@ -206,7 +209,7 @@ def access_denied_message(principal: Principal, action: str, resource: str, *, e
     on = f"User: {principal.arn} is not authorized to perform: {action} on resource: {resource}"
     lacked, denied = _SIDES["trust" if side == "resource" and action.startswith("sts:") else side]
     if explicit:
-        return f"{on} with an explicit deny in {denied}"
+        return f"{on}{EXPLICIT}{denied}"
     return f"{on} because no {lacked} allows the {action} action"
 
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from longshore.services.sts.operations import identity, keys, roles, session_tokens
+from longshore.services.sts.operations import identity, keys, messages, roles, session_tokens
 
-__all__ = ["identity", "keys", "roles", "session_tokens"]
+__all__ = ["identity", "keys", "messages", "roles", "session_tokens"]
