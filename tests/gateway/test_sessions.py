@@ -153,6 +153,21 @@ async def test_only_whom_the_trust_policy_names_takes_a_role_on(place: Place) ->
     assert "is invalid" in await place.refusal("AssumeRole", bob, **asked | {"RoleArn": "not-an-arn-but-long-enough"})
 
 
+async def test_who_is_made_again_under_a_trusted_name_is_not_trusted(place: Place) -> None:
+    await place.done("iam", "UpdateUser", UserName="ann", NewUserName="anna")
+    assert await place.may(await place.assume()), "who is renamed is the same"
+    await place.done("iam", "UpdateUser", UserName="anna", NewUserName="ann")
+    await place.done("iam", "DeleteAccessKey", UserName="ann", AccessKeyId=place.ann.access_key_id)
+    await place.done("iam", "DeleteUser", UserName="ann")
+    await place.done("iam", "CreateUser", UserName="ann")
+    made = (await place.done("iam", "CreateAccessKey", UserName="ann"))["AccessKey"]
+    place.ann = Keys(made["AccessKeyId"], made["SecretAccessKey"])
+    assert "no role trust policy" in await place.refusal("AssumeRole", RoleArn=ROLE, RoleSessionName="work")
+    nobody = trust({"AWS": f"arn:aws:iam::{OWNER}:role/none"})
+    answer = await place.ask("iam", "UpdateAssumeRolePolicy", RoleName="deploy", PolicyDocument=nobody)
+    assert answer.message == f'Invalid principal in policy: "AWS":"arn:aws:iam::{OWNER}:role/none"'
+
+
 async def test_another_account_takes_a_role_on_when_both_sides_allow_it(place: Place) -> None:
     asked = {"RoleArn": ROLE, "RoleSessionName": "work", "ExternalId": "42"}
     before = await place.refusal("AssumeRole", STRANGERS_ROOT, **asked)

@@ -28,7 +28,7 @@ _Key = tuple[str | bool, ...]
 _MOST_KEPT, _LONGEST_KEPT = 10_000, 600
 #: APIs whose refusals end with an encoded message (sts DecodeAuthorizationMessage)
 _ENCODE = frozenset({"ec2"})
-#: API whose operations hand roles over -> who will act in them: tasks, and instances that have a profile
+#: API whose operations hand roles over -> who will act in them, where it is not the service itself: tasks, and instances with a profile
 _PASSED_TO = {"ecs": "ecs-tasks.amazonaws.com", "iam": "ec2.amazonaws.com"}
 
 
@@ -145,7 +145,8 @@ class Access:
 
 def _passing(operation: Operation, conditions: Callable[[], Mapping[str, Sequence[str]]] | None) -> dict[str, Sequence[str]]:
     """The condition keys of handing a role over, with the service that will act in it."""
-    return {**(conditions() if conditions is not None else {}), "iam:passedtoservice": [_PASSED_TO[operation.api]]}
+    service = _PASSED_TO.get(operation.api, f"{operation.api}.amazonaws.com")
+    return {**(conditions() if conditions is not None else {}), "iam:passedtoservice": [service]}
 
 
 def _is_the_roots(principal: Principal, action: str, resource: str, side: ResourceSide) -> bool:

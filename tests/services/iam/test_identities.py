@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import msgspec
 import pytest
 
 from longshore.services.call import Principal
@@ -15,7 +18,7 @@ from longshore.services.iam.identities import (
     global_context,
     root_principal,
 )
-from longshore.services.iam.model import ACCESS_KEY_USES, ACCESS_KEYS
+from longshore.services.iam.model import ACCESS_KEY_USES, ACCESS_KEYS, Attachment, InlinePolicy
 from longshore.services.iam.policy import compile_policy
 from tests.services.iam.test_operations import DOCUMENT
 from tests.services.iam.wire import ACCOUNT, Account
@@ -115,6 +118,14 @@ def test_every_request_has_the_global_condition_keys() -> None:
         root_principal(ACCOUNT, "AKIAROOT"), now=0.0, region="eu-west-1", source_ip="127.0.0.1", secure=True, user_agent=""
     )
     assert "aws:username" not in root and root["aws:principaltype"] == ["Account"]
+
+
+def test_what_was_written_before_there_were_groups_and_roles_is_read() -> None:
+    arn = f"arn:aws:iam::{ACCOUNT}:user/ann"
+    inline = msgspec.json.decode(json.dumps({"user_arn": arn, "name": "p", "document": "{}"}), type=InlinePolicy)
+    attached = msgspec.json.decode(json.dumps({"policy_arn": "p", "user_arn": arn, "account_id": ACCOUNT}), type=Attachment)
+    assert inline.owner_arn == attached.owner_arn == arn
+    assert msgspec.json.decode(msgspec.json.encode(inline), type=InlinePolicy) == inline
 
 
 def test_awss_policies_are_sound() -> None:

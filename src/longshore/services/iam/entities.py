@@ -19,7 +19,7 @@ TRUSTED_ACTIONS = frozenset({"sts:AssumeRole", "sts:TagSession", "sts:SetSourceI
 def trust_policies(reader: Reader, arn: str) -> tuple[Policy, ...]:
     """The resource-based policy of a role; nothing else of IAM has one."""
     roles = reader.list(ROLES, "arn", arn)
-    return (compile_policy(roles[0].trust, resource_based=True),) if roles else ()
+    return (compile_policy(roles[0].trust_meant or roles[0].trust, resource_based=True),) if roles else ()
 
 
 def entity_conditions(reader: Reader, arn: str) -> Mapping[str, Sequence[str]]:

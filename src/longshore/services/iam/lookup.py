@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable
 
+import msgspec
+
 from longshore.aws.arn import parse_arn
 from longshore.aws.errors import Validation
 from longshore.kit.ids import Ids
@@ -193,6 +195,32 @@ def checked_trust(document: str) -> str:
     if size_of(document) > _MOST_TRUST:
         raise LimitExceeded(f"Cannot exceed quota for ACLSizePerRole: {_MOST_TRUST}")
     return document
+
+
+def meant_trust(reader: Reader, document: str) -> str:
+    """A trust policy with users and roles named by their ids, so that whoever is made under a name later inherits nothing.
+
+    Raises MalformedPolicyDocument for who is not there.
+    """
+    read = msgspec.json.decode(document)
+    statements = read["Statement"] if isinstance(read["Statement"], list) else [read["Statement"]]
+    for statement in statements:
+        for named in (statement.get("Principal"), statement.get("NotPrincipal")):
+            if isinstance(named, dict) and "AWS" in named:
+                listed = named["AWS"] if isinstance(named["AWS"], list) else [named["AWS"]]
+                named["AWS"] = [_id_of(reader, principal) for principal in listed]
+    return msgspec.json.encode(read).decode()
+
+
+def _id_of(reader: Reader, principal: str) -> str:
+    parsed = parse_arn(principal)
+    if parsed is None or parsed.service != "iam" or parsed.resource_type not in ("user", "role"):
+        return principal
+    if users := reader.list(USERS, "arn", principal):
+        return users[0].user_id
+    if roles := reader.list(ROLES, "arn", principal):
+        return roles[0].role_id
+    raise MalformedPolicyDocument(f'Invalid principal in policy: "AWS":"{principal}"')
 
 
 def size_of(document: str) -> int:

@@ -136,6 +136,8 @@ class Role(msgspec.Struct, frozen=True, gc=False):
     #: as User.boundary_arn
     boundary_arn: str = ""
     tags: tuple[Tag, ...] = ()
+    #: `trust` with users and roles named by their ids; empty where it names none
+    trust_meant: str = ""
     #: the service that the role is linked to, e.g. ecs.amazonaws.com; empty for the others
     service: str = ""
 

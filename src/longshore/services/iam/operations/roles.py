@@ -18,6 +18,7 @@ from longshore.services.iam.lookup import (
     find_boundary,
     find_changeable_role,
     find_role,
+    meant_trust,
     new_id,
     role_arn_for,
 )
@@ -80,7 +81,7 @@ async def create_role(call: Call, request: shapes.CreateRoleRequest) -> shapes.C
             raise EntityAlreadyExists(f"Role with name {role.name} already exists.")
         if tx.count(ROLES, "account", call.account_id) >= _MOST_ROLES:
             raise LimitExceeded(f"Cannot exceed quota for RolesPerAccount: {_MOST_ROLES}")
-        tx.create(ROLES, role)
+        tx.create(ROLES, msgspec.structs.replace(role, trust_meant=meant_trust(tx, role.trust)))
 
     await call.store.transact(create)
     return shapes.CreateRoleResponse(role=role_shape(call.store, role))
@@ -137,7 +138,7 @@ async def update_assume_role_policy(call: Call, request: shapes.UpdateAssumeRole
 
     def update(tx: Tx) -> None:
         role = find_changeable_role(tx, call.account_id, request.role_name)
-        tx.put(ROLES, msgspec.structs.replace(role, trust=trust))
+        tx.put(ROLES, msgspec.structs.replace(role, trust=trust, trust_meant=meant_trust(tx, trust)))
 
     await call.store.transact(update)
 
