@@ -41,7 +41,7 @@ from longshore.gateway.authorise import Access, ResourceSide
 from longshore.gateway.begun import Begun, is_worth_a_traceback
 from longshore.gateway.catalogue import preload
 from longshore.gateway.identify import Identities
-from longshore.gateway.lane import Lanes
+from longshore.gateway.lane import IDLE_S, Lanes
 from longshore.gateway.own import OwnRoutes
 from longshore.gateway.tls import SecureListener, ServerCertificate, own_names
 from longshore.gateway.upkeep import PREFIX as UPKEEP
@@ -313,8 +313,10 @@ class Server:
         config = self._config
         begun = Begun(gateway.handle)
         logging.getLogger("aiohttp.server").addFilter(is_worth_a_traceback)
-        general = web.Server(begun, access_log=None, max_line_size=16_384, max_field_size=16_384, auto_decompress=False)
-        lanes = Lanes(gateway.answer, general, registry.answer, registry.senders)
+        general = web.Server(
+            begun, access_log=None, max_line_size=16_384, max_field_size=16_384, auto_decompress=False, keepalive_timeout=IDLE_S
+        )
+        lanes = Lanes(gateway.answer, general, registry.answer, registry.senders, begun.expect)
         loop = asyncio.get_running_loop()
         listener: asyncio.Server | SecureListener
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
@@ -99,6 +100,10 @@ class Gateway:
         except AwsError as error:
             headers = {name.lower(): value for name, value in request.headers.items()}
             return Answer.of(self._error(_PROTOCOLS[protocol_of(headers)], _NO_MODEL, error, self._ids.uuid()))
+        except TimeoutError:
+            response = web.Response(status=HTTPStatus.REQUEST_TIMEOUT)
+            response.force_close()
+            return response
         return Answer.of(await self.answer(ApiRequest.of(request, body)))
 
     async def answer(self, request: ApiRequest) -> Reply:

@@ -20,8 +20,22 @@ class Begun:
         self._none = asyncio.Event()
         self._none.set()
         self._draining = False
+        #: connections that aiohttp got with the beginning of a request, which it would wait for without end
+        self._expected: dict[asyncio.BaseTransport, asyncio.TimerHandle] = {}
+
+    def expect(self, transport: asyncio.Transport, within_s: float) -> None:
+        """Whoever has this connection has sent part of a request; the rest of its head comes soon, or the connection is cut."""
+
+        def cut() -> None:
+            self._expected.pop(transport, None)
+            transport.abort()
+
+        self._expected[transport] = asyncio.get_running_loop().call_later(within_s, cut)
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        expected = self._expected.pop(request.transport, None) if request.transport is not None else None
+        if expected is not None:
+            expected.cancel()
         self._count += 1
         self._none.clear()
         try:

@@ -68,16 +68,23 @@ def read_request(received: bytes, remote: str, secure: bool = False) -> tuple[Ap
 class Lanes:
     """All connections that have not been handed over. `general` makes aiohttp's protocol for one that is.
 
-    Without `look` and `senders` reads of the registry are handed over, too.
+    Without `look` and `senders` reads of the registry are handed over, too. `expect` is told of each connection handed over, and in
+    which time its request must have come.
     """
 
     def __init__(
-        self, operate: Operate, general: Callable[[], asyncio.Protocol], look: Look | None = None, senders: Senders | None = None
+        self,
+        operate: Operate,
+        general: Callable[[], asyncio.Protocol],
+        look: Look | None = None,
+        senders: Senders | None = None,
+        expect: Callable[[asyncio.Transport, float], None] | None = None,
     ) -> None:
         self.operate = operate
         self.general = general
         self.look = look
         self.senders = senders
+        self.expect = expect
         self.open: set[Lane] = set()
         self.draining = False
         self._empty = asyncio.Event()
@@ -308,6 +315,9 @@ class Lane(asyncio.Protocol):
         """From here on this connection is aiohttp's."""
         self._lanes.gone(self)
         general = self._lanes.general()
+        if self._lanes.expect is not None:
+            self._lanes.expect(self._transport, PARTIAL_S)
+        self._transport.resume_reading()
         self._transport.set_protocol(general)
         general.connection_made(self._transport)
         received, self._received = self._received, b""

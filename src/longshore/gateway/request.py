@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
@@ -16,6 +17,8 @@ _REASONS = {status.value: status.phrase for status in HTTPStatus}
 MOST_BODY = 12 * 1024 * 1024
 #: a part of a layer (20 MiB) in base 64, with the little that stands around it
 MOST_LAYER_PART = 28 * 1024 * 1024
+#: in which the body of an API request must have come
+BODY_S = 300.0
 _CREDENTIAL = re.compile(r"Credential=([^/\s]{1,128})/")
 
 
@@ -98,8 +101,13 @@ def most_body(headers: Mapping[str, str], is_key: Callable[[str], bool]) -> int:
     return MOST_LAYER_PART if named is not None and is_key(headers.get("X-Amz-Security-Token") or named[1]) else MOST_BODY
 
 
-async def read_body(request: web.BaseRequest, most: int) -> bytes:
-    """The whole body, at most `most` bytes of it; raises RequestTooLarge."""
+async def read_body(request: web.BaseRequest, most: int, within_s: float = BODY_S) -> bytes:
+    """The whole body, at most `most` bytes of it; raises RequestTooLarge, and TimeoutError where it does not come."""
+    async with asyncio.timeout(within_s):
+        return await _read_body(request, most)
+
+
+async def _read_body(request: web.BaseRequest, most: int) -> bytes:
     if request.headers.get("Content-Encoding", "identity").lower() not in ("identity", ""):
         raise Serialization("Content-Encoding is not supported for this operation.")
     length = request.content_length
