@@ -274,6 +274,14 @@ async def test_resource_policies_name_roles_and_sessions(place: Place) -> None:
         assert await place.may(session, **asked)
     other = keys_of(await place.done("sts", "AssumeRole", place.ann, RoleArn=ROLE, RoleSessionName="another"))
     assert not await place.may(other, **asked)
+    policy = document({"Effect": "Allow", "Principal": {"AWS": ROLE}, "Action": "ecr:ListImages"})
+    await place.done("ecr", "SetRepositoryPolicy", repositoryName="web", policyText=policy)
+    assert await place.may(other, **asked)
+    await place.done("iam", "DeleteRolePolicy", RoleName="deploy", PolicyName="own")
+    await place.done("iam", "DeleteRole", RoleName="deploy")
+    again = trust({"AWS": f"arn:aws:iam::{OWNER}:user/ann"})
+    await place.done("iam", "CreateRole", RoleName="deploy", AssumeRolePolicyDocument=again)
+    assert not await place.may(await place.assume(), **asked), "another role of the same name"
 
 
 # ── users' own sessions ──────────────────────────────────────────────────────────────────────────────────────────────

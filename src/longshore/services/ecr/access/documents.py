@@ -17,7 +17,7 @@ import msgspec
 from longshore.services.ecr.access.model import RegistryPolicy, RepositoryPolicy
 from longshore.services.ecr.errors import InvalidParameterException
 from longshore.services.ecr.model import Repository
-from longshore.services.iam.model import USERS
+from longshore.services.iam.model import ROLES, USERS
 from longshore.services.iam.policy import MalformedPolicy, compile_policy
 from longshore.store.base import Reader
 
@@ -50,7 +50,7 @@ def registry_policy(reader: Reader, region: str, account_id: str, document: str)
 
 
 def _meant(reader: Reader, document: str, whose: _Whose) -> str:
-    """The document with every user who exists named by id."""
+    """The document with every user and role that exists named by id."""
     statements = _statements(document, whose)
     for named in (named for statement in statements for named in _named(statement)):
         if "AWS" in named:
@@ -60,8 +60,10 @@ def _meant(reader: Reader, document: str, whose: _Whose) -> str:
 
 
 def _id_of(reader: Reader, principal: str) -> str:
-    users = reader.list(USERS, "arn", principal) if ":user/" in principal else []
-    return users[0].user_id if users else principal
+    if users := reader.list(USERS, "arn", principal):
+        return users[0].user_id
+    roles = reader.list(ROLES, "arn", principal)
+    return roles[0].role_id if roles else principal
 
 
 def _statements(document: str, whose: _Whose) -> list[dict[str, Any]]:
