@@ -282,7 +282,9 @@ async def test_events_are_listed_oldest_first_a_page_at_a_time(there: Yard) -> N
     assert (await there("LongshoreListRegistryEvents", newest=2))["events"] == events[-2:]
     assert await there("LongshoreListRegistryEvents", repositoryName="other") == {"events": []}
     assert len((await there("LongshoreListRegistryEvents", repositoryName="web", startTime=NOW))["events"]) == 6
-    assert (await there("LongshoreListRegistryEvents", startTime=NOW + 1))["events"] == []
+    for later in (NOW + 1, 1e10, 1e308):
+        assert (await there("LongshoreListRegistryEvents", startTime=later))["events"] == []
+    assert len((await there("LongshoreListRegistryEvents", startTime=-1e308))["events"]) == 6
     for paging in ({"maxResults": 1}, {"nextToken": page["nextToken"]}):
         assert (await there.refused("LongshoreListRegistryEvents", newest=1, **paging))[0] == "InvalidParameterException"
     assert (await there("LongshoreListRegistryEvents", registryId="111111111111"))["events"] == [], "another registry is another stream"

@@ -13,6 +13,8 @@ from longshore.services.ecr.model import REGISTRY_EVENTS, RegistryEvent
 from longshore.services.ecr.names import repository_arn
 
 _PAGE = 100
+#: seconds since the epoch that keys of events have room for
+_LATEST = 9_999_999_999.0
 _INVALID_TOKEN = "Invalid parameter at 'nextToken' failed to satisfy constraint: 'Invalid token'"
 
 
@@ -30,7 +32,7 @@ async def list_registry_events(call: Call, request: shapes.ListRegistryEventsReq
     question = ("LongshoreListRegistryEvents", scope, request.repository_name, request.start_time)
     after = unseal(call.secret_for_signing, question, request.next_token, InvalidParameterException(_INVALID_TOKEN))
     if after is None and request.start_time is not None:
-        after = f"{scope}:{min(max(0.0, request.start_time), 1e10):017.6f}"
+        after = f"{scope}:{min(max(0.0, request.start_time), _LATEST):017.6f}"
     found, after = page(
         lambda after, limit: call.store.list(REGISTRY_EVENTS, "scope", scope, after=after, limit=limit),
         lambda event: event.key,
