@@ -166,7 +166,7 @@ async def test_a_layer_that_may_not_be_passed_on_need_not_be_there(client: Clien
         manifest(LAYER).replace(b'"size": 10240', b'"size": %d' % (2**45 + 1)),
         manifest(LAYER).replace(b'"layers"', b'"unknown": "\xff", "layers"'),
         manifest(LAYER, Layers=[]),
-        manifest(LAYER, layerſ=[]),
+        manifest(LAYER, LAYERS=[]).replace(b"LAYERS", "layer\u017f".encode()),  # as a keyword Python would make `layers` of it
         manifest(LAYER).replace(b'"size"', b'"\\u0053ize": 5, "size"'),
     ],
 )
