@@ -9,6 +9,7 @@ import pytest
 
 from longshore.services.call import Principal
 from longshore.services.iam import aws_managed
+from longshore.services.iam.evaluator import decide
 from longshore.services.iam.identities import (
     KeyUses,
     Policies,
@@ -133,3 +134,13 @@ def test_awss_policies_are_sound() -> None:
     for arn, policy in aws_managed.POLICIES.items():
         assert policy.arn == arn and len(policy.policy_id) == 21
         compile_policy(aws_managed.DOCUMENTS[arn])
+
+
+def test_full_access_to_ecs_hands_roles_to_tasks_and_to_no_other_service() -> None:
+    policy = compile_policy(aws_managed.DOCUMENTS["arn:aws:iam::aws:policy/AmazonECS_FullAccess"])
+    for service, may in (("ecs-tasks.amazonaws.com", True), ("ec2.amazonaws.com", False), ("lambda.amazonaws.com", False)):
+        role = f"arn:aws:iam::{ACCOUNT}:role/any"
+        assert decide([policy], [], "iam:PassRole", role, {"iam:PassedToService": [service]}, ANN).allowed is may
+    instances = f"arn:aws:iam::{ACCOUNT}:role/ecsInstanceRole"
+    assert decide([policy], [], "iam:PassRole", instances, {"iam:PassedToService": ["ec2.amazonaws.com"]}, ANN).allowed
+    assert decide([policy], [], "ecs:CreateService", "*", {}, ANN).allowed

@@ -53,7 +53,12 @@ _AGENT = (
 _TABLE: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("/", "AdministratorAccess", ("*",), "Provides full access to AWS services and resources."),
     ("/", "IAMFullAccess", ("iam:*",), "Provides full access to IAM via the AWS Management Console."),
-    ("/", "IAMReadOnlyAccess", ("iam:Get*", "iam:List*"), "Provides read only access to IAM via the AWS Management Console."),
+    (
+        "/",
+        "IAMReadOnlyAccess",
+        ("iam:Get*", "iam:List*", "iam:SimulateCustomPolicy", "iam:SimulatePrincipalPolicy"),
+        "Provides read only access to IAM via the AWS Management Console.",
+    ),
     (
         "/",
         "ReadOnlyAccess",
@@ -69,16 +74,22 @@ _TABLE: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
             "elasticloadbalancing:Describe*",
             "iam:Get*",
             "iam:List*",
+            "iam:Simulate*",
             "logs:Describe*",
             "logs:Get*",
+            "sts:GetAccessKeyInfo",
             "sts:GetCallerIdentity",
+            "sts:GetSessionToken",
         ),
         "Provides read-only access to AWS services and resources.",
     ),
     (
         "/",
         "AmazonECS_FullAccess",
-        ("ecs:*", "elasticloadbalancing:*", "application-autoscaling:*", "autoscaling:*", "ec2:Describe*", "logs:*", "iam:PassRole"),
+        (
+            *("ecs:*", "elasticloadbalancing:*", "application-autoscaling:*", "autoscaling:*", "ec2:Describe*", "logs:*"),
+            *("iam:ListAttachedRolePolicies", "iam:ListInstanceProfiles", "iam:ListRoles"),
+        ),
         "Provides administrative access to Amazon ECS resources.",
     ),
     ("/", "AmazonEC2FullAccess", ("ec2:*", "elasticloadbalancing:*", "autoscaling:*"), "Provides full access to Amazon EC2."),
@@ -270,6 +281,30 @@ _LONGER: tuple[tuple[str, str, tuple[_Statement, ...], str], ...] = (
 )
 
 
+#: statements of policies above, beside the one that allows their actions: what is allowed there only under a condition
+_BESIDE: Mapping[str, tuple[_Statement, ...]] = {
+    "AmazonECS_FullAccess": (
+        _passing("ecs-tasks.amazonaws.com"),
+        _allow(
+            "iam:PassRole",
+            resource="arn:aws:iam::*:role/ecsInstanceRole*",
+            condition={"StringLike": {"iam:PassedToService": ("ec2.amazonaws.com",)}},
+        ),
+        _allow(
+            "iam:CreateServiceLinkedRole",
+            condition={
+                "StringLike": {
+                    "iam:AWSServiceName": (
+                        *("autoscaling.amazonaws.com", "ecs.amazonaws.com", "ecs.application-autoscaling.amazonaws.com"),
+                        *("spot.amazonaws.com", "spotfleet.amazonaws.com"),
+                    )
+                }
+            },
+        ),
+    ),
+}
+
+
 def _document(statements: Sequence[_Statement]) -> str:
     return msgspec.json.encode({"Version": CURRENT_VERSION, "Statement": statements}).decode()
 
@@ -280,7 +315,7 @@ def _policy(number: int, path: str, name: str, description: str) -> ManagedPolic
 
 
 #: (path, name, statements, description) of all of them; an id follows from the place here, so new ones come last
-_ALL = (*((path, name, (_allow(*actions),), words) for path, name, actions, words in _TABLE), *_LONGER)
+_ALL = (*((path, name, (_allow(*actions), *_BESIDE.get(name, ())), words) for path, name, actions, words in _TABLE), *_LONGER)
 POLICIES: dict[str, ManagedPolicy] = {
     policy.arn: policy for policy in (_policy(number, path, name, words) for number, (path, name, _, words) in enumerate(_ALL))
 }
