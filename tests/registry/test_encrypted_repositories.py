@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientError
 
 from longshore.kit.data_keys import lock_of, new_data_key
-from longshore.services.ecr.manifests import OCI_MANIFEST
-from longshore.services.ecr.model import REPOSITORIES
+from longshore.services.ecr.images import delete_repository
+from longshore.services.ecr.manifests import OCI_INDEX, OCI_MANIFEST
+from longshore.services.ecr.model import IMAGES, REPOSITORIES, REPOSITORY_BLOBS
 from longshore.services.ecr.names import RepositoryId, digest_of
 from longshore.store.chunks import CHUNK_BYTES, SEALED_CHUNK_BYTES
 from longshore.store.file_blobs import FileBlobStore
-from tests.registry.conftest import SECRET, Client
-from tests.registry.contents import CONFIG, manifest
+from tests.registry.conftest import ACCOUNT, REGION, SECRET, Client
+from tests.registry.contents import CONFIG, index, manifest
 
 LAYER = b"confidential" * 20_000
 DIGEST = digest_of(LAYER)
@@ -127,3 +129,40 @@ async def test_a_repository_made_anew_under_the_same_name_reads_nothing_of_the_o
     new = pushed.store.get(REPOSITORIES, secret.key)
     assert old and new and old.data_key != new.data_key
     assert (await pushed.ask("GET", f"/v2/secret/blobs/{DIGEST}")).status == 404
+
+
+async def replace(client: Client, encrypted: bool) -> None:
+    """The repository `app` is deleted, if it is there, and made anew."""
+    held = client.store.get(REPOSITORIES, RepositoryId(REGION, ACCOUNT, "app").key)
+    if held is not None:
+        await client.store.transact(lambda tx: delete_repository(tx, held))
+    await client.create_repository("app", data_key=new_data_key(lock_of(SECRET)) if encrypted else None)
+
+
+@pytest.mark.parametrize(("before", "after"), [(False, True), (True, False), (True, True)])
+async def test_what_was_begun_for_a_repository_does_not_go_to_another_of_its_name(client: Client, before: bool, after: bool) -> None:
+    await replace(client, before)
+    begun = await client.ask("POST", "/v2/app/blobs/uploads/")
+    await client.ask("PATCH", begun.headers["Location"], data=LAYER[:100])
+    await replace(client, after)
+    assert (await client.ask("PATCH", begun.headers["Location"], data=LAYER[100:])).status == 404
+    assert (await client.ask("PUT", f"{begun.headers['Location']}?digest={DIGEST}", data=LAYER[100:])).status == 404
+    assert client.store.count(REPOSITORY_BLOBS) == 0
+
+
+@pytest.mark.parametrize("what", ["layer", "manifest"])
+async def test_what_is_acknowledged_can_be_read_though_the_repository_was_replaced_meanwhile(client: Client, what: str) -> None:
+    await replace(client, True)
+    content = LAYER if what == "layer" else index()
+
+    async def body() -> AsyncIterator[bytes]:
+        await replace(client, False)
+        yield content
+
+    # The body is sent once the server has looked for the repository and asks for it.
+    if what == "layer":
+        response = await client.ask("POST", f"/v2/app/blobs/uploads/?digest={DIGEST}", data=body(), expect100=True)
+    else:
+        response = await client.ask("PUT", "/v2/app/manifests/1", data=body(), expect100=True, headers={"Content-Type": OCI_INDEX})
+    assert response.status == 404
+    assert client.store.count(REPOSITORY_BLOBS) + client.store.count(IMAGES) == 0

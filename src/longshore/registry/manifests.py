@@ -13,7 +13,7 @@ from longshore.registry import errors
 from longshore.registry.access import Access, Visit
 from longshore.registry.body import read_whole
 from longshore.registry.creation import repository_for_push
-from longshore.services.ecr.content import content_of
+from longshore.services.ecr.content import check_place, content_of
 from longshore.services.ecr.images import (
     Push,
     Unfound,
@@ -116,7 +116,12 @@ class Manifests:
             may_lack_images=True,
             may_lack_layers=self._incomplete_images,
         )
-        await self._store.transact(lambda tx: record_push(tx, visit.repository, push, again_is_error=False))
+
+        def name(tx: Tx) -> None:
+            check_place(tx, repository)
+            record_push(tx, visit.repository, push, again_is_error=False)
+
+        await self._store.transact(name)
         response = web.Response(
             status=201, headers={"Location": f"{visit.base}/manifests/{calculated}", "Docker-Content-Digest": calculated}
         )

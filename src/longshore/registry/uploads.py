@@ -29,12 +29,12 @@ from longshore.registry.errors import (
     TooLarge,
 )
 from longshore.registry.ranges import chunk_range, received_range
-from longshore.services.ecr.content import content_of
+from longshore.services.ecr.content import check_place, content_of, shares_content
 from longshore.services.ecr.images import find_repository, mount_blob, record_blob
 from longshore.services.ecr.model import REPOSITORIES, REPOSITORY_BLOBS, Repository, image_key
 from longshore.services.ecr.names import RepositoryId, is_digest
 from longshore.services.ecr.settings.rules import mounts_blobs
-from longshore.store.base import Store
+from longshore.store.base import Store, Tx
 from longshore.store.blobs import BlobStore, BlobUpload, DigestMismatch
 
 log = logging.getLogger("longshore.registry")
@@ -54,6 +54,8 @@ class _Session:
     """An upload that is open in this process. One request at a time writes to it."""
 
     upload: BlobUpload
+    #: as it was when the upload was begun, or taken up by this process
+    repository: Repository
     touched_at: float
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -83,7 +85,7 @@ class Uploads:
             return await self._whole(visit, repository, _checked(digest))
         self._close_idle()
         upload = await content_of(self._blobs, repository).begin()
-        self._sessions[upload.upload_id] = _Session(upload, self._clock.now())
+        self._sessions[upload.upload_id] = _Session(upload, repository, self._clock.now())
         return self._accepted(visit, upload)
 
     async def append(self, visit: Visit) -> web.StreamResponse:
@@ -100,7 +102,7 @@ class Uploads:
         try:
             async with self._held(visit) as session:
                 await self._receive(visit, session)
-                await self._complete(visit, session.upload, digest)
+                await self._complete(session.repository, session.upload, digest)
         except BlobUploadUnknown:
             if not self._was_finished(visit, digest):
                 raise
@@ -129,7 +131,7 @@ class Uploads:
             # The client was never told of this upload, so it cannot come back to it.
             await upload.cancel()
             raise
-        await self._complete(visit, upload, digest)
+        await self._complete(repository, upload, digest)
         return _created(visit, digest)
 
     async def _receive(self, visit: Visit, session: _Session) -> None:
@@ -154,7 +156,8 @@ class Uploads:
                 f"the chunk ended at byte {upload.offset - 1}, its Content-Range says {chunk[1]}", headers=self._progress(visit, upload)
             )
 
-    async def _complete(self, visit: Visit, upload: BlobUpload, digest: str) -> None:
+    async def _complete(self, repository: Repository, upload: BlobUpload, digest: str) -> None:
+        meant = RepositoryId(repository.region, repository.account_id, repository.name)
         try:
             size = await upload.commit(digest)
         except DigestMismatch as mismatch:
@@ -164,7 +167,12 @@ class Uploads:
             # Not before: until then whoever else names this upload has to find it taken.
             self._sessions.pop(upload.upload_id, None)
         now = self._clock.now()
-        await self._store.transact(lambda tx: record_blob(tx, visit.repository, digest, size, now))
+
+        def name(tx: Tx) -> None:
+            check_place(tx, repository)
+            record_blob(tx, meant, digest, size, now)
+
+        await self._store.transact(name)
 
     async def _mount(self, visit: Visit, repository: Repository, digest: str, source: str | None) -> bool:
         """Show a blob of another repository here: `source` as named, or whichever has it that the caller may read.
@@ -191,7 +199,12 @@ class Uploads:
         if not readable or await content_of(self._blobs, repository).keep(digest) is None:
             return False
         now = self._clock.now()
-        return await self._store.transact(lambda tx: mount_blob(tx, here, digest, readable, now)) is not None
+
+        def mount(tx: Tx) -> bool:
+            check_place(tx, repository)
+            return mount_blob(tx, here, digest, readable, now) is not None
+
+        return await self._store.transact(mount)
 
     def _showing(self, digest: str) -> list[RepositoryId]:
         """Repositories that have the blob, of whatever account; not all of them where it is in very many."""
@@ -217,7 +230,9 @@ class Uploads:
             upload = await content_of(self._blobs, repository).resume(upload_id)
             if upload is None:
                 raise BlobUploadUnknown
-            session = self._sessions.setdefault(upload_id, _Session(upload, 0.0))
+            session = self._sessions.setdefault(upload_id, _Session(upload, repository, 0.0))
+        if not shares_content(session.repository, repository):
+            raise BlobUploadUnknown
         session.touched_at = self._clock.now()
         return session
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from longshore.services.ecr.model import Repository
+from longshore.services.ecr.errors import RepositoryNotFoundException
+from longshore.services.ecr.model import REPOSITORIES, Repository
+from longshore.store.base import Reader
 from longshore.store.blobs import BlobStore
 
 
@@ -14,6 +16,15 @@ def content_of(blobs: BlobStore, repository: Repository) -> BlobStore:
 def shares_content(one: Repository, other: Repository) -> bool:
     """Whether bytes that one of them has are the other's, too, without being copied."""
     return (one.data_key and one.data_key.id) == (other.data_key and other.data_key.id)
+
+
+def check_place(reader: Reader, repository: Repository) -> None:
+    """In the transaction that names bytes which were stored for `repository`: that it still looks for them there. It does not where it was
+    deleted meanwhile and made again with another key. Raises RepositoryNotFoundException.
+    """
+    current = reader.get(REPOSITORIES, repository.key)
+    if current is None or not shares_content(current, repository):
+        raise RepositoryNotFoundException(repository.name, repository.account_id)
 
 
 async def carry_content(blobs: BlobStore, source: Repository, destination: Repository, digest: str) -> int | None:

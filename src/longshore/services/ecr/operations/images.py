@@ -10,7 +10,7 @@ from longshore.aws.shapes import ecr as shapes
 from longshore.services.call import Call
 from longshore.services.ecr import views
 from longshore.services.ecr.api import api
-from longshore.services.ecr.content import content_of
+from longshore.services.ecr.content import check_place, content_of
 from longshore.services.ecr.errors import (
     ImageDigestDoesNotMatchException,
     ImageNotFoundException,
@@ -71,9 +71,12 @@ async def put_image(call: Call, request: shapes.PutImageRequest) -> shapes.PutIm
     except BlobStoreFull as error:
         raise ServiceUnavailable(f"The image cannot be stored at present: {error}") from error
     push = Push(manifest=manifest, digest=digest, size=size, tags=tags, now=call.clock.now())
-    image, repository = await call.store.transact(
-        lambda tx: (record_push(tx, meant, push, again_is_error=True), find_repository(tx, meant))
-    )
+
+    def name(tx: Tx) -> Image:
+        check_place(tx, repository)
+        return record_push(tx, meant, push, again_is_error=True)
+
+    image = await call.store.transact(name)
     return shapes.PutImageResponse(image=views.image(image, repository, request.image_manifest, request.image_tag))
 
 

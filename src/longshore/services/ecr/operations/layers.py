@@ -10,7 +10,7 @@ from longshore.aws.errors import ServiceUnavailable
 from longshore.aws.shapes import ecr as shapes
 from longshore.services.call import Call
 from longshore.services.ecr.api import api
-from longshore.services.ecr.content import content_of
+from longshore.services.ecr.content import check_place, content_of
 from longshore.services.ecr.errors import (
     EmptyUploadException,
     InvalidLayerException,
@@ -127,7 +127,7 @@ async def complete_layer_upload(call: Call, request: shapes.CompleteLayerUploadR
             except FileNotFoundError:
                 raise UploadNotFoundException(request.upload_id, repository.name, repository.account_id) from None
             now = call.clock.now()
-            if not await call.store.transact(lambda tx: _finish(tx, meant, held, digest, size, now)):
+            if not await call.store.transact(lambda tx: _finish(tx, repository, held, digest, size, now)):
                 raise LayerAlreadyExistsException(digest, repository.name, repository.account_id)
     return shapes.CompleteLayerUploadResponse(
         registry_id=repository.account_id, repository_name=repository.name, upload_id=request.upload_id, layer_digest=digest
@@ -150,10 +150,11 @@ async def _committed(upload: BlobUpload, held: LayerUpload, digest: str) -> int:
         raise _no_room(error) from error
 
 
-def _finish(tx: Tx, meant: RepositoryId, held: LayerUpload, digest: str, size: int, now: float) -> bool:
+def _finish(tx: Tx, repository: Repository, held: LayerUpload, digest: str, size: int, now: float) -> bool:
     """Whether the layer is new to the repository."""
-    known = tx.get(REPOSITORY_BLOBS, image_key(meant.key, digest)) is not None
-    record_blob(tx, meant, digest, size, now)
+    check_place(tx, repository)
+    known = tx.get(REPOSITORY_BLOBS, image_key(repository.key, digest)) is not None
+    record_blob(tx, RepositoryId(repository.region, repository.account_id, repository.name), digest, size, now)
     if known:
         tx.delete(LAYER_UPLOADS, held.upload_id)
     else:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from longshore.aws.errors import AwsError
 from longshore.kit.clock import Clock
-from longshore.services.ecr.content import content_of
+from longshore.services.ecr.content import check_place, content_of
 from longshore.services.ecr.errors import ImageTagAlreadyExistsException
 from longshore.services.ecr.events import record
 from longshore.services.ecr.images import Push, record_blob, record_push
@@ -200,7 +200,12 @@ class PullThroughCache:
         now = self._clock.now()
         repository = await self._store.transact(lambda tx: ensure_repository(tx, meant, "PULL_THROUGH_CACHE", now))
         size = await content_of(self._blobs, repository).put(found.content, found.digest)
-        await self._store.transact(lambda tx: self._import(tx, rule, meant, tag, found.digest, manifest, size))
+
+        def record_it(tx: Tx) -> None:
+            check_place(tx, repository)
+            self._import(tx, rule, meant, tag, found.digest, manifest, size)
+
+        await self._store.transact(record_it)
         log.info("%s %s: imported %s from %s", meant.key, reference, found.digest, client)
 
     def _import(self, tx: Tx, rule: PullThroughRule, meant: RepositoryId, tag: str, digest: str, manifest: Manifest, size: int) -> None:
@@ -278,8 +283,12 @@ class PullThroughCache:
             raise RemoteInvalid(f"{meant.name} is not cached any more")
         client = self._client(rule)
 
+        def name(tx: Tx) -> None:
+            check_place(tx, repository)
+            record_blob(tx, meant, digest, size, self._clock.now())
+
         async def arrived() -> None:
-            await self._store.transact(lambda tx: record_blob(tx, meant, digest, size, self._clock.now()))
+            await self._store.transact(name)
 
         return await self._downloads.begin(
             key, digest, size, client, upstream_name(rule, meant.name), content_of(self._blobs, repository), arrived
