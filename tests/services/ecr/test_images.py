@@ -220,6 +220,15 @@ async def test_a_digest_goes_with_all_its_tags(ecr: Ecr) -> None:
     assert ecr.call.store.count(IMAGE_TAGS) == 0
 
 
+async def test_a_refusal_names_no_more_lists_than_can_be_read(ecr: Ecr) -> None:
+    await put(ecr, IMAGE)
+    for n in range(101):
+        await put(ecr, index(IMAGE, annotations={"n": str(n)}))
+    (failure,) = (await ecr("BatchDeleteImage", repositoryName="web", imageIds=[{"imageDigest": DIGEST}]))["failures"]
+    assert failure["failureReason"].count("sha256:") == 100
+    assert failure["failureReason"].endswith(", ...]")
+
+
 async def test_an_image_in_a_list_stays_unless_the_list_goes_too(ecr: Ecr) -> None:
     await put(ecr, IMAGE, "amd64")
     await put(ecr, index(IMAGE), "all")

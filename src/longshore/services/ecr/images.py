@@ -48,6 +48,8 @@ from longshore.store.base import Reader, Tx
 PULLS_NOTED_EVERY_S = 3600.0
 #: indexes that learn of an image that came after them
 _MOST_ENLARGED = 500
+#: manifest lists that a refusal names
+_MOST_TOLD = 100
 #: ECR's quota for one repository
 MOST_IMAGES = 100_000
 
@@ -237,12 +239,11 @@ def tags_of(reader: Reader, image: Image) -> list[str]:
 
 
 def indexes_naming(reader: Reader, repository: str, digest: str) -> list[str]:
-    """Digests of the manifest lists in `repository` that consist of this image among others."""
-    return [
-        image.digest
-        for image in reader.list(IMAGES, "references", image_key(repository, digest))
-        if any(reference.is_manifest and reference.digest == digest for reference in image.references)
-    ]
+    """Digests of the manifest lists in `repository` that consist of this image among others.
+
+    What one manifest names is all manifests or all layers, so the first tells; thousands may name it, and each of them thousands.
+    """
+    return [image.digest for image in reader.list(IMAGES, "references", image_key(repository, digest)) if image.references[0].is_manifest]
 
 
 def delete_image(tx: Tx, image: Image, now: float, more: Mapping[str, Any] | None = None, *, carried: bool = False) -> list[str]:
@@ -252,7 +253,8 @@ def delete_image(tx: Tx, image: Image, now: float, more: Mapping[str, Any] | Non
     """
     lists = indexes_naming(tx, image.repository, image.digest)
     if lists:
-        raise Unfound("ImageReferencedByManifestList", f"Requested image referenced by manifest list: [{', '.join(lists)}]")
+        told = ", ".join((*lists[:_MOST_TOLD], *(["..."] if len(lists) > _MOST_TOLD else [])))
+        raise Unfound("ImageReferencedByManifestList", f"Requested image referenced by manifest list: [{told}]")
     tags = tags_of(tx, image)
     key = image_key(image.repository, image.digest)
     for kind in OF_IMAGE:

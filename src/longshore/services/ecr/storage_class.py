@@ -19,6 +19,8 @@ from longshore.services.ecr.events import image_action
 from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, REPOSITORIES, Image, image_key
 from longshore.store.base import Reader, Tx
 
+_PAGE = 50
+
 
 def archive_image(tx: Tx, image: Image, now: float, more: Mapping[str, Any] | None = None) -> list[Image]:
     """The image and what goes along with it, as they are now; nothing for one that is archived. `more` goes into the events.
@@ -41,10 +43,23 @@ def restore_image(tx: Tx, image: Image, now: float, more: Mapping[str, Any] | No
 def active_indexes(reader: Reader, image: Image) -> list[str]:
     """Digests of the indexes that name this image and can be pulled."""
     return [
-        index.digest
-        for index in reader.list(IMAGES, "references", image_key(image.repository, image.digest))
-        if not index.archived and any(reference.is_manifest and reference.digest == image.digest for reference in index.references)
+        index.digest for index in reader.list(IMAGES, "references", image_key(image.repository, image.digest)) if _is_active_index(index)
     ]
+
+
+def _is_active_index(image: Image) -> bool:
+    """What one manifest names is all manifests or all layers, so the first tells."""
+    return not image.archived and image.references[0].is_manifest
+
+
+def _is_in_active_index(reader: Reader, image: Image) -> bool:
+    """As `active_indexes`, where thousands may name the image and one is enough."""
+    key, after = image_key(image.repository, image.digest), None
+    while page := reader.list(IMAGES, "references", key, after=after, limit=_PAGE):
+        if any(map(_is_active_index, page)):
+            return True
+        after = IMAGES.key(page[-1])
+    return False
 
 
 def is_archived_layer(reader: Reader, repository: str, digest: str) -> bool:
@@ -77,13 +92,13 @@ def _companions(tx: Tx, image: Image) -> Iterable[str]:
                 yield child.digest
     for referrer in tx.list(IMAGES, "subject", image_key(image.repository, image.digest)):
         # one that an active index names cannot go
-        if not image.archived or not active_indexes(tx, referrer):
+        if not image.archived or not _is_in_active_index(tx, referrer):
             yield referrer.digest
 
 
 def _stands_alone(reader: Reader, child: Image) -> bool:
     tagged = reader.count(IMAGE_TAGS, "image", image_key(child.repository, child.digest)) > 0
-    return tagged or bool(active_indexes(reader, child))
+    return tagged or _is_in_active_index(reader, child)
 
 
 def _tell(tx: Tx, image: Image, now: float, more: Mapping[str, Any] | None) -> None:
