@@ -138,6 +138,20 @@ async def test_a_tag_is_compared_with_the_upstream_once_a_day(mirror: Mirror) ->
     assert upstream.asked[before:] == ["HEAD /v2/library/web/manifests/1"], "what has not changed is not fetched again"
 
 
+async def test_a_clock_that_was_set_back_keeps_neither_tags_nor_failures_as_they_were(mirror: Mirror) -> None:
+    await mirror.client.clock.step(365 * DAY_S)
+    mirror.client.log_in()
+    await mirror.client.ask("GET", "/v2/hub/library/web/manifests/1")
+    assert (await mirror.client.ask("GET", "/v2/hub/library/web/manifests/2")).status == 404
+    await mirror.client.clock.step(-364 * DAY_S)
+    other = manifest(LAYER, annotations={"a": "b"})
+    for tag in ("1", "2"):
+        mirror.upstream.put("library/web", other, tag)
+        assert await (await mirror.client.ask("GET", f"/v2/hub/library/web/manifests/{tag}")).read() == other
+    image = mirror.store.list(IMAGES)
+    assert {each.last_pulled_at for each in image if each.digest == digest_of(other)} == {mirror.client.clock.now()}
+
+
 @pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
 async def test_what_is_here_is_served_whatever_the_trouble_upstream(mirror: Mirror, status: int) -> None:
     client = mirror.client

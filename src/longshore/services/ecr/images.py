@@ -322,4 +322,5 @@ def record_pulls(tx: Tx, images: Iterable[Image], now: float) -> None:
 
 
 def is_pull_news(image: Image, now: float) -> bool:
-    return image.last_pulled_at is None or now - image.last_pulled_at >= PULLS_NOTED_EVERY_S
+    """Also where the last one is yet to come: the clock was set back."""
+    return image.last_pulled_at is None or not 0 <= now - image.last_pulled_at < PULLS_NOTED_EVERY_S

@@ -155,15 +155,16 @@ class PullThroughCache:
         if held is None:
             return True
         cached = self._store.get(CACHED_TAGS, tag_key(meant.key, reference))
-        # What somebody pushed here stays what it is.
-        return cached is not None and cached.digest == held.digest and self._clock.now() - cached.checked_at >= self._refresh_s
+        # What somebody pushed here stays what it is. A clock that was set back is no reason to look for years at what was once there.
+        return cached is not None and cached.digest == held.digest and not 0 <= self._clock.now() - cached.checked_at < self._refresh_s
 
     async def _once(self, rule: PullThroughRule, meant: RepositoryId, reference: str) -> None:
         """Fetch, or wait for whoever fetches the same. Raises RemoteError and AwsError."""
         key = f"{meant.key} {reference} {rule.upstream_url} {rule.updated_at}"
         failed = self._failed.get(key)
-        if failed is not None and failed[0] > self._clock.now():
-            raise failed[1]
+        if failed is not None and 0 < failed[0] - self._clock.now() <= FORGIVEN_AFTER_S:
+            # Without the way that it has come: it is the same exception each time, and would grow with everybody who gets it.
+            raise failed[1].with_traceback(None)
         task = self._fetching.get(key)
         if task is None:
             task = self._fetching[key] = asyncio.create_task(self._fetch(rule, meant, reference), name=f"upstream:{key}")
