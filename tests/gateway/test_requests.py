@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 
 import pytest
 from msgspec.structs import replace
@@ -30,6 +31,19 @@ async def test_an_unsigned_request_learns_nothing(client: Client) -> None:
     async with client.session.post(client.url + "/", data=b"Action=GetCallerIdentity&Version=2011-06-15") as answer:
         assert answer.status == 403
         assert "MissingAuthenticationToken" in await answer.text()
+
+
+async def test_who_leaves_in_the_middle_of_a_request_is_nothing_for_the_log(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    port = int(client.url.rpartition(":")[2])
+    for head in (b"Content-Length: 10", b"Transfer-Encoding: chunked"):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n5\r\nhal" % head)
+        await writer.drain()
+        assert (await client.query("Action=GetCallerIdentity&Version=2011-06-15")).status == 200
+        writer.transport.abort()
+        for _ in range(3):
+            assert (await client.query("Action=GetCallerIdentity&Version=2011-06-15")).status == 200
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 @pytest.mark.parametrize(

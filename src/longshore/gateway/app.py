@@ -100,7 +100,8 @@ class Gateway:
         except AwsError as error:
             headers = {name.lower(): value for name, value in request.headers.items()}
             return Answer.of(self._error(_PROTOCOLS[protocol_of(headers)], _NO_MODEL, error, self._ids.uuid()))
-        except TimeoutError:
+        except (TimeoutError, ConnectionError, web.RequestPayloadError):
+            # There is nobody to tell. It is nothing for the log, either: whoever can connect can do it thousands of times.
             response = web.Response(status=HTTPStatus.REQUEST_TIMEOUT)
             response.force_close()
             return response
