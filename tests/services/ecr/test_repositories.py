@@ -61,7 +61,10 @@ async def test_a_name_is_taken_once(ecr: Ecr) -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["a", "Web", "a//b", "../b", "a/", "/a", "a b", "a.", "-a", "a" * 257, "ü", "", "a..b", "a/../b"])
+@pytest.mark.parametrize(
+    "name",
+    ["a", "Web", "a//b", "../b", "a/", "/a", "a b", "a.", "-a", "a" * 257, "ü", "", "a..b", "a/../b", "111111111111.dkr.ecr.us-east-1/a"],
+)
 async def test_a_name_that_is_none_is_refused(ecr: Ecr, name: str) -> None:
     code, _ = await ecr.refused("CreateRepository", repositoryName=name)
     assert code in ("InvalidParameterException", "ValidationException")

@@ -23,6 +23,10 @@ _DIGEST_SHAPE = re.compile(r"[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+")
 LARGEST_MANIFEST = 4 * 1024 * 1024
 
 
+#: what stands before a name where the account and region are said by the path
+_REGISTRY_PREFIX = re.compile(r"[0-9]{12}\.dkr[.-]ecr\.[a-z0-9-]+/.+")
+
+
 class RepositoryId(NamedTuple):
     """Which repository is meant. There may be none of that name."""
 
@@ -41,6 +45,11 @@ class RepositoryId(NamedTuple):
 
 def is_repository_name(name: str) -> bool:
     return SHORTEST_NAME <= len(name) <= LONGEST_NAME and REPOSITORY_NAME.fullmatch(name) is not None
+
+
+def names_a_registry(name: str) -> bool:
+    """Whether `name` would be taken for one of another account, or region, wherever images are named. Nothing new is called like that."""
+    return _REGISTRY_PREFIX.fullmatch(name) is not None
 
 
 def is_tag(tag: str) -> bool:

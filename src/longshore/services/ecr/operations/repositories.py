@@ -20,7 +20,7 @@ from longshore.services.ecr.errors import (
 from longshore.services.ecr.images import delete_repository as delete_with_contents
 from longshore.services.ecr.images import find_repository
 from longshore.services.ecr.model import IMAGES, REPOSITORIES, Repository
-from longshore.services.ecr.names import RepositoryId, repository_arn
+from longshore.services.ecr.names import RepositoryId, names_a_registry, repository_arn
 from longshore.services.ecr.repository_settings import checked_key, checked_mutability
 from longshore.services.ecr.scope import repository_of, repository_resource, tag_conditions
 from longshore.services.ecr.tagging import checked_tags, request_tag_conditions
@@ -40,6 +40,10 @@ def _tagging_at_creation(call: Call, request: shapes.CreateRepositoryRequest) ->
 @api.operation("CreateRepository", resource=repository_resource, conditions=_creation_conditions, also=_tagging_at_creation)
 async def create_repository(call: Call, request: shapes.CreateRepositoryRequest) -> shapes.CreateRepositoryResponse:
     meant = repository_of(call, request)
+    if names_a_registry(meant.name):
+        raise InvalidParameterException(
+            "Invalid parameter at 'repositoryName' failed to satisfy constraint: 'must not begin with the name of a registry'"
+        )
     encryption = request.encryption_configuration or shapes.EncryptionConfiguration(encryption_type="AES256")
     kms_key = checked_key(encryption.encryption_type, encryption.kms_key)
     mutability, exclusions = checked_mutability(request.image_tag_mutability or "MUTABLE", request.image_tag_mutability_exclusion_filters)

@@ -12,7 +12,7 @@ from longshore.services.ecr.encryption.keys import with_data_key
 from longshore.services.ecr.errors import RepositoryNotFoundException
 from longshore.services.ecr.lifecycle.model import LIFECYCLE_POLICIES, LifecyclePolicy
 from longshore.services.ecr.model import REPOSITORIES, Repository
-from longshore.services.ecr.names import RepositoryId
+from longshore.services.ecr.names import RepositoryId, names_a_registry
 from longshore.services.ecr.templates.model import CREATION_TEMPLATES, ROOT, CreationTemplate, Occasion, template_key
 from longshore.store.base import Reader, Tx
 
@@ -34,7 +34,7 @@ def ensure_repository(tx: Tx, meant: RepositoryId, applied_for: Occasion, now: f
     if held is not None:
         return held
     template = template_for(tx, meant, applied_for)
-    if template is None and applied_for == "CREATE_ON_PUSH":
+    if (template is None and applied_for == "CREATE_ON_PUSH") or (names_a_registry(meant.name) and applied_for != "REPLICATION"):
         raise RepositoryNotFoundException(meant.name, meant.account_id)
     repository = tx.create(REPOSITORIES, with_data_key(tx, _repository(meant, template, now)))
     if template is not None and template.repository_policy:
