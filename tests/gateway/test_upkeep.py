@@ -92,8 +92,10 @@ async def office(request: pytest.FixtureRequest) -> AsyncIterator[Office]:
         yield Office(platform, blobs)
 
 
-async def allow(office: Office, name: str, action: str) -> None:
-    document = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*"}]})
+async def allow(office: Office, name: str, action: str, *more: dict[str, Any]) -> None:
+    """`more` are further statements."""
+    allowed = {"Effect": "Allow", "Action": action, "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [allowed, *more]})
     policy = iam.InlinePolicy(f"arn:aws:iam::{ACCOUNT}:user/{name}", "upkeep", document)
     await office.platform.store.transact(lambda tx: tx.put(iam.INLINE_POLICIES, policy))
 
@@ -212,3 +214,12 @@ async def test_there_is_one_verification_at_a_time(office: Office) -> None:
     office.blobs.released.set()
     assert (await first)[0] == 200
     assert (await office.ask("POST", "verify"))[0] == 200
+
+
+@pytest.mark.parametrize("condition", [{"IpAddress": {"aws:SourceIp": "127.0.0.0/8"}}, {"StringLike": {"aws:UserAgent": "*aiohttp*"}}])
+async def test_a_policy_may_ask_where_the_request_comes_from(office: Office, condition: dict[str, Any]) -> None:
+    denied = {"Effect": "Deny", "Action": "*", "Resource": "*", "Condition": condition}
+    await allow(office, "ann", "longshore:*")
+    assert (await office.ask("GET", "usage", "AKIAANN", "annsecret"))[0] == 200
+    await allow(office, "ann", "longshore:*", denied)
+    assert (await office.ask("GET", "usage", "AKIAANN", "annsecret"))[0] in (400, 403)

@@ -87,7 +87,13 @@ class Accounts:
         identified: Identified = self._identities.identify(ApiRequest.of(request, b""))
         principal = identified.principal
         denied = self._access.denial(
-            principal, action, "*", region=identified.region, source_ip=request.remote or "", secure=request.secure
+            principal,
+            action,
+            "*",
+            region=identified.region,
+            source_ip=request.remote or "",
+            secure=request.secure,
+            user_agent=request.headers.get("User-Agent", ""),
         )
         if denied is None and principal.account_id != self._site.account_id:
             denied = f"User: {principal.arn} is not authorized to perform: {action}: it is for account {self._site.account_id} alone"

@@ -74,14 +74,14 @@ class Upkeep:
             identified = self._identities.identify(ApiRequest.of(request, b""))
             match request.path.removeprefix(PREFIX):
                 case "usage":
-                    self._require(identified, "longshore:GetRegistryUsage")
+                    self._require(request, identified, "longshore:GetRegistryUsage")
                     return Answer(200, msgspec.json.encode(await usage_of_everything(self._store, self._blobs)), "application/json")
                 case "collect":
-                    self._require(identified, "longshore:CollectRegistryGarbage")
+                    self._require(request, identified, "longshore:CollectRegistryGarbage")
                     collected = await self._collector.collect(empty_trash=_empties_trash(request))
                     return Answer(200, msgspec.json.encode(collected), "application/json")
                 case _:
-                    self._require(identified, "longshore:VerifyRegistry")
+                    self._require(request, identified, "longshore:VerifyRegistry")
                     return await self._verify(request, identified)
         except AwsError as error:
             return _json(error.wire("json")[1], {"error": error.wire("json")[0], "message": error.message})
@@ -89,9 +89,17 @@ class Upkeep:
             log.error("%s: %s", request.path, error)
             return _json(503, {"error": "ServiceUnavailable", "message": f"The registry's files cannot be reached: {error.strerror}"})
 
-    def _require(self, identified: Identified, action: str) -> None:
+    def _require(self, request: web.BaseRequest, identified: Identified, action: str) -> None:
         principal = identified.principal
-        denied = self._access.denial(principal, action, "*", region=identified.region)
+        denied = self._access.denial(
+            principal,
+            action,
+            "*",
+            region=identified.region,
+            source_ip=request.remote or "",
+            secure=request.secure,
+            user_agent=request.headers.get("User-Agent", ""),
+        )
         if denied is None and principal.account_id != self._site.account_id:
             denied = f"User: {principal.arn} is not authorized to perform: {action}: it is for account {self._site.account_id} alone"
         if denied is not None:
