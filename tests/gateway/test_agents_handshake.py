@@ -121,6 +121,10 @@ async def test_a_user_needs_the_permission_for_that_socket_and_that_instance(pla
     await user_with(platform, f'{{"Effect":"Allow","Action":"{action}","Resource":"{INSTANCE}"}}')
     socket = await open_socket(platform, url, key="AKIAAGENT", secret="agentsecret")
     await socket.close()
+    condition = '"Condition":{"StringLike":{"aws:UserAgent":"*"},"IpAddress":{"aws:SourceIp":"127.0.0.1"}}'
+    allowed = f'{{"Effect":"Allow","Action":"{action}","Resource":"*"}}'
+    await user_with(platform, allowed, f'{{"Effect":"Deny","Action":"*","Resource":"*",{condition}}}')
+    assert (await refusal(platform, url, signed_headers(platform, url, key="AKIAAGENT", secret="agentsecret")))[0] == 403
 
 
 @SOCKETS

@@ -58,7 +58,15 @@ def admit(
         raise Refused("InvalidInstanceException", "The container instance is not known.")
     if instance.status == "INACTIVE":
         raise Refused("InactiveInstanceException", "The container instance is no longer registered.")
-    denial = access.denial(identified.principal, action, arn, region=identified.region, source_ip=request.remote or "")
+    denial = access.denial(
+        identified.principal,
+        action,
+        arn,
+        region=identified.region,
+        source_ip=request.remote or "",
+        secure=request.secure,
+        user_agent=request.headers.get("User-Agent", ""),
+    )
     if denial is not None:
         raise Refused("AccessDeniedException", denial, 403)
     return Opened(identified, instance, signed.base_url)
