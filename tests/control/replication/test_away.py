@@ -18,9 +18,11 @@ from longshore.gateway.identify import Identities
 from longshore.kit.ids import SeededIds
 from longshore.registry.registry import Registry
 from longshore.services.call import Site
+from longshore.services.ecr.errors import LimitExceededException
 from longshore.services.ecr.kinds import KINDS as ECR_KINDS
 from longshore.services.ecr.model import REPOSITORY_BLOBS
 from longshore.services.ecr.names import RepositoryId, digest_of
+from longshore.services.ecr.operations.remotes import MOST_REMOTES
 from longshore.services.ecr.pull_through.cache import PullThroughCache
 from longshore.services.ecr.remote.addresses import place_of
 from longshore.services.ecr.remote.client import RemoteClient
@@ -97,6 +99,14 @@ async def test_names_and_passwords_of_remote_registries_are_kept_well(world: Wor
 async def test_a_remote_registry_that_cannot_be_meant_is_refused(world: World, members: dict[str, str], words: str) -> None:
     with pytest.raises(AwsError, match=words):
         await world.ask("LongshorePutRemoteRegistry", name="backup", **members)
+
+
+async def test_a_registry_names_so_many_remote_registries_and_no_more(world: World) -> None:
+    for number in range(MOST_REMOTES):
+        await world.ask("LongshorePutRemoteRegistry", name=f"remote-{number}", url="https://registry.example")
+    with pytest.raises(LimitExceededException):
+        await world.ask("LongshorePutRemoteRegistry", name="one-more", url="https://registry.example")
+    await world.ask("LongshorePutRemoteRegistry", name="remote-0", url="https://other.example")
 
 
 # ── docker-registry ─────────────────────────────────────────────────────────────────────────────────────────────────

@@ -7,7 +7,7 @@ from longshore.aws.pagination import page, seal, unseal
 from longshore.kit.sealing import seal as sealed
 from longshore.services.call import Call
 from longshore.services.ecr.api import api
-from longshore.services.ecr.errors import InvalidParameterException
+from longshore.services.ecr.errors import InvalidParameterException, LimitExceededException
 from longshore.services.ecr.remote.addresses import AddressRefused, place_of
 from longshore.services.ecr.replication import shapes
 from longshore.services.ecr.replication.model import (
@@ -20,6 +20,8 @@ from longshore.services.ecr.replication.model import (
 )
 from longshore.store.base import Reader, Tx
 
+#: that one registry may name: more than the destinations a replication configuration can have
+MOST_REMOTES = 50
 _PAGE = 100
 
 
@@ -51,7 +53,14 @@ async def put_remote_registry(call: Call, request: shapes.PutRemoteRegistryReque
         user=request.user_name or "",
         password=secret,
     )
-    await call.store.transact(lambda tx: tx.put(REMOTE_REGISTRIES, remote))
+
+    def put(tx: Tx) -> None:
+        known = tx.get(REMOTE_REGISTRIES, remote.key) is not None
+        if not known and tx.count(REMOTE_REGISTRIES, "scope", f"{remote.region}:{remote.account_id}") >= MOST_REMOTES:
+            raise LimitExceededException(f"A registry may name at most {MOST_REMOTES} remote registries.")
+        tx.put(REMOTE_REGISTRIES, remote)
+
+    await call.store.transact(put)
     return shapes.PutRemoteRegistryResponse(remote_registry=_detail(remote))
 
 
