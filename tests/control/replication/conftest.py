@@ -20,13 +20,15 @@ from longshore.services.ecr import operations
 from longshore.services.ecr.api import api
 from longshore.services.ecr.content import content_of
 from longshore.services.ecr.images import Push, find_repository, record_blob, record_push
-from longshore.services.ecr.kinds import KINDS
+from longshore.services.ecr.kinds import KINDS as ECR_KINDS
 from longshore.services.ecr.manifests import parse_manifest
 from longshore.services.ecr.model import REGISTRY_EVENTS
 from longshore.services.ecr.names import RepositoryId, digest_of
 from longshore.services.ecr.remote.connection import Remotes
 from longshore.services.ecr.replication.model import REPLICATIONS
+from longshore.services.iam.model import KINDS as IAM_KINDS
 from longshore.store.base import Conflict
+from longshore.services.iam.model import KINDS as IAM_KINDS
 from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore
 from tests.registry.contents import CONFIG, LAYER, manifest
@@ -110,7 +112,7 @@ class World:
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     clock, ids = SteppedClock(), SeededIds()
-    store = memory_store(KINDS)
+    store = memory_store((*KINDS, *IAM_KINDS))
     blobs = MemoryBlobStore(clock=clock)
     remotes = Remotes(clock)
     call = Call(
