@@ -14,6 +14,7 @@ from longshore.scanner.builtin import BuiltIn
 from longshore.scanner.choose import NotInstalled, choose
 from longshore.scanner.external import Dialect, External
 from longshore.scanner.grype import Grype
+from longshore.scanner.process import Overlong, answer_of
 from longshore.scanner.seam import BlobRef, ImageSource, ScanInterrupted
 from longshore.scanner.trivy import Trivy
 
@@ -157,6 +158,20 @@ async def test_a_program_that_hangs_or_never_stops_talking_is_ended(tmp_path: Pa
     assert "not finished" in (await External(str(hanging), Trivy(), tmp_path / "s", timeout_s=0.2).scan(image())).failure
     talking = program(tmp_path, "grype", "exec yes")
     assert "an answer of more than" in (await External(str(talking), Grype(), tmp_path / "s").scan(image())).failure
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("how", ["exec yes", "yes | cat", "(trap '' HUP; setsid sleep 5) & yes"])
+async def test_a_program_nobody_listens_to_any_more_is_ended_with_what_it_started(tmp_path: Path, how: str) -> None:
+    talking = program(tmp_path, "talking", how)
+    for most in (1, 1 << 17, 1 << 20):
+        with pytest.raises(Overlong):
+            await answer_of([str(talking)], nothing_sent(), environment=None, timeout_s=20, most=most)
+
+
+async def nothing_sent() -> AsyncIterator[bytes]:
+    return
+    yield b""
 
 
 def test_what_a_killed_server_laid_out_is_swept_away(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 
@@ -48,10 +49,18 @@ async def answer_of(
     except TimeoutError:
         raise Overlong(f"not finished after {timeout_s:.0f} s") from None
     finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        await _end(process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill it with all that it started, if it still runs, and wait until it is gone."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    # asyncio calls a process ended when its pipes are, too: one that nobody reads from any more, or that a child of the program's
+    # inherited, would be waited for without end.
+    process._transport.close()  # type: ignore[attr-defined]
+    await process.wait()
 
 
 async def _together(send: Awaitable[None], read: Awaitable[bytes], words: Awaitable[str]) -> tuple[bytes, str]:

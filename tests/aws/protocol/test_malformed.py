@@ -299,7 +299,8 @@ def test_arbitrary_bytes_are_refused_or_read(target: tuple[str, str], body: byte
 def test_members_of_arbitrary_types_are_refused_or_read(data: st.DataObject) -> None:
     api, name = data.draw(st.sampled_from([target for target in OPERATIONS if target[0] in ("ecs", "ecr")]))
     _, _, operation_model = operation(api, name)
-    members = st.dictionaries(st.sampled_from(list(operation_model.input_shape.members) or ["x"]), anything, max_size=4)
+    known = list(operation_model.input_shape.members) if operation_model.input_shape else []
+    members = st.dictionaries(st.sampled_from(known or ["x"]), anything, max_size=4)
     attempt(api, name, standard_json.dumps(data.draw(members)).encode())
 
 
@@ -308,9 +309,8 @@ def test_members_of_arbitrary_types_are_refused_or_read(data: st.DataObject) -> 
 def test_form_names_of_arbitrary_shape_are_refused_or_read(data: st.DataObject) -> None:
     api, name = data.draw(st.sampled_from([target for target in OPERATIONS if target[0] not in ("ecs", "ecr")]))
     _, _, operation_model = operation(api, name)
-    first = st.sampled_from(
-        [member.rstrip("s") for member in operation_model.input_shape.members] + [*operation_model.input_shape.members, "x"]
-    )
+    members = list(operation_model.input_shape.members) if operation_model.input_shape else []
+    first = st.sampled_from([member.rstrip("s") for member in members] + [*members, "x"])
     part = st.sampled_from(["member", "entry", "1", "2", "007", "Key", "Value", "Name", "x", "", "-1"])
     names = st.tuples(first, st.lists(part, max_size=4)).map(lambda found: ".".join([found[0], *found[1]]))
     attempt(api, name, urlencode(data.draw(st.lists(st.tuples(names, st.text(max_size=4)), max_size=5))).encode())
