@@ -28,7 +28,6 @@ from longshore.services.ecr.remote.connection import Remotes
 from longshore.services.ecr.replication.model import REPLICATIONS
 from longshore.services.iam.model import KINDS as IAM_KINDS
 from longshore.store.base import Conflict
-from longshore.services.iam.model import KINDS as IAM_KINDS
 from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore
 from tests.registry.contents import CONFIG, LAYER, manifest
@@ -112,7 +111,7 @@ class World:
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     clock, ids = SteppedClock(), SeededIds()
-    store = memory_store((*KINDS, *IAM_KINDS))
+    store = memory_store((*ECR_KINDS, *IAM_KINDS))
     blobs = MemoryBlobStore(clock=clock)
     remotes = Remotes(clock)
     call = Call(
