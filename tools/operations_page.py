@@ -48,7 +48,7 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
     "ecr": {
         "CompleteLayerUpload": "one digest per layer",
         "CreatePullThroughCacheRule": (
-            "any registry by its address; customRoleArn and the upstream `ecr` are refused, no role can be assumed"
+            "any registry by its address; customRoleArn and the upstream `ecr` are refused: the cache takes on no role"
         ),
         "UpdatePullThroughCacheRule": "as CreatePullThroughCacheRule",
         "DescribeImageScanFindings": "enhanced findings come from the same scanner as basic ones: no exploit data, no code vulnerabilities",
