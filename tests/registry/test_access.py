@@ -6,6 +6,7 @@ import base64
 from dataclasses import replace
 
 import pytest
+from multidict import CIMultiDict
 
 from longshore.registry.access import Access
 from longshore.services.call import Principal
@@ -55,6 +56,14 @@ async def test_a_token_that_was_not_given_out_here_is_refused(client: Client) ->
     ):
         client.headers = headers
         assert (await client.ask("GET", "/v2/")).status == 401, headers
+
+
+async def test_two_tokens_in_one_request_are_none(client: Client) -> None:
+    good = client.headers["Authorization"]
+    for given in ((good, good), (good, "Basic eDp5"), ("Basic eDp5", good)):
+        headers = CIMultiDict([("Authorization", each) for each in given])
+        async with client.session.get(client.url("/v2/app/web/tags/list"), headers=headers) as response:
+            assert response.status == 401
 
 
 async def test_a_token_is_good_for_twelve_hours(client: Client) -> None:

@@ -9,12 +9,14 @@ import pytest
 
 from longshore.aws.errors import AwsError
 from longshore.control.loop import Loop
+from longshore.control.replication.local import SourceChanged, deliver, open_destination
 from longshore.kit.ids import SeededIds
 from longshore.services.ecr.content import content_of
 from longshore.services.ecr.encryption.keys import ensure_encryption
 from longshore.services.ecr.images import find_repository
 from longshore.services.ecr.model import REPOSITORIES, REPOSITORY_BLOBS
 from longshore.services.ecr.names import RepositoryId, digest_of
+from longshore.services.ecr.replication.model import REPLICATIONS
 from tests.control.replication.conftest import ELSEWHERE, HOME, OTHER, REGION, SECRET, World
 from tests.registry.contents import CONFIG, LAYER, index, manifest
 
@@ -170,6 +172,24 @@ async def test_a_destination_with_a_key_of_its_own_gets_its_own_copy_of_the_byte
     for blob in (CONFIG, LAYER):
         assert await content_of(world.blobs, there).read(digest_of(blob)) == blob
     assert await world.statuses(name, digest) == {ELSEWHERE: ("COMPLETE", None)}
+
+
+async def test_what_was_copied_for_a_repository_is_not_shown_in_another_of_its_name_that_looks_for_it_elsewhere(
+    world: World, image: bytes
+) -> None:
+    await world.call.store.transact(lambda tx: ensure_encryption(tx, SECRET, always=False))
+    await world.replicate_to((ELSEWHERE, HOME))
+    await world.push("app/web", image, "1")
+    store, source = world.call.store, find_repository(world.call.store, RepositoryId(REGION, HOME, "app/web"))
+    replication = store.list(REPLICATIONS)[0]
+    copied_to = await store.transact(lambda tx: open_destination(tx, source, replication, 0.0))
+    await world.ask("DeleteRepository", region=ELSEWHERE, repositoryName="app/web")
+    await world.ask("CreateRepository", region=ELSEWHERE, repositoryName="app/web", encryptionConfiguration={"encryptionType": "KMS"})
+    with pytest.raises(SourceChanged):
+        await store.transact(lambda tx: deliver(tx, source, copied_to, replication, (replication.digest,), ("1",), 0.0))
+    await world.turn()
+    there = find_repository(store, RepositoryId(ELSEWHERE, HOME, "app/web"))
+    assert await content_of(world.blobs, there).read(replication.digest) == image
 
 
 async def test_without_rules_nothing_is_carried_any_more(world: World, image: bytes) -> None:

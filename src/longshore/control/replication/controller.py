@@ -136,7 +136,7 @@ class Replicator:
         await local.copy_bytes(self._blobs, source, there, images)
 
         def arrive(tx: Tx) -> None:
-            local.deliver(tx, source, replication, todo.carry, todo.tags, self._clock.now())
+            local.deliver(tx, source, there, replication, todo.carry, todo.tags, self._clock.now())
             _completed(tx, replication, revision, self._clock.now())
 
         await self._store.transact(arrive)

@@ -50,13 +50,15 @@ async def copy_bytes(blobs: BlobStore, source: Repository, there: Repository, im
                 raise NoSuchBlob(digest)
 
 
-def deliver(tx: Tx, source: Repository, replication: Replication, order: Iterable[str], tags: Iterable[str], now: float) -> None:
-    """Show the images, whose bytes are readable at the destination, there. Raises SourceChanged.
+def deliver(
+    tx: Tx, source: Repository, copied_to: Repository, replication: Replication, order: Iterable[str], tags: Iterable[str], now: float
+) -> None:
+    """Show the images at the destination, where their bytes can be read since they were `copied_to` it. Raises SourceChanged.
 
     A tag that an immutable repository has given to another image already is left out, as ECR does.
     """
     there = tx.get(REPOSITORIES, destination_of(source, replication).key)
-    if there is None or refusal(tx, source, replication.destination):
+    if there is None or not shares_content(there, copied_to) or refusal(tx, source, replication.destination):
         raise SourceChanged
     target = RepositoryId(there.region, there.account_id, there.name)
     for digest in order:

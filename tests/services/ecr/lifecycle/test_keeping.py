@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from msgspec.structs import replace
 
 from longshore.services.ecr.errors import InvalidParameterException
 from longshore.services.ecr.lifecycle import keeping
-from longshore.services.ecr.lifecycle.keeping import contents_of, judge, put_policy, take_stock
+from longshore.services.ecr.lifecycle.keeping import Turns, contents_of, judge, put_policy, take_stock
 from longshore.services.ecr.lifecycle.model import LIFECYCLE_POLICIES
 from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, REPOSITORIES, image_key, tag_key
 from tests.services.ecr.lifecycle.policies import NOW, days_ago, image, keep, policy, text
@@ -31,6 +32,25 @@ async def test_stock_is_all_there_is_in_however_many_slices(there: Yard) -> None
     judged = await judge(there.store, held, policy(keep(1, 5)), NOW, there.call.site, keep_in_use=False)
     assert len(judged.judgement.acts) == count - 5, "as many as these are judged in a thread of their own"
     assert judged.contents == contents_of(there.store, WEB.key)
+
+
+async def test_callers_wait_for_their_own_turn_and_for_nobody_elses() -> None:
+    turns, told, let_go = Turns(), list[str](), asyncio.Event()
+
+    async def ask(name: str, number: int) -> None:
+        async with turns.of(name):
+            told.append(f"{name}{number}")
+            if name == "slow":
+                await let_go.wait()
+
+    jobs = [asyncio.create_task(ask(name, number)) for number in (1, 2) for name in ("slow", "quick")]
+    await asyncio.gather(*(job for place, job in enumerate(jobs) if place % 2))
+    assert sorted(told) == ["quick1", "quick2", "slow1"]
+    jobs[2].cancel()
+    let_go.set()
+    await asyncio.gather(*jobs, return_exceptions=True)
+    assert "slow2" not in told
+    assert not turns._locks
 
 
 async def test_contents_are_others_once_anything_that_rules_see_is(there: Yard) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
@@ -84,6 +86,26 @@ async def beside(images: int, work: Callable[[], R]) -> R:
     if images <= _AT_ONCE:
         return work()
     return await asyncio.get_running_loop().run_in_executor(_threads, work)
+
+
+class Turns:
+    """One at a time for each name: whoever asks for much waits for themselves, and nobody else for them."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._waiting: Counter[str] = Counter()
+
+    @asynccontextmanager
+    async def of(self, name: str) -> AsyncIterator[None]:
+        lock = self._locks.setdefault(name, asyncio.Lock())
+        self._waiting[name] += 1
+        try:
+            async with lock:
+                yield
+        finally:
+            self._waiting[name] -= 1
+            if not self._waiting[name]:
+                del self._waiting[name], self._locks[name]
 
 
 async def judge(reader: Reader, repository: Repository, policy: Policy, now: float, site: Site, *, keep_in_use: bool) -> Judged:

@@ -17,7 +17,7 @@ from longshore.services.ecr.images import find_repository
 from longshore.services.ecr.lifecycle import shapes
 from longshore.services.ecr.lifecycle.explain import Verdict, explain
 from longshore.services.ecr.lifecycle.forecast import Forecast, forecast, rates_of
-from longshore.services.ecr.lifecycle.keeping import Judged, beside, checked_policy, judge, pushes_lately
+from longshore.services.ecr.lifecycle.keeping import Judged, Turns, beside, checked_policy, judge, pushes_lately
 from longshore.services.ecr.lifecycle.model import LIFECYCLE_POLICIES, LIFECYCLE_SETTINGS, LifecycleSettings
 from longshore.services.ecr.lifecycle.policy import DAY_S, Policy
 from longshore.services.ecr.lifecycle.usage import settings_of
@@ -26,6 +26,8 @@ from longshore.services.ecr.scope import repository_of, repository_resource, tag
 from longshore.store.base import Tx
 
 _PAGE = 100
+#: of each caller's previews
+_turns = Turns()
 _INVALID_TOKEN = "Invalid parameter at 'nextToken' failed to satisfy constraint: 'Invalid token'"
 
 
@@ -43,9 +45,10 @@ async def preview_lifecycle_policy(call: Call, request: shapes.PreviewLifecycleP
     token = unseal(call.secret_for_signing, question, request.next_token, InvalidParameterException(_INVALID_TOKEN))
     moment, _, after = (token or "").partition(" ")
     now = float(moment) if moment else call.clock.now()
-    judged = await judge(call.store, repository, policy, now, call.site, keep_in_use=keep)
-    expected = await _forecast(call, repository, policy, now, request.days, judged, keep_in_use=keep)
-    page = await beside(len(judged.stock.images), partial(_page, judged, chosen, after, request.max_results or _PAGE))
+    async with _turns.of(call.principal.arn):
+        judged = await judge(call.store, repository, policy, now, call.site, keep_in_use=keep)
+        expected = await _forecast(call, repository, policy, now, request.days, judged, keep_in_use=keep)
+        page = await beside(len(judged.stock.images), partial(_page, judged, chosen, after, request.max_results or _PAGE))
     sees_users = call.account_id == repository.account_id
     return shapes.PreviewLifecyclePolicyResponse(
         registry_id=repository.account_id,
