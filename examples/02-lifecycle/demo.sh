@@ -70,7 +70,7 @@ docker rmi --force "${built[@]}" "$base" >/dev/null
 # --- 3 --------------------------------------------------------------------------------------------------------------
 step "Somebody runs an old release"
 definition=$(aws ecs register-task-definition --family demo-lifecycle --query 'taskDefinition.taskDefinitionArn' --output text \
-    --container-definitions "[{\"name\": \"app\", \"image\": \"$repository:v02\", \"memory\": 16, \"command\": [\"sleep\", \"3600\"]}]")
+    --container-definitions "[{\"name\": \"app\", \"image\": \"$repository:v02\", \"memory\": 16, \"stopTimeout\": 2, \"command\": [\"sleep\", \"3600\"]}]")
 instances_ready() { [ "$(aws ecs list-container-instances --cluster "$cluster" --query 'length(containerInstanceArns)' --output text)" -ge 1 ]; }
 until_true 30 "a container instance" instances_ready
 task=$(run aws ecs run-task --cluster "$cluster" --task-definition "${definition##*/}" --query 'tasks[0].taskArn' --output text)
