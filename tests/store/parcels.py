@@ -30,6 +30,7 @@ PARCELS: Kind[Parcel] = Kind(
     },
     unique=frozenset({"seal"}),
     totals={"in_depot": Total(width=2, group=lambda parcel: parcel.depot or None, amounts=lambda parcel: (1, parcel.grams))},
+    recurring=("depot",),
 )
 
 TRUCKS: Kind[Truck] = Kind(name="test.truck", type=Truck, key=lambda truck: truck.plate)

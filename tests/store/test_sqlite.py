@@ -46,6 +46,22 @@ async def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_members_that_recur_are_in_memory_once_as_written_and_as_read_back(tmp_path: Path) -> None:
+    def depot() -> str:
+        return "".join(["north", "-", "yard"])  # a string of its own each time
+
+    assert depot() is not depot()
+    store = await open_store(tmp_path, KINDS)
+    for number in range(3):
+        await store.transact(lambda tx, number=number: put(tx, Parcel(f"p{number}", depot())))  # type: ignore[misc]
+    assert len({id(parcel.depot) for parcel in store.list(PARCELS)}) == 1
+    await store.close()
+    store = await open_store(tmp_path, KINDS)
+    assert [parcel.depot for parcel in store.list(PARCELS)] == [depot()] * 3
+    assert len({id(parcel.depot) for parcel in store.list(PARCELS)}) == 1
+    await store.close()
+
+
 async def test_revisions_go_on_where_they_were_whatever_was_written_last(tmp_path: Path) -> None:
     writes: list[Callable[[Tx], None]] = [
         lambda tx: put(tx, Parcel("a")),

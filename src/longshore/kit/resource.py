@@ -35,6 +35,8 @@ class Kind(Generic[T]):
     #: index names in which one value belongs to at most one resource
     unique: frozenset[str] = frozenset()
     totals: Mapping[str, Total[T]] = field(default_factory=dict)
+    #: members (strings) that many resources have alike: memory holds each value of theirs once
+    recurring: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Kind({self.name})"

@@ -9,11 +9,13 @@ and what nobody asks for costs nothing.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from operator import add
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from longshore.kit.resource import Kind
 from longshore.store.base import StoreError
@@ -49,9 +51,15 @@ class Table(Ledger[T]):
         else:
             if key not in self.values:
                 self.keys.add(key)
+            self.share(value)
             self.values[key] = value
             self.revisions[key] = revision
         self.move(key, was, now)
+
+    def share(self, value: T) -> None:
+        """Have the members that recur in others refer to the one copy there is. The value is as equal to what it was as can be."""
+        for name in self.kind.recurring:
+            force_setattr(value, name, sys.intern(getattr(value, name)))  # type: ignore[arg-type]
 
     def facts(self, key: str) -> Facts:
         value = self.values.get(key)
@@ -178,6 +186,7 @@ class View:
     def load(self, kind: Kind[T], key: str, value: T, revision: int) -> None:
         """Take in a stored resource; before anything is read, and quickest in key order."""
         table = self.tables[kind]
+        table.share(value)
         table.values[key] = value
         table.revisions[key] = revision
         table.keys.add(key)

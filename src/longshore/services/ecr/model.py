@@ -53,6 +53,7 @@ REPOSITORIES: Kind[Repository] = Kind(
         "scope": lambda repository: (f"{repository.region}:{repository.account_id}",),
         "data_key": lambda repository: (repository.data_key.id,) if repository.data_key else (),
     },
+    recurring=("region", "account_id", "image_tag_mutability", "encryption_type"),
 )
 
 
@@ -118,6 +119,7 @@ IMAGES: Kind[Image] = Kind(
             amounts=lambda image: (hash((image.digest, image.pushed_at, image.archived, image.last_activated_at)),),
         )
     },
+    recurring=("repository", "media_type", "artifact_media_type"),
 )
 
 
@@ -142,6 +144,7 @@ IMAGE_TAGS: Kind[ImageTag] = Kind(
     },
     # likewise
     totals={"contents": Total(width=1, group=lambda tag: tag.repository, amounts=lambda tag: (hash((tag.tag, tag.digest)),))},
+    recurring=("repository",),
 )
 
 
@@ -162,6 +165,7 @@ REPOSITORY_BLOBS: Kind[RepositoryBlob] = Kind(
         "repository": lambda blob: (blob.repository,),
         "digest": lambda blob: (blob.digest,),
     },
+    recurring=("repository",),
 )
 
 
