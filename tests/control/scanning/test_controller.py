@@ -17,14 +17,16 @@ from longshore.control.scanning.plan import ENOUGH, MOST_ATTEMPTS
 from longshore.kit.ids import SeededIds
 from longshore.scanner.builtin import BuiltIn
 from longshore.scanner.seam import ImageSource, ScanInterrupted
+from longshore.services.ecr.images import Push, record_push
+from longshore.services.ecr.manifests import parse_manifest
 from longshore.services.ecr.model import IMAGES, REPOSITORIES
-from longshore.services.ecr.names import digest_of
+from longshore.services.ecr.names import RepositoryId, digest_of
 from longshore.services.ecr.scanning.model import IMAGE_SCANS, ImageScan
 from longshore.services.ecr.scanning.requests import request_scan
 from tests.scanner.contents import OS_RELEASE, dpkg_status, layer_of
 from tests.scanner.records import database
-from tests.services.ecr.conftest import Ecr
-from tests.services.ecr.scanning.stage import Said, finding, push, report
+from tests.services.ecr.conftest import ACCOUNT, REGION, Ecr
+from tests.services.ecr.scanning.stage import CONFIG, Said, finding, manifest, push, report
 from tests.services.ecr.scanning.test_configuration import rule
 
 STATUS = "var/lib/dpkg/status"
@@ -171,6 +173,22 @@ async def test_bytes_that_are_gone_are_no_clean_bill(ecr: Ecr, tmp_path: Path) -
     await ecr.call.blobs.delete(second)
     async with running(ecr, Said(report())):
         assert (await ended(ecr, second)).status == "FAILED"
+
+
+async def test_a_layer_that_only_another_repository_has_is_not_looked_into(ecr: Ecr, tmp_path: Path) -> None:
+    secret = layer_of({"etc/os-release": OS_RELEASE, STATUS: dpkg_status(("secret-package", "1"))})
+    await ecr("CreateRepository", repositoryName="private")
+    await push(ecr, "private", "1", secret)
+    await on_push(ecr)
+    # Over /v2/, or out of a cache, an image may come whose layers are not here: it names what it likes.
+    content = manifest(CONFIG, [secret]).encode()
+    await ecr.call.blobs.put(content, digest_of(content))
+    said = Push(parse_manifest(content, None), digest_of(content), len(content), ("1",), ecr.clock.now(), may_lack_layers=True)
+    await ecr.call.store.transact(lambda tx: record_push(tx, RepositoryId(REGION, ACCOUNT, "web"), said, again_is_error=False))
+    async with running(ecr, BuiltIn(tmp_path / "scanner", database(tmp_path / "osv.jsonl"))):
+        scan = await ended(ecr, said.digest)
+    assert (scan.status, "are not here" in scan.description) == ("FAILED", True)
+    assert "secret-package" not in str(await ecr("DescribeImageScanFindings", repositoryName="web", imageId={"imageTag": "1"}))
 
 
 async def test_an_image_that_goes_while_it_is_scanned_leaves_nothing_behind(ecr: Ecr) -> None:

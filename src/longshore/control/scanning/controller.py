@@ -21,7 +21,7 @@ from longshore.scanner.seam import BlobRef, ImageSource, ScanInterrupted, Scanne
 from longshore.services.ecr.content import content_of
 from longshore.services.ecr.events import record
 from longshore.services.ecr.images import tags_of
-from longshore.services.ecr.model import IMAGES, REPOSITORIES, Image, Repository, image_key
+from longshore.services.ecr.model import IMAGES, REPOSITORIES, REPOSITORY_BLOBS, Image, Repository, image_key
 from longshore.services.ecr.scanning.configuration import frequency_of
 from longshore.services.ecr.scanning.model import IMAGE_SCAN_REPORTS, IMAGE_SCANS, REGISTRY_SCANNING, ImageScan, ImageScanReport
 from longshore.services.ecr.scanning.reports import dated, read_report, store_report
@@ -130,10 +130,11 @@ class Scanning:
         named = _layers.decode(manifest)
 
         def read(blob: BlobRef) -> AsyncIterator[bytes]:
-            size = content.size(blob.digest)
-            if size is None:
+            # What a manifest names may lie here for another repository only: it is not to be told of in this one.
+            held = self._store.get(REPOSITORY_BLOBS, image_key(repository.key, blob.digest))
+            if held is None or content.size(blob.digest) != held.size:
                 raise NoSuchBlob(blob.digest)
-            return content.stream(blob.digest, 0, size - 1)
+            return content.stream(blob.digest, 0, held.size - 1)
 
         return ImageSource(
             digest=image.digest, media_type=image.media_type, manifest=manifest, config=named.config, layers=named.layers, read=read
