@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -129,19 +130,22 @@ def test_a_certificate_that_ended_while_nothing_ran_is_issued_anew(house: Instal
 def test_ctrl_c_ends_it_although_clients_are_connected(house: Installation) -> None:
     house.data.parent.mkdir(exist_ok=True)
     command = [BIN / "longshore", "up", "--tls", "--instances", "0", "--port", str(house.port)]
-    with subprocess.Popen(command, env=house.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=house.home) as process:
-        until(lambda: (house.data / "run" / "state.json").exists())
+    with (
+        subprocess.Popen(command, env=house.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=house.home) as process,
+        ExitStack() as idle,
+    ):
+        assert process.stdout is not None
+        # Before it says so it is still starting, and Ctrl-C breaks that off.
+        assert any(b"Stop it: Ctrl-C" in line for line in process.stdout)
         context = ssl.create_default_context(cafile=house.ca)
-        idle = [http.client.HTTPSConnection("127.0.0.1", house.port, context=context, timeout=10) for _ in range(3)]
-        for connection, method in zip(idle, ("POST", "GET", "POST"), strict=True):
+        for method in ("POST", "GET", "POST"):
+            connection = idle.enter_context(closing(http.client.HTTPSConnection("127.0.0.1", house.port, context=context, timeout=10)))
             connection.request(method, "/")
             connection.getresponse().read()
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
         assert time.monotonic() - began < 7.0
-        for connection in idle:
-            connection.close()
 
 
 @pytest.mark.engine("docker")
