@@ -23,7 +23,7 @@ from longshore.services.ecr.lifecycle.policy import DAY_S, Policy, parse_policy
 from longshore.services.ecr.lifecycle.stock import Stock
 from longshore.services.ecr.manifests import OCI_MANIFEST
 from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, REPOSITORIES, Image, ImageTag, Reference, Repository
-from longshore.services.ecs import model as ecs
+from longshore.services.ecs import kinds as ecs_kinds
 from longshore.store.base import Tx
 from longshore.store.memory import memory_store
 from tests.services.ecr.lifecycle.reference import reference
@@ -112,7 +112,7 @@ def measure(rounds: int) -> Iterator[Figure]:
 
 async def _longest_stall_s(there: Stock, rules: Policy) -> float:
     """The longest that the loop was kept from its other work while a repository was read out of the store and judged."""
-    store = memory_store((*KINDS, *ecs.KINDS))
+    store = memory_store((*KINDS, *ecs_kinds.KINDS))
     repository = Repository(arn="arn", region="us-east-1", account_id="000000000000", name="app", created_at=0.0)
 
     def put(tx: Tx, digests: list[str]) -> None:

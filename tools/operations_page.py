@@ -102,8 +102,60 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
 
 _SIGNING = "images are signed by AWS Signer, which is not here; signatures that clients push are kept and listed as referrers"
 
+_MANAGED_DAEMONS = (
+    "daemons of their own belong to ECS Managed Instances, which are AWS's machines; here a service with DAEMON scheduling does it"
+)
+_EXPRESS = "Express Mode composes VPC, certificate and domain of AWS's own; here `longshore` and an ordinary service do that work"
+_SERVICE_GATEWAYS = (
+    "gateways make load balancers and networks of AWS's own on their own account; here a service names the load balancers it uses"
+)
+
 #: API -> operation -> why it is not served
 UNSERVED: Mapping[str, Mapping[str, str]] = {
+    "ecs": {
+        **dict.fromkeys(
+            (
+                "CreateDaemon",
+                "DeleteDaemon",
+                "DeleteDaemonTaskDefinition",
+                "DescribeDaemon",
+                "DescribeDaemonDeployments",
+                "DescribeDaemonRevisions",
+                "DescribeDaemonTaskDefinition",
+                "ListDaemonDeployments",
+                "ListDaemonTaskDefinitions",
+                "ListDaemons",
+                "RegisterDaemonTaskDefinition",
+                "UpdateDaemon",
+            ),
+            _MANAGED_DAEMONS,
+        ),
+        **dict.fromkeys(
+            (
+                "CreateExpressGatewayService",
+                "DeleteExpressGatewayService",
+                "DescribeExpressGatewayService",
+                "UpdateExpressGatewayService",
+            ),
+            _EXPRESS,
+        ),
+        **dict.fromkeys(
+            (
+                "AssociateGatewayWithCluster",
+                "CreateGateway",
+                "DeleteGateway",
+                "DescribeGateway",
+                "DescribeGatewayResources",
+                "DescribeGatewayRoute",
+                "DisassociateGatewayFromCluster",
+                "ListGatewayClusterAssociations",
+                "ListGatewayRoutes",
+                "ListGateways",
+                "UpdateGateway",
+            ),
+            _SERVICE_GATEWAYS,
+        ),
+    },
     "ecr": {
         "PutSigningConfiguration": _SIGNING,
         "GetSigningConfiguration": _SIGNING,

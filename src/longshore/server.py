@@ -65,7 +65,7 @@ from longshore.services.ecr.access.resource_policies import resource_conditions,
 from longshore.services.ecr.encryption.keys import ensure_encryption
 from longshore.services.ecr.pull_through.cache import PullThroughCache
 from longshore.services.ecr.remote.connection import Remotes
-from longshore.services.ecs import model as ecs_model
+from longshore.services.ecs import kinds as ecs_kinds
 from longshore.services.elbv2 import model as elbv2_model
 from longshore.services.iam import model as iam_model
 from longshore.services.iam.entities import TRUSTED_ACTIONS, entity_conditions, trust_policies
@@ -77,7 +77,7 @@ from longshore.store.sqlite import open_store
 
 log = logging.getLogger("longshore.server")
 
-KINDS = (*ecs_model.KINDS, *ecr_kinds.KINDS, *elbv2_model.KINDS, *ec2_model.KINDS, *iam_model.KINDS, *secretsmanager_model.KINDS)
+KINDS = (*ecs_kinds.KINDS, *ecr_kinds.KINDS, *elbv2_model.KINDS, *ec2_model.KINDS, *iam_model.KINDS, *secretsmanager_model.KINDS)
 #: services whose resources have a say in who may do what with them
 RESOURCE_SIDES = {
     "ecr": ResourceSide(resource_policies, resource_conditions, frozenset({"ecr:DeleteRepositoryPolicy"})),

@@ -19,7 +19,9 @@ from longshore.control.targets.controller import Targets
 from longshore.kit.clock import SteppedClock
 from longshore.kit.ids import SeededIds
 from longshore.services.call import Site
+from longshore.services.ecs import kinds as ecs_kinds
 from longshore.services.ecs import model as ecs
+from longshore.services.ecs.rollout import model as rollout
 from longshore.services.elbv2 import model as elbv2
 from longshore.store.base import Store, Tx
 from longshore.store.memory import memory_store
@@ -66,13 +68,13 @@ class Stage:
 
     async def service(self, definition_arn: str, desired: int, *, balanced: bool = False, **spec: object) -> None:
         load_balancers = (shapes.LoadBalancer(target_group_arn=GROUP, container_name="main", container_port=80),) if balanced else ()
-        wanted = ecs.ServiceSpec(definition_arn, desired, load_balancers=load_balancers, **spec)  # type: ignore[arg-type]
-        row = ecs.Service(SERVICE, CLUSTER, "web", self.clock.now(), wanted)
+        wanted = rollout.ServiceSpec(definition_arn, desired, load_balancers=load_balancers, **spec)  # type: ignore[arg-type]
+        row = rollout.Service(SERVICE, CLUSTER, "web", self.clock.now(), wanted)
 
         def make(tx: Tx) -> None:
             tx.put(ecs.CLUSTERS, ecs.Cluster(CLUSTER, "default", self.clock.now()))
-            tx.put(ecs.SERVICES, row)
-            tx.put(ecs.DEPLOYMENTS, self._deployment(definition_arn, 1))
+            tx.put(rollout.SERVICES, row)
+            tx.put(rollout.DEPLOYMENTS, self._deployment(definition_arn, 1))
             if balanced:
                 tx.put(elbv2.TARGET_GROUPS, elbv2.TargetGroup(GROUP, "web", "HTTP", 80, "vpc-1", "instance", self.clock.now()))
                 action = elbv2.shapes.Action(type="forward", target_group_arn=GROUP)
@@ -81,25 +83,25 @@ class Stage:
 
         await self.store.transact(make)
 
-    def _deployment(self, definition_arn: str, number: int) -> ecs.Deployment:
-        return ecs.Deployment(f"ecs-svc/{number:019d}", SERVICE, definition_arn, self.clock.now(), self.clock.now())
+    def _deployment(self, definition_arn: str, number: int) -> rollout.Deployment:
+        return rollout.Deployment(f"ecs-svc/{number:019d}", SERVICE, definition_arn, self.clock.now(), self.clock.now())
 
-    async def change(self, change: Callable[[ecs.ServiceSpec], ecs.ServiceSpec]) -> None:
+    async def change(self, change: Callable[[rollout.ServiceSpec], rollout.ServiceSpec]) -> None:
         def write(tx: Tx) -> None:
-            service = tx.get(ecs.SERVICES, SERVICE)
+            service = tx.get(rollout.SERVICES, SERVICE)
             assert service is not None
-            tx.put(ecs.SERVICES, replace(service, spec=change(service.spec)))
+            tx.put(rollout.SERVICES, replace(service, spec=change(service.spec)))
 
         await self.store.transact(write)
 
     async def deploy(self, definition_arn: str, number: int) -> None:
         def write(tx: Tx) -> None:
-            service = tx.get(ecs.SERVICES, SERVICE)
+            service = tx.get(rollout.SERVICES, SERVICE)
             assert service is not None
-            for old in tx.list(ecs.DEPLOYMENTS, "service", SERVICE):
-                tx.put(ecs.DEPLOYMENTS, replace(old, status="ACTIVE"))
-            tx.put(ecs.DEPLOYMENTS, self._deployment(definition_arn, number))
-            tx.put(ecs.SERVICES, replace(service, spec=replace(service.spec, task_definition_arn=definition_arn)))
+            for old in tx.list(rollout.DEPLOYMENTS, "service", SERVICE):
+                tx.put(rollout.DEPLOYMENTS, replace(old, status="ACTIVE"))
+            tx.put(rollout.DEPLOYMENTS, self._deployment(definition_arn, number))
+            tx.put(rollout.SERVICES, replace(service, spec=replace(service.spec, task_definition_arn=definition_arn)))
 
         await self.store.transact(write)
 
@@ -165,7 +167,7 @@ class Stage:
         """The service's event log, oldest first, with ids made short and steady: task ids by order of birth."""
         names = {task.arn.rsplit("/", 1)[-1]: f"t{number}" for number, task in enumerate(sorted(self.tasks(), key=self._birth), 1)}
         lines = []
-        for event in self.store.list(ecs.SERVICE_EVENTS, "service", SERVICE):
+        for event in self.store.list(rollout.SERVICE_EVENTS, "service", SERVICE):
             line = event.message
             for long, short in names.items():
                 line = line.replace(long, short)
@@ -178,7 +180,7 @@ class Stage:
 
 @asynccontextmanager
 async def staged() -> AsyncIterator[Stage]:
-    store = memory_store((*ecs.KINDS, *elbv2.KINDS))
+    store = memory_store((*ecs_kinds.KINDS, *elbv2.KINDS))
     stage = Stage(store)
     controllers = (Deployments(store, stage.clock, stage.ids, stage.site), Targets(store, stage.clock, stage.ids))
     loops = [asyncio.create_task(Loop(controller, store, stage.clock, stage.ids).run()) for controller in controllers]

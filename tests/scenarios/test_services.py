@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from longshore.aws.shapes import ecs as shapes
 from longshore.services.ecs import model as ecs
+from longshore.services.ecs.rollout import model as rollout
 from longshore.services.elbv2 import model as elbv2
 from tests.scenarios.stage import CLUSTER, SERVICE, Stage, staged
 
@@ -66,7 +67,7 @@ async def test_a_rollout_keeps_the_floor_and_ends_with_the_new_tasks_only() -> N
             "(service web) (deployment ecs-svc/0000000000000000002) deployment completed.",
             "(service web) has reached a steady state.",
         ]
-        deployments = stage.store.list(ecs.DEPLOYMENTS, "service", SERVICE)
+        deployments = stage.store.list(rollout.DEPLOYMENTS, "service", SERVICE)
         assert [(deployment.id[-1], deployment.rollout_state) for deployment in deployments] == [("2", "COMPLETED")]
 
 
@@ -175,7 +176,7 @@ async def test_the_circuit_breaker_rolls_back_to_what_worked() -> None:
             if not any(task.spec.task_definition_arn.endswith(":2") for task in stage.tasks("PENDING")):
                 await stage.run_pending()
                 await stage.stop_stopping()
-        primary = next(d for d in stage.store.list(ecs.DEPLOYMENTS, "service", SERVICE) if d.status == "PRIMARY")
+        primary = next(d for d in stage.store.list(rollout.DEPLOYMENTS, "service", SERVICE) if d.status == "PRIMARY")
         assert primary.task_definition_arn.endswith(":1")
         assert any("rolling back to" in line for line in stage.events())
         running = stage.tasks("RUNNING")
@@ -187,12 +188,12 @@ async def test_a_deleted_service_drains_and_ends() -> None:
         await running_service(stage)
         await stage.change(lambda spec: replace(spec, deleted=True, desired_count=0))
         await stage.settle()
-        service = stage.store.get(ecs.SERVICES, SERVICE)
+        service = stage.store.get(rollout.SERVICES, SERVICE)
         assert service is not None and service.status == "DRAINING"
         await stage.stop_stopping()
-        service = stage.store.get(ecs.SERVICES, SERVICE)
+        service = stage.store.get(rollout.SERVICES, SERVICE)
         assert service is not None and (service.status, service.inactive_at) == ("INACTIVE", stage.clock.now())
-        assert stage.store.list(ecs.SERVICES, "cluster", CLUSTER) == []
+        assert stage.store.list(rollout.SERVICES, "cluster", CLUSTER) == []
 
 
 async def test_scaling_in_keeps_the_zones_balanced() -> None:

@@ -17,6 +17,11 @@ class Parcel(msgspec.Struct, frozen=True):
 
 class Truck(msgspec.Struct, frozen=True):
     plate: str
+    version: int = 1
+
+
+def _next(before: Truck, after: Truck) -> Truck:
+    return msgspec.structs.replace(after, version=before.version + 1)
 
 
 PARCELS: Kind[Parcel] = Kind(
@@ -33,6 +38,6 @@ PARCELS: Kind[Parcel] = Kind(
     recurring=("depot",),
 )
 
-TRUCKS: Kind[Truck] = Kind(name="test.truck", type=Truck, key=lambda truck: truck.plate)
+TRUCKS: Kind[Truck] = Kind(name="test.truck", type=Truck, key=lambda truck: truck.plate, succeed=_next)
 
 KINDS = (PARCELS, TRUCKS)

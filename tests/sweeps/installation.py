@@ -47,6 +47,7 @@ from longshore.services.ecr.names import RepositoryId, digest_of
 from longshore.services.ecr.operations.scanning import EVERY_S
 from longshore.services.ecr.scanning.model import IMAGE_SCAN_REPORTS, IMAGE_SCANS, ImageScan, ImageScanReport
 from longshore.services.ecr.scanning.reports import pack
+from longshore.services.ecs import kinds as ecs_kinds
 from longshore.services.ecs import model as ecs
 from longshore.services.elbv2 import model as elbv2
 from longshore.services.iam import model as iam
@@ -61,7 +62,7 @@ REGION, ELSEWHERE = "us-east-1", "eu-west-1"
 OWNER, STRANGER = "123456789012", "210987654321"
 ZONES = ("us-east-1a", "us-east-1b")
 SIGNING_SECRET = b"s" * 32
-KINDS: tuple[Kind[Any], ...] = (*ecs.KINDS, *ecr.KINDS, *elbv2.KINDS, *ec2.KINDS, *iam.KINDS, *secretsmanager.KINDS)
+KINDS: tuple[Kind[Any], ...] = (*ecs_kinds.KINDS, *ecr.KINDS, *elbv2.KINDS, *ec2.KINDS, *iam.KINDS, *secretsmanager.KINDS)
 #: every operation of every served API
 OPERATIONS = [(api, operation) for api in SERVED for operation in served(api).operations]
 

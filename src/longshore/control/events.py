@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from longshore.services.ecs.model import SERVICE_EVENTS, Service, ServiceEvent
+from longshore.services.ecs.rollout.model import SERVICE_EVENTS, Service, ServiceEvent
 from longshore.store.base import Tx
 
 #: how many events of a service are kept, as ECS keeps them

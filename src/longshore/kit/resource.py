@@ -37,6 +37,8 @@ class Kind(Generic[T]):
     totals: Mapping[str, Total[T]] = field(default_factory=dict)
     #: members (strings) that many resources have alike: memory holds each value of theirs once
     recurring: tuple[str, ...] = ()
+    #: what is really kept when the second takes the place of the first, e.g. with the next version number
+    succeed: Callable[[T, T], T] | None = None
 
     def __repr__(self) -> str:
         return f"Kind({self.name})"

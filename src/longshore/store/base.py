@@ -107,7 +107,8 @@ class Tx(Reader, Protocol):
     """The view inside `transact`. The function given to it is synchronous, does nothing but read and write here, and may run again."""
 
     def put(self, kind: Kind[T], value: T, *, expect: int | None = None) -> T:
-        """Create or replace. `expect` is the revision read before (0: must not exist); otherwise raises Conflict or AlreadyExists."""
+        """Create or replace; returns what is kept (see `Kind.succeed`). `expect` is the revision read before (0: must not exist);
+        otherwise raises Conflict or AlreadyExists."""
 
     def create(self, kind: Kind[T], value: T) -> T:
         """Create; raises AlreadyExists."""

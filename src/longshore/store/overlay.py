@@ -243,6 +243,8 @@ class Overlay:
             raise TypeError(f"{kind!r} keeps {kind.type.__name__}, not {type(value).__name__}")
         key = kind.key(value)
         self._expect(kind, key, expect)
+        if kind.succeed is not None and (before := self.get(kind, key)) is not None:
+            value = kind.succeed(before, value)
         self._write(kind, key, value, facts_of(kind, value))
         return value
 

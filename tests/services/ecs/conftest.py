@@ -22,7 +22,8 @@ from longshore.kit.ids import SeededIds
 from longshore.services.call import Call, Principal, Site
 from longshore.services.ecs import operations
 from longshore.services.ecs.api import api
-from longshore.services.ecs.model import CONTAINER_INSTANCES, KINDS
+from longshore.services.ecs.kinds import KINDS
+from longshore.services.ecs.model import CONTAINER_INSTANCES
 from longshore.services.elbv2 import model as elbv2_model
 from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore

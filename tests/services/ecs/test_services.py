@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from longshore.aws.shapes import elbv2 as elbv2_shapes
-from longshore.services.ecs.model import DEPLOYMENTS, SERVICE_EVENTS, SERVICES, ServiceEvent
+from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICE_EVENTS, SERVICES, ServiceEvent
 from longshore.services.elbv2.model import LISTENERS, TARGET_GROUPS, Listener, TargetGroup
 from tests.services.ecs.conftest import Ecs
 

@@ -32,6 +32,16 @@ async def test_what_was_written_is_read_back_and_the_result_is_handed_on(store: 
     assert store.revision_of(PARCELS, "b") == 0
 
 
+async def test_what_takes_the_place_of_another_is_kept_as_its_successor(store: Store) -> None:
+    first = await store.transact(lambda tx: tx.put(TRUCKS, Truck("t", version=7)))
+    second = await store.transact(lambda tx: tx.put(TRUCKS, Truck("t")))
+    third = await store.transact(lambda tx: (tx.put(TRUCKS, Truck("t")), tx.put(TRUCKS, Truck("t")))[1])
+    assert (first.version, second.version, third.version) == (7, 8, 10)
+    assert store.get(TRUCKS, "t") == third
+    await store.transact(lambda tx: tx.delete(TRUCKS, "t"))
+    assert (await store.transact(lambda tx: tx.put(TRUCKS, Truck("t")))).version == 1
+
+
 async def test_a_transaction_sees_its_own_writes_everywhere(store: Store) -> None:
     await store.transact(put(Parcel("a", "north", grams=1), Parcel("b", "north", grams=2), Parcel("d", "south", grams=4)))
 

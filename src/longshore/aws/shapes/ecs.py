@@ -11,19 +11,34 @@ from msgspec import Meta, Struct
 
 from longshore.aws.protocol.model import ErrorShape, Integer, Long, Model, OperationShape, one_of
 
+AcceleratorManufacturer = Literal["amazon-web-services", "amd", "nvidia", "xilinx", "habana"]
+AcceleratorName = Literal[
+    "a100", "inferentia", "k520", "k80", "m60", "radeon-pro-v520", "t4", "vu9p", "v100", "a10g", "h100", "t4g", "l40s", "l4"
+]
+AcceleratorType = Literal["gpu", "fpga", "inference"]
 AccessType = Literal["PUBLIC", "PRIVATE"]
+AllowedInstanceType = Annotated[
+    str, Meta(min_length=1, max_length=30, pattern="(?a:\\A(?:[a-zA-Z0-9\\.\\*\\-]+)\\Z)", extra={"pattern": "[a-zA-Z0-9\\.\\*\\-]+"})
+]
 ApplicationProtocol = Literal["http", "http2", "grpc"]
 AssignPublicIp = Literal["ENABLED", "DISABLED"]
+AutoRepairActionsStatus = Literal["ENABLED", "DISABLED"]
 AvailabilityZoneRebalancing = Literal["ENABLED", "DISABLED"]
+BareMetal = Literal["included", "required", "excluded"]
+BurstablePerformance = Literal["included", "required", "excluded"]
 CPUArchitecture = Literal["X86_64", "ARM64"]
+CapacityOptionType = Literal["ON_DEMAND", "SPOT", "RESERVED"]
+CapacityProviderField = Literal["TAGS"]
 CapacityProviderStrategyItemBase = Annotated[int, Meta(ge=0, le=100000)]
 CapacityProviderStrategyItemWeight = Annotated[int, Meta(ge=0, le=1000)]
+CapacityReservationPreference = Literal["RESERVATIONS_ONLY", "RESERVATIONS_FIRST", "RESERVATIONS_EXCLUDED"]
 ClusterField = Literal["ATTACHMENTS", "CONFIGURATIONS", "SETTINGS", "STATISTICS", "TAGS"]
 ClusterSettingName = Literal["containerInsights"]
 Compatibility = Literal["EC2", "FARGATE", "EXTERNAL", "MANAGED_INSTANCES"]
 ContainerCondition = Literal["START", "COMPLETE", "SUCCESS", "HEALTHY"]
 ContainerInstanceField = Literal["TAGS", "CONTAINER_INSTANCE_HEALTH"]
 ContainerInstanceStatus = Literal["ACTIVE", "DRAINING", "REGISTERING", "DEREGISTERING", "REGISTRATION_FAILED"]
+CpuManufacturer = Literal["intel", "amd", "amazon-web-services"]
 DeploymentControllerType = Literal["ECS", "CODE_DEPLOY", "EXTERNAL"]
 DeploymentLifecycleHookAction = Literal["ROLLBACK", "CONTINUE"]
 DeploymentLifecycleHookDuration = Annotated[int, Meta(ge=1, le=20160)]
@@ -46,16 +61,29 @@ EBSResourceType = Literal["volume"]
 EFSAuthorizationConfigIAM = Literal["ENABLED", "DISABLED"]
 EFSTransitEncryption = Literal["ENABLED", "DISABLED"]
 EnvironmentFileType = Literal["s3"]
+ExcludedInstanceType = Annotated[
+    str, Meta(min_length=1, max_length=30, pattern="(?a:\\A(?:[a-zA-Z0-9\\.\\*\\-]+)\\Z)", extra={"pattern": "[a-zA-Z0-9\\.\\*\\-]+"})
+]
 ExecuteCommandLogging = Literal["NONE", "DEFAULT", "OVERRIDE"]
 FirelensConfigurationType = Literal["fluentd", "fluentbit"]
 GatewayConnectorDeregistrationDelayTimeoutSecondsInteger = Annotated[int, Meta(ge=0, le=3600)]
 GatewayConnectorHealthCheckProtocol = Literal["HTTP", "HTTPS"]
 HealthyPercentInteger = Annotated[int, Meta(ge=0, le=100)]
+InstanceGeneration = Literal["current", "previous"]
 IpcMode = Literal["host", "task", "none"]
 IsolationMode = Literal["SHARED", "ISOLATED_SANDBOX", "CONFIDENTIAL_SANDBOX"]
 LaunchType = Literal["EC2", "FARGATE", "EXTERNAL", "MANAGED_INSTANCES"]
+LocalStorage = Literal["included", "required", "excluded"]
+LocalStorageType = Literal["hdd", "ssd"]
 LogDriver = Literal["json-file", "syslog", "journald", "gelf", "fluentd", "awslogs", "splunk", "awsfirelens"]
 ManagedAgentName = Literal["ExecuteCommandAgent"]
+ManagedDraining = Literal["ENABLED", "DISABLED"]
+ManagedInstancesMonitoringOptions = Literal["BASIC", "DETAILED"]
+ManagedScalingInstanceWarmupPeriod = Annotated[int, Meta(ge=0, le=10000)]
+ManagedScalingStatus = Literal["ENABLED", "DISABLED"]
+ManagedScalingStepSize = Annotated[int, Meta(ge=1, le=10000)]
+ManagedScalingTargetCapacity = Annotated[int, Meta(ge=1, le=100)]
+ManagedTerminationProtection = Literal["ENABLED", "DISABLED"]
 MetricName = Annotated[str, Meta(min_length=1, max_length=255)]
 MetricResolutionSeconds = Annotated[int, Meta(ge=20, le=60)]
 NetworkMode = Literal["bridge", "host", "awsvpc", "none"]
@@ -78,18 +106,45 @@ PlacementConstraintType = Literal["distinctInstance", "memberOf"]
 PlacementStrategyType = Literal["random", "spread", "binpack"]
 PlatformDeviceType = Literal["GPU", "NEURON_DEVICE"]
 PortNumber = Annotated[int, Meta(ge=0, le=65535)]
+PropagateMITags = Literal["CAPACITY_PROVIDER", "NONE"]
 PropagateTags = Literal["TASK_DEFINITION", "SERVICE", "NONE"]
 ProxyConfigurationType = Literal["APPMESH"]
 ResourceManagementType = Literal["CUSTOMER", "ECS"]
 ResourceType = Literal["GPU", "InferenceAccelerator", "NeuronDevice"]
+ScaleUnit = Literal["PERCENT"]
 SchedulingStrategy = Literal["REPLICA", "DAEMON"]
 Scope = Literal["task", "shared"]
 ServiceConnectAccessLoggingFormat = Literal["TEXT", "JSON"]
 ServiceConnectContainerLogLevel = Literal["debug", "info"]
 ServiceConnectIncludeQueryParameters = Literal["DISABLED", "ENABLED"]
+ServiceDeploymentStatus = Literal[
+    "PENDING",
+    "SUCCESSFUL",
+    "STOPPED",
+    "STOP_REQUESTED",
+    "IN_PROGRESS",
+    "ROLLBACK_REQUESTED",
+    "ROLLBACK_IN_PROGRESS",
+    "ROLLBACK_SUCCESSFUL",
+    "ROLLBACK_FAILED",
+]
 ServiceField = Literal["TAGS"]
 ServiceRevisionCleanup = Literal["BLOCKING", "DEFERRED"]
+SettingName = Literal[
+    "serviceLongArnFormat",
+    "taskLongArnFormat",
+    "containerInstanceLongArnFormat",
+    "awsvpcTrunking",
+    "containerInsights",
+    "fargateFIPSMode",
+    "tagResourceAuthorization",
+    "fargateTaskRetirementWaitPeriod",
+    "guardDutyActivate",
+    "defaultLogDriverMode",
+    "fargateEventWindows",
+]
 SortOrder = Literal["ASC", "DESC"]
+StopServiceDeploymentStopType = Literal["ABORT", "ROLLBACK"]
 TagKey = Annotated[
     str,
     Meta(
@@ -114,6 +169,8 @@ TaskDefinitionPlacementConstraintType = Literal["memberOf"]
 TaskDefinitionStatus = Literal["ACTIVE", "INACTIVE", "DELETE_IN_PROGRESS"]
 TaskField = Literal["TAGS"]
 TaskFilesystemType = Literal["ext3", "ext4", "xfs", "ntfs"]
+TaskSetField = Literal["TAGS"]
+TaskVolumeStorageGiB = Annotated[int, Meta(ge=1, le=2147483647)]
 ThresholdType = Literal["COUNT", "BOUNDED_PERCENT", "UNBOUNDED_PERCENT"]
 TransportProtocol = Literal["tcp", "udp"]
 UlimitName = Literal[
@@ -134,6 +191,16 @@ UlimitName = Literal[
     "stack",
 ]
 VersionConsistency = Literal["enabled", "disabled"]
+
+
+class AcceleratorCountRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    min: Integer | None = None
+    max: Integer | None = None
+
+
+class AcceleratorTotalMemoryMiBRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    min: Integer | None = None
+    max: Integer | None = None
 
 
 class AdvancedConfiguration(
@@ -176,6 +243,46 @@ class Attribute(
     target_id: str | None = None
 
 
+class AutoRepairConfiguration(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"actions_status": "actionsStatus"}):
+    actions_status: AutoRepairActionsStatus | None = None
+
+
+class AutoScalingGroupProvider(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "auto_scaling_group_arn": "autoScalingGroupArn",
+        "managed_scaling": "managedScaling",
+        "managed_termination_protection": "managedTerminationProtection",
+        "managed_draining": "managedDraining",
+    },
+):
+    auto_scaling_group_arn: str
+    managed_scaling: ManagedScaling | None = None
+    managed_termination_protection: ManagedTerminationProtection | None = None
+    managed_draining: ManagedDraining | None = None
+
+
+class AutoScalingGroupProviderUpdate(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "managed_scaling": "managedScaling",
+        "managed_termination_protection": "managedTerminationProtection",
+        "managed_draining": "managedDraining",
+    },
+):
+    managed_scaling: ManagedScaling | None = None
+    managed_termination_protection: ManagedTerminationProtection | None = None
+    managed_draining: ManagedDraining | None = None
+
+
 class AwsVpcConfiguration(
     Struct,
     frozen=True,
@@ -187,6 +294,11 @@ class AwsVpcConfiguration(
     subnets: tuple[str, ...]
     security_groups: tuple[str, ...] | None = None
     assign_public_ip: AssignPublicIp | None = None
+
+
+class BaselineEbsBandwidthMbpsRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    min: Integer | None = None
+    max: Integer | None = None
 
 
 class CanaryConfiguration(
@@ -201,12 +313,50 @@ class CanaryConfiguration(
     canary_bake_time_in_minutes: Integer | None = None
 
 
+class CapacityProvider(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "capacity_provider_arn": "capacityProviderArn",
+        "auto_scaling_group_provider": "autoScalingGroupProvider",
+        "managed_instances_provider": "managedInstancesProvider",
+        "update_status": "updateStatus",
+        "update_status_reason": "updateStatusReason",
+    },
+):
+    capacity_provider_arn: str | None = None
+    name: str | None = None
+    cluster: str | None = None
+    status: str | None = None
+    auto_scaling_group_provider: AutoScalingGroupProvider | None = None
+    managed_instances_provider: ManagedInstancesProvider | None = None
+    update_status: str | None = None
+    update_status_reason: str | None = None
+    tags: tuple[Tag, ...] | None = None
+    type: str | None = None
+
+
 class CapacityProviderStrategyItem(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"capacity_provider": "capacityProvider"}
 ):
     capacity_provider: str
     weight: CapacityProviderStrategyItemWeight | None = None
     base: CapacityProviderStrategyItemBase | None = None
+
+
+class CapacityReservationRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"reservation_group_arn": "reservationGroupArn", "reservation_preference": "reservationPreference"},
+):
+    reservation_group_arn: str | None = None
+    reservation_preference: CapacityReservationPreference | None = None
 
 
 class Cluster(
@@ -401,6 +551,19 @@ class ContainerDependency(Struct, frozen=True, kw_only=True, omit_defaults=True,
     condition: ContainerCondition
 
 
+class ContainerImage(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"container_name": "containerName", "image_digest": "imageDigest"},
+):
+    container_name: str | None = None
+    image_digest: str | None = None
+    image: str | None = None
+
+
 class ContainerInstance(
     Struct,
     frozen=True,
@@ -510,6 +673,46 @@ class ContainerStateChange(
     status: str | None = None
 
 
+class ContinueServiceDeploymentRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"service_deployment_arn": "serviceDeploymentArn", "hook_id": "hookId"},
+):
+    service_deployment_arn: str
+    hook_id: str
+    action: DeploymentLifecycleHookAction | None = None
+
+
+class ContinueServiceDeploymentResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"service_deployment_arn": "serviceDeploymentArn"}
+):
+    service_deployment_arn: str | None = None
+
+
+class CreateCapacityProviderRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"auto_scaling_group_provider": "autoScalingGroupProvider", "managed_instances_provider": "managedInstancesProvider"},
+):
+    name: str
+    cluster: str | None = None
+    auto_scaling_group_provider: AutoScalingGroupProvider | None = None
+    managed_instances_provider: CreateManagedInstancesProviderConfiguration | None = None
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=50)] | None = None
+
+
+class CreateCapacityProviderResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"capacity_provider": "capacityProvider"}
+):
+    capacity_provider: CapacityProvider | None = None
+
+
 class CreateClusterRequest(
     Struct,
     frozen=True,
@@ -534,6 +737,27 @@ class CreateClusterRequest(
 
 class CreateClusterResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     cluster: Cluster | None = None
+
+
+class CreateManagedInstancesProviderConfiguration(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "infrastructure_role_arn": "infrastructureRoleArn",
+        "instance_launch_template": "instanceLaunchTemplate",
+        "propagate_tags": "propagateTags",
+        "infrastructure_optimization": "infrastructureOptimization",
+        "auto_repair_configuration": "autoRepairConfiguration",
+    },
+):
+    infrastructure_role_arn: str
+    instance_launch_template: InstanceLaunchTemplate
+    propagate_tags: PropagateMITags | None = None
+    infrastructure_optimization: InfrastructureOptimization | None = None
+    auto_repair_configuration: AutoRepairConfiguration | None = None
 
 
 class CreateServiceRequest(
@@ -603,6 +827,59 @@ class CreateServiceResponse(Struct, frozen=True, kw_only=True, omit_defaults=Tru
     service: Service | None = None
 
 
+class CreateTaskSetRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "external_id": "externalId",
+        "task_definition": "taskDefinition",
+        "network_configuration": "networkConfiguration",
+        "load_balancers": "loadBalancers",
+        "service_registries": "serviceRegistries",
+        "launch_type": "launchType",
+        "capacity_provider_strategy": "capacityProviderStrategy",
+        "platform_version": "platformVersion",
+        "client_token": "clientToken",
+    },
+):
+    service: str
+    cluster: str
+    external_id: str | None = None
+    task_definition: str
+    network_configuration: NetworkConfiguration | None = None
+    load_balancers: tuple[LoadBalancer, ...] | None = None
+    service_registries: tuple[ServiceRegistry, ...] | None = None
+    launch_type: LaunchType | None = None
+    capacity_provider_strategy: tuple[CapacityProviderStrategyItem, ...] | None = None
+    platform_version: str | None = None
+    scale: Scale | None = None
+    client_token: str | None = None
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=50)] | None = None
+
+
+class CreateTaskSetResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"task_set": "taskSet"}):
+    task_set: TaskSet | None = None
+
+
+class CreatedAt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    before: float | None = None
+    after: float | None = None
+
+
+class DeleteAccountSettingRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"principal_arn": "principalArn"}
+):
+    name: SettingName
+    principal_arn: str | None = None
+
+
+class DeleteAccountSettingResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    setting: Setting | None = None
+
+
 class DeleteAttributesRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     cluster: str | None = None
     attributes: tuple[Attribute, ...]
@@ -610,6 +887,19 @@ class DeleteAttributesRequest(Struct, frozen=True, kw_only=True, omit_defaults=T
 
 class DeleteAttributesResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     attributes: tuple[Attribute, ...] | None = None
+
+
+class DeleteCapacityProviderRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"capacity_provider": "capacityProvider"}
+):
+    capacity_provider: str
+    cluster: str | None = None
+
+
+class DeleteCapacityProviderResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"capacity_provider": "capacityProvider"}
+):
+    capacity_provider: CapacityProvider | None = None
 
 
 class DeleteClusterRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -641,6 +931,17 @@ class DeleteTaskDefinitionsResponse(
 ):
     task_definitions: tuple[TaskDefinition, ...] | None = None
     failures: tuple[Failure, ...] | None = None
+
+
+class DeleteTaskSetRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"task_set": "taskSet"}):
+    cluster: str
+    service: str
+    task_set: str
+    force: bool | None = None
+
+
+class DeleteTaskSetResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"task_set": "taskSet"}):
+    task_set: TaskSet | None = None
 
 
 class Deployment(
@@ -787,6 +1088,28 @@ class DeploymentLifecycleHook(
     timeout_configuration: DeploymentLifecycleHookTimeoutConfiguration | None = None
 
 
+class DeploymentLifecycleHookDetail(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "hook_id": "hookId",
+        "target_type": "targetType",
+        "target_arn": "targetArn",
+        "expires_at": "expiresAt",
+        "timeout_action": "timeoutAction",
+    },
+):
+    hook_id: str | None = None
+    target_type: str | None = None
+    target_arn: str | None = None
+    status: str | None = None
+    expires_at: float | None = None
+    timeout_action: str | None = None
+
+
 class DeploymentLifecycleHookTimeoutConfiguration(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"timeout_in_minutes": "timeoutInMinutes"}
 ):
@@ -820,6 +1143,34 @@ class DeregisterTaskDefinitionResponse(
     task_definition: TaskDefinition | None = None
 
 
+class DescribeCapacityProvidersRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"capacity_providers": "capacityProviders", "max_results": "maxResults", "next_token": "nextToken"},
+):
+    capacity_providers: tuple[str, ...] | None = None
+    cluster: str | None = None
+    include: tuple[CapacityProviderField, ...] | None = None
+    max_results: Integer | None = None
+    next_token: str | None = None
+
+
+class DescribeCapacityProvidersResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"capacity_providers": "capacityProviders", "next_token": "nextToken"},
+):
+    capacity_providers: tuple[CapacityProvider, ...] | None = None
+    failures: tuple[Failure, ...] | None = None
+    next_token: str | None = None
+
+
 class DescribeClustersRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     clusters: tuple[str, ...] | None = None
     include: tuple[ClusterField, ...] | None = None
@@ -842,6 +1193,32 @@ class DescribeContainerInstancesResponse(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"container_instances": "containerInstances"}
 ):
     container_instances: tuple[ContainerInstance, ...] | None = None
+    failures: tuple[Failure, ...] | None = None
+
+
+class DescribeServiceDeploymentsRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"service_deployment_arns": "serviceDeploymentArns"}
+):
+    service_deployment_arns: tuple[str, ...]
+
+
+class DescribeServiceDeploymentsResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"service_deployments": "serviceDeployments"}
+):
+    service_deployments: tuple[ServiceDeployment, ...] | None = None
+    failures: tuple[Failure, ...] | None = None
+
+
+class DescribeServiceRevisionsRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"service_revision_arns": "serviceRevisionArns"}
+):
+    service_revision_arns: tuple[str, ...]
+
+
+class DescribeServiceRevisionsResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"service_revisions": "serviceRevisions"}
+):
+    service_revisions: tuple[ServiceRevision, ...] | None = None
     failures: tuple[Failure, ...] | None = None
 
 
@@ -868,6 +1245,18 @@ class DescribeTaskDefinitionResponse(
 ):
     task_definition: TaskDefinition | None = None
     tags: tuple[Tag, ...] | None = None
+
+
+class DescribeTaskSetsRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"task_sets": "taskSets"}):
+    cluster: str
+    service: str
+    task_sets: tuple[str, ...] | None = None
+    include: tuple[TaskSetField, ...] | None = None
+
+
+class DescribeTaskSetsResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"task_sets": "taskSets"}):
+    task_sets: tuple[TaskSet, ...] | None = None
+    failures: tuple[Failure, ...] | None = None
 
 
 class DescribeTasksRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -928,6 +1317,29 @@ class EBSTagSpecification(
     resource_type: EBSResourceType
     tags: Annotated[tuple[Tag, ...], Meta(max_length=50)] | None = None
     propagate_tags: PropagateTags | None = None
+
+
+class ECSManagedResources(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "ingress_paths": "ingressPaths",
+        "auto_scaling": "autoScaling",
+        "metric_alarms": "metricAlarms",
+        "service_security_groups": "serviceSecurityGroups",
+        "log_groups": "logGroups",
+        "gateway_connections": "gatewayConnections",
+    },
+):
+    ingress_paths: tuple[ManagedIngressPath, ...] | None = None
+    auto_scaling: ManagedAutoScaling | None = None
+    metric_alarms: tuple[ManagedMetricAlarm, ...] | None = None
+    service_security_groups: tuple[ManagedSecurityGroup, ...] | None = None
+    log_groups: tuple[ManagedLogGroup, ...] | None = None
+    gateway_connections: tuple[GatewayConnection, ...] | None = None
 
 
 class EFSAuthorizationConfig(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"access_point_id": "accessPointId"}):
@@ -999,6 +1411,30 @@ class ExecuteCommandLogConfiguration(
     s3_key_prefix: str | None = None
 
 
+class ExecuteCommandRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    cluster: str | None = None
+    container: str | None = None
+    command: str
+    interactive: bool
+    task: str
+
+
+class ExecuteCommandResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"cluster_arn": "clusterArn", "container_arn": "containerArn", "container_name": "containerName", "task_arn": "taskArn"},
+):
+    cluster_arn: str | None = None
+    container_arn: str | None = None
+    container_name: str | None = None
+    interactive: bool | None = None
+    session: Session | None = None
+    task_arn: str | None = None
+
+
 class FSxWindowsFileServerAuthorizationConfig(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"credentials_parameter": "credentialsParameter"}
 ):
@@ -1028,6 +1464,65 @@ class Failure(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
 class FirelensConfiguration(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     type: FirelensConfigurationType
     options: dict[str, str] | None = None
+
+
+class GatewayConnection(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "gateway_arn": "gatewayArn",
+        "gateway_route_arn": "gatewayRouteArn",
+        "port_name": "portName",
+        "service_url": "serviceUrl",
+        "access_type": "accessType",
+    },
+):
+    gateway_arn: str | None = None
+    gateway_route_arn: str | None = None
+    port_name: str | None = None
+    service_url: str | None = None
+    access_type: str | None = None
+    status: str | None = None
+    resources: GatewayConnectionResources | None = None
+
+
+class GatewayConnectionAlbResources(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "acm_certificate_arn": "acmCertificateArn",
+        "load_balancer_arn": "loadBalancerArn",
+        "load_balancer_security_group_arns": "loadBalancerSecurityGroupArns",
+        "listener_arn": "listenerArn",
+        "listener_rule_arn": "listenerRuleArn",
+        "test_listener_rule_arn": "testListenerRuleArn",
+        "target_group_arn": "targetGroupArn",
+        "alternate_target_group_arn": "alternateTargetGroupArn",
+    },
+):
+    acm_certificate_arn: str | None = None
+    load_balancer_arn: str | None = None
+    load_balancer_security_group_arns: tuple[str, ...] | None = None
+    listener_arn: str | None = None
+    listener_rule_arn: str | None = None
+    test_listener_rule_arn: str | None = None
+    target_group_arn: str | None = None
+    alternate_target_group_arn: str | None = None
+
+
+class GatewayConnectionResources(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"host_shared_alb": "hostSharedAlb"}
+):
+    host_shared_alb: tuple[GatewayConnectionAlbResources, ...] | None = None
+
+    def __post_init__(self) -> None:
+        one_of(self)
 
 
 class GatewayConnector(
@@ -1087,6 +1582,18 @@ class GatewayConnectorHealthCheckMatcher(
     grpc_code: str | None = None
 
 
+class GetTaskProtectionRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    cluster: str
+    tasks: tuple[str, ...] | None = None
+
+
+class GetTaskProtectionResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"protected_tasks": "protectedTasks"}
+):
+    protected_tasks: tuple[ProtectedTask, ...] | None = None
+    failures: tuple[Failure, ...] | None = None
+
+
 class GpuDevice(
     Struct,
     frozen=True,
@@ -1139,6 +1646,12 @@ class InferenceAcceleratorOverride(
     device_type: str | None = None
 
 
+class InfrastructureOptimization(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"scale_in_after": "scaleInAfter"}
+):
+    scale_in_after: Integer | None = None
+
+
 class InstanceHealthCheckResult(
     Struct,
     frozen=True,
@@ -1152,6 +1665,123 @@ class InstanceHealthCheckResult(
     status_reason: str | None = None
     last_updated: float | None = None
     last_status_change: float | None = None
+
+
+class InstanceLaunchTemplate(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "ec2_instance_profile_arn": "ec2InstanceProfileArn",
+        "network_configuration": "networkConfiguration",
+        "storage_configuration": "storageConfiguration",
+        "local_storage_configuration": "localStorageConfiguration",
+        "capacity_option_type": "capacityOptionType",
+        "instance_metadata_tags_propagation": "instanceMetadataTagsPropagation",
+        "instance_requirements": "instanceRequirements",
+        "fips_enabled": "fipsEnabled",
+        "capacity_reservations": "capacityReservations",
+        "nitro_enclaves_enabled": "nitroEnclavesEnabled",
+    },
+):
+    ec2_instance_profile_arn: str
+    network_configuration: ManagedInstancesNetworkConfiguration
+    storage_configuration: ManagedInstancesStorageConfiguration | None = None
+    local_storage_configuration: ManagedInstancesLocalStorageConfiguration | None = None
+    monitoring: ManagedInstancesMonitoringOptions | None = None
+    capacity_option_type: CapacityOptionType | None = None
+    instance_metadata_tags_propagation: bool | None = None
+    instance_requirements: InstanceRequirementsRequest | None = None
+    fips_enabled: bool | None = None
+    capacity_reservations: CapacityReservationRequest | None = None
+    nitro_enclaves_enabled: bool | None = None
+
+
+class InstanceLaunchTemplateUpdate(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "ec2_instance_profile_arn": "ec2InstanceProfileArn",
+        "network_configuration": "networkConfiguration",
+        "storage_configuration": "storageConfiguration",
+        "instance_metadata_tags_propagation": "instanceMetadataTagsPropagation",
+        "local_storage_configuration": "localStorageConfiguration",
+        "instance_requirements": "instanceRequirements",
+        "capacity_reservations": "capacityReservations",
+    },
+):
+    ec2_instance_profile_arn: str | None = None
+    network_configuration: ManagedInstancesNetworkConfiguration | None = None
+    storage_configuration: ManagedInstancesStorageConfiguration | None = None
+    instance_metadata_tags_propagation: bool | None = None
+    local_storage_configuration: ManagedInstancesLocalStorageConfiguration | None = None
+    monitoring: ManagedInstancesMonitoringOptions | None = None
+    instance_requirements: InstanceRequirementsRequest | None = None
+    capacity_reservations: CapacityReservationRequest | None = None
+
+
+class InstanceRequirementsRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "v_cpu_count": "vCpuCount",
+        "memory_mi_b": "memoryMiB",
+        "cpu_manufacturers": "cpuManufacturers",
+        "memory_gi_b_per_v_cpu": "memoryGiBPerVCpu",
+        "excluded_instance_types": "excludedInstanceTypes",
+        "instance_generations": "instanceGenerations",
+        "spot_max_price_percentage_over_lowest_price": "spotMaxPricePercentageOverLowestPrice",
+        "on_demand_max_price_percentage_over_lowest_price": "onDemandMaxPricePercentageOverLowestPrice",
+        "bare_metal": "bareMetal",
+        "burstable_performance": "burstablePerformance",
+        "require_hibernate_support": "requireHibernateSupport",
+        "network_interface_count": "networkInterfaceCount",
+        "local_storage": "localStorage",
+        "local_storage_types": "localStorageTypes",
+        "total_local_storage_gb": "totalLocalStorageGB",
+        "baseline_ebs_bandwidth_mbps": "baselineEbsBandwidthMbps",
+        "accelerator_types": "acceleratorTypes",
+        "accelerator_count": "acceleratorCount",
+        "accelerator_manufacturers": "acceleratorManufacturers",
+        "accelerator_names": "acceleratorNames",
+        "accelerator_total_memory_mi_b": "acceleratorTotalMemoryMiB",
+        "network_bandwidth_gbps": "networkBandwidthGbps",
+        "allowed_instance_types": "allowedInstanceTypes",
+        "max_spot_price_as_percentage_of_optimal_on_demand_price": "maxSpotPriceAsPercentageOfOptimalOnDemandPrice",
+    },
+):
+    v_cpu_count: VCpuCountRangeRequest
+    memory_mi_b: MemoryMiBRequest
+    cpu_manufacturers: tuple[CpuManufacturer, ...] | None = None
+    memory_gi_b_per_v_cpu: MemoryGiBPerVCpuRequest | None = None
+    excluded_instance_types: Annotated[tuple[ExcludedInstanceType, ...], Meta(max_length=400)] | None = None
+    instance_generations: tuple[InstanceGeneration, ...] | None = None
+    spot_max_price_percentage_over_lowest_price: Integer | None = None
+    on_demand_max_price_percentage_over_lowest_price: Integer | None = None
+    bare_metal: BareMetal | None = None
+    burstable_performance: BurstablePerformance | None = None
+    require_hibernate_support: bool | None = None
+    network_interface_count: NetworkInterfaceCountRequest | None = None
+    local_storage: LocalStorage | None = None
+    local_storage_types: tuple[LocalStorageType, ...] | None = None
+    total_local_storage_gb: TotalLocalStorageGBRequest | None = None
+    baseline_ebs_bandwidth_mbps: BaselineEbsBandwidthMbpsRequest | None = None
+    accelerator_types: tuple[AcceleratorType, ...] | None = None
+    accelerator_count: AcceleratorCountRequest | None = None
+    accelerator_manufacturers: tuple[AcceleratorManufacturer, ...] | None = None
+    accelerator_names: tuple[AcceleratorName, ...] | None = None
+    accelerator_total_memory_mi_b: AcceleratorTotalMemoryMiBRequest | None = None
+    network_bandwidth_gbps: NetworkBandwidthGbpsRequest | None = None
+    allowed_instance_types: Annotated[tuple[AllowedInstanceType, ...], Meta(max_length=400)] | None = None
+    max_spot_price_as_percentage_of_optimal_on_demand_price: Integer | None = None
 
 
 class KernelCapabilities(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -1191,6 +1821,32 @@ class LinuxParameters(
     tmpfs: tuple[Tmpfs, ...] | None = None
     max_swap: Integer | None = None
     swappiness: Integer | None = None
+
+
+class ListAccountSettingsRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "principal_arn": "principalArn",
+        "effective_settings": "effectiveSettings",
+        "next_token": "nextToken",
+        "max_results": "maxResults",
+    },
+):
+    name: SettingName | None = None
+    value: str | None = None
+    principal_arn: str | None = None
+    effective_settings: bool | None = None
+    next_token: str | None = None
+    max_results: Integer | None = None
+
+
+class ListAccountSettingsResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"next_token": "nextToken"}):
+    settings: tuple[Setting, ...] | None = None
+    next_token: str | None = None
 
 
 class ListAttributesRequest(
@@ -1253,6 +1909,49 @@ class ListContainerInstancesResponse(
     rename={"container_instance_arns": "containerInstanceArns", "next_token": "nextToken"},
 ):
     container_instance_arns: tuple[str, ...] | None = None
+    next_token: str | None = None
+
+
+class ListServiceDeploymentsRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"created_at": "createdAt", "next_token": "nextToken", "max_results": "maxResults"},
+):
+    service: str
+    cluster: str | None = None
+    status: tuple[ServiceDeploymentStatus, ...] | None = None
+    created_at: CreatedAt | None = None
+    next_token: str | None = None
+    max_results: Integer | None = None
+
+
+class ListServiceDeploymentsResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"service_deployments": "serviceDeployments", "next_token": "nextToken"},
+):
+    service_deployments: tuple[ServiceDeploymentBrief, ...] | None = None
+    next_token: str | None = None
+
+
+class ListServicesByNamespaceRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"next_token": "nextToken", "max_results": "maxResults"}
+):
+    namespace: str
+    next_token: str | None = None
+    max_results: Integer | None = None
+
+
+class ListServicesByNamespaceResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"service_arns": "serviceArns", "next_token": "nextToken"}
+):
+    service_arns: tuple[str, ...] | None = None
     next_token: str | None = None
 
 
@@ -1434,6 +2133,222 @@ class ManagedAgentStateChange(
     reason: str | None = None
 
 
+class ManagedApplicationAutoScalingPolicy(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"status_reason": "statusReason", "updated_at": "updatedAt", "policy_type": "policyType", "target_value": "targetValue"},
+):
+    arn: str | None = None
+    status: str | None = None
+    status_reason: str | None = None
+    updated_at: float | None = None
+    policy_type: str | None = None
+    target_value: float | None = None
+    metric: str | None = None
+
+
+class ManagedAutoScaling(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"scalable_target": "scalableTarget", "application_auto_scaling_policies": "applicationAutoScalingPolicies"},
+):
+    scalable_target: ManagedScalableTarget | None = None
+    application_auto_scaling_policies: tuple[ManagedApplicationAutoScalingPolicy, ...] | None = None
+
+
+class ManagedCertificate(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"status_reason": "statusReason", "updated_at": "updatedAt", "domain_name": "domainName"},
+):
+    arn: str | None = None
+    status: str | None = None
+    status_reason: str | None = None
+    updated_at: float | None = None
+    domain_name: str | None = None
+
+
+class ManagedIngressPath(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "access_type": "accessType",
+        "load_balancer": "loadBalancer",
+        "load_balancer_security_groups": "loadBalancerSecurityGroups",
+        "target_groups": "targetGroups",
+    },
+):
+    access_type: str | None = None
+    endpoint: str | None = None
+    load_balancer: ManagedLoadBalancer | None = None
+    load_balancer_security_groups: tuple[ManagedSecurityGroup, ...] | None = None
+    certificate: ManagedCertificate | None = None
+    listener: ManagedListener | None = None
+    rule: ManagedListenerRule | None = None
+    target_groups: tuple[ManagedTargetGroup, ...] | None = None
+
+
+class ManagedInstancesLocalStorageConfiguration(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"use_local_storage": "useLocalStorage"}
+):
+    use_local_storage: bool | None = None
+
+
+class ManagedInstancesNetworkConfiguration(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"security_groups": "securityGroups"}
+):
+    subnets: tuple[str, ...] | None = None
+    security_groups: tuple[str, ...] | None = None
+
+
+class ManagedInstancesProvider(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "infrastructure_role_arn": "infrastructureRoleArn",
+        "instance_launch_template": "instanceLaunchTemplate",
+        "propagate_tags": "propagateTags",
+        "infrastructure_optimization": "infrastructureOptimization",
+        "auto_repair_configuration": "autoRepairConfiguration",
+    },
+):
+    infrastructure_role_arn: str | None = None
+    instance_launch_template: InstanceLaunchTemplate | None = None
+    propagate_tags: str | None = None
+    infrastructure_optimization: InfrastructureOptimization | None = None
+    auto_repair_configuration: AutoRepairConfiguration | None = None
+
+
+class ManagedInstancesStorageConfiguration(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"storage_size_gi_b": "storageSizeGiB"}
+):
+    storage_size_gi_b: TaskVolumeStorageGiB | None = None
+
+
+class ManagedListener(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"status_reason": "statusReason", "updated_at": "updatedAt"}
+):
+    arn: str | None = None
+    status: str | None = None
+    status_reason: str | None = None
+    updated_at: float | None = None
+
+
+class ManagedListenerRule(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"status_reason": "statusReason", "updated_at": "updatedAt"}
+):
+    arn: str | None = None
+    status: str | None = None
+    status_reason: str | None = None
+    updated_at: float | None = None
+
+
+class ManagedLoadBalancer(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "status_reason": "statusReason",
+        "updated_at": "updatedAt",
+        "subnet_ids": "subnetIds",
+        "security_group_ids": "securityGroupIds",
+    },
+):
+    arn: str | None = None
+    status: str | None = None
+    status_reason: str | None = None
+    updated_at: float | None = None
+    scheme: str | None = None
+    subnet_ids: tuple[str, ...] | None = None
+    security_group_ids: tuple[str, ...] | None = None
+
+
+class ManagedLogGroup(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"status_reason": "statusReason", "updated_at": "updatedAt", "log_group_name": "logGroupName"},
+):
+    arn: str | None = None
+    status: str | None = None
+    status_reason: str | None = None
+    updated_at: float | None = None
+    log_group_name: str | None = None
+
+
+class ManagedMetricAlarm(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"status_reason": "statusReason", "updated_at": "updatedAt"}
+):
+    arn: str | None = None
+    status: str | None = None
+    status_reason: str | None = None
+    updated_at: float | None = None
+
+
+class ManagedScalableTarget(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"status_reason": "statusReason", "updated_at": "updatedAt", "min_capacity": "minCapacity", "max_capacity": "maxCapacity"},
+):
+    arn: str | None = None
+    status: str | None = None
+    status_reason: str | None = None
+    updated_at: float | None = None
+    min_capacity: int | None = None
+    max_capacity: int | None = None
+
+
+class ManagedScaling(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "target_capacity": "targetCapacity",
+        "minimum_scaling_step_size": "minimumScalingStepSize",
+        "maximum_scaling_step_size": "maximumScalingStepSize",
+        "instance_warmup_period": "instanceWarmupPeriod",
+    },
+):
+    status: ManagedScalingStatus | None = None
+    target_capacity: ManagedScalingTargetCapacity | None = None
+    minimum_scaling_step_size: ManagedScalingStepSize | None = None
+    maximum_scaling_step_size: ManagedScalingStepSize | None = None
+    instance_warmup_period: ManagedScalingInstanceWarmupPeriod | None = None
+
+
+class ManagedSecurityGroup(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"status_reason": "statusReason", "updated_at": "updatedAt"}
+):
+    arn: str | None = None
+    status: str | None = None
+    status_reason: str | None = None
+    updated_at: float | None = None
+
+
 class ManagedStorageConfiguration(
     Struct,
     frozen=True,
@@ -1444,6 +2359,38 @@ class ManagedStorageConfiguration(
 ):
     kms_key_id: str | None = None
     fargate_ephemeral_storage_kms_key_id: str | None = None
+
+
+class ManagedTargetGroup(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "status_reason": "statusReason",
+        "updated_at": "updatedAt",
+        "health_check_path": "healthCheckPath",
+        "health_check_port": "healthCheckPort",
+    },
+):
+    arn: str | None = None
+    status: str | None = None
+    status_reason: str | None = None
+    updated_at: float | None = None
+    health_check_path: str | None = None
+    health_check_port: int | None = None
+    port: int | None = None
+
+
+class MemoryGiBPerVCpuRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    min: float | None = None
+    max: float | None = None
+
+
+class MemoryMiBRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    min: Integer
+    max: Integer | None = None
 
 
 class MetricConfiguration(
@@ -1475,6 +2422,11 @@ class MountPoint(
     source_volume: str | None = None
     container_path: str | None = None
     read_only: bool | None = None
+
+
+class NetworkBandwidthGbpsRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    min: float | None = None
+    max: float | None = None
 
 
 class NetworkBinding(
@@ -1516,6 +2468,11 @@ class NetworkInterface(
     attachment_id: str | None = None
     private_ipv4_address: str | None = None
     ipv6_address: str | None = None
+
+
+class NetworkInterfaceCountRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    min: Integer | None = None
+    max: Integer | None = None
 
 
 class NvidiaMpsAllocation(
@@ -1561,10 +2518,42 @@ class PortMapping(
     container_port_range: str | None = None
 
 
+class ProtectedTask(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"task_arn": "taskArn", "protection_enabled": "protectionEnabled", "expiration_date": "expirationDate"},
+):
+    task_arn: str | None = None
+    protection_enabled: bool | None = None
+    expiration_date: float | None = None
+
+
 class ProxyConfiguration(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"container_name": "containerName"}):
     type: ProxyConfigurationType | None = None
     container_name: str
     properties: tuple[KeyValuePair, ...] | None = None
+
+
+class PutAccountSettingDefaultRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    name: SettingName
+    value: str
+
+
+class PutAccountSettingDefaultResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    setting: Setting | None = None
+
+
+class PutAccountSettingRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"principal_arn": "principalArn"}):
+    name: SettingName
+    value: str
+    principal_arn: str | None = None
+
+
+class PutAccountSettingResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    setting: Setting | None = None
 
 
 class PutAttributesRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -1574,6 +2563,23 @@ class PutAttributesRequest(Struct, frozen=True, kw_only=True, omit_defaults=True
 
 class PutAttributesResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     attributes: tuple[Attribute, ...] | None = None
+
+
+class PutClusterCapacityProvidersRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"capacity_providers": "capacityProviders", "default_capacity_provider_strategy": "defaultCapacityProviderStrategy"},
+):
+    cluster: str
+    capacity_providers: tuple[str, ...]
+    default_capacity_provider_strategy: tuple[CapacityProviderStrategyItem, ...]
+
+
+class PutClusterCapacityProvidersResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    cluster: Cluster | None = None
 
 
 class RegisterContainerInstanceRequest(
@@ -1665,6 +2671,18 @@ class RepositoryCredentials(
     credentials_parameter: str
 
 
+class ResolvedConfiguration(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"load_balancers": "loadBalancers", "vpc_lattice_configurations": "vpcLatticeConfigurations"},
+):
+    load_balancers: tuple[ServiceRevisionLoadBalancer, ...] | None = None
+    vpc_lattice_configurations: tuple[ServiceRevisionVpcLatticeConfiguration, ...] | None = None
+
+
 class Resource(
     Struct,
     frozen=True,
@@ -1690,6 +2708,19 @@ class ResourceRequirement(Struct, frozen=True, kw_only=True, omit_defaults=True,
     value: str | None = None
     type: ResourceType
     sharing_strategy: SharingStrategy | None = None
+
+
+class Rollback(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"started_at": "startedAt", "service_revision_arn": "serviceRevisionArn"},
+):
+    reason: str | None = None
+    started_at: float | None = None
+    service_revision_arn: str | None = None
 
 
 class RunTaskRequest(
@@ -1753,6 +2784,12 @@ class RuntimePlatform(
     operating_system_family: OSFamily | None = None
 
 
+class RuntimePlatformOverride(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"cpu_architecture": "cpuArchitecture"}
+):
+    cpu_architecture: str | None = None
+
+
 class S3FilesVolumeConfiguration(
     Struct,
     frozen=True,
@@ -1774,7 +2811,7 @@ class S3FilesVolumeConfiguration(
 
 class Scale(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     value: float | None = None
-    unit: str | None = None
+    unit: ScaleUnit | None = None
 
 
 class Secret(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"value_from": "valueFrom"}):
@@ -1991,6 +3028,99 @@ class ServiceCurrentRevisionSummary(
     pending_task_count: int | None = None
 
 
+class ServiceDeployment(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "service_deployment_arn": "serviceDeploymentArn",
+        "service_arn": "serviceArn",
+        "cluster_arn": "clusterArn",
+        "created_at": "createdAt",
+        "started_at": "startedAt",
+        "finished_at": "finishedAt",
+        "stopped_at": "stoppedAt",
+        "updated_at": "updatedAt",
+        "source_service_revisions": "sourceServiceRevisions",
+        "target_service_revision": "targetServiceRevision",
+        "status_reason": "statusReason",
+        "lifecycle_stage": "lifecycleStage",
+        "lifecycle_hook_details": "lifecycleHookDetails",
+        "deployment_configuration": "deploymentConfiguration",
+        "deployment_circuit_breaker": "deploymentCircuitBreaker",
+    },
+):
+    service_deployment_arn: str | None = None
+    service_arn: str | None = None
+    cluster_arn: str | None = None
+    created_at: float | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    stopped_at: float | None = None
+    updated_at: float | None = None
+    source_service_revisions: tuple[ServiceRevisionSummary, ...] | None = None
+    target_service_revision: ServiceRevisionSummary | None = None
+    status: str | None = None
+    status_reason: str | None = None
+    lifecycle_stage: str | None = None
+    lifecycle_hook_details: tuple[DeploymentLifecycleHookDetail, ...] | None = None
+    deployment_configuration: DeploymentConfiguration | None = None
+    rollback: Rollback | None = None
+    deployment_circuit_breaker: ServiceDeploymentCircuitBreaker | None = None
+    alarms: ServiceDeploymentAlarms | None = None
+
+
+class ServiceDeploymentAlarms(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"alarm_names": "alarmNames", "triggered_alarm_names": "triggeredAlarmNames"},
+):
+    status: str | None = None
+    alarm_names: tuple[str, ...] | None = None
+    triggered_alarm_names: tuple[str, ...] | None = None
+
+
+class ServiceDeploymentBrief(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "service_deployment_arn": "serviceDeploymentArn",
+        "service_arn": "serviceArn",
+        "cluster_arn": "clusterArn",
+        "started_at": "startedAt",
+        "created_at": "createdAt",
+        "finished_at": "finishedAt",
+        "target_service_revision_arn": "targetServiceRevisionArn",
+        "status_reason": "statusReason",
+    },
+):
+    service_deployment_arn: str | None = None
+    service_arn: str | None = None
+    cluster_arn: str | None = None
+    started_at: float | None = None
+    created_at: float | None = None
+    finished_at: float | None = None
+    target_service_revision_arn: str | None = None
+    status: str | None = None
+    status_reason: str | None = None
+
+
+class ServiceDeploymentCircuitBreaker(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"failure_count": "failureCount"}
+):
+    status: str | None = None
+    failure_count: int | None = None
+    threshold: int | None = None
+
+
 class ServiceEvent(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"created_at": "createdAt"}):
     id: str | None = None
     created_at: float | None = None
@@ -2041,11 +3171,138 @@ class ServiceRegistry(
     container_port: Integer | None = None
 
 
+class ServiceRevision(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "service_revision_arn": "serviceRevisionArn",
+        "service_arn": "serviceArn",
+        "cluster_arn": "clusterArn",
+        "task_definition": "taskDefinition",
+        "capacity_provider_strategy": "capacityProviderStrategy",
+        "launch_type": "launchType",
+        "platform_version": "platformVersion",
+        "platform_family": "platformFamily",
+        "load_balancers": "loadBalancers",
+        "service_registries": "serviceRegistries",
+        "network_configuration": "networkConfiguration",
+        "container_images": "containerImages",
+        "guard_duty_enabled": "guardDutyEnabled",
+        "service_connect_configuration": "serviceConnectConfiguration",
+        "volume_configurations": "volumeConfigurations",
+        "fargate_ephemeral_storage": "fargateEphemeralStorage",
+        "created_at": "createdAt",
+        "vpc_lattice_configurations": "vpcLatticeConfigurations",
+        "resolved_configuration": "resolvedConfiguration",
+        "ecs_managed_resources": "ecsManagedResources",
+        "gateway_connectors": "gatewayConnectors",
+    },
+):
+    service_revision_arn: str | None = None
+    service_arn: str | None = None
+    cluster_arn: str | None = None
+    task_definition: str | None = None
+    capacity_provider_strategy: tuple[CapacityProviderStrategyItem, ...] | None = None
+    launch_type: str | None = None
+    platform_version: str | None = None
+    platform_family: str | None = None
+    load_balancers: tuple[LoadBalancer, ...] | None = None
+    service_registries: tuple[ServiceRegistry, ...] | None = None
+    network_configuration: NetworkConfiguration | None = None
+    container_images: tuple[ContainerImage, ...] | None = None
+    guard_duty_enabled: bool | None = None
+    service_connect_configuration: ServiceConnectConfiguration | None = None
+    volume_configurations: tuple[ServiceVolumeConfiguration, ...] | None = None
+    fargate_ephemeral_storage: DeploymentEphemeralStorage | None = None
+    created_at: float | None = None
+    vpc_lattice_configurations: tuple[VpcLatticeConfiguration, ...] | None = None
+    resolved_configuration: ResolvedConfiguration | None = None
+    ecs_managed_resources: ECSManagedResources | None = None
+    overrides: ServiceRevisionOverrides | None = None
+    gateway_connectors: tuple[GatewayConnector, ...] | None = None
+    monitoring: MonitoringConfiguration | None = None
+
+
+class ServiceRevisionLoadBalancer(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"target_group_arn": "targetGroupArn", "production_listener_rule": "productionListenerRule"},
+):
+    target_group_arn: str | None = None
+    production_listener_rule: str | None = None
+
+
+class ServiceRevisionOverrides(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"runtime_platform": "runtimePlatform"}
+):
+    runtime_platform: RuntimePlatformOverride | None = None
+
+
+class ServiceRevisionSummary(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "requested_task_count": "requestedTaskCount",
+        "running_task_count": "runningTaskCount",
+        "pending_task_count": "pendingTaskCount",
+        "requested_test_traffic_weight": "requestedTestTrafficWeight",
+        "requested_production_traffic_weight": "requestedProductionTrafficWeight",
+    },
+):
+    arn: str | None = None
+    requested_task_count: int | None = None
+    running_task_count: int | None = None
+    pending_task_count: int | None = None
+    requested_test_traffic_weight: float | None = None
+    requested_production_traffic_weight: float | None = None
+
+
+class ServiceRevisionVpcLatticeConfiguration(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"target_group_arn": "targetGroupArn", "production_listener_rule": "productionListenerRule"},
+):
+    target_group_arn: str | None = None
+    production_listener_rule: str | None = None
+
+
 class ServiceVolumeConfiguration(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"managed_ebs_volume": "managedEBSVolume"}
 ):
     name: str
     managed_ebs_volume: ServiceManagedEBSVolumeConfiguration | None = None
+
+
+class Session(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"session_id": "sessionId", "stream_url": "streamUrl", "token_value": "tokenValue"},
+):
+    session_id: str | None = None
+    stream_url: str | None = None
+    token_value: str | None = None
+
+
+class Setting(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"principal_arn": "principalArn"}):
+    name: str | None = None
+    value: str | None = None
+    principal_arn: str | None = None
+    type: str | None = None
 
 
 class SharingStrategy(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"nvidia_mps": "nvidiaMps"}):
@@ -2091,6 +3348,24 @@ class StartTaskRequest(
 class StartTaskResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     tasks: tuple[Task, ...] | None = None
     failures: tuple[Failure, ...] | None = None
+
+
+class StopServiceDeploymentRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"service_deployment_arn": "serviceDeploymentArn", "stop_type": "stopType"},
+):
+    service_deployment_arn: str
+    stop_type: StopServiceDeploymentStopType | None = None
+
+
+class StopServiceDeploymentResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"service_deployment_arn": "serviceDeploymentArn"}
+):
+    service_deployment_arn: str | None = None
 
 
 class StopTaskRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -2484,6 +3759,11 @@ class Tmpfs(
     mount_options: tuple[str, ...] | None = None
 
 
+class TotalLocalStorageGBRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    min: float | None = None
+    max: float | None = None
+
+
 class TrustedExecutionConfiguration(
     Struct,
     frozen=True,
@@ -2527,6 +3807,26 @@ class UntagResourceResponse(Struct, frozen=True, kw_only=True, omit_defaults=Tru
     pass
 
 
+class UpdateCapacityProviderRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"auto_scaling_group_provider": "autoScalingGroupProvider", "managed_instances_provider": "managedInstancesProvider"},
+):
+    name: str
+    cluster: str | None = None
+    auto_scaling_group_provider: AutoScalingGroupProviderUpdate | None = None
+    managed_instances_provider: UpdateManagedInstancesProviderConfiguration | None = None
+
+
+class UpdateCapacityProviderResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"capacity_provider": "capacityProvider"}
+):
+    capacity_provider: CapacityProvider | None = None
+
+
 class UpdateClusterRequest(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"service_connect_defaults": "serviceConnectDefaults"}
 ):
@@ -2547,6 +3847,67 @@ class UpdateClusterSettingsRequest(Struct, frozen=True, kw_only=True, omit_defau
 
 class UpdateClusterSettingsResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     cluster: Cluster | None = None
+
+
+class UpdateContainerAgentRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"container_instance": "containerInstance"}
+):
+    cluster: str | None = None
+    container_instance: str
+
+
+class UpdateContainerAgentResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"container_instance": "containerInstance"}
+):
+    container_instance: ContainerInstance | None = None
+
+
+class UpdateContainerInstancesStateRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"container_instances": "containerInstances"}
+):
+    cluster: str | None = None
+    container_instances: tuple[str, ...]
+    status: ContainerInstanceStatus
+
+
+class UpdateContainerInstancesStateResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"container_instances": "containerInstances"}
+):
+    container_instances: tuple[ContainerInstance, ...] | None = None
+    failures: tuple[Failure, ...] | None = None
+
+
+class UpdateManagedInstancesProviderConfiguration(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "infrastructure_role_arn": "infrastructureRoleArn",
+        "instance_launch_template": "instanceLaunchTemplate",
+        "propagate_tags": "propagateTags",
+        "infrastructure_optimization": "infrastructureOptimization",
+        "auto_repair_configuration": "autoRepairConfiguration",
+    },
+):
+    infrastructure_role_arn: str
+    instance_launch_template: InstanceLaunchTemplateUpdate
+    propagate_tags: PropagateMITags | None = None
+    infrastructure_optimization: InfrastructureOptimization | None = None
+    auto_repair_configuration: AutoRepairConfiguration | None = None
+
+
+class UpdateServicePrimaryTaskSetRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"primary_task_set": "primaryTaskSet"}
+):
+    cluster: str
+    service: str
+    primary_task_set: str
+
+
+class UpdateServicePrimaryTaskSetResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"task_set": "taskSet"}):
+    task_set: TaskSet | None = None
 
 
 class UpdateServiceRequest(
@@ -2607,6 +3968,43 @@ class UpdateServiceRequest(
 
 class UpdateServiceResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     service: Service | None = None
+
+
+class UpdateTaskProtectionRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"protection_enabled": "protectionEnabled", "expires_in_minutes": "expiresInMinutes"},
+):
+    cluster: str
+    tasks: tuple[str, ...]
+    protection_enabled: bool
+    expires_in_minutes: Integer | None = None
+
+
+class UpdateTaskProtectionResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"protected_tasks": "protectedTasks"}
+):
+    protected_tasks: tuple[ProtectedTask, ...] | None = None
+    failures: tuple[Failure, ...] | None = None
+
+
+class UpdateTaskSetRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"task_set": "taskSet"}):
+    cluster: str
+    service: str
+    task_set: str
+    scale: Scale
+
+
+class UpdateTaskSetResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"task_set": "taskSet"}):
+    task_set: TaskSet | None = None
+
+
+class VCpuCountRangeRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    min: Integer
+    max: Integer | None = None
 
 
 class VersionInfo(
@@ -2703,43 +4101,74 @@ MODEL = Model(
 
 #: What is served.
 OPERATIONS: dict[str, OperationShape] = {
+    "ContinueServiceDeployment": OperationShape(
+        "ContinueServiceDeployment", ContinueServiceDeploymentRequest, ContinueServiceDeploymentResponse
+    ),
+    "CreateCapacityProvider": OperationShape("CreateCapacityProvider", CreateCapacityProviderRequest, CreateCapacityProviderResponse),
     "CreateCluster": OperationShape("CreateCluster", CreateClusterRequest, CreateClusterResponse),
     "CreateService": OperationShape("CreateService", CreateServiceRequest, CreateServiceResponse),
+    "CreateTaskSet": OperationShape("CreateTaskSet", CreateTaskSetRequest, CreateTaskSetResponse),
+    "DeleteAccountSetting": OperationShape("DeleteAccountSetting", DeleteAccountSettingRequest, DeleteAccountSettingResponse),
     "DeleteAttributes": OperationShape("DeleteAttributes", DeleteAttributesRequest, DeleteAttributesResponse),
+    "DeleteCapacityProvider": OperationShape("DeleteCapacityProvider", DeleteCapacityProviderRequest, DeleteCapacityProviderResponse),
     "DeleteCluster": OperationShape("DeleteCluster", DeleteClusterRequest, DeleteClusterResponse),
     "DeleteService": OperationShape("DeleteService", DeleteServiceRequest, DeleteServiceResponse),
     "DeleteTaskDefinitions": OperationShape("DeleteTaskDefinitions", DeleteTaskDefinitionsRequest, DeleteTaskDefinitionsResponse),
+    "DeleteTaskSet": OperationShape("DeleteTaskSet", DeleteTaskSetRequest, DeleteTaskSetResponse),
     "DeregisterContainerInstance": OperationShape(
         "DeregisterContainerInstance", DeregisterContainerInstanceRequest, DeregisterContainerInstanceResponse
     ),
     "DeregisterTaskDefinition": OperationShape(
         "DeregisterTaskDefinition", DeregisterTaskDefinitionRequest, DeregisterTaskDefinitionResponse
     ),
+    "DescribeCapacityProviders": OperationShape(
+        "DescribeCapacityProviders", DescribeCapacityProvidersRequest, DescribeCapacityProvidersResponse
+    ),
     "DescribeClusters": OperationShape("DescribeClusters", DescribeClustersRequest, DescribeClustersResponse),
     "DescribeContainerInstances": OperationShape(
         "DescribeContainerInstances", DescribeContainerInstancesRequest, DescribeContainerInstancesResponse
     ),
+    "DescribeServiceDeployments": OperationShape(
+        "DescribeServiceDeployments", DescribeServiceDeploymentsRequest, DescribeServiceDeploymentsResponse
+    ),
+    "DescribeServiceRevisions": OperationShape(
+        "DescribeServiceRevisions", DescribeServiceRevisionsRequest, DescribeServiceRevisionsResponse
+    ),
     "DescribeServices": OperationShape("DescribeServices", DescribeServicesRequest, DescribeServicesResponse),
     "DescribeTaskDefinition": OperationShape("DescribeTaskDefinition", DescribeTaskDefinitionRequest, DescribeTaskDefinitionResponse),
+    "DescribeTaskSets": OperationShape("DescribeTaskSets", DescribeTaskSetsRequest, DescribeTaskSetsResponse),
     "DescribeTasks": OperationShape("DescribeTasks", DescribeTasksRequest, DescribeTasksResponse),
     "DiscoverPollEndpoint": OperationShape("DiscoverPollEndpoint", DiscoverPollEndpointRequest, DiscoverPollEndpointResponse),
+    "ExecuteCommand": OperationShape("ExecuteCommand", ExecuteCommandRequest, ExecuteCommandResponse),
+    "GetTaskProtection": OperationShape("GetTaskProtection", GetTaskProtectionRequest, GetTaskProtectionResponse),
+    "ListAccountSettings": OperationShape("ListAccountSettings", ListAccountSettingsRequest, ListAccountSettingsResponse),
     "ListAttributes": OperationShape("ListAttributes", ListAttributesRequest, ListAttributesResponse),
     "ListClusters": OperationShape("ListClusters", ListClustersRequest, ListClustersResponse),
     "ListContainerInstances": OperationShape("ListContainerInstances", ListContainerInstancesRequest, ListContainerInstancesResponse),
+    "ListServiceDeployments": OperationShape("ListServiceDeployments", ListServiceDeploymentsRequest, ListServiceDeploymentsResponse),
     "ListServices": OperationShape("ListServices", ListServicesRequest, ListServicesResponse),
+    "ListServicesByNamespace": OperationShape("ListServicesByNamespace", ListServicesByNamespaceRequest, ListServicesByNamespaceResponse),
     "ListTagsForResource": OperationShape("ListTagsForResource", ListTagsForResourceRequest, ListTagsForResourceResponse),
     "ListTaskDefinitionFamilies": OperationShape(
         "ListTaskDefinitionFamilies", ListTaskDefinitionFamiliesRequest, ListTaskDefinitionFamiliesResponse
     ),
     "ListTaskDefinitions": OperationShape("ListTaskDefinitions", ListTaskDefinitionsRequest, ListTaskDefinitionsResponse),
     "ListTasks": OperationShape("ListTasks", ListTasksRequest, ListTasksResponse),
+    "PutAccountSetting": OperationShape("PutAccountSetting", PutAccountSettingRequest, PutAccountSettingResponse),
+    "PutAccountSettingDefault": OperationShape(
+        "PutAccountSettingDefault", PutAccountSettingDefaultRequest, PutAccountSettingDefaultResponse
+    ),
     "PutAttributes": OperationShape("PutAttributes", PutAttributesRequest, PutAttributesResponse),
+    "PutClusterCapacityProviders": OperationShape(
+        "PutClusterCapacityProviders", PutClusterCapacityProvidersRequest, PutClusterCapacityProvidersResponse
+    ),
     "RegisterContainerInstance": OperationShape(
         "RegisterContainerInstance", RegisterContainerInstanceRequest, RegisterContainerInstanceResponse
     ),
     "RegisterTaskDefinition": OperationShape("RegisterTaskDefinition", RegisterTaskDefinitionRequest, RegisterTaskDefinitionResponse),
     "RunTask": OperationShape("RunTask", RunTaskRequest, RunTaskResponse),
     "StartTask": OperationShape("StartTask", StartTaskRequest, StartTaskResponse),
+    "StopServiceDeployment": OperationShape("StopServiceDeployment", StopServiceDeploymentRequest, StopServiceDeploymentResponse),
     "StopTask": OperationShape("StopTask", StopTaskRequest, StopTaskResponse),
     "SubmitAttachmentStateChanges": OperationShape(
         "SubmitAttachmentStateChanges", SubmitAttachmentStateChangesRequest, SubmitAttachmentStateChangesResponse
@@ -2750,9 +4179,19 @@ OPERATIONS: dict[str, OperationShape] = {
     "SubmitTaskStateChange": OperationShape("SubmitTaskStateChange", SubmitTaskStateChangeRequest, SubmitTaskStateChangeResponse),
     "TagResource": OperationShape("TagResource", TagResourceRequest, TagResourceResponse),
     "UntagResource": OperationShape("UntagResource", UntagResourceRequest, UntagResourceResponse),
+    "UpdateCapacityProvider": OperationShape("UpdateCapacityProvider", UpdateCapacityProviderRequest, UpdateCapacityProviderResponse),
     "UpdateCluster": OperationShape("UpdateCluster", UpdateClusterRequest, UpdateClusterResponse),
     "UpdateClusterSettings": OperationShape("UpdateClusterSettings", UpdateClusterSettingsRequest, UpdateClusterSettingsResponse),
+    "UpdateContainerAgent": OperationShape("UpdateContainerAgent", UpdateContainerAgentRequest, UpdateContainerAgentResponse),
+    "UpdateContainerInstancesState": OperationShape(
+        "UpdateContainerInstancesState", UpdateContainerInstancesStateRequest, UpdateContainerInstancesStateResponse
+    ),
     "UpdateService": OperationShape("UpdateService", UpdateServiceRequest, UpdateServiceResponse),
+    "UpdateServicePrimaryTaskSet": OperationShape(
+        "UpdateServicePrimaryTaskSet", UpdateServicePrimaryTaskSetRequest, UpdateServicePrimaryTaskSetResponse
+    ),
+    "UpdateTaskProtection": OperationShape("UpdateTaskProtection", UpdateTaskProtectionRequest, UpdateTaskProtectionResponse),
+    "UpdateTaskSet": OperationShape("UpdateTaskSet", UpdateTaskSetRequest, UpdateTaskSetResponse),
 }
 
 #: Shape name -> the error's code on the wire.

@@ -23,16 +23,8 @@ from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.services.call import Site
 from longshore.services.ecs import event_words
-from longshore.services.ecs.model import (
-    CONTAINER_INSTANCES,
-    DEPLOYMENTS,
-    SERVICES,
-    TASKS,
-    ContainerInstance,
-    Deployment,
-    Service,
-    Task,
-)
+from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS, ContainerInstance, Task
+from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICES, Deployment, Service
 from longshore.services.ecs.stopping import stopped_by
 from longshore.services.elbv2.model import TARGETS, Target
 from longshore.store.base import Change, Store, Tx

@@ -8,20 +8,10 @@ from longshore.aws.shapes import ecs as shapes
 from longshore.kit.ids import Ids
 from longshore.services.ecs import event_words
 from longshore.services.ecs.fleet import fleet_for
-from longshore.services.ecs.model import (
-    CONTAINER_INSTANCES,
-    DEPLOYMENTS,
-    TASK_DEFINITIONS,
-    TASKS,
-    Deployment,
-    Service,
-    Tag,
-    TaskDefinition,
-    TaskSpec,
-    revision_key,
-)
+from longshore.services.ecs.model import CONTAINER_INSTANCES, TASK_DEFINITIONS, TASKS, Tag, TaskDefinition, TaskSpec, revision_key
 from longshore.services.ecs.new_task import new_task, placed
 from longshore.services.ecs.placement import NO_INSTANCES, Placement, PlacementRequest, place_all, required_names
+from longshore.services.ecs.rollout.model import DEPLOYMENTS, Deployment, Service
 from longshore.store.base import Tx
 
 #: ids drawn per task for its containers; a definition has at most ten

@@ -5,17 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from longshore.control.deployments.plan import Breaker, Member, Phase, Rollout, Snapshot
-from longshore.services.ecs.model import (
-    DEPLOYMENTS,
-    SHORT_LIFE_S,
-    TASK_DEFINITIONS,
-    TASKS,
-    Deployment,
-    Lifecycle,
-    Service,
-    Task,
-    revision_key,
-)
+from longshore.services.ecs.model import SHORT_LIFE_S, TASK_DEFINITIONS, TASKS, Lifecycle, Task, revision_key
+from longshore.services.ecs.rollout.model import DEPLOYMENTS, Deployment, Service
 from longshore.services.elbv2.model import TARGETS, Target
 from longshore.store.base import Reader
 

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Sequence
 from longshore.control.expiry.plan import Ended, plan
 from longshore.control.loop import Watched
 from longshore.kit.clock import Clock
-from longshore.services.ecs.model import CONTAINER_INSTANCES, DEPLOYMENTS, SERVICE_EVENTS, SERVICES, TASKS
+from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS
+from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICE_EVENTS, SERVICES
 from longshore.store.base import Store, Tx
 
 EVERY_S = 60.0

@@ -18,7 +18,8 @@ from longshore.control.targets.plan import Change, Endpoint, Plan, Registered, S
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.services.ecs import event_words
-from longshore.services.ecs.model import CONTAINER_INSTANCES, SERVICES, TASKS, Service, Task
+from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS, Task
+from longshore.services.ecs.rollout.model import SERVICES, Service
 from longshore.services.ecs.stopping import drained
 from longshore.services.elbv2.model import TARGET_GROUPS, TARGETS, Target
 from longshore.services.elbv2.registration import deregister, register

@@ -114,4 +114,4 @@ def with_health(task: Task, reported: dict[str, str], essential: frozenset[str])
     overall = "UNHEALTHY" if "UNHEALTHY" in words else "HEALTHY" if words == {"HEALTHY"} else "UNKNOWN"
     if containers == task.status.containers and overall == task.status.health_status:
         return task
-    return replace(task, status=replace(task.status, containers=containers, health_status=overall, version=task.status.version + 1))
+    return replace(task, status=replace(task.status, containers=containers, health_status=overall))

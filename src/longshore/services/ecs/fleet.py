@@ -6,14 +6,7 @@ The work is proportional to the number of instances, never to the number of task
 from __future__ import annotations
 
 from longshore.services.ecs.cluster_query import Facts
-from longshore.services.ecs.model import (
-    CONTAINER_INSTANCES,
-    TASKS,
-    Attribute,
-    ContainerInstance,
-    HostPort,
-    host_port_key,
-)
+from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS, Attribute, ContainerInstance, HostPort, host_port_key
 from longshore.services.ecs.placement import Candidate, Fleet, PlacementRequest
 from longshore.store.base import Reader
 

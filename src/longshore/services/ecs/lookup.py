@@ -22,17 +22,16 @@ from longshore.services.ecs.model import (
     CLUSTERS,
     CONTAINER_INSTANCES,
     FAMILIES,
-    SERVICES,
     TASK_DEFINITIONS,
     TASKS,
     Cluster,
     ContainerInstance,
-    Service,
     Task,
     TaskDefinition,
     revision_key,
 )
 from longshore.services.ecs.names import NAME
+from longshore.services.ecs.rollout.model import SERVICES, Service
 from longshore.store.base import Reader
 
 DEFAULT_CLUSTER = "default"

@@ -1,4 +1,4 @@
-"""What ECS keeps: clusters, container instances, task definitions, tasks, services, deployments.
+"""What ECS keeps: clusters, container instances, task definitions, tasks. (Services: rollout/model.py; all kinds: kinds.py.)
 
 `spec` halves say what was asked and are written by operations (and, for tasks of a service, by its deployment); `status`
 halves say what was seen. Who writes which field stands in ARCHITECTURE.md. Children name their parents by ARN, parents
@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from typing import Any
+from typing import Protocol, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from longshore.aws.shapes import ecs as shapes
 from longshore.kit.resource import Kind, Total
@@ -20,6 +21,19 @@ from longshore.kit.resource import Kind, Total
 class Tag(msgspec.Struct, frozen=True, gc=False):
     key: str
     value: str = ""
+
+
+class Versioned(Protocol):
+    @property
+    def version(self) -> int: ...
+
+
+V = TypeVar("V", bound=Versioned)
+
+
+def next_version(before: V, after: V) -> V:
+    """Every change of what events tell of counts one up, whoever makes it: a later event has a higher `detail.version`."""
+    return replace(after, version=before.version + 1)  # type: ignore[type-var]
 
 
 # ── clusters ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -65,7 +79,10 @@ class Capacity(msgspec.Struct, frozen=True, gc=False):
     memory_mib: int
     reserved_ports: tuple[int, ...] = ()
     reserved_ports_udp: tuple[int, ...] = ()
+    #: identifiers of GPUs, as the agent names them
     gpus: tuple[str, ...] = ()
+    #: tasks with an address of their own (network mode awsvpc) that fit there at once
+    enis: int = 0
 
 
 class ContainerInstance(msgspec.Struct, frozen=True, gc=False):
@@ -89,6 +106,11 @@ class ContainerInstance(msgspec.Struct, frozen=True, gc=False):
     agent_hash: str = ""
     docker_version: str = ""
     deregistered_at: float | None = None
+    #: why it is in its status, where there is more to say
+    status_reason: str = ""
+    #: the capacity provider it was registered for; empty for most
+    capacity_provider: str = ""
+    version: int = 1
 
     def attribute(self, name: str) -> str | None:
         return next((a.value for a in self.attributes if a.name == name), None)
@@ -103,6 +125,7 @@ CONTAINER_INSTANCES: Kind[ContainerInstance] = Kind(
         "scope": lambda instance: (scope_of(instance.arn),),
         "ec2_instance": lambda instance: (f"{scope_of(instance.arn)}:{instance.ec2_instance_id}",),
     },
+    succeed=next_version,
 )
 
 
@@ -190,6 +213,10 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     cpu: int = 0
     memory_mib: int = 0
     ports: tuple[HostPort, ...] = ()
+    #: how many of the instance's GPUs
+    gpus: int = 0
+    #: network interfaces of its own: 1 in network mode awsvpc
+    enis: int = 0
 
 
 class TaskSpec(msgspec.Struct, frozen=True, gc=False):
@@ -212,6 +239,11 @@ class TaskSpec(msgspec.Struct, frozen=True, gc=False):
     reference_id: str = ""
     enable_execute_command: bool = False
     client_token: str = ""
+    #: the capacity provider of the strategy that it was placed for; empty with a launch type
+    capacity_provider: str = ""
+    network_configuration: shapes.NetworkConfiguration | None = None
+    #: of a service with an external deployment controller
+    task_set_id: str = ""
 
 
 class Stop(msgspec.Struct, frozen=True, gc=False):
@@ -246,6 +278,19 @@ class Container(msgspec.Struct, frozen=True, gc=False):
     reason: str = ""
     network_bindings: tuple[NetworkBinding, ...] = ()
     health_status: str = "UNKNOWN"  # HEALTHY | UNHEALTHY | UNKNOWN
+    #: how often its restart policy has started it again
+    restart_count: int = 0
+
+
+class Attachment(msgspec.Struct, frozen=True, gc=False):
+    """A network interface of the task's own."""
+
+    id: str
+    status: str = "PRECREATED"  # PRECREATED | ATTACHING | ATTACHED | DETACHING | DETACHED | DELETED
+    eni_id: str = ""
+    mac_address: str = ""
+    private_address: str = ""
+    subnet_id: str = ""
 
 
 class TaskStatus(msgspec.Struct, frozen=True, gc=False):
@@ -264,7 +309,7 @@ class TaskStatus(msgspec.Struct, frozen=True, gc=False):
     stopped_reason: str = ""
     stop_code: str = ""
     health_status: str = "UNKNOWN"
-    version: int = 1
+    attachments: tuple[Attachment, ...] = ()
 
 
 class Task(msgspec.Struct, frozen=True, gc=False):
@@ -277,6 +322,11 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     #: set once by whoever wants it stopped
     stop: Stop | None = None
     status: TaskStatus = TaskStatus()
+    #: of the instance's GPUs, those that are the task's; written with its place
+    gpu_ids: tuple[str, ...] = ()
+    #: until then neither scale-in nor a deployment stops it; None: not protected
+    protected_until: float | None = None
+    version: int = 1
 
     @property
     def desired_status(self) -> str:
@@ -369,120 +419,5 @@ TASKS: Kind[Task] = Kind(
         "in_service": Total(width=2, group=lambda task: task.spec.service_arn or None, amounts=_counts),
         "in_deployment": Total(width=2, group=lambda task: task.spec.deployment_id or None, amounts=_counts),
     },
-)
-
-
-# ── services ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class ServiceSpec(msgspec.Struct, frozen=True, gc=False):
-    """What was asked for. Written by CreateService, UpdateService and DeleteService."""
-
-    task_definition_arn: str
-    desired_count: int
-    launch_type: str = "EC2"
-    scheduling_strategy: str = "REPLICA"
-    load_balancers: tuple[shapes.LoadBalancer, ...] = ()
-    minimum_healthy_percent: int = 100
-    maximum_percent: int = 200
-    circuit_breaker: shapes.DeploymentCircuitBreaker | None = None
-    health_check_grace_period_s: int = 0
-    placement_constraints: tuple[shapes.PlacementConstraint, ...] = ()
-    placement_strategy: tuple[shapes.PlacementStrategy, ...] = ()
-    role_arn: str = ""
-    propagate_tags: str = "NONE"
-    enable_ecs_managed_tags: bool = False
-    enable_execute_command: bool = False
-    availability_zone_rebalancing: str = "DISABLED"
-    platform_version: str = ""
-    capacity_provider_strategy: tuple[shapes.CapacityProviderStrategyItem, ...] = ()
-    network_configuration: shapes.NetworkConfiguration | None = None
-    deleted: bool = False
-
-
-class Service(msgspec.Struct, frozen=True, gc=False):
-    arn: str
-    cluster_arn: str
-    name: str
-    created_at: float
-    spec: ServiceSpec
-    created_by: str = ""
-    tags: tuple[Tag, ...] = ()
-    client_token: str = ""
-    #: written by the deployments controller from here on: ACTIVE | DRAINING | INACTIVE
-    status: str = "ACTIVE"
-    #: the last thing said about it was that it reached a steady state
-    steady: bool = False
-    #: the last refusal to place a task that was told as an event, so that it is told once
-    refusal: str = ""
-    inactive_at: float | None = None
-
-
-SERVICES: Kind[Service] = Kind(
-    name="ecs.service",
-    type=Service,
-    key=lambda service: service.arn,
-    indexes={
-        "cluster": lambda service: (service.cluster_arn,) if service.status != "INACTIVE" else (),
-        "scope": lambda service: (scope_of(service.arn),),
-        "target_group": lambda service: (
-            [lb.target_group_arn for lb in service.spec.load_balancers if lb.target_group_arn] if service.status != "INACTIVE" else ()
-        ),
-        "client_token": lambda service: (f"{service.cluster_arn}|{service.client_token}",) if service.client_token else (),
-    },
-)
-
-
-class Deployment(msgspec.Struct, frozen=True, gc=False):
-    """One version of a service being rolled out. The operation that asked for it creates it; the deployments controller does the rest."""
-
-    id: str  # ecs-svc/<19 digits>
-    service_arn: str
-    task_definition_arn: str
-    created_at: float
-    updated_at: float
-    #: the service's settings at the time, so that a rollback runs what ran before
-    desired_count: int = 0
-    status: str = "PRIMARY"  # PRIMARY | ACTIVE | INACTIVE
-    rollout_state: str = "IN_PROGRESS"  # IN_PROGRESS | COMPLETED | FAILED
-    rollout_state_reason: str = ""
-
-
-DEPLOYMENTS: Kind[Deployment] = Kind(
-    name="ecs.deployment",
-    type=Deployment,
-    key=lambda deployment: deployment.id,
-    indexes={
-        "service": lambda deployment: (deployment.service_arn,) if deployment.status != "INACTIVE" else (),
-        "history": lambda deployment: (deployment.service_arn,),
-    },
-)
-
-
-class ServiceEvent(msgspec.Struct, frozen=True, gc=False):
-    """One line of a service's event log, newest kept: what was decided and why, in AWS's words."""
-
-    id: str
-    service_arn: str
-    sequence: int
-    created_at: float
-    message: str
-
-
-SERVICE_EVENTS: Kind[ServiceEvent] = Kind(
-    name="ecs.service_event",
-    type=ServiceEvent,
-    key=lambda event: f"{event.service_arn}|{event.sequence:020d}",
-    indexes={"service": lambda event: (event.service_arn,)},
-)
-
-KINDS: tuple[Kind[Any], ...] = (
-    CLUSTERS,
-    CONTAINER_INSTANCES,
-    TASK_DEFINITIONS,
-    FAMILIES,
-    TASKS,
-    SERVICES,
-    DEPLOYMENTS,
-    SERVICE_EVENTS,
+    succeed=next_version,
 )

@@ -10,16 +10,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from longshore.aws.shapes import ecs as shapes
-from longshore.services.ecs.model import (
-    Container,
-    ContainerInstance,
-    HostPort,
-    Reservation,
-    Task,
-    TaskDefinition,
-    TaskSpec,
-    TaskStatus,
-)
+from longshore.services.ecs.model import Container, ContainerInstance, HostPort, Reservation, Task, TaskDefinition, TaskSpec, TaskStatus
 from longshore.services.ecs.overrides import effective
 
 

@@ -43,7 +43,12 @@ def apply_report(task: Task, report: shapes.SubmitTaskStateChangeRequest, now: f
         status = replace(status, last_status=advance(status.last_status, "PENDING"))
     if status == before:
         return task
-    return replace(task, status=replace(status, version=before.version + 1))
+    return replace(
+        task,
+        status=replace(
+            status,
+        ),
+    )
 
 
 def _moment(given: float | None) -> float | None:
@@ -58,7 +63,7 @@ def apply_container_report(task: Task, report: shapes.ContainerStateChange) -> T
     containers = merge_containers(task.status.containers, (report,))
     if containers == task.status.containers:
         return task
-    return replace(task, status=replace(task.status, containers=containers, version=task.status.version + 1))
+    return replace(task, status=replace(task.status, containers=containers))
 
 
 def merge_containers(known: tuple[Container, ...], reported: Iterable[shapes.ContainerStateChange]) -> tuple[Container, ...]:

@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from longshore.aws.shapes import ecs as shapes
 from longshore.services.call import Call
 from longshore.services.ecs.errors import ClientException, InvalidParameterException, UnsupportedFeatureException
-from longshore.services.ecs.model import ServiceSpec, TaskDefinition
+from longshore.services.ecs.model import TaskDefinition
+from longshore.services.ecs.rollout.model import ServiceSpec
 from longshore.services.elbv2.model import LISTENERS, RULES, TARGET_GROUPS
 from longshore.store.base import Reader
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from longshore.aws.shapes import ecs as shapes
-from longshore.services.ecs.model import DEPLOYMENTS, SERVICE_EVENTS, TASKS, Deployment, Service
+from longshore.services.ecs.model import TASKS
+from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICE_EVENTS, Deployment, Service
 from longshore.services.ecs.tagging import tags_view
 from longshore.store.base import Reader
 

@@ -18,7 +18,7 @@ def stopped_by(task: Task, *, reason: str, code: str, now: float, behind_load_ba
         return task
     stop = Stop(reason=reason, code=code, at=now)
     if not task.container_instance_arn:
-        status = replace(task.status, last_status="STOPPED", stopping_at=now, stopped_at=now, version=task.status.version + 1)
+        status = replace(task.status, last_status="STOPPED", stopping_at=now, stopped_at=now)
         return replace(task, stop=stop, status=status)
     return replace(task, stop=stop, status=_leaving(task, "DEACTIVATING" if behind_load_balancer else "STOPPING", now))
 
@@ -35,6 +35,4 @@ def may_be_told_to_stop(task: Task) -> bool:
 
 def _leaving(task: Task, wanted: str, now: float) -> TaskStatus:
     status = task.status
-    return replace(
-        status, last_status=advance(status.last_status, wanted), stopping_at=status.stopping_at or now, version=status.version + 1
-    )
+    return replace(status, last_status=advance(status.last_status, wanted), stopping_at=status.stopping_at or now)

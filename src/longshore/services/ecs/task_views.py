@@ -48,7 +48,7 @@ def task_view(reader: Reader, task: Task, *, with_tags: bool, definition: TaskDe
         tags=tags_view(spec.tags) if with_tags else (),
         task_arn=task.arn,
         task_definition_arn=spec.task_definition_arn,
-        version=status.version,
+        version=task.version,
     )
 
 

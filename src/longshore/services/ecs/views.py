@@ -8,16 +8,8 @@ from collections.abc import Collection
 from msgspec.structs import replace
 
 from longshore.aws.shapes import ecs as shapes
-from longshore.services.ecs.model import (
-    CONTAINER_INSTANCES,
-    SERVICES,
-    TASKS,
-    Attribute,
-    Cluster,
-    ContainerInstance,
-    NetworkBinding,
-    TaskDefinition,
-)
+from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS, Attribute, Cluster, ContainerInstance, NetworkBinding, TaskDefinition
+from longshore.services.ecs.rollout.model import SERVICES
 from longshore.services.ecs.tagging import tags_view
 from longshore.store.base import Reader
 
@@ -75,7 +67,7 @@ def container_instance_view(reader: Reader, instance: ContainerInstance, *, with
     return shapes.ContainerInstance(
         container_instance_arn=instance.arn,
         ec2_instance_id=instance.ec2_instance_id,
-        version=reader.revision_of(CONTAINER_INSTANCES, instance.arn),
+        version=instance.version,
         version_info=shapes.VersionInfo(
             agent_version=instance.agent_version or None,
             agent_hash=instance.agent_hash or None,

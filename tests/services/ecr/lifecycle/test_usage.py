@@ -14,6 +14,7 @@ from longshore.services.ecr.lifecycle.usage import User, resolve, users_of_image
 from longshore.services.ecr.model import REPOSITORIES
 from longshore.services.ecr.names import RepositoryId
 from longshore.services.ecs import model as ecs
+from longshore.services.ecs.rollout import model as rollout
 from longshore.store.base import Tx
 from tests.services.ecr.conftest import SITE
 from tests.services.ecr.lifecycle.policies import image
@@ -82,8 +83,8 @@ def task(revision: int = 1, *, arn: str = ARN, **status: Any) -> ecs.Task:
 
 
 async def has(there: Yard, *rows: Any) -> None:
-    kinds: dict[type, Any] = {ecs.Task: ecs.TASKS, ecs.TaskDefinition: ecs.TASK_DEFINITIONS, ecs.Service: ecs.SERVICES}
-    kinds |= {ecs.Deployment: ecs.DEPLOYMENTS, LifecycleSettings: LIFECYCLE_SETTINGS}
+    kinds: dict[type, Any] = {ecs.Task: ecs.TASKS, ecs.TaskDefinition: ecs.TASK_DEFINITIONS, rollout.Service: rollout.SERVICES}
+    kinds |= {rollout.Deployment: rollout.DEPLOYMENTS, LifecycleSettings: LIFECYCLE_SETTINGS}
 
     def put(tx: Tx) -> None:
         for arn, account in ((ARN, "000000000000"), (THEIRS, "111111111111")):
@@ -135,8 +136,10 @@ async def test_a_task_uses_the_digest_its_agent_reported_wherever_the_tag_went(t
 async def test_a_service_uses_what_all_its_deployments_run(there: Yard) -> None:
     await there.aged(9, 8)
     await has(there, *(definition(n + 1, f"{HERE}/web:t{n}", status="INACTIVE") for n in range(2)))
-    service = ecs.Service(f"{ARN}:service/main/s", f"{ARN}:cluster/main", "s", 0.0, ecs.ServiceSpec(f"{ARN}:task-definition/app:2", 1))
-    old = ecs.Deployment("ecs-svc/1", service.arn, f"{ARN}:task-definition/app:1", created_at=0.0, updated_at=0.0, status="ACTIVE")
+    service = rollout.Service(
+        f"{ARN}:service/main/s", f"{ARN}:cluster/main", "s", 0.0, rollout.ServiceSpec(f"{ARN}:task-definition/app:2", 1)
+    )
+    old = rollout.Deployment("ecs-svc/1", service.arn, f"{ARN}:task-definition/app:1", created_at=0.0, updated_at=0.0, status="ACTIVE")
     await has(there, service, old)
     assert users(there) == {"d0": ["service"], "d1": ["service"]}
     await has(there, replace(old, status="INACTIVE"))

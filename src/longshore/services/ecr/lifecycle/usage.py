@@ -17,17 +17,8 @@ from longshore.services.call import Site
 from longshore.services.ecr.lifecycle.model import LIFECYCLE_SETTINGS, LifecycleSettings
 from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, Repository, image_key, tag_key
 from longshore.services.ecr.names import RepositoryId, is_repository_name
-from longshore.services.ecs.model import (
-    CLUSTERS,
-    DEPLOYMENTS,
-    FAMILIES,
-    SERVICES,
-    TASK_DEFINITIONS,
-    TASKS,
-    Task,
-    TaskDefinition,
-    revision_key,
-)
+from longshore.services.ecs.model import CLUSTERS, FAMILIES, TASK_DEFINITIONS, TASKS, Task, TaskDefinition, revision_key
+from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICES
 from longshore.store.base import Reader
 
 _REGISTRY = r"([0-9]{12})\.dkr[.-]ecr\.([a-z]{2,}(?:-[a-z]+)+-[0-9]+)"

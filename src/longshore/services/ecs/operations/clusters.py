@@ -18,8 +18,9 @@ from longshore.services.ecs.errors import (
 )
 from longshore.services.ecs.listing import list_page
 from longshore.services.ecs.lookup import DEFAULT_CLUSTER, cluster_arn, cluster_resource, find_cluster, scope_of_call
-from longshore.services.ecs.model import CLUSTERS, CONTAINER_INSTANCES, SERVICES, TASKS, Cluster
+from longshore.services.ecs.model import CLUSTERS, CONTAINER_INSTANCES, TASKS, Cluster
 from longshore.services.ecs.names import NAME
+from longshore.services.ecs.rollout.model import SERVICES
 from longshore.services.ecs.tagging import tags_from
 from longshore.services.ecs.views import cluster_view
 from longshore.store.base import Reader, Tx

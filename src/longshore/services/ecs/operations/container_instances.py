@@ -24,15 +24,7 @@ from longshore.services.ecs.lookup import (
     find_container_instance,
     scope_of_call,
 )
-from longshore.services.ecs.model import (
-    CONTAINER_INSTANCES,
-    TASKS,
-    Attribute,
-    Cluster,
-    ContainerInstance,
-    Stop,
-    Task,
-)
+from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS, Attribute, Cluster, ContainerInstance, Stop, Task
 from longshore.services.ecs.tagging import tags_from
 from longshore.services.ecs.views import container_instance_view
 from longshore.store.base import Reader, Tx
@@ -247,6 +239,5 @@ def _orphaned(task: Task, now: float) -> Task:
             stopping_at=status.stopping_at or now,
             stopped_at=now,
             containers=tuple(replace(container, last_status="STOPPED") for container in status.containers),
-            version=status.version + 1,
         ),
     )

@@ -11,7 +11,7 @@ from longshore.services.ecs.api import api
 from longshore.services.ecs.errors import InvalidParameterException
 from longshore.services.ecs.listing import list_page
 from longshore.services.ecs.lookup import child_resources, cluster_arn, find_cluster, service_arn
-from longshore.services.ecs.model import SERVICES, Service
+from longshore.services.ecs.rollout.model import SERVICES, Service
 from longshore.services.ecs.service_views import service_view
 
 MOST_DESCRIBED = 10

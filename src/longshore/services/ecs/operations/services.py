@@ -21,18 +21,10 @@ from longshore.services.ecs.lookup import (
     find_service,
     passed_roles,
 )
-from longshore.services.ecs.model import (
-    DEPLOYMENTS,
-    SERVICE_EVENTS,
-    SERVICES,
-    Cluster,
-    Deployment,
-    Service,
-    ServiceSpec,
-    TaskDefinition,
-)
+from longshore.services.ecs.model import Cluster, TaskDefinition
 from longshore.services.ecs.names import NAME
 from longshore.services.ecs.placement_rules import checked_constraints, checked_strategy
+from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICE_EVENTS, SERVICES, Deployment, Service, ServiceSpec
 from longshore.services.ecs.service_rules import (
     check_load_balancers,
     check_offered,

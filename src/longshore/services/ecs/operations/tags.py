@@ -16,16 +16,15 @@ from longshore.services.ecs.lookup import definition_of_arn
 from longshore.services.ecs.model import (
     CLUSTERS,
     CONTAINER_INSTANCES,
-    SERVICES,
     TASK_DEFINITIONS,
     TASKS,
     Cluster,
     ContainerInstance,
-    Service,
     Tag,
     Task,
     TaskDefinition,
 )
+from longshore.services.ecs.rollout.model import SERVICES, Service
 from longshore.services.ecs.tagging import merged, tags_from, tags_view
 from longshore.store.base import Reader, Tx
 

@@ -1,0 +1,20 @@
+"""Every kind of resource that ECS keeps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from longshore.kit.resource import Kind
+from longshore.services.ecs.model import CLUSTERS, CONTAINER_INSTANCES, FAMILIES, TASK_DEFINITIONS, TASKS
+from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICE_EVENTS, SERVICES
+
+KINDS: tuple[Kind[Any], ...] = (
+    CLUSTERS,
+    CONTAINER_INSTANCES,
+    TASK_DEFINITIONS,
+    FAMILIES,
+    TASKS,
+    SERVICES,
+    DEPLOYMENTS,
+    SERVICE_EVENTS,
+)
