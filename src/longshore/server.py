@@ -35,11 +35,13 @@ from longshore.control.targets.controller import Targets
 from longshore.gateway.accounts import ROUTE as ACCOUNTS
 from longshore.gateway.accounts import Accounts
 from longshore.gateway.agents.control import forget_sessions
+from longshore.gateway.agents.exec_offers import AGENT_ROUTE
 from longshore.gateway.agents.sessions import AgentSessions
 from longshore.gateway.app import Gateway
 from longshore.gateway.authorise import Access, ResourceSide
 from longshore.gateway.begun import Begun, is_worth_a_traceback
 from longshore.gateway.catalogue import preload
+from longshore.gateway.exec import CLIENT_ROUTE, ExecSessions
 from longshore.gateway.identify import Identities
 from longshore.gateway.lane import IDLE_S, Lanes
 from longshore.gateway.own import OwnRoutes
@@ -66,6 +68,7 @@ from longshore.services.ecr.encryption.keys import ensure_encryption
 from longshore.services.ecr.pull_through.cache import PullThroughCache
 from longshore.services.ecr.remote.connection import Remotes
 from longshore.services.ecs import kinds as ecs_kinds
+from longshore.services.ecs.exec.rules import forget_all as forget_exec_sessions
 from longshore.services.elbv2 import model as elbv2_model
 from longshore.services.iam import model as iam_model
 from longshore.services.iam.entities import TRUSTED_ACTIONS, entity_conditions, trust_policies
@@ -251,6 +254,10 @@ class Server:
         gateway.mount("/_layers/", registry.handle)
         gateway.mount("/acs/", sessions.handle_control)
         gateway.mount("/tcs/", sessions.handle_telemetry)
+        into_containers = ExecSessions(store, clock, ids, identities, access)
+        gateway.mount(CLIENT_ROUTE, into_containers.handle_client)
+        gateway.mount(AGENT_ROUTE, into_containers.handle_agent)
+        self._undo.append(into_containers.close)
         upkeep = Upkeep(store=store, blobs=blobs, collector=collector, identities=identities, access=access, clock=clock, site=site)
         gateway.mount(UPKEEP, upkeep.handle)
         accounts = Accounts(store=store, identities=identities, access=access, clock=clock, ids=ids, site=site)
@@ -308,6 +315,7 @@ class Server:
         ensure_default_network(tx, config.account_id, config.region, config.zones, now)
         ensure_encryption(tx, self._secret, always=config.storage.encrypt)
         forget_sessions(tx, now)
+        forget_exec_sessions(tx)
 
     async def _listen(self, gateway: Gateway, registry: Registry) -> None:
         config = self._config

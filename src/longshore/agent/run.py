@@ -26,6 +26,7 @@ from longshore.agent.api import Api, CallRefused
 from longshore.agent.cleanup import Cleanup, Keeping
 from longshore.agent.container_spec import Place
 from longshore.agent.engine import Engine
+from longshore.agent.exec import Sessions
 from longshore.agent.images import Images
 from longshore.agent.journal import Identity, Journal, JournalUnusable
 from longshore.agent.registration import RegistrationRefused, WrongAttributes, register
@@ -210,6 +211,8 @@ class Agent:
         control = ControlSession(engine, self._journal, endpoints, dialer, clock, ids, docker_version)
         telemetry = TelemetrySession(engine, self._runtime, endpoints, dialer, api, clock, ids, docker_version)
         control.connected = self.connected
+        sessions = Sessions(engine, self._runtime, dialer, endpoints.container_instance_arn)
+        control.session_wanted = sessions.begin
         cleanup = Cleanup(engine, self._runtime, self._journal, clock, self._keeping)
         engine.health_listeners.append(telemetry.health_changed)
         try:
@@ -221,6 +224,8 @@ class Agent:
         except* InstanceUnknown as unknown:
             log.warning("the platform does not know this instance any more: %s", unknown.exceptions[0])
             await self._start_over(engine)
+        finally:
+            await sessions.close()
 
     async def _register(self, api: Api, engine: Engine) -> Place:
         """The container instance of the last time if the platform still has it, a new one otherwise."""

@@ -71,6 +71,8 @@ class ControlSession:
         self._acknowledging: set[asyncio.Task[None]] = set()
         #: called at every connection
         self.connected: Callable[[], None] = lambda: None
+        #: somebody wants into a container
+        self.session_wanted: Callable[[bytes], None] = lambda message: None
 
     async def run(self) -> None:
         """For ever. Raises InstanceUnknown."""
@@ -145,6 +147,8 @@ class ControlSession:
                 await self._acknowledge(socket, "NackRequest", update, reason="Updates are disabled")
             case "AttachTaskNetworkInterfacesMessage" | "AttachInstanceNetworkInterfacesMessage" | "ConfirmAttachmentMessage":
                 await self._acknowledge(socket, "AckRequest", msgspec.json.decode(message, type=messages.Attach))
+            case "LongshoreExecMessage":
+                self.session_wanted(bytes(message))
             case "ErrorMessage" | "CloseMessage":
                 log.warning("the platform says: %s %.300s", kind, bytes(message).decode(errors="replace"))
             case _:

@@ -16,6 +16,7 @@ import typer
 
 from longshore import config
 from longshore.cli import account, ecr, registry
+from longshore.cli.exec import execute
 from longshore.cli.outcome import EXIT_CODES, ExitCode, Failure
 from longshore.cli.sbom import sbom
 
@@ -32,6 +33,7 @@ app.add_typer(account.app)
 app.add_typer(registry.app)
 app.add_typer(ecr.app)
 ecr.app.command()(sbom)
+app.command("exec", context_settings={"allow_interspersed_args": False})(execute)
 
 DataDir = Annotated[Path | None, typer.Option(help="Where the platform keeps everything [env: LONGSHORE_DATA_DIR].")]
 Output = Annotated[str, typer.Option("-o", "--output", help="text or json.", metavar="text|json")]

@@ -54,6 +54,11 @@ class Platform:
         self._credentials = credentials
         self._timeout_s = timeout_s
 
+    @property
+    def trust(self) -> ssl.SSLContext | None:
+        """What an https endpoint may prove itself with; None for plain HTTP."""
+        return trusting(self._ca_bundle) if self.endpoint.startswith("https:") else None
+
     def healthy(self) -> bool:
         """Whether the gateway answers and says that all is well."""
         try:

@@ -17,6 +17,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from longshore.cli import reach
 from longshore.cli.client import Platform
 from longshore.cli.ecr_answers import Event, Events, Preview, Settings
 from longshore.cli.outcome import ExitCode, Failure
@@ -44,25 +45,7 @@ def _is_json(output: str) -> bool:
 
 
 def _platform(data_dir: Path | None, region: str | None) -> Platform:
-    from longshore.cli.ecr_login import find_access
-    from longshore.cli.presence import running_state
-    from longshore.cli.status import root_credentials
-    from longshore.config import DataDirectory, environment
-
-    given = environment()
-    if given.endpoint and data_dir is None:
-        access = find_access(given)
-        return Platform(
-            access.endpoint,
-            region or access.region,
-            access.credentials,
-            _PATIENCE_S,
-            ca_bundle=access.ca_bundle,
-            session_token=access.session_token,
-        )
-    data = DataDirectory(data_dir.absolute() if data_dir else given.data_dir)
-    state = running_state(data)
-    return Platform(state.endpoint, region or state.region, root_credentials(data), _PATIENCE_S, ca_bundle=state.ca_bundle)
+    return reach.platform(data_dir, region, _PATIENCE_S)
 
 
 @app.command()

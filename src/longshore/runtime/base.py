@@ -5,7 +5,7 @@ Small on purpose: the agent decides, the runtime does one thing at a time and te
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -120,6 +120,34 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     written_bytes: int = 0
 
 
+class Chunk(msgspec.Struct, frozen=True):
+    """Output of a container or of a command in it. With a terminal all of it is standard output."""
+
+    data: bytes
+    is_error: bool = False
+
+
+class Execution(Protocol):
+    """A command that runs in a container. Its methods raise RuntimeFailure when the engine goes away."""
+
+    async def read(self) -> Chunk | None:
+        """The next output, waiting for it; None when there is no more."""
+
+    async def write(self, data: bytes) -> None:
+        """To its standard input; returns when there is room for more. Nothing happens when it does not listen any more."""
+
+    async def end_input(self) -> None: ...
+
+    async def resize(self, columns: int, rows: int) -> None:
+        """Of its terminal; nothing happens without one."""
+
+    async def exit_code(self) -> int | None:
+        """After the output's end; None when it runs on."""
+
+    async def close(self) -> None:
+        """Ends the command if it still runs, and lets go of it."""
+
+
 class Runtime(Protocol):
     """Every method raises RuntimeUnavailable when the engine does not answer and RuntimeFailure, or a kind of it, when it refuses."""
 
@@ -166,6 +194,12 @@ class Runtime(Protocol):
 
     async def usage(self, container_id: str) -> Usage:
         """Raises NoSuchContainer for one that does not run."""
+
+    async def execute(self, container_id: str, command: Sequence[str], *, tty: bool) -> Execution:
+        """Begin a command in a running container."""
+
+    def logs(self, container_id: str, *, follow: bool = False, tail: int | None = None, timestamps: bool = False) -> AsyncIterator[Chunk]:
+        """What the container has written, the last `tail` lines of it; with `follow` until it ends. RuntimeFailure: not to be read."""
 
     def events(self, labels: dict[str, str]) -> AsyncIterator[RuntimeEvent]:
         """Events of containers that carry all of `labels`, until the engine goes away (RuntimeUnavailable)."""

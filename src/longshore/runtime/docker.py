@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, TypeVar
@@ -20,7 +20,9 @@ import aiohttp
 import msgspec
 
 from longshore.runtime.base import (
+    Chunk,
     ContainerState,
+    Execution,
     InUse,
     LocalImage,
     NameTaken,
@@ -34,6 +36,7 @@ from longshore.runtime.base import (
     RuntimeUnavailable,
     Usage,
 )
+from longshore.runtime.streams import DockerExecution, read_logs
 
 T = TypeVar("T")
 
@@ -163,6 +166,34 @@ class DockerRuntime:
         if not stats or _seconds(stats.get("read")) is None:
             raise NoSuchContainer(f"container {container_id} does not run")
         return _usage(stats)
+
+    # ── commands and logs ──
+
+    async def execute(self, container_id: str, command: Sequence[str], *, tty: bool) -> Execution:
+        wanted = {"Cmd": list(command), "Tty": tty, "AttachStdin": True, "AttachStdout": True, "AttachStderr": True}
+        if tty:
+            wanted["Env"] = ["TERM=xterm"]
+        made = await self._ask("POST", f"containers/{container_id}/exec", body=msgspec.json.encode(wanted))
+
+        async def ask(method: str, path: str, params: dict[str, str] | None, body: bytes | None) -> Any:
+            return await self._ask(method, path, params, body=body)
+
+        version = str(self._docker.api_version)
+        return await DockerExecution.begin(self._url, version, str(made["Id"]), container_id, ask, tty=tty)
+
+    async def logs(
+        self, container_id: str, *, follow: bool = False, tail: int | None = None, timestamps: bool = False
+    ) -> AsyncIterator[Chunk]:
+        found = await self._ask("GET", f"containers/{container_id}/json")
+        params = {"stdout": "1", "stderr": "1", "tail": "all" if tail is None else str(tail)}
+        params |= {name: "1" for name, wanted in (("follow", follow), ("timestamps", timestamps)) if wanted}
+        timeout = aiohttp.ClientTimeout(sock_connect=10, sock_read=None if follow else _ANSWER_S)
+        try:
+            async with self._request("GET", f"containers/{container_id}/logs", params, timeout=timeout) as response:
+                async for chunk in read_logs(response, tty=bool((found.get("Config") or {}).get("Tty"))):
+                    yield chunk
+        except (aiohttp.ClientError, OSError) as error:
+            raise RuntimeUnavailable(f"Docker Engine does not answer: {error or type(error).__name__}") from error
 
     # ── volumes ──
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -17,7 +17,9 @@ from msgspec.structs import replace
 
 from longshore.kit.clock import Clock, SystemClock
 from longshore.runtime.base import (
+    Chunk,
     ContainerState,
+    Execution,
     InUse,
     LocalImage,
     NameTaken,
@@ -45,6 +47,63 @@ class Behaviour(msgspec.Struct, frozen=True, kw_only=True):
     #: on the stop signal; None: it does not listen and is killed (137)
     stops_with: int | None = 0
     start_takes_s: float = 0.0
+    #: what commands in it do, and the code they end with; unless given they give back what they are given
+    executes: Callable[[FakeExecution], Awaitable[int]] | None = None
+
+
+class FakeExecution:
+    """A command; its program reads `given`, calls `say` and returns its code."""
+
+    def __init__(self, command: Sequence[str], program: Callable[[FakeExecution], Awaitable[int]], *, tty: bool) -> None:
+        self.command = tuple(command)
+        self.tty = tty
+        self.sizes: list[tuple[int, int]] = []
+        #: what its standard input has; None is its end
+        self.given: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=16)
+        self.was_ended = False
+        self._output: asyncio.Queue[Chunk | None] = asyncio.Queue(maxsize=16)
+        self._running = asyncio.create_task(self._run(program), name=f"exec:{self.command}")
+
+    async def _run(self, program: Callable[[FakeExecution], Awaitable[int]]) -> int:
+        try:
+            return await program(self)
+        finally:
+            await self._output.put(None)
+
+    async def say(self, data: bytes, *, is_error: bool = False) -> None:
+        await self._output.put(Chunk(data, is_error))
+
+    async def read(self) -> Chunk | None:
+        return await self._output.get()
+
+    async def write(self, data: bytes) -> None:
+        if not self._running.done():
+            await self.given.put(data)
+
+    async def end_input(self) -> None:
+        if not self._running.done():
+            await self.given.put(None)
+
+    async def resize(self, columns: int, rows: int) -> None:
+        self.sizes.append((columns, rows))
+
+    async def exit_code(self) -> int | None:
+        return await self._running
+
+    async def close(self) -> None:
+        if not self._running.done():
+            self.was_ended = True
+            while not self._output.empty():
+                self._output.get_nowait()
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+
+
+async def give_back(execution: FakeExecution) -> int:
+    """As `cat`."""
+    while (data := await execution.given.get()) is not None:
+        await execution.say(data)
+    return 0
 
 
 class FakeRuntime:
@@ -63,6 +122,11 @@ class FakeRuntime:
         self._down = False
         #: every call that changes something, in order, e.g. ("start", "web")
         self.calls: list[tuple[str, str]] = []
+        #: commands begun, in order
+        self.executions: list[FakeExecution] = []
+        #: container id → what it wrote
+        self.written: dict[str, list[Chunk]] = {}
+        self._wrote = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"FakeRuntime({len(self._containers)} containers)"
@@ -111,6 +175,11 @@ class FakeRuntime:
 
     def volumes(self) -> list[str]:
         return list(self._volumes)
+
+    def write(self, container_id: str, data: bytes, *, is_error: bool = False) -> None:
+        """The container writes this."""
+        self.written.setdefault(self._container(container_id).id, []).append(Chunk(data, is_error))
+        self._wrote.set()
 
     # ── the Runtime ──
 
@@ -237,6 +306,32 @@ class FakeRuntime:
         self._check()
         return [state for state in self._containers.values() if labels.items() <= state.labels.items()]
 
+    async def execute(self, container_id: str, command: Sequence[str], *, tty: bool) -> Execution:
+        self._check()
+        state = self._container(container_id)
+        if not state.is_running:
+            raise InUse(f"Container {container_id} is not running")
+        made = FakeExecution(command, self._behaviour(state.image).executes or give_back, tty=tty)
+        self.executions.append(made)
+        return made
+
+    async def logs(
+        self, container_id: str, *, follow: bool = False, tail: int | None = None, timestamps: bool = False
+    ) -> AsyncIterator[Chunk]:
+        self._check()
+        state = self._container(container_id)
+        shown = 0 if tail is None else max(0, len(self.written.get(state.id, ())) - tail)
+        while True:
+            self._wrote.clear()
+            chunks = self.written.get(state.id, [])
+            for chunk in chunks[shown:]:
+                yield chunk
+            shown = len(chunks)
+            found = self._find(state.id)
+            if not follow or found is None or not found.is_running:
+                return
+            await self._wrote.wait()
+
     async def create_volume(self, name: str, driver: str, options: dict[str, str], labels: dict[str, str]) -> None:
         self._check()
         self._volumes.setdefault(name, labels)
@@ -304,6 +399,7 @@ class FakeRuntime:
         return self._next_port - 1
 
     def _tell(self, state: ContainerState, action: str) -> None:
+        self._wrote.set()
         event = RuntimeEvent(state.id, action, state.labels, self._clock.now())
         for queue in self._listeners:
             queue.put_nowait(event)

@@ -17,6 +17,7 @@ from aiohttp import WSMsgType, web
 from msgspec.structs import replace
 
 from longshore.gateway.agents.ending import until_deregistered, until_first_ends
+from longshore.gateway.agents.exec_offers import announce_sessions
 from longshore.gateway.agents.frames import read_frame, written
 from longshore.gateway.agents.handshake import Opened
 from longshore.kit.clock import Clock
@@ -71,6 +72,7 @@ class ControlSession:
                 follow=self._follow(watch),
                 heartbeat=self._beat(),
                 repeat=self._repeat(),
+                sessions=announce_sessions(self._store, self._arn, self._gateway_url, self._send),
                 silence=self._until_silent(),
                 registered=until_deregistered(self._store, self._instance),
                 only=self._until_replaced(),

@@ -41,6 +41,10 @@ class TargetNotFoundException(AwsError):
     """The specified target wasn't found."""
 
 
+class TargetNotConnectedException(AwsError):
+    """The execute command failed because the target isn't connected."""
+
+
 class AttributeLimitExceededException(AwsError):
     """You can apply up to 10 custom attributes for each resource."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from longshore.kit.resource import Kind
+from longshore.services.ecs.exec.model import EXEC_SESSIONS
 from longshore.services.ecs.model import CLUSTERS, CONTAINER_INSTANCES, FAMILIES, TASK_DEFINITIONS, TASKS
 from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICE_EVENTS, SERVICES
 
@@ -17,4 +18,5 @@ KINDS: tuple[Kind[Any], ...] = (
     SERVICES,
     DEPLOYMENTS,
     SERVICE_EVENTS,
+    EXEC_SESSIONS,
 )
