@@ -20,6 +20,8 @@ from longshore.aws.shapes import ecs as shapes
 from longshore.kit.clock import SteppedClock
 from longshore.kit.ids import SeededIds
 from longshore.services.call import Call, Principal, Site
+from longshore.services.ec2 import model as ec2_model
+from longshore.services.ec2.defaults import ensure_default_network
 from longshore.services.ecs import operations
 from longshore.services.ecs.api import api
 from longshore.services.ecs.kinds import KINDS
@@ -87,6 +89,7 @@ class Ecs:
         zone: str = ZONES[0],
         attributes: tuple[tuple[str, str], ...] = (),
         connected: bool = True,
+        more: tuple[dict[str, Any], ...] = (),
     ) -> str:
         """A registered container instance whose agent is connected; its ARN."""
         document = {
@@ -101,7 +104,7 @@ class Ecs:
             cluster=cluster,
             instanceIdentityDocument=json.dumps(document),
             instanceIdentityDocumentSignature="",
-            totalResources=resources(cpu, memory),
+            totalResources=[*resources(cpu, memory), *more],
             attributes=[{"name": name, "value": value} for name, value in attributes],
         )
         arn: str = registered["containerInstance"]["containerInstanceArn"]
@@ -139,7 +142,8 @@ def resources(cpu: int, memory: int, ports: tuple[str, ...] = ("22",)) -> list[d
 @pytest.fixture
 async def ecs() -> AsyncIterator[Ecs]:
     clock = SteppedClock()
-    store = memory_store((*KINDS, *elbv2_model.KINDS))
+    store = memory_store((*KINDS, *elbv2_model.KINDS, *ec2_model.KINDS))
+    await store.transact(lambda tx: ensure_default_network(tx, ACCOUNT, REGION, ZONES, clock.now()))
     call = Call(
         store=store,
         blobs=MemoryBlobStore(),

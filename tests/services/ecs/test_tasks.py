@@ -158,18 +158,6 @@ async def test_what_cannot_be_run_is_refused(ecs: Ecs, members: dict[str, Any], 
     assert (await ecs("ListTasks"))["taskArns"] == []
 
 
-async def test_awsvpc_definitions_are_registered_but_not_run(ecs: Ecs) -> None:
-    await ready(ecs)
-    await ecs.define("vpc", networkMode="awsvpc")
-    code, message = await ecs.refused("RunTask", taskDefinition="vpc")
-    assert (code, message) == (
-        "InvalidParameterException",
-        "Network Configuration must be provided when networkMode 'awsvpc' is specified.",
-    )
-    network = {"awsvpcConfiguration": {"subnets": ["s"]}}
-    assert (await ecs.refused("RunTask", taskDefinition="vpc", networkConfiguration=network))[0] == "UnsupportedFeatureException"
-
-
 async def test_tags_come_from_the_request_the_definition_and_ecs_itself(ecs: Ecs) -> None:
     await ready(ecs, tags=[{"key": "a", "value": "definition"}, {"key": "b", "value": "definition"}])
     (task,) = (

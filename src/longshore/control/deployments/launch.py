@@ -71,7 +71,7 @@ def launch(tx: Tx, service: Service, count: int, drawn: Drawn, now: float) -> La
         instance = tx.get(CONTAINER_INSTANCES, placement.instance_arn) if placement.instance_arn else None
         if instance is None:
             return Launched(tuple(made), event_words.no_place(service.name, refusal_sentence(placement)))
-        tx.put(TASKS, placed(task, instance))
+        tx.put(TASKS, placed(tx, task, instance))
         made.append(task.arn)
     return Launched(tuple(made))
 
@@ -99,6 +99,7 @@ def _spec(service: Service, deployment: Deployment, definition: TaskDefinition, 
         service_arn=service.arn,
         deployment_id=deployment.id,
         enable_execute_command=service.spec.enable_execute_command,
+        network_configuration=service.spec.network_configuration,
     )
 
 

@@ -18,6 +18,8 @@ from longshore.services.ecs.model import Attribute, Capacity
 
 MOST_CPU = 1024 * 4096
 MOST_MEMORY_MIB = 1024 * 1024 * 64
+MOST_ENIS = 4096
+MOST_GPUS = 64
 _MOST_DOCUMENT = 16_384
 _INSTANCE_ID = re.compile(r"(?:i|mi)-[0-9a-f]{8,32}")
 _ZONE = re.compile(r"[a-z]{2}(?:-[a-z0-9]+)+")
@@ -86,8 +88,21 @@ def capacity_of(resources: Iterable[shapes.Resource] | None) -> Capacity:
     by_name = {resource.name or "": resource for resource in resources or ()}
     cpu, memory = _amount(by_name, "CPU", MOST_CPU), _amount(by_name, "MEMORY", MOST_MEMORY_MIB)
     return Capacity(
-        cpu=cpu, memory_mib=memory, reserved_ports=_ports(by_name.get("PORTS")), reserved_ports_udp=_ports(by_name.get("PORTS_UDP"))
+        cpu=cpu,
+        memory_mib=memory,
+        reserved_ports=_ports(by_name.get("PORTS")),
+        reserved_ports_udp=_ports(by_name.get("PORTS_UDP")),
+        gpus=_gpus(by_name.get("GPU")),
+        enis=_amount(by_name, "ENI", MOST_ENIS) if "ENI" in by_name else 0,
     )
+
+
+def _gpus(resource: shapes.Resource | None) -> tuple[str, ...]:
+    """Identifiers in the agent's own order, each once."""
+    named = dict.fromkeys((resource.string_set_value if resource is not None else None) or ())
+    if len(named) > MOST_GPUS or any(not 1 <= len(name) <= 128 for name in named):
+        raise InvalidParameterException(f"The total resource GPU names up to {MOST_GPUS} GPUs.")
+    return tuple(named)
 
 
 def _amount(by_name: dict[str, shapes.Resource], name: str, most: int) -> int:

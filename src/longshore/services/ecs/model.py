@@ -102,6 +102,8 @@ class ContainerInstance(msgspec.Struct, frozen=True, gc=False):
     agent_connected: bool = False
     #: when the session was last seen to open or close
     agent_connection_changed_at: float = 0.0
+    #: since when it counts as lost: its agent has been away for too long, and services do not rely on it any more
+    lost_at: float | None = None
     agent_version: str = ""
     agent_hash: str = ""
     docker_version: str = ""
@@ -110,10 +112,16 @@ class ContainerInstance(msgspec.Struct, frozen=True, gc=False):
     status_reason: str = ""
     #: the capacity provider it was registered for; empty for most
     capacity_provider: str = ""
+    #: of what was left on it when that was last told: a change of it is a new version (events/details.py)
+    resources_digest: int = 0
     version: int = 1
 
     def attribute(self, name: str) -> str | None:
         return next((a.value for a in self.attributes if a.name == name), None)
+
+    @property
+    def is_lost(self) -> bool:
+        return self.lost_at is not None and not self.agent_connected
 
 
 CONTAINER_INSTANCES: Kind[ContainerInstance] = Kind(
@@ -244,6 +252,8 @@ class TaskSpec(msgspec.Struct, frozen=True, gc=False):
     network_configuration: shapes.NetworkConfiguration | None = None
     #: of a service with an external deployment controller
     task_set_id: str = ""
+    #: the task of the service that is to go once this one is healthy; a move is two tasks, the new one first
+    in_place_of: str = ""
 
 
 class Stop(msgspec.Struct, frozen=True, gc=False):
@@ -291,6 +301,8 @@ class Attachment(msgspec.Struct, frozen=True, gc=False):
     mac_address: str = ""
     private_address: str = ""
     subnet_id: str = ""
+    #: the way out of its range, with the length of the range's prefix: a.b.c.d/24
+    gateway: str = ""
 
 
 class TaskStatus(msgspec.Struct, frozen=True, gc=False):
@@ -409,6 +421,7 @@ TASKS: Kind[Task] = Kind(
         "host_port": _held_ports,
         "stopped": lambda task: ("stopped",) if task.is_stopped else (),
         "failed_in": lambda task: (task.spec.deployment_id,) if task.spec.deployment_id and counts_as_failed(task) else (),
+        "attachment": lambda task: [one.id for one in task.status.attachments] if not task.is_stopped else (),
         "client_token": lambda task: (f"{task.cluster_arn}|{task.spec.client_token}",) if task.spec.client_token else (),
     },
     totals={

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from longshore.aws.shapes import ecs as shapes
+from longshore.services.ecs.interfaces import with_interface
 from longshore.services.ecs.model import Container, ContainerInstance, HostPort, Reservation, Task, TaskDefinition, TaskSpec, TaskStatus
 from longshore.services.ecs.overrides import effective
+from longshore.store.base import Reader
 
 
 def reservation_of(definition: shapes.TaskDefinition) -> Reservation:
@@ -23,7 +25,14 @@ def reservation_of(definition: shapes.TaskDefinition) -> Reservation:
         if definition.memory
         else sum(container.memory_reservation or container.memory or 0 for container in containers),
         ports=_static_ports(definition),
+        gpus=sum(_gpus(container) for container in containers),
+        enis=1 if definition.network_mode == "awsvpc" else 0,
     )
+
+
+def _gpus(container: shapes.ContainerDefinition) -> int:
+    """Whole ones: the value was checked when the definition, or the override, was taken."""
+    return sum(int(wanted.value or 0) for wanted in container.resource_requirements or () if wanted.type == "GPU")
 
 
 def _static_ports(definition: shapes.TaskDefinition) -> tuple[HostPort, ...]:
@@ -57,11 +66,12 @@ def new_task(arn: str, cluster_arn: str, definition: TaskDefinition, spec: TaskS
     )
 
 
-def placed(task: Task, instance: ContainerInstance) -> Task:
-    """`task` with its place, waiting for the agent there."""
+def placed(reader: Reader, task: Task, instance: ContainerInstance) -> Task:
+    """`task` with its place and, where it is to have one, its interface, waiting for the agent there. `reader` is the transaction."""
+    there = with_interface(reader, task, instance)
     return replace(
-        task,
+        there,
         container_instance_arn=instance.arn,
         availability_zone=instance.availability_zone,
-        status=replace(task.status, last_status="PENDING"),
+        status=replace(there.status, last_status="PENDING"),
     )

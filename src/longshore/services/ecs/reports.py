@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from longshore.aws.shapes import ecs as shapes
+from longshore.services.ecs.interfaces import with_reported
 from longshore.services.ecs.model import Container, NetworkBinding, Task, TaskStatus, advance
 
 _CONTAINER_ORDER = {"PENDING": 0, "RUNNING": 1, "STOPPED": 2}
@@ -26,6 +27,7 @@ def apply_report(task: Task, report: shapes.SubmitTaskStateChangeRequest, now: f
     """`task` after SubmitTaskStateChange; the same object when the report says nothing new. `essential` names its essential containers."""
     if task.is_stopped:
         return task
+    given, task = task, with_reported(task, report.attachments or ())
     before = task.status
     containers = merge_containers(before.containers, report.containers or ())
     status = replace(
@@ -39,16 +41,11 @@ def apply_report(task: Task, report: shapes.SubmitTaskStateChangeRequest, now: f
         status = _running(status, now)
     elif report.status == "STOPPED":
         status = _stopped(task, status, (report.reason or "")[:MOST_REASON], now, essential)
-    elif report.status == "PENDING" or report.status is None:
+    elif report.status == "PENDING" or (report.status is None and not report.attachments):
         status = replace(status, last_status=advance(status.last_status, "PENDING"))
-    if status == before:
-        return task
-    return replace(
-        task,
-        status=replace(
-            status,
-        ),
-    )
+    if status == before and task is given:
+        return given
+    return replace(task, status=status)
 
 
 def _moment(given: float | None) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from longshore.aws.shapes import ecs as shapes
+from longshore.services.ecs.interfaces import attachments_view, interfaces_view
 from longshore.services.ecs.lookup import definition_of_arn
 from longshore.services.ecs.model import CONTAINER_INSTANCES, Container, NetworkBinding, Task, TaskDefinition
 from longshore.services.ecs.overrides import effective
@@ -17,7 +18,7 @@ def task_view(reader: Reader, task: Task, *, with_tags: bool, definition: TaskDe
     by_name = {container.name: container for container in wanted.container_definitions or ()}
     spec, status = task.spec, task.status
     return shapes.Task(
-        attachments=(),
+        attachments=attachments_view(task),
         attributes=(),
         availability_zone=task.availability_zone or None,
         cluster_arn=task.cluster_arn,
@@ -87,7 +88,7 @@ def _container(task: Task, container: Container, wanted: shapes.ContainerDefinit
         exit_code=container.exit_code,
         reason=container.reason or None,
         network_bindings=tuple(_binding(binding) for binding in container.network_bindings),
-        network_interfaces=(),
+        network_interfaces=interfaces_view(task),
         health_status=container.health_status,
         cpu=str(amounts.cpu or 0),
         memory=str(amounts.memory) if amounts.memory is not None else None,

@@ -9,6 +9,7 @@ from longshore.aws.shapes import ecs as shapes
 from longshore.services.call import Call
 from longshore.services.ecs.api import api
 from longshore.services.ecs.errors import InvalidParameterException
+from longshore.services.ecs.interfaces import with_reported
 from longshore.services.ecs.lookup import essential_containers, find_cluster, find_task
 from longshore.services.ecs.model import TASKS, Task
 from longshore.services.ecs.reports import apply_container_report, apply_report
@@ -77,8 +78,17 @@ async def submit_container_state_change(
 async def submit_attachment_state_changes(
     call: Call, request: shapes.SubmitAttachmentStateChangesRequest
 ) -> shapes.SubmitAttachmentStateChangesResponse:
-    """Tasks have no attachments here yet, so there is nothing to write down; agents want it acknowledged all the same."""
-    find_cluster(call.store, call, request.cluster)
+    """Attachments of no task here are left out: agents want it acknowledged all the same."""
+    cluster = find_cluster(call.store, call, request.cluster)
+
+    def report(tx: Tx) -> None:
+        for change in request.attachments:
+            for task in tx.list(TASKS, "attachment", change.attachment_arn.rsplit("/", 1)[-1]):
+                changed = with_reported(task, (change,)) if task.cluster_arn == cluster.arn else task
+                if changed is not task:
+                    tx.put(TASKS, changed)
+
+    await call.store.transact(report)
     return shapes.SubmitAttachmentStateChangesResponse(acknowledgment=ACCEPTED)
 
 

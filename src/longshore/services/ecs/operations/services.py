@@ -85,7 +85,7 @@ async def create_service(call: Call, request: shapes.CreateServiceRequest) -> sh
         there = tx.get(SERVICES, arn)
         if there is not None and there.status != "INACTIVE":
             return _same_again(there, spec)
-        check_launchable(definition, spec.launch_type, request.network_configuration)
+        check_launchable(call, definition, spec.launch_type, request.network_configuration)
         check_load_balancers(tx, call, spec.load_balancers, definition)
         _forget(tx, arn)
         service = Service(
@@ -137,6 +137,7 @@ def _wanted(request: shapes.CreateServiceRequest) -> ServiceSpec:
         enable_execute_command=bool(request.enable_execute_command),
         availability_zone_rebalancing=request.availability_zone_rebalancing or "DISABLED",
         platform_version=request.platform_version or "",
+        network_configuration=request.network_configuration,
     )
     return with_configuration(spec, request.deployment_configuration)
 
@@ -227,6 +228,7 @@ def _changed(tx: Tx, call: Call, service: Service, request: shapes.UpdateService
         enable_execute_command=_or(request.enable_execute_command, spec.enable_execute_command),
         availability_zone_rebalancing=request.availability_zone_rebalancing or spec.availability_zone_rebalancing,
         platform_version=request.platform_version or spec.platform_version,
+        network_configuration=request.network_configuration or spec.network_configuration,
     )
     return with_configuration(changed, request.deployment_configuration)
 
@@ -236,10 +238,11 @@ def _or(given: bool | None, kept: bool) -> bool:
 
 
 def _begins_deployment(before: ServiceSpec, after: ServiceSpec) -> bool:
-    return (before.task_definition_arn, before.load_balancers, before.platform_version) != (
+    return (before.task_definition_arn, before.load_balancers, before.platform_version, before.network_configuration) != (
         after.task_definition_arn,
         after.load_balancers,
         after.platform_version,
+        after.network_configuration,
     )
 
 
@@ -247,7 +250,7 @@ def _check_runnable(tx: Tx, call: Call, service: Service, request: shapes.Update
     definition = definition_of_arn(tx, service.spec.task_definition_arn)
     if definition is None:
         raise InvalidParameterException("TaskDefinition not found.")
-    check_launchable(definition, service.spec.launch_type, request.network_configuration)
+    check_launchable(call, definition, service.spec.launch_type, service.spec.network_configuration)
     check_load_balancers(tx, call, service.spec.load_balancers, definition)
 
 

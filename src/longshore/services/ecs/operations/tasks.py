@@ -73,7 +73,7 @@ async def run_task(call: Call, request: shapes.RunTaskRequest) -> shapes.RunTask
     constraints, strategy = checked_constraints(request.placement_constraints), checked_strategy(request.placement_strategy)
     cluster = find_cluster(call.store, call, request.cluster)
     definition = find_runnable_definition(call.store, call, request.task_definition)
-    check_launchable(definition, launch_type, request.network_configuration)
+    check_launchable(call, definition, launch_type, request.network_configuration)
     spec = replace(
         _spec(call, request, cluster, definition),
         launch_type=launch_type,
@@ -117,7 +117,7 @@ def _place(tx: Tx, cluster: Cluster, tasks: list[Task], wanted: PlacementRequest
                 raise InvalidParameterException(placement.reason)
             refused = placement.refusals[:MOST_FAILURES]
             return made, tuple(shapes.Failure(arn=one.instance_arn, reason=one.reason) for one in refused)
-        made.append(tx.put(TASKS, placed(task, instance)))
+        made.append(tx.put(TASKS, placed(tx, task, instance)))
     return made, ()
 
 
@@ -171,6 +171,7 @@ def _spec(call: Call, request: Asked, cluster: Cluster, definition: TaskDefiniti
         tags=_tags(request, cluster, definition),
         reference_id=request.reference_id or "",
         enable_execute_command=bool(request.enable_execute_command),
+        network_configuration=request.network_configuration,
     )
 
 
@@ -195,7 +196,7 @@ async def start_task(call: Call, request: shapes.StartTaskRequest) -> shapes.Sta
         raise InvalidParameterException(f"Between 1 and {MOST_TASKS} container instances must be named.")
     cluster = find_cluster(call.store, call, request.cluster)
     definition = find_runnable_definition(call.store, call, request.task_definition)
-    check_launchable(definition, "EC2", request.network_configuration)
+    check_launchable(call, definition, "EC2", request.network_configuration)
     spec = _spec(call, request, cluster, definition)
     tasks = _new_tasks(call, cluster, definition, spec, len(references))
     wanted = PlacementRequest(
@@ -216,7 +217,7 @@ async def start_task(call: Call, request: shapes.StartTaskRequest) -> shapes.Sta
             place = candidate(tx, instance, wanted)
             reason = refusal(wanted, place) if place.active else "INACTIVE"
             if reason is None:
-                made.append(tx.put(TASKS, placed(task, instance)))
+                made.append(tx.put(TASKS, placed(tx, task, instance)))
             else:
                 failures.append(shapes.Failure(arn=arn, reason=reason))
         return made, failures
