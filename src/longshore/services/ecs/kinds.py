@@ -7,7 +7,14 @@ from typing import Any
 from longshore.kit.resource import Kind
 from longshore.services.ecs.exec.model import EXEC_SESSIONS
 from longshore.services.ecs.model import CLUSTERS, CONTAINER_INSTANCES, FAMILIES, TASK_DEFINITIONS, TASKS
-from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICE_EVENTS, SERVICES
+from longshore.services.ecs.rollout.model import (
+    DEPLOYMENTS,
+    SERVICE_DEPLOYMENTS,
+    SERVICE_EVENTS,
+    SERVICE_REVISIONS,
+    SERVICES,
+    TASK_SETS,
+)
 
 KINDS: tuple[Kind[Any], ...] = (
     CLUSTERS,
@@ -17,6 +24,9 @@ KINDS: tuple[Kind[Any], ...] = (
     TASKS,
     SERVICES,
     DEPLOYMENTS,
+    SERVICE_REVISIONS,
+    SERVICE_DEPLOYMENTS,
+    TASK_SETS,
     SERVICE_EVENTS,
     EXEC_SESSIONS,
 )
