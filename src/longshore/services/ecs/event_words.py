@@ -65,7 +65,7 @@ def no_place(service: str, reason: str) -> str:
 
 
 #: what the closest container instance lacks, by failure reason
-_LACKS = {
+LACKS = {
     "RESOURCE:CPU": "has insufficient CPU units available.",
     "RESOURCE:MEMORY": "has insufficient memory available.",
     "RESOURCE:PORTS": "is already using a port required by your task.",
@@ -77,7 +77,7 @@ _LACKS = {
 def closest_instance(instance_arn: str, reason: str) -> str:
     """The sentence about the container instance that came nearest to fitting."""
     identifier = instance_arn.rsplit("/", 1)[-1]
-    lacks = _LACKS.get(reason, f'encountered error "{reason}".')
+    lacks = LACKS.get(reason, f'encountered error "{reason}".')
     return f"The closest matching (container-instance {identifier}) {lacks}"
 
 

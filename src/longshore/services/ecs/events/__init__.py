@@ -1,0 +1,1 @@
+"""What ECS tells of changes: the events that AWS documents, rendered from what is kept."""
