@@ -320,14 +320,12 @@ async def _law(steps: list[tuple[str, Any]]) -> None:
     await listen()
     await world.clock.step(200.0)
     await fall_silent()
-    rows: dict[str, Task | ContainerInstance | None] = {task_arn(number): world.store.get(TASKS, task_arn(number)) for number in stages}
+    rows: dict[str, Any] = {task_arn(number): world.store.get(TASKS, task_arn(number)) for number in stages}
     for key, row in {**rows, INSTANCE: world.store.get(CONTAINER_INSTANCES, INSTANCE)}.items():
         versions = [version for version, _ in await world.told_of(key)]
         assert versions == sorted(set(versions))
         assert versions[-1:] == ([row.version] if row is not None else [])
-    instance = world.store.get(CONTAINER_INSTANCES, INSTANCE)
     last = [event for event in await world.events(INSTANCE) if event["resources"] == [INSTANCE]][-1]["detail"]
     left = next(each["integerValue"] for each in last["remainingResources"] if each["name"] == "CPU")
-    assert instance is not None
     assert left == 1024 - 256 * sum(1 for stage in stages.values() if 0 < stage < 4)
     await world.store.close()
