@@ -56,6 +56,7 @@ from longshore.services.secretsmanager import model as secretsmanager
 from longshore.store.base import Store, Tx
 from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore
+from longshore.store.memory_events import MemoryEventLog
 from tests.sweeps.own_operations import own_operation_model
 
 REGION, ELSEWHERE = "us-east-1", "eu-west-1"
@@ -157,6 +158,7 @@ class Installation:
             identities=Identities(store, clock, site, SIGNING_SECRET),
             access=Access(store, clock, RESOURCE_SIDES),
             signing_secret=SIGNING_SECRET,
+            events=MemoryEventLog(),
         )
         self._http: aiohttp.ClientSession | None = None
         self._url = ""
@@ -358,6 +360,9 @@ async def furnish() -> House:
 async def _containers(there: Installation, names: dict[str, str]) -> None:
     names["cluster"] = (await there.done("ecs", "CreateCluster", clusterName="main"))["cluster"]["clusterArn"]
     names["empty_cluster"] = (await there.done("ecs", "CreateCluster", clusterName="empty"))["cluster"]["clusterArn"]
+    group = {"autoScalingGroupArn": "spare"}
+    made = await there.done("ecs", "CreateCapacityProvider", name="spare", autoScalingGroupProvider=group)
+    names["provider"] = made["capacityProvider"]["capacityProviderArn"]
     registered = await there.done(
         "ecs",
         "RegisterContainerInstance",

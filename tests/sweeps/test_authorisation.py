@@ -37,6 +37,8 @@ from tests.sweeps.samples import least, sample
 FREE = {("sts", "GetCallerIdentity"), ("sts", "GetSessionToken")}
 #: what AWS documents to need another permission than its own name
 OTHERWISE = {("ecr", "ListImageReferrers"): "ecr:BatchGetImage"}
+#: operations that have nothing to answer but a refusal, which those hear who may ask
+REFUSES = {("ecs", "UpdateContainerAgent"): "MissingVersionException", ("ecs", "ListServicesByNamespace"): "NamespaceNotFoundException"}
 #: what an operation may ask for beside its own action: it hands over a role, or will do something else on the caller's behalf
 FURTHER = ("iam:PassRole", "sts:TagSession", "ecr:CreateRepository", "secretsmanager:GetSecretValue")
 #: IAM's own prefix where it is not the folder's name
@@ -113,7 +115,7 @@ def test_it_declares_its_action_and_its_resource(api: str, operation: str) -> No
 @every_operation
 async def test_the_root_may(there: Installation, house: House, api: str, operation: str) -> None:
     answer = await there.ask(api, operation, sample(house, api, operation))
-    assert answer.status == 200, f"{answer.code}: {answer.message}"
+    assert answer.status == 200 or answer.code == REFUSES.get((api, operation)), f"{answer.code}: {answer.message}"
 
 
 # ── who is not known ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -212,7 +214,7 @@ async def test_a_deny_wins_over_an_allow_of_everything(there: Installation, hous
 @every_operation
 async def test_exactly_the_rights_that_refusals_name_let_a_user_in(there: Installation, house: House, api: str, operation: str) -> None:
     rights, answer = await rights_for(there, api, operation, sample(house, api, operation))
-    assert answer.status == 200, f"{answer.code}: {answer.message}"
+    assert answer.status == 200 or answer.code == REFUSES.get((api, operation)), f"{answer.code}: {answer.message}"
     assert rights or (api, operation) in FREE
     for action, resource in rights:
         assert action in (served(api).operations[operation].action, *FURTHER, f"{api}:TagResource"), rights
@@ -268,7 +270,7 @@ def of_other_types(house: House, operation: str) -> list[dict[str, Any]]:
     if operation not in ("TagResource", "UntagResource", "ListTagsForResource"):
         return []
     more = {"TagResource": {"tags": [{"key": "a", "value": "c"}]}, "UntagResource": {"tagKeys": ["a"]}}.get(operation, {})
-    return [{"resourceArn": house.names[name], **more} for name in ("cluster", "task", "instance", "definition")]
+    return [{"resourceArn": house.names[name], **more} for name in ("cluster", "task", "instance", "definition", "provider")]
 
 
 def changes(before: Mapping[Kind[Any], list[Any]], there: Installation) -> list[tuple[Kind[Any], Any]]:

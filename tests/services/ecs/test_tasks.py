@@ -142,7 +142,7 @@ async def test_placement_can_be_constrained(ecs: Ecs) -> None:
         ({"cluster": "a/b"}, "InvalidParameterException"),
         ({"taskDefinition": "nobody"}, "ClientException"),
         ({"launchType": "FARGATE"}, "UnsupportedFeatureException"),
-        ({"capacityProviderStrategy": [{"capacityProvider": "x"}]}, "UnsupportedFeatureException"),
+        ({"capacityProviderStrategy": [{"capacityProvider": "x"}]}, "InvalidParameterException"),
         ({"networkConfiguration": {"awsvpcConfiguration": {"subnets": ["s"]}}}, "InvalidParameterException"),
         ({"placementStrategy": [{"type": "binpack", "field": "disk"}]}, "InvalidParameterException"),
         ({"placementStrategy": [{"type": "spread"}]}, "InvalidParameterException"),

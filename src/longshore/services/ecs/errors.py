@@ -57,5 +57,25 @@ class ConflictException(AwsError):
     """The client token was used before with other parameters."""
 
 
+class LimitExceededException(AwsError):
+    """The limit for the resource was exceeded."""
+
+
+class ResourceInUseException(AwsError):
+    """The specified capacity provider is in use and cannot be removed."""
+
+
+class NamespaceNotFoundException(AwsError):
+    """The specified namespace wasn't found."""
+
+
+class NoUpdateAvailableException(AwsError):
+    """There's no update available for this Amazon ECS agent. This could be because the agent is already running the latest version or because it's so old that there's no update path to the current version."""
+
+
+class MissingVersionException(AwsError):
+    """Amazon ECS can't determine the current version of the Amazon ECS container agent on the container instance and doesn't have enough information to proceed with an update. This could be because the agent running on the container instance is a previous or custom version that doesn't use our version information."""
+
+
 class UnsupportedFeatureException(AwsError):
     """The specified task isn't supported by this installation."""

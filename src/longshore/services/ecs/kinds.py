@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from longshore.kit.resource import Kind
+from longshore.services.ecs.capacity.model import CAPACITY_PROVIDERS
 from longshore.services.ecs.exec.model import EXEC_SESSIONS
+from longshore.services.ecs.idempotency.model import RUN_TOKENS
 from longshore.services.ecs.model import CLUSTERS, CONTAINER_INSTANCES, FAMILIES, TASK_DEFINITIONS, TASKS
 from longshore.services.ecs.rollout.model import (
     DEPLOYMENTS,
@@ -15,6 +17,7 @@ from longshore.services.ecs.rollout.model import (
     SERVICES,
     TASK_SETS,
 )
+from longshore.services.ecs.settings.model import ACCOUNT_SETTINGS
 
 KINDS: tuple[Kind[Any], ...] = (
     CLUSTERS,
@@ -29,4 +32,7 @@ KINDS: tuple[Kind[Any], ...] = (
     TASK_SETS,
     SERVICE_EVENTS,
     EXEC_SESSIONS,
+    CAPACITY_PROVIDERS,
+    ACCOUNT_SETTINGS,
+    RUN_TOKENS,
 )

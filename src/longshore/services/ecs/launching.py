@@ -11,12 +11,8 @@ from longshore.services.ecs.model import TaskDefinition
 LAUNCH_TYPES = ("EC2", "EXTERNAL")
 
 
-def checked_launch_type(launch_type: str | None, capacity_providers: tuple[shapes.CapacityProviderStrategyItem, ...] | None) -> str:
+def checked_launch_type(launch_type: str | None) -> str:
     """EC2 unless another is asked for. Raises UnsupportedFeatureException for what this installation does not offer."""
-    if capacity_providers:
-        if launch_type:
-            raise InvalidParameterException("Specifying both a launch type and capacity provider strategy is not supported.")
-        raise UnsupportedFeatureException("Capacity provider strategies are not offered by this installation. Use the launch type EC2.")
     if launch_type not in (None, *LAUNCH_TYPES):
         raise UnsupportedFeatureException(f"The launch type {launch_type} is not offered by this installation. Use EC2.")
     return launch_type or "EC2"

@@ -48,6 +48,8 @@ class Cluster(msgspec.Struct, frozen=True, gc=False):
     settings: tuple[tuple[str, str], ...] = (("containerInsights", "disabled"),)
     capacity_providers: tuple[str, ...] = ()
     default_capacity_provider_strategy: tuple[shapes.CapacityProviderStrategyItem, ...] = ()
+    #: what ExecuteCommand is to log, and keys for storage
+    configuration: shapes.ClusterConfiguration | None = None
 
 
 def scope_of(arn: str) -> str:
@@ -112,8 +114,6 @@ class ContainerInstance(msgspec.Struct, frozen=True, gc=False):
     status_reason: str = ""
     #: the capacity provider it was registered for; empty for most
     capacity_provider: str = ""
-    #: of what was left on it when that was last told: a change of it is a new version (events/details.py)
-    resources_digest: int = 0
     version: int = 1
 
     def attribute(self, name: str) -> str | None:
@@ -324,6 +324,16 @@ class TaskStatus(msgspec.Struct, frozen=True, gc=False):
     attachments: tuple[Attachment, ...] = ()
 
 
+class Chosen(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """How placement came to a task's place: what its strategies made of the instance then."""
+
+    #: active instances asked, and those of them that could take the task
+    instances: int
+    candidates: int
+    #: by strategy, in their order: less was better
+    scores: tuple[int, ...] = ()
+
+
 class Task(msgspec.Struct, frozen=True, gc=False):
     arn: str
     cluster_arn: str
@@ -336,6 +346,8 @@ class Task(msgspec.Struct, frozen=True, gc=False):
     status: TaskStatus = TaskStatus()
     #: of the instance's GPUs, those that are the task's; written with its place
     gpu_ids: tuple[str, ...] = ()
+    #: None where somebody named the instance
+    chosen: Chosen | None = None
     #: until then neither scale-in nor a deployment stops it; None: not protected
     protected_until: float | None = None
     version: int = 1
@@ -422,7 +434,10 @@ TASKS: Kind[Task] = Kind(
         "stopped": lambda task: ("stopped",) if task.is_stopped else (),
         "failed_in": lambda task: (task.spec.deployment_id,) if task.spec.deployment_id and counts_as_failed(task) else (),
         "attachment": lambda task: [one.id for one in task.status.attachments] if not task.is_stopped else (),
-        "client_token": lambda task: (f"{task.cluster_arn}|{task.spec.client_token}",) if task.spec.client_token else (),
+        "capacity_provider": lambda task: (
+            (f"{task.cluster_arn}|{task.spec.capacity_provider}",) if task.spec.capacity_provider and not task.is_stopped else ()
+        ),
+        "external": lambda task: (task.cluster_arn,) if task.spec.launch_type == "EXTERNAL" and not task.is_stopped else (),
     },
     totals={
         # cpu, memory MiB, running, pending of everything placed on an instance

@@ -29,7 +29,9 @@ def service_view(reader: Reader, service: Service, *, with_tags: bool) -> shapes
         desired_count=spec.desired_count,
         running_count=running,
         pending_count=pending,
-        launch_type=spec.launch_type,
+        # a strategy takes the place of a launch type
+        launch_type=None if spec.capacity_provider_strategy else spec.launch_type,
+        capacity_provider_strategy=spec.capacity_provider_strategy or None,
         platform_version=spec.platform_version or None,
         task_definition=spec.task_definition_arn,
         deployment_configuration=shapes.DeploymentConfiguration(
@@ -79,7 +81,8 @@ def _deployment(reader: Reader, service: Service, deployment: Deployment) -> sha
         failed_tasks=reader.count(TASKS, "failed_in", deployment.id),
         created_at=deployment.created_at,
         updated_at=deployment.updated_at,
-        launch_type=service.spec.launch_type,
+        launch_type=None if service.spec.capacity_provider_strategy else service.spec.launch_type,
+        capacity_provider_strategy=service.spec.capacity_provider_strategy or None,
         rollout_state=deployment.rollout_state,
         rollout_state_reason=deployment.rollout_state_reason,
     )

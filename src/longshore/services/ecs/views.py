@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 
 from msgspec.structs import replace
 
 from longshore.aws.shapes import ecs as shapes
-from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS, Attribute, Cluster, ContainerInstance, NetworkBinding, TaskDefinition
-from longshore.services.ecs.rollout.model import SERVICES
+from longshore.services.ecs.capacity.model import CapacityProvider
+from longshore.services.ecs.model import (
+    CONTAINER_INSTANCES,
+    TASKS,
+    Attribute,
+    Cluster,
+    ContainerInstance,
+    Lifecycle,
+    NetworkBinding,
+    TaskDefinition,
+)
+from longshore.services.ecs.rollout.model import SERVICES, Service
 from longshore.services.ecs.tagging import tags_view
 from longshore.store.base import Reader
 
@@ -31,11 +42,12 @@ def cluster_view(reader: Reader, cluster: Cluster, include: Collection[str] = ("
         running_tasks_count=running,
         pending_tasks_count=pending,
         active_services_count=active,
-        statistics=_statistics(running, pending, active, len(services) - active) if "STATISTICS" in include else (),
+        statistics=_statistics(reader, cluster, services, running, pending) if "STATISTICS" in include else (),
         tags=tags_view(cluster.tags) if "TAGS" in include else (),
         settings=_settings(cluster) if "SETTINGS" in include else (),
         capacity_providers=cluster.capacity_providers,
         default_capacity_provider_strategy=cluster.default_capacity_provider_strategy,
+        configuration=cluster.configuration if "CONFIGURATIONS" in include else None,
     )
 
 
@@ -43,18 +55,52 @@ def _settings(cluster: Cluster) -> tuple[shapes.ClusterSetting, ...]:
     return tuple(shapes.ClusterSetting(name="containerInsights", value=value) for _, value in cluster.settings)
 
 
-def _statistics(running: int, pending: int, active: int, draining: int) -> tuple[shapes.KeyValuePair, ...]:
+def _statistics(
+    reader: Reader, cluster: Cluster, services: Sequence[Service], running: int, pending: int
+) -> tuple[shapes.KeyValuePair, ...]:
+    """By launch type. Tasks on external instances are few enough to be looked at one by one."""
+    outside = reader.list(TASKS, "external", cluster.arn)
+    running_outside = sum(1 for task in outside if task.last_status == "RUNNING")
+    pending_outside = sum(1 for task in outside if task.stop is None and Lifecycle[task.last_status] < Lifecycle.RUNNING)
+    of_services = Counter((service.spec.deleted, service.spec.launch_type) for service in services)
     counts = {
-        "runningEC2TasksCount": running,
+        "runningEC2TasksCount": running - running_outside,
         "runningFargateTasksCount": 0,
-        "pendingEC2TasksCount": pending,
+        "pendingEC2TasksCount": pending - pending_outside,
         "pendingFargateTasksCount": 0,
-        "activeEC2ServiceCount": active,
+        "runningExternalTasksCount": running_outside,
+        "pendingExternalTasksCount": pending_outside,
+        "activeEC2ServiceCount": of_services[False, "EC2"],
         "activeFargateServiceCount": 0,
-        "drainingEC2ServiceCount": draining,
+        "drainingEC2ServiceCount": of_services[True, "EC2"],
         "drainingFargateServiceCount": 0,
+        "activeExternalServiceCount": of_services[False, "EXTERNAL"],
+        "drainingExternalServiceCount": of_services[True, "EXTERNAL"],
     }
     return tuple(shapes.KeyValuePair(name=name, value=str(count)) for name, count in counts.items())
+
+
+def capacity_provider_view(provider: CapacityProvider, *, with_tags: bool = True) -> shapes.CapacityProvider:
+    return shapes.CapacityProvider(
+        capacity_provider_arn=provider.arn,
+        name=provider.name,
+        status=provider.status,
+        auto_scaling_group_provider=shapes.AutoScalingGroupProvider(
+            auto_scaling_group_arn=provider.auto_scaling_group,
+            managed_scaling=shapes.ManagedScaling(
+                status="ENABLED" if provider.scaling_status == "ENABLED" else "DISABLED",
+                target_capacity=provider.target_capacity,
+                minimum_scaling_step_size=provider.minimum_step,
+                maximum_scaling_step_size=provider.maximum_step,
+                instance_warmup_period=provider.warm_up_s,
+            ),
+            managed_termination_protection="ENABLED" if provider.managed_termination_protection == "ENABLED" else "DISABLED",
+            managed_draining="ENABLED" if provider.managed_draining == "ENABLED" else "DISABLED",
+        ),
+        update_status=provider.update_status or None,
+        tags=tags_view(provider.tags) if with_tags else (),
+        type="EC2_AUTOSCALING",
+    )
 
 
 # ── container instances ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -73,11 +119,17 @@ def container_instance_view(reader: Reader, instance: ContainerInstance, *, with
             agent_hash=instance.agent_hash or None,
             docker_version=instance.docker_version or None,
         ),
-        remaining_resources=_resources(capacity.cpu - cpu, capacity.memory_mib - memory, ports, ports_udp),
+        remaining_resources=_resources(capacity.cpu - cpu, capacity.memory_mib - memory, ports, ports_udp, _free_gpus(reader, instance)),
         registered_resources=_resources(
-            capacity.cpu, capacity.memory_mib, tuple(map(str, capacity.reserved_ports)), tuple(map(str, capacity.reserved_ports_udp))
+            capacity.cpu,
+            capacity.memory_mib,
+            tuple(map(str, capacity.reserved_ports)),
+            tuple(map(str, capacity.reserved_ports_udp)),
+            capacity.gpus or None,
         ),
         status=instance.status,
+        status_reason=instance.status_reason or None,
+        capacity_provider_name=instance.capacity_provider or None,
         agent_connected=instance.agent_connected,
         running_tasks_count=running,
         pending_tasks_count=pending,
@@ -114,8 +166,19 @@ def _bound_ports(binding: NetworkBinding) -> Collection[int]:
     return range(first, last + 1) if last <= _LAST_PORT else ()
 
 
-def _resources(cpu: int, memory: int, ports: tuple[str, ...], ports_udp: tuple[str, ...]) -> tuple[shapes.Resource, ...]:
-    return (_amount("CPU", cpu), _amount("MEMORY", memory), _set("PORTS", ports), _set("PORTS_UDP", ports_udp))
+def _free_gpus(reader: Reader, instance: ContainerInstance) -> tuple[str, ...] | None:
+    """None where there are none at all: the resource is not named then."""
+    if not instance.capacity.gpus:
+        return None
+    taken = {gpu for task in reader.list(TASKS, "active_on", instance.arn) for gpu in task.gpu_ids}
+    return tuple(gpu for gpu in instance.capacity.gpus if gpu not in taken)
+
+
+def _resources(
+    cpu: int, memory: int, ports: tuple[str, ...], ports_udp: tuple[str, ...], gpus: tuple[str, ...] | None
+) -> tuple[shapes.Resource, ...]:
+    found = (_amount("CPU", cpu), _amount("MEMORY", memory), _set("PORTS", ports), _set("PORTS_UDP", ports_udp))
+    return found if gpus is None else (*found, _set("GPU", gpus))
 
 
 def _amount(name: str, amount: int) -> shapes.Resource:

@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 from longshore.services.ecs.operations import (
+    account_settings,
     agent,
     attributes,
+    capacity_providers,
     clusters,
+    container_agents,
     container_instances,
+    event_stream,
     execute_command,
     service_listings,
     services,
     tags,
     task_definitions,
     task_listings,
+    task_records,
     tasks,
 )
 
 __all__ = [
+    "account_settings",
     "agent",
     "attributes",
+    "capacity_providers",
     "clusters",
+    "container_agents",
     "container_instances",
+    "event_stream",
     "execute_command",
     "service_listings",
     "services",
     "tags",
     "task_definitions",
     "task_listings",
+    "task_records",
     "tasks",
 ]

@@ -16,7 +16,7 @@ from longshore.services.ecs.errors import AttributeLimitExceededException, Inval
 from longshore.services.ecs.listing import page_limit
 from longshore.services.ecs.lookup import child_resources, cluster_resource, find_cluster, find_container_instance
 from longshore.services.ecs.model import CONTAINER_INSTANCES, Attribute, Cluster, ContainerInstance
-from longshore.services.ecs.operations.container_instances import BUILT_IN
+from longshore.services.ecs.operations.container_instances import BUILT_IN, of_its_provider
 from longshore.store.base import Tx
 
 #: attributes of its owner's that one instance may have, and that one call may set
@@ -65,7 +65,8 @@ def _put(tx: Tx, instance: ContainerInstance, attribute: shapes.Attribute) -> sh
     kept = tuple(one for one in instance.attributes if one.name != attribute.name)
     if sum(1 for one in kept if not one.name.startswith(BUILT_IN)) >= MOST_OWNED:
         raise AttributeLimitExceededException
-    tx.put(CONTAINER_INSTANCES, replace(instance, attributes=(*kept, Attribute(attribute.name, attribute.value or ""))))
+    given = Attribute(attribute.name, attribute.value or "")
+    tx.put(CONTAINER_INSTANCES, of_its_provider(replace(instance, attributes=(*kept, given))))
     return shapes.Attribute(name=attribute.name, value=attribute.value, target_type="container-instance", target_id=instance.arn)
 
 
@@ -82,7 +83,8 @@ async def delete_attributes(call: Call, request: shapes.DeleteAttributesRequest)
             instance = _target(tx, call, cluster, attribute)
             gone = [one for one in instance.attributes if one.name == attribute.name and attribute.value in (None, one.value)]
             if gone:
-                tx.put(CONTAINER_INSTANCES, replace(instance, attributes=tuple(one for one in instance.attributes if one not in gone)))
+                left = tuple(one for one in instance.attributes if one not in gone)
+                tx.put(CONTAINER_INSTANCES, of_its_provider(replace(instance, attributes=left)))
                 deleted += [_shown(Owned(instance.arn, one)) for one in gone]
         return deleted
 

@@ -20,8 +20,10 @@ from longshore.services.ecs.listing import list_page
 from longshore.services.ecs.lookup import DEFAULT_CLUSTER, cluster_arn, cluster_resource, find_cluster, scope_of_call
 from longshore.services.ecs.model import CLUSTERS, CONTAINER_INSTANCES, TASKS, Cluster
 from longshore.services.ecs.names import NAME
+from longshore.services.ecs.operations.capacity_providers import with_providers
 from longshore.services.ecs.rollout.model import SERVICES
-from longshore.services.ecs.tagging import tags_from
+from longshore.services.ecs.settings.rules import setting_for
+from longshore.services.ecs.tagging import tagging_rights, tags_from
 from longshore.services.ecs.views import cluster_view
 from longshore.store.base import Reader, Tx
 
@@ -34,36 +36,78 @@ def _named_cluster(call: Call, request: shapes.CreateClusterRequest) -> Iterable
     return (cluster_arn(call, request.cluster_name),)
 
 
-@api.operation("CreateCluster", resource=_named_cluster)
+def _tagged(call: Call, request: shapes.CreateClusterRequest) -> Iterable[tuple[str, str]]:
+    return tagging_rights(call, request.tags, cluster_arn(call, request.cluster_name))
+
+
+def _creates(call: Call, request: shapes.CreateClusterRequest) -> dict[str, list[str]]:
+    providers = [call.arn("ecs", f"capacity-provider/{one}") for one in request.capacity_providers or () if not one.startswith("arn:")]
+    return {"ecs:CreateAction": ["CreateCluster"], "ecs:capacity-provider": providers}
+
+
+@api.operation("CreateCluster", resource=_named_cluster, also=_tagged, conditions=_creates)
 async def create_cluster(call: Call, request: shapes.CreateClusterRequest) -> shapes.CreateClusterResponse:
     """Making the same cluster again gives the one there is. Raises InvalidParameterException."""
     name = request.cluster_name or DEFAULT_CLUSTER
     if not NAME.fullmatch(name):
         raise InvalidParameterException("Invalid cluster name. Up to 255 letters, numbers, hyphens and underscores are allowed.")
-    if request.capacity_providers or request.default_capacity_provider_strategy:
-        raise InvalidParameterException("Capacity providers are not offered by this installation.")
-    wanted = Cluster(
+    _check_service_connect(request.service_connect_defaults)
+    insights = setting_for(call.store, call.region, call.principal, "containerInsights")
+    asked = Cluster(
         arn=call.arn("ecs", f"cluster/{name}"),
         name=name,
         created_at=call.clock.now(),
         tags=tags_from(request.tags),
-        settings=_settings(request.settings),
+        settings=_settings(request.settings, insights),
+        configuration=_checked_configuration(request.configuration),
     )
 
     def create(tx: Tx) -> Cluster:
+        wanted = with_providers(tx, call, asked, request.capacity_providers or (), request.default_capacity_provider_strategy or ())
         there = tx.get(CLUSTERS, wanted.arn)
         if there is None or there.status == "INACTIVE":
             return tx.put(CLUSTERS, wanted)
-        if (request.tags is not None and there.tags != wanted.tags) or (request.settings and there.settings != wanted.settings):
+        if any(given is not None and kept != new for given, kept, new in _compared(request, there, wanted)):
             raise InvalidParameterException(_DIFFERENT)
         return there
 
     cluster = await call.store.transact(create)
-    return shapes.CreateClusterResponse(cluster=cluster_view(call.store, cluster))
+    return shapes.CreateClusterResponse(cluster=cluster_view(call.store, cluster, ("TAGS", "SETTINGS", "CONFIGURATIONS")))
 
 
-def _settings(given: tuple[shapes.ClusterSetting, ...] | None) -> tuple[tuple[str, str], ...]:
-    value = "disabled"
+def _compared(request: shapes.CreateClusterRequest, there: Cluster, wanted: Cluster) -> list[tuple[object, object, object]]:
+    """(what was given, what is kept, what is asked for): a request that leaves something out does not ask for anything else."""
+    return [
+        (request.tags, there.tags, wanted.tags),
+        (request.settings or None, there.settings, wanted.settings),
+        (request.configuration, there.configuration, wanted.configuration),
+        (request.capacity_providers, there.capacity_providers, wanted.capacity_providers),
+        (
+            request.default_capacity_provider_strategy,
+            there.default_capacity_provider_strategy,
+            wanted.default_capacity_provider_strategy,
+        ),
+    ]
+
+
+def _checked_configuration(given: shapes.ClusterConfiguration | None) -> shapes.ClusterConfiguration | None:
+    """Raises InvalidParameterException. What is said is kept and shown; keys and log destinations are nobody's here."""
+    execute = given.execute_command_configuration if given is not None else None
+    if execute is not None and (execute.logging == "OVERRIDE") != (execute.log_configuration is not None):
+        raise InvalidParameterException(
+            "A logConfiguration of the executeCommandConfiguration must be specified with the logging OVERRIDE, and with no other."
+        )
+    return given
+
+
+def _check_service_connect(defaults: shapes.ClusterServiceConnectDefaultsRequest | None) -> None:
+    """An empty namespace takes a default away, and there is none."""
+    if defaults is not None and defaults.namespace:
+        raise InvalidParameterException("Service Connect is not offered by this installation: there is no AWS Cloud Map.")
+
+
+def _settings(given: tuple[shapes.ClusterSetting, ...] | None, value: str = "disabled") -> tuple[tuple[str, str], ...]:
+    """`value` is what the account has when nothing is given."""
     for setting in given or ():
         value = setting.value or ""
         if setting.name != "containerInsights" or value not in _INSIGHTS:
@@ -110,8 +154,11 @@ async def list_clusters(call: Call, request: shapes.ListClustersRequest) -> shap
 
 @api.operation("UpdateCluster", resource=cluster_resource)
 async def update_cluster(call: Call, request: shapes.UpdateClusterRequest) -> shapes.UpdateClusterResponse:
+    """Settings and configuration that are not named stay as they are."""
+    _check_service_connect(request.service_connect_defaults)
     settings = _settings(request.settings) if request.settings else None
-    return shapes.UpdateClusterResponse(cluster=await _update(call, request.cluster, settings))
+    configuration = _checked_configuration(request.configuration)
+    return shapes.UpdateClusterResponse(cluster=await _update(call, request.cluster, settings, configuration))
 
 
 @api.operation("UpdateClusterSettings", resource=cluster_resource)
@@ -119,12 +166,22 @@ async def update_cluster_settings(call: Call, request: shapes.UpdateClusterSetti
     return shapes.UpdateClusterSettingsResponse(cluster=await _update(call, request.cluster, _settings(request.settings)))
 
 
-async def _update(call: Call, reference: str, settings: tuple[tuple[str, str], ...] | None) -> shapes.Cluster:
+async def _update(
+    call: Call,
+    reference: str,
+    settings: tuple[tuple[str, str], ...] | None,
+    configuration: shapes.ClusterConfiguration | None = None,
+) -> shapes.Cluster:
     def update(tx: Tx) -> Cluster:
         cluster = find_cluster(tx, call, reference)
-        return tx.put(CLUSTERS, replace(cluster, settings=settings)) if settings is not None else cluster
+        changed = replace(
+            cluster,
+            settings=cluster.settings if settings is None else settings,
+            configuration=cluster.configuration if configuration is None else configuration,
+        )
+        return tx.put(CLUSTERS, changed) if changed != cluster else cluster
 
-    return cluster_view(call.store, await call.store.transact(update))
+    return cluster_view(call.store, await call.store.transact(update), ("TAGS", "SETTINGS", "CONFIGURATIONS"))
 
 
 @api.operation("DeleteCluster", resource=cluster_resource)

@@ -31,6 +31,8 @@ from longshore.store.base import Reader, Tx
 
 MOST_DESCRIBED = 100
 MOST_ATTRIBUTES = 500
+#: names the capacity provider whose instance it is
+PROVIDER_ATTRIBUTE = "longshore.capacity-provider"
 FORCED = "Container instance deregistration forced by user"
 _ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: attributes with these beginnings belong to ECS and to what the agent can do, all others to the owner of the instance
@@ -53,9 +55,9 @@ async def register_container_instance(
         cluster = find_cluster(tx, call, request.cluster)
         known = _known(tx, call, cluster, request.container_instance_arn, identity)
         if known is not None:
-            return tx.put(CONTAINER_INSTANCES, _returning(known, newcomer, given))
+            return tx.put(CONTAINER_INSTANCES, of_its_provider(_returning(known, newcomer, given)))
         arn = request.container_instance_arn or newcomer.arn.replace("/default/", f"/{cluster.name}/", 1)
-        return tx.put(CONTAINER_INSTANCES, replace(newcomer, arn=arn, cluster_arn=cluster.arn))
+        return tx.put(CONTAINER_INSTANCES, of_its_provider(replace(newcomer, arn=arn, cluster_arn=cluster.arn)))
 
     instance = await call.store.transact(register)
     return shapes.RegisterContainerInstanceResponse(container_instance=container_instance_view(call.store, instance, with_tags=True))
@@ -121,6 +123,11 @@ def _returning(known: ContainerInstance, newcomer: ContainerInstance, given: tup
         agent_hash=newcomer.agent_hash or known.agent_hash,
         docker_version=newcomer.docker_version or known.docker_version,
     )
+
+
+def of_its_provider(instance: ContainerInstance) -> ContainerInstance:
+    """Which capacity provider an instance stands for is what its attribute says: its agent registers with it, or its owner puts it."""
+    return replace(instance, capacity_provider=instance.attribute(PROVIDER_ATTRIBUTE) or "")
 
 
 def _attributes(given: tuple[shapes.Attribute, ...] | None) -> tuple[Attribute, ...]:

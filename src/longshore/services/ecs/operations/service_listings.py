@@ -8,7 +8,7 @@ from longshore.aws.operation import ANY_RESOURCE
 from longshore.aws.shapes import ecs as shapes
 from longshore.services.call import Call
 from longshore.services.ecs.api import api
-from longshore.services.ecs.errors import InvalidParameterException
+from longshore.services.ecs.errors import InvalidParameterException, NamespaceNotFoundException
 from longshore.services.ecs.listing import list_page
 from longshore.services.ecs.lookup import child_resources, cluster_arn, find_cluster, service_arn
 from longshore.services.ecs.rollout.model import SERVICES, Service
@@ -68,3 +68,9 @@ async def list_services(call: Call, request: shapes.ListServicesRequest) -> shap
         keep=keep,
     )
     return shapes.ListServicesResponse(service_arns=tuple(service.arn for service in found), next_token=token)
+
+
+@api.operation("ListServicesByNamespace", resource=ANY_RESOURCE)
+async def list_services_by_namespace(call: Call, request: shapes.ListServicesByNamespaceRequest) -> shapes.ListServicesByNamespaceResponse:
+    """Namespaces are AWS Cloud Map's, and there is none: raises NamespaceNotFoundException, whatever is asked for."""
+    raise NamespaceNotFoundException

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from longshore.aws.shapes import ecs as shapes
 from longshore.services.call import Call
 from longshore.services.ecs.api import api
+from longshore.services.ecs.capacity.rules import checked_launch
 from longshore.services.ecs.errors import InvalidParameterException, ServiceNotActiveException
 from longshore.services.ecs.launching import check_launchable, checked_launch_type
 from longshore.services.ecs.lookup import (
@@ -80,7 +81,13 @@ async def create_service(call: Call, request: shapes.CreateServiceRequest) -> sh
     def create(tx: Tx) -> Service:
         cluster = find_cluster(tx, call, request.cluster)
         definition = _runnable(tx, call, request.task_definition)
-        spec = replace(wanted, task_definition_arn=definition.arn)
+        launch = checked_launch(tx, cluster, request.launch_type, request.capacity_provider_strategy)
+        spec = replace(
+            wanted,
+            task_definition_arn=definition.arn,
+            launch_type=launch.launch_type,
+            capacity_provider_strategy=launch.strategy,
+        )
         arn = call.arn("ecs", f"service/{cluster.name}/{request.service_name}")
         there = tx.get(SERVICES, arn)
         if there is not None and there.status != "INACTIVE":
@@ -126,7 +133,7 @@ def _wanted(request: shapes.CreateServiceRequest) -> ServiceSpec:
     spec = ServiceSpec(
         task_definition_arn="",
         desired_count=checked_desired_count(request.desired_count),
-        launch_type=checked_launch_type(request.launch_type, request.capacity_provider_strategy),
+        launch_type=checked_launch_type(request.launch_type),
         load_balancers=load_balancers,
         health_check_grace_period_s=checked_grace_period(request.health_check_grace_period_seconds, load_balancers),
         placement_constraints=checked_constraints(request.placement_constraints),
@@ -183,8 +190,6 @@ def _deployment(service: Service, deployment_id: str, now: float) -> Deployment:
 async def update_service(call: Call, request: shapes.UpdateServiceRequest) -> shapes.UpdateServiceResponse:
     """Another task definition, other load balancers or `forceNewDeployment` begin a new deployment; all else keeps the one there is."""
     _check_offered(request, None)
-    if request.capacity_provider_strategy:
-        checked_launch_type(None, request.capacity_provider_strategy)
     now, deployment_id = call.clock.now(), f"ecs-svc/{call.ids.digits(19)}"
 
     def update(tx: Tx) -> Service:
@@ -193,6 +198,11 @@ async def update_service(call: Call, request: shapes.UpdateServiceRequest) -> sh
         if status_of(service) != "ACTIVE":
             raise ServiceNotActiveException
         changed = replace(service, spec=_changed(tx, call, service, request))
+        if request.capacity_provider_strategy is not None:
+            launch = checked_launch(tx, cluster, None, request.capacity_provider_strategy)
+            changed = replace(
+                changed, spec=replace(changed.spec, launch_type=launch.launch_type, capacity_provider_strategy=launch.strategy)
+            )
         begins = request.force_new_deployment or _begins_deployment(service.spec, changed.spec)
         if begins or request.network_configuration is not None:
             _check_runnable(tx, call, changed, request)
@@ -238,11 +248,17 @@ def _or(given: bool | None, kept: bool) -> bool:
 
 
 def _begins_deployment(before: ServiceSpec, after: ServiceSpec) -> bool:
-    return (before.task_definition_arn, before.load_balancers, before.platform_version, before.network_configuration) != (
-        after.task_definition_arn,
-        after.load_balancers,
-        after.platform_version,
-        after.network_configuration,
+    return _of_its_tasks(before) != _of_its_tasks(after)
+
+
+def _of_its_tasks(spec: ServiceSpec) -> tuple[object, ...]:
+    """Those of its settings that tasks are made with: another one means other tasks."""
+    return (
+        spec.task_definition_arn,
+        spec.load_balancers,
+        spec.platform_version,
+        spec.network_configuration,
+        spec.capacity_provider_strategy,
     )
 
 

@@ -11,6 +11,7 @@ from longshore.aws.arn import parse_arn
 from longshore.aws.shapes import ecs as shapes
 from longshore.services.call import Call
 from longshore.services.ecs.api import api
+from longshore.services.ecs.capacity.model import CAPACITY_PROVIDERS, CapacityProvider
 from longshore.services.ecs.errors import InvalidParameterException, ResourceNotFoundException
 from longshore.services.ecs.lookup import definition_of_arn
 from longshore.services.ecs.model import (
@@ -28,7 +29,7 @@ from longshore.services.ecs.rollout.model import SERVICES, Service
 from longshore.services.ecs.tagging import merged, tags_from, tags_view
 from longshore.store.base import Reader, Tx
 
-Tagged = Cluster | ContainerInstance | Service | Task | TaskDefinition
+Tagged = CapacityProvider | Cluster | ContainerInstance | Service | Task | TaskDefinition
 
 
 class _Place(NamedTuple):
@@ -39,6 +40,7 @@ class _Place(NamedTuple):
 
 
 _PLACES: dict[str, _Place] = {
+    "capacity-provider": _Place(lambda reader, arn: reader.get(CAPACITY_PROVIDERS, arn), lambda tx, one: tx.put(CAPACITY_PROVIDERS, one)),
     "cluster": _Place(lambda reader, arn: reader.get(CLUSTERS, arn), lambda tx, one: tx.put(CLUSTERS, one)),
     "container-instance": _Place(
         lambda reader, arn: reader.get(CONTAINER_INSTANCES, arn), lambda tx, one: tx.put(CONTAINER_INSTANCES, one)

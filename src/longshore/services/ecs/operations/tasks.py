@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from hashlib import sha256
+from itertools import groupby
 
+import msgspec
 from msgspec.structs import replace
 
 from longshore.aws.shapes import ecs as shapes
 from longshore.services.call import Call
 from longshore.services.ecs.api import api
+from longshore.services.ecs.capacity.rules import Launch, checked_launch
+from longshore.services.ecs.capacity.split import split
 from longshore.services.ecs.errors import ConflictException, InvalidParameterException
-from longshore.services.ecs.fleet import candidate, fleet_for
-from longshore.services.ecs.launching import check_launchable, checked_launch_type
+from longshore.services.ecs.idempotency.model import RunToken
+from longshore.services.ecs.idempotency.rules import note_run, noted_run
+from longshore.services.ecs.launching import check_launchable
 from longshore.services.ecs.lookup import (
     child_arn,
     cluster_arn,
+    cluster_name_of,
     container_instance_arn,
     definition_of_arn,
     definition_resource,
@@ -26,23 +33,24 @@ from longshore.services.ecs.lookup import (
     find_task,
     passed_roles,
 )
-from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS, Cluster, Tag, Task, TaskDefinition, TaskSpec
+from longshore.services.ecs.model import TASKS, Cluster, Tag, Task, TaskDefinition, TaskSpec
 from longshore.services.ecs.new_task import new_task, placed
 from longshore.services.ecs.overrides import check_overrides, normal
-from longshore.services.ecs.placement import PlacementRequest, place_all, refusal, required_names
+from longshore.services.ecs.placement.placing import place_tasks, refusal_on, request_of
 from longshore.services.ecs.placement_rules import checked_constraints, checked_strategy, with_definition
 from longshore.services.ecs.stopping import stopped_by
-from longshore.services.ecs.tagging import tags_from
+from longshore.services.ecs.tagging import tagging_rights, tags_from
 from longshore.services.ecs.task_views import task_view
 from longshore.services.elbv2.model import TARGETS
 from longshore.store.base import Reader, Tx
 
 MOST_TASKS = 10
-#: refusals told in one answer
-MOST_FAILURES = 100
 MOST_REASON = 1024
 STOPPED_BY_USER = "Task stopped by user"
 _STARTED_BY = re.compile(r"[A-Za-z0-9_/-]{0,128}")
+#: said of a provider that no ACTIVE instance stands for
+NO_INSTANCES_OF_PROVIDER = "No Container Instances were found in your capacity provider."
+_TOKEN = re.compile(r"[\x21-\x7e]{1,64}")
 _GROUP = re.compile(r"[^\x00-\x1f]{1,255}")
 
 Asked = shapes.RunTaskRequest | shapes.StartTaskRequest
@@ -53,52 +61,58 @@ def _roles(call: Call, request: Asked) -> Iterable[tuple[str, str]]:
     overrides = request.overrides or shapes.TaskOverride()
     found = find_definition(call.store, call, request.task_definition)
     roles = found.definition if found is not None else shapes.TaskDefinition()
-    return passed_roles(call, overrides.task_role_arn or roles.task_role_arn, overrides.execution_role_arn or roles.execution_role_arn)
+    yield from passed_roles(call, overrides.task_role_arn or roles.task_role_arn, overrides.execution_role_arn or roles.execution_role_arn)
+    yield from tagging_rights(call, request.tags, call.arn("ecs", f"task/{cluster_name_of(call, request.cluster)}/*"))
 
 
-def _cluster_condition(call: Call, request: Asked) -> dict[str, list[str]]:
-    return {"ecs:cluster": [cluster_arn(call, request.cluster)]}
+def _conditions(call: Call, request: Asked) -> dict[str, list[str]]:
+    found = {"ecs:cluster": [cluster_arn(call, request.cluster)]}
+    found["ecs:enable-execute-command"] = [str(bool(request.enable_execute_command)).lower()]
+    if isinstance(request, shapes.RunTaskRequest):
+        strategy = request.capacity_provider_strategy or ()
+        found["ecs:capacity-provider"] = [call.arn("ecs", f"capacity-provider/{item.capacity_provider}") for item in strategy]
+    return found | {"ecs:CreateAction": ["RunTask" if isinstance(request, shapes.RunTaskRequest) else "StartTask"]}
 
 
 # ── running ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@api.operation("RunTask", resource=definition_resource, also=_roles, conditions=_cluster_condition)
+@api.operation("RunTask", resource=definition_resource, also=_roles, conditions=_conditions)
 async def run_task(call: Call, request: shapes.RunTaskRequest) -> shapes.RunTaskResponse:
     """Up to ten tasks alike, each where placement finds room; what finds none is told in `failures`, one entry per instance."""
     count = 1 if request.count is None else request.count
     if not 1 <= count <= MOST_TASKS:
         raise InvalidParameterException(f"count must be between 1 and {MOST_TASKS}.")
-    launch_type = checked_launch_type(request.launch_type, request.capacity_provider_strategy)
     constraints, strategy = checked_constraints(request.placement_constraints), checked_strategy(request.placement_strategy)
     cluster = find_cluster(call.store, call, request.cluster)
     definition = find_runnable_definition(call.store, call, request.task_definition)
-    check_launchable(call, definition, launch_type, request.network_configuration)
+    launch = checked_launch(call.store, cluster, request.launch_type, request.capacity_provider_strategy)
+    check_launchable(call, definition, launch.launch_type, request.network_configuration)
+    if request.platform_version:
+        raise InvalidParameterException("The platform version must be null when specifying an EC2 or EXTERNAL launch type.")
     spec = replace(
         _spec(call, request, cluster, definition),
-        launch_type=launch_type,
+        launch_type=launch.launch_type,
         placement_constraints=with_definition(constraints, definition.definition),
         placement_strategy=strategy,
-        client_token=(request.client_token or "")[:64],
+        client_token=_checked_token(request.client_token),
     )
-    tasks = _new_tasks(call, cluster, definition, spec, count)
-    wanted = PlacementRequest(
-        group=spec.group,
-        reservation=tasks[0].spec.reservation,
-        required_attributes=required_names(definition.definition.requires_attributes or (), launch_type),
-        constraints=spec.placement_constraints,
-        strategy=strategy,
-        chance=call.ids.fraction(),
-    )
+    tasks = _of_providers(_new_tasks(call, cluster, definition, spec, count), launch)
+    chance = call.ids.fraction()
+    digest = sha256(msgspec.json.encode(request)).hexdigest()
 
     def run(tx: Tx) -> tuple[list[Task], tuple[shapes.Failure, ...]]:
+        before = noted_run(tx, cluster.arn, spec.client_token, spec.created_at) if spec.client_token else None
+        if before is not None:
+            return _same_again(tx, before, digest), ()
+        if launch.strategy:
+            checked_launch(tx, find_cluster(tx, call, cluster.arn), None, launch.strategy)
         find_cluster(tx, call, cluster.arn)
         find_runnable_definition(tx, call, definition.arn)
+        made, failures = _place(tx, cluster, tasks, definition, chance)
         if spec.client_token:
-            before = tx.list(TASKS, "client_token", f"{cluster.arn}|{spec.client_token}")
-            if before:
-                return _same_again(before, spec, count), ()
-        return _place(tx, cluster, tasks, wanted)
+            note_run(tx, cluster.arn, spec.client_token, digest, made, spec.created_at)
+        return made, failures
 
     made, failures = await call.store.transact(run)
     with_tags = bool(spec.tags)
@@ -107,33 +121,44 @@ async def run_task(call: Call, request: shapes.RunTaskRequest) -> shapes.RunTask
     )
 
 
-def _place(tx: Tx, cluster: Cluster, tasks: list[Task], wanted: PlacementRequest) -> tuple[list[Task], tuple[shapes.Failure, ...]]:
-    fleet = fleet_for(tx, cluster.arn, wanted)
+def _place(
+    tx: Tx, cluster: Cluster, tasks: list[Task], definition: TaskDefinition, chance: float
+) -> tuple[list[Task], tuple[shapes.Failure, ...]]:
+    """Tasks of one provider after those of another: each share sees what the ones before it have taken."""
     made: list[Task] = []
-    for task, placement in zip(tasks, place_all(wanted, fleet, len(tasks)), strict=False):
-        instance = tx.get(CONTAINER_INSTANCES, placement.instance_arn) if placement.instance_arn is not None else None
-        if instance is None:
-            if not placement.refusals:
-                raise InvalidParameterException(placement.reason)
-            refused = placement.refusals[:MOST_FAILURES]
-            return made, tuple(shapes.Failure(arn=one.instance_arn, reason=one.reason) for one in refused)
-        made.append(tx.put(TASKS, placed(tx, task, instance)))
+    for provider, share in groupby(tasks, key=lambda task: task.spec.capacity_provider):
+        alike = list(share)
+        there, refused = place_tasks(tx, cluster.arn, request_of(tx, alike[0], definition, chance=chance), alike)
+        made += there
+        if refused is None:
+            continue
+        if not refused.refusals and not made:
+            raise InvalidParameterException(NO_INSTANCES_OF_PROVIDER if provider else refused.reason)
+        failures = tuple(shapes.Failure(arn=one.instance_arn, reason=one.reason) for one in refused.refusals)
+        return made, failures or (shapes.Failure(arn=cluster.arn, reason=refused.reason, detail=provider),)
     return made, ()
 
 
-def _same_again(before: list[Task], spec: TaskSpec, count: int) -> list[Task]:
+def _of_providers(tasks: list[Task], launch: Launch) -> list[Task]:
+    """`tasks` shared out to the providers of the strategy, if there is one."""
+    names = [name for name, number in split(launch.strategy, len(tasks)).items() for _ in range(number)]
+    return [
+        replace(task, spec=replace(task.spec, capacity_provider=name)) if name else task
+        for task, name in zip(tasks, names or [""] * len(tasks), strict=True)
+    ]
+
+
+def _checked_token(given: str | None) -> str:
+    if given and not _TOKEN.fullmatch(given):
+        raise InvalidParameterException("The clientToken is up to 64 ASCII characters without blanks.")
+    return given or ""
+
+
+def _same_again(tx: Tx, before: RunToken, digest: str) -> list[Task]:
     """The tasks an earlier call with this client token made. Raises ConflictException when that call asked for something else."""
-    first = before[0].spec
-    same = (
-        first.task_definition_arn == spec.task_definition_arn
-        and first.group == spec.group
-        and first.started_by == spec.started_by
-        and first.overrides == spec.overrides
-        and len(before) <= count
-    )
-    if not same:
-        raise ConflictException(resourceIds=[task.arn for task in before])
-    return before
+    if before.digest != digest:
+        raise ConflictException(resourceIds=list(before.task_arns))
+    return [task for arn in before.task_arns if (task := tx.get(TASKS, arn)) is not None]
 
 
 def _new_tasks(call: Call, cluster: Cluster, definition: TaskDefinition, spec: TaskSpec, count: int) -> list[Task]:
@@ -188,7 +213,7 @@ def _tags(request: Asked, cluster: Cluster, definition: TaskDefinition) -> tuple
 # ── starting on chosen instances ────────────────────────────────────────────────────────────────────────────────────
 
 
-@api.operation("StartTask", resource=definition_resource, also=_roles, conditions=_cluster_condition)
+@api.operation("StartTask", resource=definition_resource, also=_roles, conditions=_conditions)
 async def start_task(call: Call, request: shapes.StartTaskRequest) -> shapes.StartTaskResponse:
     """One task on each of the instances named. Constraints are not looked at; what an instance can do and has left is."""
     references = request.container_instances
@@ -199,11 +224,7 @@ async def start_task(call: Call, request: shapes.StartTaskRequest) -> shapes.Sta
     check_launchable(call, definition, "EC2", request.network_configuration)
     spec = _spec(call, request, cluster, definition)
     tasks = _new_tasks(call, cluster, definition, spec, len(references))
-    wanted = PlacementRequest(
-        group=spec.group,
-        reservation=tasks[0].spec.reservation,
-        required_attributes=required_names(definition.definition.requires_attributes or ()),
-    )
+    wanted = request_of(call.store, tasks[0], definition)
 
     def start(tx: Tx) -> tuple[list[Task], list[shapes.Failure]]:
         found, made, failures = find_cluster(tx, call, cluster.arn), [], []
@@ -214,8 +235,7 @@ async def start_task(call: Call, request: shapes.StartTaskRequest) -> shapes.Sta
             if instance is None:
                 failures.append(shapes.Failure(arn=arn, reason="MISSING"))
                 continue
-            place = candidate(tx, instance, wanted)
-            reason = refusal(wanted, place) if place.active else "INACTIVE"
+            reason = refusal_on(tx, instance, wanted)
             if reason is None:
                 made.append(tx.put(TASKS, placed(tx, task, instance)))
             else:

@@ -1,0 +1,1 @@
+"""Capacity providers, and strategies that split tasks over them."""

@@ -1,0 +1,1 @@
+"""Client tokens: a request that comes twice is carried out once."""
