@@ -320,3 +320,17 @@ async def test_the_stock_agents_reports_are_understood(ecs: Ecs) -> None:
         assert shown["lastStatus"] == status
         assert tuple(one.get("exitCode") for one in shown["containers"]) == codes
         assert shown["containers"][1]["lastStatus"] == "STOPPED"
+
+
+# ── client tokens ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_client_token_starts_its_tasks_once_for_a_day(ecs: Ecs) -> None:
+    await ready(ecs)
+    asked = {"taskDefinition": "web", "count": 2, "clientToken": "a|b"}
+    first = (await ecs("RunTask", **asked))["tasks"]
+    assert sorted(task["taskArn"] for task in (await ecs("RunTask", **asked))["tasks"]) == sorted(task["taskArn"] for task in first)
+    assert (await ecs.refused("RunTask", **asked | {"count": 1}))[0] == "ConflictException"
+    assert (await ecs.refused("RunTask", **asked | {"clientToken": "with blank"}))[0] == "InvalidParameterException"
+    await ecs.clock.step(24 * 3600.0)
+    assert not {task["taskArn"] for task in (await ecs("RunTask", **asked))["tasks"]} & {task["taskArn"] for task in first}

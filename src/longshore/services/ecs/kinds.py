@@ -7,7 +7,6 @@ from typing import Any
 from longshore.kit.resource import Kind
 from longshore.services.ecs.capacity.model import CAPACITY_PROVIDERS
 from longshore.services.ecs.exec.model import EXEC_SESSIONS
-from longshore.services.ecs.idempotency.model import RUN_TOKENS
 from longshore.services.ecs.model import CLUSTERS, CONTAINER_INSTANCES, FAMILIES, TASK_DEFINITIONS, TASKS
 from longshore.services.ecs.rollout.model import (
     DEPLOYMENTS,
@@ -34,5 +33,4 @@ KINDS: tuple[Kind[Any], ...] = (
     EXEC_SESSIONS,
     CAPACITY_PROVIDERS,
     ACCOUNT_SETTINGS,
-    RUN_TOKENS,
 )

@@ -246,6 +246,7 @@ class TaskSpec(msgspec.Struct, frozen=True, gc=False):
     deployment_id: str = ""
     reference_id: str = ""
     enable_execute_command: bool = False
+    #: the caller's own, `|`, and a digest of all that was asked with it
     client_token: str = ""
     #: the capacity provider of the strategy that it was placed for; empty with a launch type
     capacity_provider: str = ""
@@ -436,6 +437,9 @@ TASKS: Kind[Task] = Kind(
         "attachment": lambda task: [one.id for one in task.status.attachments] if not task.is_stopped else (),
         "capacity_provider": lambda task: (
             (f"{task.cluster_arn}|{task.spec.capacity_provider}",) if task.spec.capacity_provider and not task.is_stopped else ()
+        ),
+        "client_token": lambda task: (
+            (f"{task.cluster_arn}|{task.spec.client_token.rpartition('|')[0]}",) if task.spec.client_token else ()
         ),
         "external": lambda task: (task.cluster_arn,) if task.spec.launch_type == "EXTERNAL" and not task.is_stopped else (),
     },

@@ -16,8 +16,6 @@ from longshore.services.ecs.api import api
 from longshore.services.ecs.capacity.rules import Launch, checked_launch
 from longshore.services.ecs.capacity.split import split
 from longshore.services.ecs.errors import ConflictException, InvalidParameterException
-from longshore.services.ecs.idempotency.model import RunToken
-from longshore.services.ecs.idempotency.rules import note_run, noted_run
 from longshore.services.ecs.launching import check_launchable
 from longshore.services.ecs.lookup import (
     child_arn,
@@ -50,6 +48,8 @@ STOPPED_BY_USER = "Task stopped by user"
 _STARTED_BY = re.compile(r"[A-Za-z0-9_/-]{0,128}")
 #: said of a provider that no ACTIVE instance stands for
 NO_INSTANCES_OF_PROVIDER = "No Container Instances were found in your capacity provider."
+#: seconds for which a client token means what it meant first, as long as its tasks are remembered
+TOKEN_KEPT_S = 24 * 3600.0
 _TOKEN = re.compile(r"[\x21-\x7e]{1,64}")
 _GROUP = re.compile(r"[^\x00-\x1f]{1,255}")
 
@@ -95,24 +95,20 @@ async def run_task(call: Call, request: shapes.RunTaskRequest) -> shapes.RunTask
         launch_type=launch.launch_type,
         placement_constraints=with_definition(constraints, definition.definition),
         placement_strategy=strategy,
-        client_token=_checked_token(request.client_token),
+        client_token=_token(request),
     )
     tasks = _of_providers(_new_tasks(call, cluster, definition, spec, count), launch)
     chance = call.ids.fraction()
-    digest = sha256(msgspec.json.encode(request)).hexdigest()
 
     def run(tx: Tx) -> tuple[list[Task], tuple[shapes.Failure, ...]]:
-        before = noted_run(tx, cluster.arn, spec.client_token, spec.created_at) if spec.client_token else None
-        if before is not None:
-            return _same_again(tx, before, digest), ()
+        before = _same_again(tx, cluster, spec)
+        if before:
+            return before, ()
         if launch.strategy:
             checked_launch(tx, find_cluster(tx, call, cluster.arn), None, launch.strategy)
         find_cluster(tx, call, cluster.arn)
         find_runnable_definition(tx, call, definition.arn)
-        made, failures = _place(tx, cluster, tasks, definition, chance)
-        if spec.client_token:
-            note_run(tx, cluster.arn, spec.client_token, digest, made, spec.created_at)
-        return made, failures
+        return _place(tx, cluster, tasks, definition, chance)
 
     made, failures = await call.store.transact(run)
     with_tags = bool(spec.tags)
@@ -148,17 +144,25 @@ def _of_providers(tasks: list[Task], launch: Launch) -> list[Task]:
     ]
 
 
-def _checked_token(given: str | None) -> str:
-    if given and not _TOKEN.fullmatch(given):
+def _token(request: shapes.RunTaskRequest) -> str:
+    """The client's token and a digest of everything asked with it; empty without one. Raises InvalidParameterException."""
+    token = request.client_token
+    if not token:
+        return ""
+    if not _TOKEN.fullmatch(token):
         raise InvalidParameterException("The clientToken is up to 64 ASCII characters without blanks.")
-    return given or ""
+    return f"{token}|{sha256(msgspec.json.encode(request)).hexdigest()[:16]}"
 
 
-def _same_again(tx: Tx, before: RunToken, digest: str) -> list[Task]:
+def _same_again(tx: Tx, cluster: Cluster, spec: TaskSpec) -> list[Task]:
     """The tasks an earlier call with this client token made. Raises ConflictException when that call asked for something else."""
-    if before.digest != digest:
-        raise ConflictException(resourceIds=list(before.task_arns))
-    return [task for arn in before.task_arns if (task := tx.get(TASKS, arn)) is not None]
+    if not spec.client_token:
+        return []
+    known = tx.list(TASKS, "client_token", f"{cluster.arn}|{spec.client_token.rpartition('|')[0]}")
+    before = [task for task in known if task.spec.created_at > spec.created_at - TOKEN_KEPT_S]
+    if any(task.spec.client_token != spec.client_token for task in before):
+        raise ConflictException(resourceIds=[task.arn for task in before])
+    return before
 
 
 def _new_tasks(call: Call, cluster: Cluster, definition: TaskDefinition, spec: TaskSpec, count: int) -> list[Task]:

@@ -1,1 +1,0 @@
-"""Client tokens: a request that comes twice is carried out once."""
