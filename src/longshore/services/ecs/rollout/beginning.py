@@ -1,0 +1,163 @@
+"""How a deployment begins: what was on its way is superseded, what is to run is written down, and a side is chosen.
+
+CreateService and UpdateService begin deployments here, inside their own transaction. Of a deployment that is superseded in
+the middle of shifting traffic nothing is left hanging: in the same transaction all traffic goes to whoever can carry it, the
+old tasks, or the new ones once everything had been shifted to them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from longshore.kit.ids import Ids
+from longshore.services.ecs.model import TASKS
+from longshore.services.ecs.rollout.model import (
+    DEPLOYMENTS,
+    SERVICE_DEPLOYMENTS,
+    Deployment,
+    Pause,
+    Service,
+    ServiceDeployment,
+    ServiceSpec,
+)
+from longshore.services.ecs.rollout.revisions import prune, record_revision, settings_of
+from longshore.services.ecs.rollout.traffic import LoadBalancers, has_two_sides, shift_production, shift_test
+from longshore.store.base import Reader, Tx
+
+#: stages in which everything has been shifted already
+SHIFTED = ("POST_PRODUCTION_TRAFFIC_SHIFT", "BAKE_TIME", "CLEAN_UP")
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Drawn before the transaction, which may run more than once."""
+
+    deployment_id: str
+    service_deployment_id: str
+    revision_id: str
+    source_revision_id: str
+
+    @classmethod
+    def of(cls, ids: Ids) -> Names:
+        return cls(f"ecs-svc/{ids.digits(19)}", ids.hex(20), ids.digits(19), ids.digits(19))
+
+
+def begin_deployment(tx: Tx, before: Service | None, service: Service, names: Names, now: float) -> Deployment:
+    """A PRIMARY deployment of `service` as it is wanted now; `before` is what it was until now, None for a new one."""
+    source = _superseded(tx, before, names, now) if before is not None else None
+    living = tx.list(DEPLOYMENTS, "service", service.arn)
+    revision = record_revision(tx, service, names.revision_id, now)
+    deployment = Deployment(
+        id=names.deployment_id,
+        service_arn=service.arn,
+        task_definition_arn=service.spec.task_definition_arn,
+        created_at=now,
+        updated_at=now,
+        desired_count=service.spec.desired_count,
+        rollout_state_reason=f"ECS deployment {names.deployment_id} in progress.",
+        revision_arn=revision.arn,
+        alternate=_side(service.spec, settings_of(tx, service, source.id).load_balancers if source else ()),
+    )
+    tx.put(DEPLOYMENTS, deployment)
+    tx.put(
+        SERVICE_DEPLOYMENTS,
+        ServiceDeployment(
+            arn=service.arn.replace(":service/", ":service-deployment/", 1) + f"/{names.service_deployment_id}",
+            service_arn=service.arn,
+            cluster_arn=service.cluster_arn,
+            created_at=now,
+            updated_at=now,
+            deployment_id=deployment.id,
+            target_revision_arn=revision.arn,
+            source_revisions=tuple((one.revision_arn, _size(tx, one)) for one in living if one.revision_arn and _size(tx, one)),
+            source_deployment_id=source.id if source else "",
+            source_revision_arn=source.revision_arn if source else "",
+            spec=service.spec,
+        ),
+    )
+    prune(tx, service.arn, now)
+    return deployment
+
+
+def _size(reader: Reader, deployment: Deployment) -> int:
+    return sum(reader.total(TASKS, "in_deployment", deployment.id))
+
+
+def _side(spec: ServiceSpec, occupied: LoadBalancers) -> bool:
+    """Whether the deployment stands in the alternate target groups: where nobody stands yet, or, rolling, where the others stand."""
+    if not has_two_sides(spec.load_balancers):
+        return False
+    lb = next(lb for lb in spec.load_balancers if lb.advanced_configuration is not None)
+    groups = {one.target_group_arn for one in occupied}
+    if spec.strategy == "ROLLING":
+        alternate = lb.advanced_configuration.alternate_target_group_arn if lb.advanced_configuration else None
+        return alternate in groups and lb.target_group_arn not in groups
+    return lb.target_group_arn in groups
+
+
+# ── what was on its way ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _superseded(tx: Tx, before: Service, names: Names, now: float) -> Deployment | None:
+    """Nothing of the service is PRIMARY or on its way any more. Returns the deployment that the next one takes over from."""
+    shifted = _shifted(tx, before.arn)
+    source = _source(tx, before.arn, shifted)
+    for under_way in tx.list(SERVICE_DEPLOYMENTS, "open", before.arn):
+        if source is not None:
+            _give_traffic_to(tx, before, source, under_way, now)
+        tx.put(SERVICE_DEPLOYMENTS, ended_by_another(under_way, source, now))
+    for deployment in tx.list(DEPLOYMENTS, "service", before.arn):
+        changed = deployment
+        if source is not None and deployment.id == source.id:
+            if not deployment.revision_arn:
+                changed = replace(changed, revision_arn=record_revision(tx, before, names.source_revision_id, now).arn)
+            if deployment.id in shifted:
+                changed = replace(changed, rollout_state="COMPLETED", rollout_state_reason=f"ECS deployment {deployment.id} completed.")
+        if deployment.status == "PRIMARY":
+            changed = replace(changed, status="ACTIVE", updated_at=now)
+        if changed is not deployment:
+            tx.put(DEPLOYMENTS, changed)
+    return tx.get(DEPLOYMENTS, source.id) if source is not None else None
+
+
+def _shifted(reader: Reader, service_arn: str) -> set[str]:
+    """Deployments that have all the traffic already, though they are not done."""
+    return {
+        one.deployment_id
+        for one in reader.list(SERVICE_DEPLOYMENTS, "open", service_arn)
+        if one.stage in SHIFTED and one.rollback_at is None and one.status in ("PENDING", "IN_PROGRESS")
+    }
+
+
+def _source(reader: Reader, service_arn: str, shifted: set[str]) -> Deployment | None:
+    """The one that carries the service: whose traffic has been shifted, else the newest that completed, else the primary."""
+    living = reader.list(DEPLOYMENTS, "service", service_arn)
+    carrying = [one for one in living if one.rollout_state == "COMPLETED" or one.id in shifted]
+    return max(carrying or living, key=lambda one: (one.id in shifted, one.status == "PRIMARY", one.created_at), default=None)
+
+
+def _give_traffic_to(tx: Tx, service: Service, source: Deployment, under_way: ServiceDeployment, now: float) -> None:
+    if under_way.spec is None or under_way.spec.strategy == "ROLLING":
+        return
+    other_id = under_way.source_deployment_id if source.id == under_way.deployment_id else under_way.deployment_id
+    own = settings_of(tx, service, source.id).load_balancers
+    rest = settings_of(tx, service, other_id).load_balancers if other_id else ()
+    if has_two_sides(own) and (under_way.production_percent or under_way.test_percent):
+        shift_production(tx, own, rest, 100.0, now)
+        shift_test(tx, own, rest, 100.0, now)
+
+
+def ended_by_another(under_way: ServiceDeployment, source: Deployment | None, now: float) -> ServiceDeployment:
+    """It is over because a newer one begins; one whose traffic had all been shifted has done what it was for."""
+    pauses = tuple(_given_up(pause) for pause in under_way.pauses)
+    if source is not None and source.id == under_way.deployment_id:
+        return replace(under_way, status="SUCCESSFUL", finished_at=now, updated_at=now, pauses=pauses)
+    status = "ROLLBACK_FAILED" if under_way.rollback_at is not None else "STOPPED"
+    reason = "Service deployment stopped because a newer service deployment was started."
+    return replace(under_way, status=status, status_reason=reason, stopped_at=now, finished_at=now, updated_at=now, pauses=pauses)
+
+
+def _given_up(pause: Pause) -> Pause:
+    return replace(pause, status="FAILED") if pause.status == "AWAITING_ACTION" else pause
