@@ -12,10 +12,11 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from longshore.kit.resource import Kind
+from longshore.kit.resource import Derivation, Derived, Kind
 
 T = TypeVar("T")
 R = TypeVar("R")
+D = TypeVar("D", bound=Derived)
 
 
 class StoreError(Exception):
@@ -115,6 +116,9 @@ class Tx(Reader, Protocol):
 
     def delete(self, kind: Kind[Any], key: str, *, expect: int | None = None) -> None:
         """Delete if there."""
+
+    def derived(self, derivation: Derivation[D]) -> D:
+        """What `derivation` makes of everything written so far, here and in transactions before; not to be kept past this one."""
 
 
 class Store(Reader, Protocol):

@@ -10,13 +10,14 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from longshore.kit.resource import Kind
+from longshore.kit.resource import Derivation, Derived, Kind
 from longshore.store.base import AlreadyExists, Change, Conflict
 from longshore.store.facts import Facts, Ledger, facts_of
 from longshore.store.log import Row
 from longshore.store.view import Table, View
 
 T = TypeVar("T")
+D = TypeVar("D", bound=Derived)
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -193,6 +194,7 @@ class Overlay:
         delta = self._deltas[kind]
         entry = delta.entries[key]
         delta.write(key, before, entry, entry.facts, entry.below if before is None else before.facts)
+        self._follow(kind, entry.value, delta.value(key))
 
     def rows(self) -> list[Row]:
         """What the log must write for the whole batch."""
@@ -273,8 +275,22 @@ class Overlay:
         below = delta.table.facts(key) if before is None else before.below
         was = below if before is None else before.facts
         self._check_unique(delta, key, now)
-        self._touched.setdefault((kind, key), (before, delta.value(key)))
+        old = delta.value(key)
+        self._touched.setdefault((kind, key), (before, old))
         delta.write(key, Entry(value, self.revision + 1, now, below), before, was, now)
+        self._follow(kind, old, value)
+
+    def derived(self, derivation: Derivation[D]) -> D:
+        return self._view.derive(derivation)
+
+    def _follow(self, kind: Kind[Any], old: Any, new: Any) -> None:
+        """Tell what is derived. What cannot follow is forgotten with all the rest, and the transaction fails."""
+        try:
+            for derived in self._view.following.get(kind, ()):
+                derived.moved(kind, old, new)
+        except BaseException:
+            self._view.forget_derived()
+            raise
 
     def _check_unique(self, delta: Delta[Any], key: str, now: Facts) -> None:
         kind = delta.kind

@@ -17,12 +17,13 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec.structs import force_setattr
 
-from longshore.kit.resource import Kind
+from longshore.kit.resource import Derivation, Derived, Kind
 from longshore.store.base import StoreError
 from longshore.store.facts import Facts, Ledger, facts_of, no_facts
 from longshore.store.keys import Keys
 
 T = TypeVar("T")
+D = TypeVar("D", bound=Derived)
 
 
 class Table(Ledger[T]):
@@ -147,6 +148,10 @@ class View:
     def __init__(self, kinds: Iterable[Kind[Any]]) -> None:
         self.revision = 0
         self.tables: dict[Kind[Any], Table[Any]] = {}
+        #: those asked for so far; the writer's alone, and ahead of the tables while a batch is on its way to the log
+        self.derived: dict[Derivation[Any], Any] = {}
+        #: kind -> those that hear of its changes
+        self.following: dict[Kind[Any], tuple[Derived, ...]] = {}
         names: set[str] = set()
         for kind in kinds:
             if kind.name in names:
@@ -198,6 +203,21 @@ class View:
 
     def clear(self) -> None:
         self.tables = {kind: Table(kind) for kind in self.tables}
+        self.forget_derived()
+
+    def derive(self, derivation: Derivation[D]) -> D:
+        found: D | None = self.derived.get(derivation)
+        if found is None:
+            found = self.derived[derivation] = derivation.make()
+            for kind in derivation.kinds:
+                self.table(kind)
+                self.following[kind] = (*self.following.get(kind, ()), found)
+        return found
+
+    def forget_derived(self) -> None:
+        """Whatever was derived is made anew when it is asked for again."""
+        self.derived = {}
+        self.following = {}
 
     def list(
         self,

@@ -130,6 +130,7 @@ class Writer:
         if not self._failing:
             logger.error("store: cannot write: %s", error)
         self._failing = True
+        self._view.forget_derived()  # it knows of writes that did not come to be
         for request in batch:
             if not request.future.done():
                 request.future.set_exception(StoreUnavailable(str(error)))

@@ -69,7 +69,7 @@ class Facts(msgspec.Struct, frozen=True):
     groups: Callable[[], frozenset[str]]
 
 
-class _Comparison(msgspec.Struct, frozen=True):
+class Comparison(msgspec.Struct, frozen=True):
     subject: str
     operator: str
     arguments: tuple[str, ...] = ()
@@ -79,15 +79,15 @@ class _Not(msgspec.Struct, frozen=True):
     operand: Query
 
 
-class _All(msgspec.Struct, frozen=True):
+class Every(msgspec.Struct, frozen=True):
     operands: tuple[Query, ...]
 
 
-class _Any(msgspec.Struct, frozen=True):
+class Some(msgspec.Struct, frozen=True):
     operands: tuple[Query, ...]
 
 
-Query = _Comparison | _Not | _All | _Any
+Query = Comparison | _Not | Every | Some
 
 
 # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -165,7 +165,7 @@ class _Reader:
         operands = [self._every(depth)]
         while self._take("or", "||"):
             operands.append(self._every(depth))
-        return operands[0] if len(operands) == 1 else _Any(tuple(operands))
+        return operands[0] if len(operands) == 1 else Some(tuple(operands))
 
     def expect_end(self) -> None:
         if self._next < len(self._tokens):
@@ -176,7 +176,7 @@ class _Reader:
         operands = [self._term(depth)]
         while self._take("and", "&&"):
             operands.append(self._term(depth))
-        return operands[0] if len(operands) == 1 else _All(tuple(operands))
+        return operands[0] if len(operands) == 1 else Every(tuple(operands))
 
     def _term(self, depth: int) -> Query:
         if depth > MOST_DEPTH:
@@ -199,7 +199,7 @@ class _Reader:
         if wanted is None:
             raise QueryError(f"unknown operator {spelled.text!r} at position {spelled.position}")
         _check_operator(subject, wanted, spelled)
-        return _Comparison(subject, wanted, self._arguments(subject, wanted))
+        return Comparison(subject, wanted, self._arguments(subject, wanted))
 
     def _arguments(self, subject: str, wanted: str) -> tuple[str, ...]:
         if wanted in ("exists", "!exists"):
@@ -302,13 +302,13 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 def matches(query: Query, facts: Facts) -> bool:
     match query:
-        case _Any(operands):
+        case Some(operands):
             return any(matches(operand, facts) for operand in operands)
-        case _All(operands):
+        case Every(operands):
             return all(matches(operand, facts) for operand in operands)
         case _Not(operand):
             return not matches(operand, facts)
-        case _Comparison(subject, wanted, arguments):
+        case Comparison(subject, wanted, arguments):
             if subject == "task:group":
                 return _compare_groups(facts.groups(), wanted, arguments)
             return _compare(_value_of(subject, facts), subject, wanted, arguments)
@@ -328,6 +328,16 @@ def _value_of(subject: str, facts: Facts) -> str | None:
             return str(facts.running_tasks_count)
         case _:
             return facts.attributes.get(subject.removeprefix("attribute:"))
+
+
+def compare(value: str | None, comparison: Comparison) -> bool:
+    """Whether a value, written as the language writes it (None: there is none), satisfies a comparison; not of task:group."""
+    return _compare(value, comparison.subject, comparison.operator, comparison.arguments)
+
+
+def group_matches(comparison: Comparison, group: str) -> bool:
+    """Whether a group matches the pattern of a comparison of task:group."""
+    return _compiled(comparison.arguments[0]).fullmatch(group) is not None
 
 
 def _compare(value: str | None, subject: str, wanted: str, arguments: tuple[str, ...]) -> bool:

@@ -11,7 +11,18 @@ from msgspec.structs import replace
 
 from longshore.aws.shapes import ecs as shapes
 from longshore.services.ecs.interfaces import with_interface
-from longshore.services.ecs.model import Container, ContainerInstance, HostPort, Reservation, Task, TaskDefinition, TaskSpec, TaskStatus
+from longshore.services.ecs.model import (
+    TASKS,
+    Chosen,
+    Container,
+    ContainerInstance,
+    HostPort,
+    Reservation,
+    Task,
+    TaskDefinition,
+    TaskSpec,
+    TaskStatus,
+)
 from longshore.services.ecs.overrides import effective
 from longshore.store.base import Reader
 
@@ -66,12 +77,23 @@ def new_task(arn: str, cluster_arn: str, definition: TaskDefinition, spec: TaskS
     )
 
 
-def placed(reader: Reader, task: Task, instance: ContainerInstance) -> Task:
-    """`task` with its place and, where it is to have one, its interface, waiting for the agent there. `reader` is the transaction."""
+def placed(reader: Reader, task: Task, instance: ContainerInstance, chosen: Chosen | None = None) -> Task:
+    """`task` with its place and, where it is to have them, its interface and GPUs, waiting for the agent there.
+
+    `reader` is the transaction.
+    """
     there = with_interface(reader, task, instance)
     return replace(
         there,
         container_instance_arn=instance.arn,
         availability_zone=instance.availability_zone,
         status=replace(there.status, last_status="PENDING"),
+        gpu_ids=_free_gpus(reader, instance, task.spec.reservation.gpus) if task.spec.reservation.gpus else (),
+        chosen=chosen,
     )
+
+
+def _free_gpus(reader: Reader, instance: ContainerInstance, wanted: int) -> tuple[str, ...]:
+    """The first of the instance's GPUs that no task there has; placement has seen to it that there are enough."""
+    taken = {gpu for other in reader.list(TASKS, "active_on", instance.arn) for gpu in other.gpu_ids}
+    return tuple([gpu for gpu in instance.capacity.gpus if gpu not in taken][:wanted])
