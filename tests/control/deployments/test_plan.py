@@ -8,19 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longshore.control.deployments.plan import (
-    Breaker,
-    Member,
-    Phase,
-    Plan,
-    Rollout,
-    Snapshot,
-    breaker_threshold,
-    lower_limit,
-    plan,
-    upper_limit,
-    wait_s,
-)
+from longshore.control.deployments.plan import breaker_threshold, plan, wait_s
+from longshore.control.deployments.vocabulary import Breaker, Member, Phase, Plan, Rollout, Snapshot, lower_limit, upper_limit
+from longshore.services.ecs.rollout.model import Tally
 
 NOW = 1_000.0
 PHASES = {
@@ -71,7 +61,7 @@ def snapshot(
     steady: bool = False,
 ) -> Snapshot:
     members = fleet_of(fleet)
-    rollouts = [Rollout("new", True, state, failures, last_failure_at)]
+    rollouts = [Rollout("new", True, state, Tally(failures, 0, last_failure_at))]
     if old or (old is None and any(member.deployment_id == "old" for member in members)):
         rollouts.append(Rollout("old", False, "COMPLETED"))
     return Snapshot(
@@ -133,7 +123,7 @@ def stopped(decided: Plan, given_: Snapshot) -> list[str]:
 )
 def test_what_starts_and_what_stops(sentence: str, given_: Snapshot, start: int, stop: list[str]) -> None:
     decided = plan(given_)
-    assert (decided.start, stopped(decided, given_)) == (start, stop)
+    assert (decided.starting, stopped(decided, given_)) == (start, stop)
 
 
 def test_stopping_takes_from_the_fullest_zone() -> None:
@@ -156,8 +146,8 @@ def test_the_floor_is_rounded_up_and_the_ceiling_down(desired: int, percent: int
 
 def test_a_deployment_completes_when_all_serve_and_nothing_old_is_left() -> None:
     decided = plan(snapshot("new:healthy*3", old=True))
-    assert (decided.complete, decided.retire, decided.steady) == (True, ("old",), True)
-    assert decided.tell == ("completed", "steady")
+    assert (decided.complete, decided.retire, decided.steady) == ("new", ("old",), True)
+    assert decided.tell == ("(service web) (deployment new) deployment completed.", "(service web) has reached a steady state.")
 
 
 def test_running_is_enough_for_a_steady_state_where_nothing_checks_health() -> None:
@@ -178,11 +168,12 @@ def test_a_steady_state_is_told_once() -> None:
 
 def test_a_lost_task_ends_the_steady_state() -> None:
     decided = plan(snapshot("new:healthy*2", state="COMPLETED", steady=True))
-    assert (decided.steady, decided.start, decided.tell) == (False, 1, ())
+    assert (decided.steady, decided.starting, decided.tell) == (False, 1, ())
 
 
 def test_rails_that_allow_nothing_are_said() -> None:
-    assert plan(snapshot("old:healthy*3", rails=(100, 100))).tell == ("stuck",)
+    (said,) = plan(snapshot("old:healthy*3", rails=(100, 100))).tell
+    assert "was unable to stop or start tasks during a deployment" in said
 
 
 def test_failures_are_answered_at_once_at_first_and_then_ever_more_slowly() -> None:
@@ -194,17 +185,17 @@ def test_failures_are_answered_at_once_at_first_and_then_ever_more_slowly() -> N
 
 def test_a_failing_service_waits_and_says_until_when() -> None:
     decided = plan(snapshot("", failures=5, last_failure_at=NOW - 1))
-    assert (decided.start, decided.look_again_at) == (0, NOW + 3)
+    assert (decided.starting, decided.look_again_at) == (0, NOW + 3)
 
 
 def test_after_waiting_it_tries_one_task_only() -> None:
-    assert plan(snapshot("", failures=5, last_failure_at=NOW - 4)).start == 1
+    assert plan(snapshot("", failures=5, last_failure_at=NOW - 4)).starting == 1
 
 
 def test_the_breaker_fails_the_deployment_and_goes_back() -> None:
     broken = snapshot("old:healthy*3", failures=breaker_threshold(3), breaker=Breaker(True, True), last_completed="old")
     decided = plan(broken)
-    assert (decided.fail, decided.roll_back_to, decided.start) == ("new", "old", 0)
+    assert (decided.fail, decided.roll_back_to, decided.starting) == ("new", "old", 0)
 
 
 def test_the_breaker_without_rollback_only_fails_it() -> None:
@@ -245,7 +236,7 @@ snapshots = st.builds(
         status="ACTIVE",
         steady=False,
         rollouts=(
-            Rollout("new", True, "IN_PROGRESS", failures, NOW - 5),
+            Rollout("new", True, "IN_PROGRESS", Tally(failures, 0, NOW - 5)),
             *(Rollout(name, False, "COMPLETED") for name in sorted({m.deployment_id for m in members} - {"new"})),
         ),
         members=members,
@@ -261,8 +252,8 @@ snapshots = st.builds(
 @given(snapshots)
 def test_law_it_never_starts_above_the_ceiling(given_: Snapshot) -> None:
     decided = plan(given_)
-    after = len(given_.members) - len(decided.stop) + decided.start
-    if decided.start:
+    after = len(given_.members) - len(decided.stop) + decided.starting
+    if decided.starting:
         assert after <= upper_limit(given_.desired, given_.maximum_percent)
 
 
@@ -304,7 +295,7 @@ def test_law_the_order_of_tasks_does_not_matter(given_: Snapshot, random: object
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     again = Snapshot(**{**_fields(given_), "members": tuple(shuffled)})  # type: ignore[arg-type]
     first, second = plan(given_), plan(again)
-    assert (first.start, {s.arn for s in first.stop}, first.complete) == (second.start, {s.arn for s in second.stop}, second.complete)
+    assert (first.starting, {s.arn for s in first.stop}, first.complete) == (second.starting, {s.arn for s in second.stop}, second.complete)
 
 
 @settings(max_examples=60, deadline=None)
@@ -343,7 +334,7 @@ def test_law_every_rollout_settles_within_its_rails(desired: int, rails: tuple[i
             break
         going = {stop.arn for stop in decided.stop}
         fleet = [m for m in fleet if m.arn not in going]
-        fleet += [Member(f"task-{next(numbers)}", "new", Phase.STARTING, "a", NOW) for _ in range(decided.start)]
+        fleet += [Member(f"task-{next(numbers)}", "new", Phase.STARTING, "a", NOW) for _ in range(decided.starting)]
         starting = [m for m in fleet if m.phase is Phase.STARTING]
         if starting:
             lucky = seed.choice(starting)  # type: ignore[attr-defined]

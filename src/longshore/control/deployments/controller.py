@@ -9,22 +9,24 @@ its cluster gains room or a task there stops.
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
+from longshore.control.deployments.decide import decide
 from longshore.control.deployments.launch import Drawn, Launched, launch
-from longshore.control.deployments.plan import Plan, plan
-from longshore.control.deployments.snapshot import snapshot_of
+from longshore.control.deployments.snapshot import is_balanced, snapshot_of
+from longshore.control.deployments.vocabulary import Plan, Saying, spoken
+from longshore.control.deployments.zones import NO_PLACE
 from longshore.control.events import append_event
 from longshore.control.loop import Watched
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.services.call import Site
 from longshore.services.ecs import event_words
-from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS, ContainerInstance, Task
-from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICES, Deployment, Service
+from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS, ContainerInstance, Lifecycle, Task
+from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICES, Deployment, Service, Told
 from longshore.services.ecs.stopping import stopped_by
 from longshore.services.elbv2.model import TARGETS, Target
 from longshore.store.base import Change, Store, Tx
@@ -52,7 +54,7 @@ class Deployments:
             Watched(DEPLOYMENTS, lambda change: (change.value.service_arn,)),
             Watched(TASKS, self._services_of_task),
             Watched(TARGETS, self._services_of_target),
-            Watched(CONTAINER_INSTANCES, self._services_waiting_for),
+            Watched(CONTAINER_INSTANCES, self._services_of_instance),
         )
 
     def keys(self) -> Iterable[str]:
@@ -63,14 +65,14 @@ class Deployments:
         if service is None or service.status == "INACTIVE":
             return None
         now = self._clock.now()
-        wanted = plan(snapshot_of(self._store, service, now, self._site.warm_up_s))
+        wanted = decide(snapshot_of(self._store, service, now, self._site.warm_up_s))
         if wanted.is_empty:
             return _seconds_until(wanted.look_again_at, now)
-        drawn = Drawn.of(self._ids, min(wanted.start, MOST_AT_ONCE))
+        drawn = Drawn.of(self._ids, min(wanted.starting, MOST_AT_ONCE))
         done, launched = await self._store.transact(lambda tx: self._step(tx, key, now, drawn))
         if done is None:
             return None
-        if launched.refused:
+        if launched.refused or launched.zone_refused:
             self._waiting.setdefault(service.cluster_arn, set()).add(key)
             return RETRY_PLACEMENT_S
         self._waiting.get(service.cluster_arn, set()).discard(key)
@@ -80,14 +82,15 @@ class Deployments:
         service = tx.get(SERVICES, service_arn)
         if service is None:
             return None, Launched()
-        todo = plan(snapshot_of(tx, service, now, self._site.warm_up_s))
-        launched = launch(tx, service, min(todo.start, len(drawn.task_ids)), drawn, now)
+        todo = decide(snapshot_of(tx, service, now, self._site.warm_up_s))
+        launched = launch(tx, service, todo.start, drawn, now)
         _stop_tasks(tx, service, todo, now)
         _write_deployments(tx, service, todo, now)
+        before = service
         if todo.roll_back_to:
             service = _roll_back(tx, service, todo, now, drawn.deployment_id)
-        _tell(tx, service, todo, launched, now)
-        _write_service(tx, service, todo, launched, now)
+        told = _tell(tx, service, todo, launched, now)
+        _write_service(tx, before, replace(service, told=told), todo, launched, now)
         return todo, launched
 
     # ── which services a change concerns ──
@@ -98,6 +101,17 @@ class Deployments:
             yield task.spec.service_arn
         if change.new is None or (change.new.is_stopped and (change.old is None or not change.old.is_stopped)):
             yield from self._waiting.get(task.cluster_arn, ())
+            yield from self._daemons_on(task.container_instance_arn)
+
+    def _daemons_on(self, instance_arn: str) -> Iterable[str]:
+        """Services whose daemon on a drained instance goes when everything else is gone."""
+        instance = self._store.get(CONTAINER_INSTANCES, instance_arn) if instance_arn else None
+        if instance is None or instance.status != "DRAINING":
+            return
+        for arn in {task.spec.service_arn for task in self._store.list(TASKS, "active_on", instance_arn)}:
+            service = self._store.get(SERVICES, arn)
+            if service is not None and service.spec.scheduling_strategy == "DAEMON":
+                yield arn
 
     def _services_of_target(self, change: Change[Target]) -> Iterable[str]:
         for target in (change.old, change.new):
@@ -105,8 +119,23 @@ class Deployments:
             if task is not None and task.spec.service_arn:
                 yield task.spec.service_arn
 
-    def _services_waiting_for(self, change: Change[ContainerInstance]) -> Iterable[str]:
-        return tuple(self._waiting.get(change.value.cluster_arn, ()))
+    def _services_of_instance(self, change: Change[ContainerInstance]) -> Iterable[str]:
+        """Those that wait for room; and, where the instance itself came, went or changed, all whose tasks it bears on."""
+        instance = change.value
+        yield from tuple(self._waiting.get(instance.cluster_arn, ()))
+        if change.old is not None and change.new is not None and _standing(change.old) == _standing(change.new):
+            return
+        for task in self._store.list(TASKS, "active_on", instance.arn):
+            if task.spec.service_arn:
+                yield task.spec.service_arn
+        for service in self._store.list(SERVICES, "cluster", instance.cluster_arn):
+            if service.spec.scheduling_strategy == "DAEMON" or is_balanced(service):
+                yield service.arn
+
+
+def _standing(instance: ContainerInstance) -> tuple[object, ...]:
+    """What of an instance matters to services beside the room on it."""
+    return instance.status, instance.agent_connected, instance.lost_at, instance.attributes, instance.availability_zone
 
 
 def _seconds_until(at: float | None, now: float) -> float | None:
@@ -115,8 +144,10 @@ def _seconds_until(at: float | None, now: float) -> float | None:
 
 def _stop_tasks(tx: Tx, service: Service, todo: Plan, now: float) -> None:
     balanced = bool(service.spec.load_balancers)
-    stopped: list[str] = []
+    #: zone that had too many -> tasks; "" for every other reason
+    stopped: defaultdict[str, list[str]] = defaultdict(list)
     draining: Counter[str] = Counter()
+    pending = 0
     for stop in todo.stop:
         task = tx.get(TASKS, stop.arn)
         if task is None or task.stop is not None:
@@ -124,31 +155,34 @@ def _stop_tasks(tx: Tx, service: Service, todo: Plan, now: float) -> None:
         behind = task.status.last_status == "RUNNING" and (balanced or tx.count(TARGETS, "owner", task.arn) > 0)
         draining[task.spec.deployment_id] += behind
         tx.put(TASKS, stopped_by(task, reason=stop.reason, code=stop.code, now=now, behind_load_balancer=behind))
-        stopped.append(task.arn)
+        if Lifecycle[task.status.last_status] < Lifecycle.RUNNING:
+            pending += 1
+        else:
+            stopped[stop.rebalanced_zone].append(task.arn)
         log.info("(service %s) stops %s: %s", service.name, task.arn, stop.reason)
     for deployment_id, count in draining.items():
         if count:
             append_event(tx, service, event_words.draining_connections(service.name, deployment_id, count), now)
-    if stopped:
-        append_event(tx, service, event_words.stopped_tasks(service.name, stopped), now)
-
-
-def _primary_id(tx: Tx, service: Service) -> str:
-    return next((d.id for d in tx.list(DEPLOYMENTS, "service", service.arn) if d.status == "PRIMARY"), "")
+    for zone, arns in stopped.items():
+        in_zone = event_words.stopped_in_zone(service.name, arns, zone)
+        append_event(tx, service, in_zone if zone else event_words.stopped_tasks(service.name, arns), now)
+    if pending:
+        append_event(tx, service, event_words.stopped_pending(service.name, pending), now)
 
 
 def _write_deployments(tx: Tx, service: Service, todo: Plan, now: float) -> None:
+    tallies = dict(todo.tallies)
     for deployment in tx.list(DEPLOYMENTS, "service", service.arn):
-        changed = deployment
+        changed = replace(deployment, tally=tallies.get(deployment.id, deployment.tally))
         if deployment.id in todo.retire:
             changed = replace(changed, status="INACTIVE", updated_at=now)
-        if deployment.status == "PRIMARY" and todo.complete:
+        if deployment.id == todo.complete:
             reason = f"ECS deployment {deployment.id} completed."
             changed = replace(changed, rollout_state="COMPLETED", rollout_state_reason=reason, updated_at=now)
         if deployment.id == todo.fail:
             reason = "ECS deployment circuit breaker: tasks failed to start."
             changed = replace(changed, rollout_state="FAILED", rollout_state_reason=reason, updated_at=now)
-        if changed is not deployment:
+        if changed != deployment:
             tx.put(DEPLOYMENTS, changed)
 
 
@@ -169,47 +203,42 @@ def _roll_back(tx: Tx, service: Service, todo: Plan, now: float, deployment_id: 
             updated_at=now,
             desired_count=service.spec.desired_count,
             rollout_state_reason=f"ECS deployment circuit breaker: rolling back to deploymentId {good.id}.",
+            rolls_back=failed.id,
         ),
     )
     log.warning("(service %s) rolls back from %s to %s", service.name, failed.id, good.id)
     return replace(service, spec=replace(service.spec, task_definition_arn=good.task_definition_arn))
 
 
-def _tell(tx: Tx, service: Service, todo: Plan, launched: Launched, now: float) -> None:
-    name, primary = service.name, _primary_id(tx, service)
-    if launched.task_arns:
-        append_event(tx, service, event_words.started_tasks(name, launched.task_arns), now)
-        log.info("(service %s) starts %d tasks: %s", name, len(launched.task_arns), todo.start_reason)
-    if launched.refused and launched.refused != service.refusal:
-        append_event(tx, service, launched.refused, now)
-        log.info("%s", launched.refused)
-    sentences = {
-        "completed": lambda: event_words.deployment_completed(name, primary),
-        "steady": lambda: event_words.steady_state(name),
-        "stuck": lambda: event_words.stuck(name),
-        "struggling": lambda: event_words.cannot_start_consistently(name),
-        "failed": lambda: event_words.deployment_failed(name, todo.fail),
-        "rolling back": lambda: event_words.rolling_back(name, todo.fail, todo.roll_back_to),
-    }
-    for word in todo.tell:
-        sentence = sentences[word]()
-        if word != "stuck" or service.refusal != sentence:
-            append_event(tx, service, sentence, now)
-            log.info("%s", sentence)
+def _tell(tx: Tx, service: Service, todo: Plan, launched: Launched, now: float) -> tuple[Told, ...]:
+    """Write down what is news, and return what has been said by now about causes that last."""
+    name = service.name
+    for start, arns in launched.groups:
+        zone = start.zone and event_words.started_in_zone(name, arns, start.zone)
+        append_event(tx, service, zone or event_words.started_tasks(name, arns, min(start.replaces, len(arns))), now)
+        log.info("(service %s) starts %d tasks: %s", name, len(arns), start.reason)
+    told = service.told if todo.told is None else todo.told
+    refusals = [Saying(launched.refused, "placement")] if launched.refused else []
+    refusals += [Saying(launched.zone_refused, NO_PLACE)] if launched.zone_refused else []
+    if todo.start:
+        lasting = frozenset(one.cause for one in told) - {"placement", NO_PLACE}
+        speech = spoken(told, refusals, now, lasting=lasting)
+        told = told if speech.told is None else speech.told
+        refusals = [saying for saying in refusals if saying.sentence in speech.tell]
+    for sentence in (*(saying.sentence for saying in refusals), *todo.tell):
+        append_event(tx, service, sentence, now)
+        log.info("%s", sentence)
+    return told
 
 
-def _write_service(tx: Tx, service: Service, todo: Plan, launched: Launched, now: float) -> None:
-    """Whatever of the service itself changed. `refusal` remembers what was said last, so that it is said once."""
-    before = tx.get(SERVICES, service.arn)
-    refusal = launched.refused or (event_words.stuck(service.name) if "stuck" in todo.tell else "")
-    if not launched.task_arns and not launched.refused and todo.start:
-        refusal = service.refusal
+def _write_service(tx: Tx, before: Service, service: Service, todo: Plan, launched: Launched, now: float) -> None:
+    """Whatever of the service itself changed."""
     after = replace(
         service,
         status=todo.status or service.status,
         inactive_at=now if todo.status == "INACTIVE" else service.inactive_at,
         steady=service.steady if todo.steady is None else todo.steady,
-        refusal=refusal,
+        refusal=launched.refused if todo.start or todo.steady else service.refusal,
     )
     if after != before:
         tx.put(SERVICES, after)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
+
+from msgspec.structs import replace
 
 from longshore.aws.shapes import ecs as shapes
+from longshore.control.deployments.vocabulary import StartTasks
 from longshore.kit.ids import Ids
 from longshore.services.ecs import event_words
-from longshore.services.ecs.fleet import fleet_for
-from longshore.services.ecs.model import CONTAINER_INSTANCES, TASK_DEFINITIONS, TASKS, Tag, TaskDefinition, TaskSpec, revision_key
+from longshore.services.ecs.capacity.split import split
+from longshore.services.ecs.model import CONTAINER_INSTANCES, TASK_DEFINITIONS, TASKS, Tag, Task, TaskDefinition, TaskSpec, revision_key
 from longshore.services.ecs.new_task import new_task, placed
-from longshore.services.ecs.placement import NO_INSTANCES, Placement, PlacementRequest, place_all, required_names
+from longshore.services.ecs.placement.placing import place_tasks, refusal_on, request_of
+from longshore.services.ecs.placement.request import NO_INSTANCES, Placement, PlacementRequest
 from longshore.services.ecs.rollout.model import DEPLOYMENTS, Deployment, Service
+from longshore.services.ecs.task_roles import refused_role
 from longshore.store.base import Tx
 
 #: ids drawn per task for its containers; a definition has at most ten
@@ -36,44 +45,110 @@ class Drawn:
             chance=ids.fraction(),
         )
 
+    def but(self, used: int) -> Drawn:
+        """What is left when `used` tasks have been made of it."""
+        return dataclasses.replace(self, task_ids=self.task_ids[used:], container_ids=self.container_ids[used:])
+
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    task_arns: tuple[str, ...] = ()
+    #: what was asked for, with the tasks that were made of it
+    groups: tuple[tuple[StartTasks, tuple[str, ...]], ...] = ()
     #: why the next one found no place, as the service's event says it; "" when all did
     refused: str = ""
+    #: everything that would have to change for one instance or another to take it
+    reasons: frozenset[str] = frozenset()
+    #: the same of a task that was to balance zones; the service lacks nothing without it
+    zone_refused: str = ""
+
+    @property
+    def task_arns(self) -> tuple[str, ...]:
+        return tuple(arn for _, arns in self.groups for arn in arns)
 
 
-def launch(tx: Tx, service: Service, count: int, drawn: Drawn, now: float) -> Launched:
-    """Make and place up to `count` tasks of the service's primary deployment."""
-    if count <= 0:
-        return Launched()
-    deployment = next((d for d in tx.list(DEPLOYMENTS, "service", service.arn) if d.status == "PRIMARY"), None)
+@dataclass(frozen=True, slots=True)
+class NoPlace:
+    sentence: str
+    reasons: frozenset[str] = frozenset()
+
+
+def launch(tx: Tx, service: Service, starts: Sequence[StartTasks], drawn: Drawn, now: float) -> Launched:
+    """Make and place what is asked for, as far as ids were drawn and there is place. What is refused hinders no other."""
+    groups: list[tuple[StartTasks, tuple[str, ...]]] = []
+    refused = zone_refused = ""
+    reasons: frozenset[str] = frozenset()
+    used = 0
+    for start in starts:
+        most = min(start.count, len(drawn.task_ids) - used)
+        if most <= 0:
+            continue
+        made, refusal = _launch(tx, service, start, most, drawn.but(used), now)
+        used += most
+        if made:
+            groups.append((start, made))
+        if refusal is None:
+            continue
+        reasons |= refusal.reasons
+        if start.zone:
+            zone_refused = event_words.no_place_in_zone(service.name, start.zone)
+        else:
+            refused = event_words.not_launched(service.name, refusal.sentence)
+    return Launched(tuple(groups), refused, reasons, zone_refused)
+
+
+def _launch(tx: Tx, service: Service, start: StartTasks, count: int, drawn: Drawn, now: float) -> tuple[tuple[str, ...], NoPlace | None]:
+    """(the tasks made, why there are no more of them)"""
+    deployment = tx.get(DEPLOYMENTS, start.deployment_id)
     definition = _definition(tx, deployment.task_definition_arn) if deployment else None
     if deployment is None or definition is None:
-        return Launched(refused=event_words.no_place(service.name, "The task definition of the service does not exist."))
-    spec = _spec(service, deployment, definition, now)
+        return (), NoPlace("The task definition of the service does not exist.")
+    spec = replace(_spec(service, deployment, definition, now), in_place_of=start.in_place_of)
     prefix = service.cluster_arn.replace(":cluster/", ":task/", 1)
     tasks = [
         new_task(f"{prefix}/{drawn.task_ids[number]}", service.cluster_arn, definition, spec, drawn.container_ids[number])
         for number in range(count)
     ]
-    request = PlacementRequest(
-        group=spec.group,
-        reservation=tasks[0].spec.reservation,
-        required_attributes=required_names(definition.definition.requires_attributes or (), service.spec.launch_type),
-        constraints=spec.placement_constraints,
-        strategy=spec.placement_strategy,
-        chance=drawn.chance,
-    )
+    if broken := refused_role(tx, tasks[0], definition):
+        return (), NoPlace(broken)
+    if start.instance_arn:
+        return _put_there(tx, tasks[0], start.instance_arn, request_of(tx, tasks[0], definition, chance=drawn.chance))
     made: list[str] = []
-    for task, placement in zip(tasks, place_all(request, fleet_for(tx, service.cluster_arn, request), count), strict=False):
-        instance = tx.get(CONTAINER_INSTANCES, placement.instance_arn) if placement.instance_arn else None
-        if instance is None:
-            return Launched(tuple(made), event_words.no_place(service.name, refusal_sentence(placement)))
-        tx.put(TASKS, placed(tx, task, instance))
-        made.append(task.arn)
-    return Launched(tuple(made))
+    why: NoPlace | None = None
+    for share in _shares(tx, service, deployment, tasks):
+        request = request_of(tx, share[0], definition, chance=drawn.chance)
+        if start.zone:
+            request = replace(request, zones=(start.zone,))
+        placed_there, refused = place_tasks(tx, service.cluster_arn, request, share)
+        made += [task.arn for task in placed_there]
+        why = why or (NoPlace(refusal_sentence(refused), refused.reasons) if refused is not None else None)
+    return tuple(made), why
+
+
+def _shares(tx: Tx, service: Service, deployment: Deployment, tasks: list[Task]) -> list[list[Task]]:
+    """`tasks` by the capacity providers they are for: as its strategy says, seeing what the deployment runs already."""
+    strategy = service.spec.capacity_provider_strategy
+    if not strategy:
+        return [tasks]
+    there = Counter(
+        task.spec.capacity_provider
+        for task in tx.list(TASKS, "service", service.arn)
+        if task.spec.deployment_id == deployment.id and task.stop is None
+    )
+    waiting = iter(tasks)
+    return [
+        [replace(task, spec=replace(task.spec, capacity_provider=name)) for task in islice(waiting, number)]
+        for name, number in split(strategy, len(tasks), there).items()
+    ]
+
+
+def _put_there(tx: Tx, task: Task, instance_arn: str, request: PlacementRequest) -> tuple[tuple[str, ...], NoPlace | None]:
+    """On one chosen instance, if there is room."""
+    instance = tx.get(CONTAINER_INSTANCES, instance_arn)
+    reason = refusal_on(tx, instance, request) if instance is not None else NO_INSTANCES
+    if instance is None or reason is not None:
+        return (), NoPlace(event_words.closest_instance(instance_arn, reason or ""), frozenset({reason or ""}))
+    tx.put(TASKS, placed(tx, task, instance))
+    return (task.arn,), None
 
 
 def _definition(tx: Tx, arn: str) -> TaskDefinition | None:

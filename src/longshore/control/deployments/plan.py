@@ -1,177 +1,133 @@
-"""What to do about a service next: a pure function of what is wanted and what was seen.
+"""What to do about a service next: a pure function of what is wanted and what was seen. Here: ECS's rolling update.
 
-Called by controller.py for one service at a time, after every change that touches it. The answer is a Plan of named
-buckets, each entry with its reason; an empty plan means that there is nothing to do, or that something is being waited
-for (then `look_again_at` may say until when).
+Called by controller.py for one service at a time, after every change that touches it. An empty plan means that there is nothing
+to do, or that something is being waited for (then `look_again_at` may say until when, and `waits` for what).
 
-The rules are ECS's rolling update: total tasks stay at or below floor(desired * maximum%), healthy tasks at or above
-ceil(desired * minimum%); new tasks start as far as the ceiling allows, old ones stop as far as the floor allows. A task
-counts as healthy by its target group, by its container health check, or, having neither, a while after RUNNING.
-Tasks that keep failing are started again more and more slowly, and a circuit breaker may end the deployment.
+Tasks stay at or below floor(desired * maximum%), healthy tasks at or above ceil(desired * minimum%); new tasks start as far as the
+ceiling allows, and those that are to go stop as far as the floor allows. Those are the tasks of older deployments and those on
+instances that are drained. What only starts there goes at once, and so does what was lost with its instance. A task counts as
+healthy by its target group, by its container health check, or, having neither, a while after RUNNING. Protected tasks stay until
+their protection ends, unless they fail their health checks. Tasks that keep failing are started again more and more slowly, and
+a circuit breaker may end the deployment.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
-from enum import Enum
 
 import msgspec
+from msgspec.structs import replace
+
+from longshore.control.deployments.victims import victims
+from longshore.control.deployments.vocabulary import (
+    Member,
+    Phase,
+    Plan,
+    Rollout,
+    Saying,
+    Snapshot,
+    StartTasks,
+    StopTask,
+    earliest,
+    scaling_reason,
+    spoken,
+)
+from longshore.control.deployments.zones import CAUSE, NO_PLACE, moves_wanted, said
+from longshore.services.ecs import event_words
 
 #: how many failures in a row are answered at once, before waiting begins
 PATIENCE = 3
 #: the longest wait between tries, as ECS has it
 LONGEST_WAIT_S = 15 * 60.0
-
-STOPPED_BY_SCHEDULER = "ServiceSchedulerInitiated"
-
-
-class Phase(Enum):
-    STARTING = "starting"  # not RUNNING yet
-    WARMING = "warming"  # RUNNING, not yet known to be healthy
-    HEALTHY = "healthy"
-    UNHEALTHY = "unhealthy"  # failed its health checks, and no grace period protects it
-
-
-class Member(msgspec.Struct, frozen=True, gc=False):
-    """A task of the service that nobody asked to stop."""
-
-    arn: str
-    deployment_id: str
-    phase: Phase
-    zone: str = ""
-    created_at: float = 0.0
-    #: why it is UNHEALTHY, as its stop reason will say it
-    complaint: str = ""
-    #: when a WARMING task becomes healthy by mere running
-    warm_at: float | None = None
-
-
-class Rollout(msgspec.Struct, frozen=True, gc=False):
-    """A deployment of the service that is not INACTIVE."""
-
-    id: str
-    primary: bool
-    state: str  # IN_PROGRESS | COMPLETED | FAILED
-    #: tasks that ended by themselves without having run for long, since one last ran well
-    failures: int = 0
-    last_failure_at: float = 0.0
-
-
-class Breaker(msgspec.Struct, frozen=True, gc=False):
-    enable: bool = False
-    rollback: bool = False
-
-
-class Snapshot(msgspec.Struct, frozen=True):
-    now: float
-    service_name: str
-    desired: int
-    minimum_percent: int
-    maximum_percent: int
-    deleted: bool
-    status: str
-    steady: bool
-    rollouts: tuple[Rollout, ...]
-    members: tuple[Member, ...]
-    #: tasks asked to stop that have not stopped
-    leaving: int = 0
-    breaker: Breaker = Breaker()
-    #: a deployment that once completed, to go back to
-    last_completed: str = ""
-
-
-class StopTask(msgspec.Struct, frozen=True):
-    arn: str
-    reason: str
-    code: str = STOPPED_BY_SCHEDULER
-
-
-class Plan(msgspec.Struct, frozen=True):
-    #: how many tasks of the primary deployment to start, as far as there is place for them
-    start: int = 0
-    start_reason: str = ""
-    stop: tuple[StopTask, ...] = ()
-    #: deployments that are over
-    retire: tuple[str, ...] = ()
-    #: the primary has done what it was for
-    complete: bool = False
-    #: the circuit breaker ended the primary deployment; goes back to `roll_back_to` when that is not empty
-    fail: str = ""
-    roll_back_to: str = ""
-    #: the service's status from now on; "" leaves it
-    status: str = ""
-    steady: bool | None = None
-    #: facts worth an event, told in AWS's words by the controller: steady, completed, stuck, struggling
-    tell: tuple[str, ...] = ()
-    look_again_at: float | None = None
-
-    @property
-    def is_empty(self) -> bool:
-        return self == Plan(look_again_at=self.look_again_at)
-
-
-def lower_limit(desired: int, minimum_percent: int) -> int:
-    """Healthy tasks a deployment may not go below: rounded up."""
-    return math.ceil(desired * minimum_percent / 100)
-
-
-def upper_limit(desired: int, maximum_percent: int) -> int:
-    """Tasks a deployment may not go above: rounded down."""
-    return math.floor(desired * maximum_percent / 100)
+#: causes that the controller speaks of itself, when it looks for places
+ELSEWHERE = frozenset({"placement", NO_PLACE})
 
 
 def wait_s(failures: int) -> float:
     """How long after the last failure to try again: not at all at first, then 1 s, 2 s, 4 s … up to a quarter of an hour."""
     if failures < PATIENCE:
         return 0.0
-    return float(min(LONGEST_WAIT_S, 2.0 ** (failures - PATIENCE)))
+    return float(min(LONGEST_WAIT_S, 2.0 ** min(failures - PATIENCE, 30)))
 
 
 def breaker_threshold(desired: int) -> int:
     return max(3, min(200, math.ceil(desired * 0.5)))
 
 
+class Crew(msgspec.Struct, frozen=True):
+    """The service's tasks by what is to become of them."""
+
+    #: of the primary deployment, where they can stay
+    fresh: tuple[Member, ...]
+    #: everything else
+    outgoing: tuple[Member, ...]
+    #: moves under way: the task that is to go, by its ARN, and the one that takes its place
+    moves: dict[str, Member]
+
+    @property
+    def usable(self) -> list[Member]:
+        return [member for member in self.fresh if member.phase is not Phase.UNHEALTHY]
+
+    @property
+    def counted(self) -> int:
+        """How many of the wanted tasks there are; the two tasks of a move are one."""
+        return len(self.usable) - len(self.moves)
+
+
+def crew_of(snapshot: Snapshot, primary: Rollout) -> Crew:
+    fresh = tuple(m for m in snapshot.members if m.deployment_id == primary.id and not m.outgoing)
+    outgoing = tuple(m for m in snapshot.members if m.deployment_id != primary.id or m.outgoing)
+    usable = {member.arn for member in fresh if member.phase is not Phase.UNHEALTHY}
+    moves = {m.in_place_of: m for m in sorted(fresh, key=_age) if m.arn in usable and m.in_place_of in usable}
+    return Crew(fresh, outgoing, moves)
+
+
 def plan(snapshot: Snapshot) -> Plan:
-    primary = next((rollout for rollout in snapshot.rollouts if rollout.primary), None)
+    primary = snapshot.primary
     if snapshot.deleted or primary is None:
-        return _dissolve(snapshot)
-    if _breaks(snapshot, primary):
-        return _break(snapshot, primary)
-    stop = _stops(snapshot, primary)
-    start, again_at = _starts(snapshot, primary, stopping=len(stop))
-    retire = _finished_rollouts(snapshot, stop)
-    settled = _is_settled(snapshot, primary, stop, start)
-    complete = settled and primary.state == "IN_PROGRESS" and not _others(snapshot, retire)
-    steady = settled and not _others(snapshot, retire) and snapshot.leaving == 0
-    tell: list[str] = []
-    if complete:
-        tell.append("completed")
-    if steady and not snapshot.steady:
-        tell.append("steady")
-    if _is_stuck(snapshot, primary, stop, start):
-        tell.append("stuck")
-    if start == 0 and again_at is not None and primary.failures == PATIENCE and snapshot.now - primary.last_failure_at < 0.5:
-        tell.append("struggling")
+        return dissolve(snapshot)
+    if breaks(snapshot, primary):
+        return break_off(snapshot, primary)
+    crew = crew_of(snapshot, primary)
+    stop = _stops(snapshot, crew)
+    start, again_at = _starts(snapshot, primary, crew, stopping=len(stop))
+    retire = finished_rollouts(snapshot, stop)
+    others = has_others(snapshot, retire)
+    settled = not stop and not start and not crew.outgoing and _all_serve(snapshot, crew)
+    complete = settled and not crew.moves and primary.state == "IN_PROGRESS" and not others
+    steady = settled and not others and snapshot.leaving == 0
+    sayings = _sayings(snapshot, primary, crew, complete=complete, steady=steady, busy=bool(stop or start))
+    moves: list[StartTasks] = []
+    lasting = frozenset({CAUSE}) if snapshot.zones else frozenset()
+    if steady and snapshot.zones and again_at is None and primary.tally.failed_starts < PATIENCE:
+        moves = moves_wanted(snapshot, crew.fresh, crew.moves, snapshot.ceiling - len(snapshot.members)) if snapshot.steady else []
+        sentences, lasting = said(snapshot, crew.fresh, bool(moves), bool(crew.moves))
+        sayings += sentences
+    speech = spoken(snapshot.told, sayings, snapshot.now, lasting=lasting if steady else lasting | ELSEWHERE)
     return Plan(
-        start=start,
-        start_reason=f"{snapshot.desired} wanted" if start else "",
+        start=(*start, *moves),
         stop=tuple(stop),
         retire=tuple(retire),
-        complete=complete,
+        complete=primary.id if complete else "",
         steady=None if steady == snapshot.steady else steady,
-        tell=tuple(tell),
-        look_again_at=_earliest([again_at, *(member.warm_at for member in snapshot.members)], snapshot.now),
+        tell=speech.tell,
+        told=speech.told,
+        waits=_waits(snapshot, primary, crew, again_at),
+        look_again_at=_look_again(snapshot, again_at),
     )
+
+
+def _age(member: Member) -> tuple[float, str]:
+    return member.created_at, member.arn
 
 
 # ── the end of a service ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _dissolve(snapshot: Snapshot) -> Plan:
-    """Everything goes; the service is INACTIVE when nothing of it is left."""
-    stop = tuple(StopTask(member.arn, _scaling_reason(member)) for member in snapshot.members)
+def dissolve(snapshot: Snapshot) -> Plan:
+    """Everything goes, protected or not; the service is INACTIVE when nothing of it is left."""
+    stop = tuple(StopTask(member.arn, scaling_reason(member.deployment_id)) for member in snapshot.members)
     if stop or snapshot.leaving:
         return Plan(stop=stop, status="" if snapshot.status == "DRAINING" else "DRAINING")
     return Plan(status="INACTIVE", retire=tuple(rollout.id for rollout in snapshot.rollouts))
@@ -180,137 +136,225 @@ def _dissolve(snapshot: Snapshot) -> Plan:
 # ── starting ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _starts(snapshot: Snapshot, primary: Rollout, *, stopping: int) -> tuple[int, float | None]:
-    """How many to start now, and when to look again if failures make it wait."""
-    mine = [member for member in snapshot.members if member.deployment_id == primary.id]
-    usable = sum(1 for member in mine if member.phase is not Phase.UNHEALTHY)
-    room = upper_limit(snapshot.desired, snapshot.maximum_percent) - (len(snapshot.members) - stopping)
-    wanted = min(snapshot.desired - usable, room)
+def _starts(snapshot: Snapshot, primary: Rollout, crew: Crew, *, stopping: int) -> tuple[list[StartTasks], float | None]:
+    """What to start now, and when to look again if failures make it wait."""
+    room = snapshot.ceiling - (len(snapshot.members) - stopping)
+    wanted = min(snapshot.desired - crew.counted, room)
     if wanted <= 0 or primary.state == "FAILED":
-        return 0, None
-    ready_at = primary.last_failure_at + wait_s(primary.failures)
+        return [], None
+    wanted, ready_at = patiently(snapshot, primary, wanted)
+    if wanted <= 0:
+        return [], ready_at
+    sick = sum(1 for member in crew.fresh if member.phase is Phase.UNHEALTHY)
+    return [StartTasks(primary.id, wanted, f"{snapshot.desired} wanted", replaces=min(sick, wanted))], None
+
+
+def patiently(snapshot: Snapshot, rollout: Rollout, wanted: int) -> tuple[int, float | None]:
+    """How many of the wanted tasks may start now that some have failed, and when the next may if none may now."""
+    ready_at = rollout.tally.last_at + wait_s(rollout.tally.failed_starts)
     if ready_at > snapshot.now:
         return 0, ready_at
     # while tasks keep failing one at a time is enough to find out whether it works now
-    return (min(wanted, 1) if primary.failures >= PATIENCE else wanted), None
+    return (min(wanted, 1) if rollout.tally.failed_starts >= PATIENCE else wanted), None
 
 
 # ── stopping ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _stops(snapshot: Snapshot, primary: Rollout) -> list[StopTask]:
-    mine = [member for member in snapshot.members if member.deployment_id == primary.id]
-    old = [member for member in snapshot.members if member.deployment_id != primary.id]
-    floor = lower_limit(snapshot.desired, snapshot.minimum_percent)
-    healthy = sum(1 for member in snapshot.members if member.phase is Phase.HEALTHY)
-    stops: list[StopTask] = []
-    # 1. more of the primary than wanted; the unhealthy are no surplus: their replacement may be on its way
-    counted = [member for member in mine if member.phase is not Phase.UNHEALTHY]
-    surplus = len(counted) - snapshot.desired
-    if surplus > 0:
-        for member in _victims(counted)[:surplus]:
-            stops.append(StopTask(member.arn, _scaling_reason(member)))
-            healthy -= member.phase is Phase.HEALTHY
-    stopped = {stop.arn for stop in stops}
-    # 2. unhealthy ones, once their replacement is there or where there is no room to start it first
-    usable = sum(1 for member in mine if member.phase in (Phase.HEALTHY, Phase.WARMING) and member.arn not in stopped)
-    has_room = upper_limit(snapshot.desired, snapshot.maximum_percent) > len(snapshot.members) - len(stops)
-    for member in _oldest_first(member for member in mine if member.phase is Phase.UNHEALTHY and member.arn not in stopped):
-        if usable >= snapshot.desired or not has_room:
-            stops.append(StopTask(member.arn, member.complaint or "Task failed container health checks"))
+class _Stopping:
+    """Stops decided on so far, and how many healthy tasks they leave."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.stops: list[StopTask] = []
+        self.arns: set[str] = set()
+        self._healthy = sum(1 for member in snapshot.members if member.phase is Phase.HEALTHY)
+        self._floor = snapshot.floor
+
+    def add(self, member: Member, reason: str, rebalanced_zone: str = "") -> None:
+        self.stops.append(StopTask(member.arn, reason, rebalanced_zone=rebalanced_zone))
+        self.arns.add(member.arn)
+        self._healthy -= member.phase is Phase.HEALTHY
+
+    def leaves_enough(self, member: Member) -> bool:
+        return self._healthy - (member.phase is Phase.HEALTHY) >= self._floor
+
+
+def _stops(snapshot: Snapshot, crew: Crew) -> list[StopTask]:
+    stopping = _Stopping(snapshot)
+    for member in snapshot.members:
+        if member.gone:
+            stopping.add(member, member.outgoing)
+    _end_moves(snapshot, crew, stopping)
+    _stop_surplus(snapshot, crew, stopping)
+    _stop_unhealthy(snapshot, crew, stopping)
+    _stop_outgoing(snapshot, crew, stopping)
+    return stopping.stops
+
+
+def _end_moves(snapshot: Snapshot, crew: Crew, stopping: _Stopping) -> None:
+    """The old task of a move goes once the new one is healthy."""
+    by_arn = {member.arn: member for member in crew.fresh}
+    for arn, successor in sorted(crew.moves.items()):
+        old = by_arn[arn]
+        if successor.phase is Phase.HEALTHY and old.protected_until is None and stopping.leaves_enough(old):
+            stopping.add(old, scaling_reason(old.deployment_id), old.zone if old.zone != successor.zone else "")
+
+
+def _stop_surplus(snapshot: Snapshot, crew: Crew, stopping: _Stopping) -> None:
+    """More of the primary than wanted; the unhealthy are no surplus: their replacement may be on its way."""
+    surplus = crew.counted - snapshot.desired
+    if surplus <= 0:
+        return
+    unfinished = [m for arn, m in sorted(crew.moves.items()) if arn not in stopping.arns]
+    for member in unfinished:
+        stopping.add(member, scaling_reason(member.deployment_id))
+    pool = [member for member in crew.usable if member.arn not in stopping.arns]
+    for member in victims(pool, snapshot.strategy, surplus):
+        stopping.add(member, scaling_reason(member.deployment_id))
+
+
+def _stop_unhealthy(snapshot: Snapshot, crew: Crew, stopping: _Stopping) -> None:
+    """Once their replacement is there, or where there is no room to start it first."""
+    ready = sum(1 for m in crew.fresh if m.phase in (Phase.HEALTHY, Phase.WARMING) and m.arn not in stopping.arns)
+    has_room = snapshot.ceiling > len(snapshot.members) - len(stopping.stops)
+    for member in sorted((m for m in crew.fresh if m.phase is Phase.UNHEALTHY), key=_age):
+        if ready >= snapshot.desired or not has_room:
+            stopping.add(member, member.complaint or "Task failed container health checks")
             has_room = True
-    # 3. old deployments: what does not serve first, then as many as the floor leaves
-    for member in sorted(old, key=lambda m: (m.phase is Phase.HEALTHY, m.created_at, m.arn)):
-        if member.phase is not Phase.HEALTHY:
-            if member.phase is Phase.UNHEALTHY or snapshot.desired == 0 or _covered(snapshot, mine):
-                stops.append(StopTask(member.arn, _scaling_reason(member)))
-        elif healthy - 1 >= floor:
-            stops.append(StopTask(member.arn, _scaling_reason(member)))
-            healthy -= 1
-    return stops
 
 
-def _covered(snapshot: Snapshot, mine: list[Member]) -> bool:
-    """The primary's tasks are all there or the ceiling keeps them away: an old task that does not serve is in the way either way."""
-    upper = upper_limit(snapshot.desired, snapshot.maximum_percent)
-    return len(mine) >= snapshot.desired or len(snapshot.members) >= upper
-
-
-def _victims(members: list[Member]) -> list[Member]:
-    """The order in which surplus tasks go: not serving before serving, then from the fullest zone, then the youngest."""
-    remaining = sorted(members, key=lambda m: (-m.created_at, m.arn))
-    per_zone = Counter(member.zone for member in remaining)
-    rank = {Phase.STARTING: 0, Phase.UNHEALTHY: 1, Phase.WARMING: 1, Phase.HEALTHY: 2}
-    order: list[Member] = []
-    while remaining:
-        lowest = min(rank[member.phase] for member in remaining)
-        victim = max((m for m in remaining if rank[m.phase] == lowest), key=lambda m: (per_zone[m.zone], m.created_at, m.arn))
-        per_zone[victim.zone] -= 1
-        remaining.remove(victim)
-        order.append(victim)
-    return order
-
-
-def _oldest_first(members: Iterable[Member]) -> list[Member]:
-    return sorted(members, key=lambda m: (m.created_at, m.arn))
-
-
-def _scaling_reason(member: Member) -> str:
-    return f"Scaling activity initiated by (deployment {member.deployment_id})"
+def _stop_outgoing(snapshot: Snapshot, crew: Crew, stopping: _Stopping) -> None:
+    """What does not serve first, then as many as the floor leaves: those on drained instances, whose time may be short, before others."""
+    covered = len(crew.fresh) >= snapshot.desired or len(snapshot.members) >= snapshot.ceiling
+    for member in sorted(crew.outgoing, key=lambda m: (m.phase is Phase.HEALTHY, not m.outgoing, m.created_at, m.arn)):
+        if member.gone or (member.protected_until is not None and member.phase is not Phase.UNHEALTHY):
+            continue
+        reason = member.outgoing or scaling_reason(member.deployment_id)
+        if member.phase is Phase.HEALTHY:
+            if stopping.leaves_enough(member):
+                stopping.add(member, reason)
+        elif member.phase is Phase.UNHEALTHY or snapshot.desired == 0 or covered or (member.outgoing and member.phase is Phase.STARTING):
+            stopping.add(member, reason)
 
 
 # ── deployments that end ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _finished_rollouts(snapshot: Snapshot, stop: list[StopTask]) -> list[str]:
+def finished_rollouts(snapshot: Snapshot, stop: list[StopTask]) -> list[str]:
     """Old deployments none of whose tasks is left, or will be after this plan."""
     going = {task.arn for task in stop}
     alive = {member.deployment_id for member in snapshot.members if member.arn not in going}
     return [rollout.id for rollout in snapshot.rollouts if not rollout.primary and rollout.id not in alive]
 
 
-def _others(snapshot: Snapshot, retire: list[str]) -> bool:
+def has_others(snapshot: Snapshot, retire: list[str]) -> bool:
     return any(not rollout.primary and rollout.id not in retire for rollout in snapshot.rollouts)
 
 
-def _is_settled(snapshot: Snapshot, primary: Rollout, stop: list[StopTask], start: int) -> bool:
-    mine = [member for member in snapshot.members if member.deployment_id == primary.id]
-    return not stop and start == 0 and len(mine) == snapshot.desired and all(_serves(member) for member in mine)
+def _all_serve(snapshot: Snapshot, crew: Crew) -> bool:
+    """All that are wanted are there and serve; what only comes to take another's place need not yet."""
+    coming = {member.arn for member in crew.moves.values()}
+    return crew.counted == snapshot.desired and all(serves(member) for member in crew.fresh if member.arn not in coming)
 
 
-def _serves(member: Member) -> bool:
+def serves(member: Member) -> bool:
     """Healthy, or RUNNING with nothing that could ever say more than that."""
     return member.phase is Phase.HEALTHY or (member.phase is Phase.WARMING and member.warm_at is not None)
-
-
-def _is_stuck(snapshot: Snapshot, primary: Rollout, stop: list[StopTask], start: int) -> bool:
-    """Ceiling and floor together leave nothing to do, though old tasks are still to be replaced."""
-    if stop or start or snapshot.leaving or primary.state == "FAILED":
-        return False
-    mine = [member for member in snapshot.members if member.deployment_id == primary.id]
-    old = len(snapshot.members) - len(mine)
-    waiting = any(member.phase in (Phase.STARTING, Phase.WARMING) for member in snapshot.members)
-    return (
-        old > 0
-        and len(mine) < snapshot.desired
-        and not waiting
-        and upper_limit(snapshot.desired, snapshot.maximum_percent) <= len(snapshot.members)
-    )
 
 
 # ── the circuit breaker ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _breaks(snapshot: Snapshot, primary: Rollout) -> bool:
-    if not snapshot.breaker.enable or primary.state != "IN_PROGRESS":
+def breaks(snapshot: Snapshot, rollout: Rollout) -> bool:
+    """Tasks that never came to run count while none of the deployment's does; those that failed their health checks always."""
+    if not snapshot.breaker.enable or rollout.state != "IN_PROGRESS":
         return False
-    return primary.failures >= breaker_threshold(snapshot.desired)
+    starts = 0 if rollout.proven else rollout.tally.failed_starts
+    return max(starts, rollout.tally.failed_checks) >= breaker_threshold(snapshot.desired)
 
 
-def _break(snapshot: Snapshot, primary: Rollout) -> Plan:
-    back = snapshot.last_completed if snapshot.breaker.rollback and snapshot.last_completed != primary.id else ""
-    return Plan(fail=primary.id, roll_back_to=back, tell=("rolling back",) if back else ("failed",))
+def break_off(snapshot: Snapshot, rollout: Rollout) -> Plan:
+    may_go_back = snapshot.breaker.rollback and not rollout.is_rollback and snapshot.last_completed != rollout.id
+    back = snapshot.last_completed if may_go_back else ""
+    tell = [event_words.deployment_failed(snapshot.service_name, rollout.id)]
+    if back:
+        tell.append(event_words.rolling_back(snapshot.service_name, back))
+    return Plan(fail=rollout.id, roll_back_to=back, tell=tuple(tell))
 
 
-def _earliest(times: Iterable[float | None], now: float) -> float | None:
-    return min((time for time in times if time is not None and time > now), default=None)
+# ── what is said, and what is waited for ────────────────────────────────────────────────────────────────────────────
+
+
+def _sayings(snapshot: Snapshot, primary: Rollout, crew: Crew, *, complete: bool, steady: bool, busy: bool) -> list[Saying]:
+    name = snapshot.service_name
+    sayings: list[Saying] = []
+    if complete:
+        sayings.append(Saying(event_words.deployment_completed(name, primary.id)))
+    if steady and not snapshot.steady:
+        sayings.append(Saying(event_words.steady_state(name)))
+    if primary.tally.failed_starts >= PATIENCE and primary.state != "FAILED":
+        sayings.append(Saying(event_words.cannot_start_consistently(name), "failures"))
+    if busy or snapshot.leaving or any(m.phase in (Phase.STARTING, Phase.WARMING) for m in snapshot.members):
+        return sayings + _said_before(snapshot, "configuration", "protection:")
+    protected = protected_in_the_way(snapshot, crew)
+    for deployment_id, count in sorted(protected.items()):
+        sayings.append(Saying(event_words.under_protection(name, deployment_id, count), f"protection:{deployment_id}"))
+    if not protected and primary.state != "FAILED" and _is_stuck(snapshot, crew):
+        sayings.append(Saying(event_words.stuck(name), "configuration"))
+    return sayings
+
+
+def _said_before(snapshot: Snapshot, *causes: str) -> list[Saying]:
+    """While something moves it cannot be told whether a cause is over: it is kept, and nothing new is said of it."""
+    return [Saying(one.sentence, one.cause) for one in snapshot.told if one.cause.startswith(causes)]
+
+
+def protected_in_the_way(snapshot: Snapshot, crew: Crew) -> Counter[str]:
+    """Protected tasks that would go if they were not, by deployment."""
+    held = Counter(m.deployment_id for m in crew.outgoing if m.protected_until is not None)
+    surplus = crew.counted - snapshot.desired
+    if surplus > 0:
+        ours = Counter(m.deployment_id for m in crew.usable if m.protected_until is not None)
+        held += Counter({deployment_id: min(count, surplus) for deployment_id, count in ours.items()})
+    return held
+
+
+def _is_stuck(snapshot: Snapshot, crew: Crew) -> bool:
+    """Ceiling and floor together leave nothing to do, though tasks are still to be replaced."""
+    return bool(crew.outgoing) and crew.counted < snapshot.desired and snapshot.ceiling <= len(snapshot.members)
+
+
+def _waits(snapshot: Snapshot, primary: Rollout, crew: Crew, again_at: float | None) -> tuple[str, ...]:
+    waits: list[str] = []
+    if again_at is not None:
+        waits.append(
+            f"{primary.tally.failed_starts} tasks failed one after the other: the next is tried in {again_at - snapshot.now:.0f} s"
+        )
+    if primary.state == "FAILED" and crew.counted < snapshot.desired:
+        waits.append(f"deployment {primary.id} has failed and starts no more tasks")
+    for phase, words in ((Phase.STARTING, "are starting"), (Phase.WARMING, "run and are not known to be healthy yet")):
+        count = sum(1 for member in snapshot.members if member.phase is phase)
+        if count:
+            waits.append(f"{count} tasks {words}")
+    if snapshot.leaving:
+        waits.append(f"{snapshot.leaving} tasks are stopping")
+    waits += [f"{count} tasks of {one} are under protection" for one, count in sorted(protected_in_the_way(snapshot, crew).items())]
+    if _is_stuck(snapshot, crew):
+        waits.append(
+            f"of {len(snapshot.members)} tasks none may be stopped (at least {snapshot.floor} healthy) "
+            f"and none be started (at most {snapshot.ceiling} in all)"
+        )
+    return tuple(waits)
+
+
+def _look_again(snapshot: Snapshot, again_at: float | None) -> float | None:
+    times = [again_at]
+    for member in snapshot.members:
+        times += (member.warm_at, member.grace_until, member.protected_until)
+    return earliest(times, snapshot.now)
+
+
+def with_tallies(decided: Plan, snapshot: Snapshot) -> Plan:
+    """Whatever was decided, what is known of failures by now is kept."""
+    tallies = tuple((rollout.id, rollout.tally) for rollout in snapshot.rollouts if rollout.recounted)
+    return replace(decided, tallies=tallies) if tallies else decided

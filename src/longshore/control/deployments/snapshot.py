@@ -2,55 +2,233 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from longshore.control.deployments.plan import Breaker, Member, Phase, Rollout, Snapshot
-from longshore.services.ecs.model import SHORT_LIFE_S, TASK_DEFINITIONS, TASKS, Lifecycle, Task, revision_key
-from longshore.services.ecs.rollout.model import DEPLOYMENTS, Deployment, Service
+from msgspec.structs import replace
+
+from longshore.control.deployments.vocabulary import Breaker, Member, Phase, Rollout, Snapshot, Station
+from longshore.services.ecs.daemons import matching_instances
+from longshore.services.ecs.model import (
+    CONTAINER_INSTANCES,
+    SHORT_LIFE_S,
+    TASK_DEFINITIONS,
+    TASKS,
+    ContainerInstance,
+    Lifecycle,
+    Task,
+    revision_key,
+)
+from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICES, Deployment, Service, Tally
+from longshore.services.ecs.stopping import DRAINED, lost_with
 from longshore.services.elbv2.model import TARGETS, Target
 from longshore.store.base import Reader
+
+ZONE = "attribute:ecs.availability-zone"
 
 
 def snapshot_of(reader: Reader, service: Service, now: float, warm_up_s: float) -> Snapshot:
     """`warm_up_s`: how long after RUNNING a task counts as healthy when nothing checks its health."""
+    spec = service.spec
     tasks = reader.list(TASKS, "service", service.arn)
     wanted = [task for task in tasks if task.stop is None]
     deployments = reader.list(DEPLOYMENTS, "service", service.arn)
-    checked = {arn: _has_health_check(reader, arn) for arn in {task.spec.task_definition_arn for task in wanted}}
-    breaker = service.spec.circuit_breaker
+    grounds = Grounds(reader, service, now, warm_up_s)
+    breaker = spec.circuit_breaker
+    is_daemon = spec.scheduling_strategy == "DAEMON" and not spec.deleted
+    stations = _stations(reader, service, tasks) if is_daemon else None
     return Snapshot(
         now=now,
         service_name=service.name,
-        desired=service.spec.desired_count,
-        minimum_percent=service.spec.minimum_healthy_percent,
-        maximum_percent=service.spec.maximum_percent,
-        deleted=service.spec.deleted,
+        desired=spec.desired_count if stations is None else sum(1 for station in stations if station.wanted),
+        minimum_percent=spec.minimum_healthy_percent,
+        maximum_percent=spec.maximum_percent,
+        deleted=spec.deleted,
         status=service.status,
         steady=service.steady,
         rollouts=tuple(_rollout(reader, deployment, wanted, now) for deployment in deployments),
-        members=tuple(_member(reader, service, task, checked[task.spec.task_definition_arn], now, warm_up_s) for task in wanted),
-        leaving=len(tasks) - len(wanted),
+        members=tuple(grounds.member(task) for task in wanted),
+        leaving=sum(1 for task in tasks if task.stop is not None and not grounds.is_lost(task)),
         breaker=Breaker(bool(breaker and breaker.enable), bool(breaker and breaker.rollback)),
         last_completed=_last_completed(reader, service) if breaker and breaker.rollback else "",
+        strategy=tuple((one.type or "", one.field or "") for one in spec.placement_strategy),
+        zones=_zones(reader, service) if service.steady and is_balanced(service) else (),
+        told=service.told,
+        deployment_strategy=spec.strategy,
+        stations=stations,
     )
 
 
+class Grounds:
+    """What tasks of one service are judged by. Instances and definitions are looked up once for all that share them."""
+
+    def __init__(self, reader: Reader, service: Service, now: float, warm_up_s: float) -> None:
+        self._reader = reader
+        self._service = service
+        self._now = now
+        self._warm_up_s = warm_up_s
+        self._instances: dict[str, ContainerInstance | None] = {}
+        self._checked: dict[str, bool] = {}
+        self._fields = tuple(one.field or "" if one.type == "spread" else "" for one in service.spec.placement_strategy)
+        self._packs = any(one.type == "binpack" for one in service.spec.placement_strategy)
+        self._stays = service.spec.scheduling_strategy == "DAEMON"
+
+    def member(self, task: Task) -> Member:
+        instance = self.instance(task)
+        phase, complaint, warm_at = self.phase(task)
+        outgoing, gone = "", False
+        # a DAEMON service has its own way with instances: its tasks leave last, or not at all
+        if instance is not None and not self._stays:
+            outgoing = DRAINED if instance.status == "DRAINING" else ""
+            if instance.is_lost:
+                outgoing, gone = lost_with(instance), not (self._service.spec.load_balancers and phase is Phase.HEALTHY)
+        return Member(
+            arn=task.arn,
+            deployment_id=task.spec.deployment_id,
+            phase=Phase.UNHEALTHY if gone else phase,
+            zone=task.availability_zone,
+            created_at=task.spec.created_at,
+            complaint=complaint,
+            warm_at=None if gone else warm_at,
+            grace_until=self._grace_until(task),
+            instance_arn=task.container_instance_arn,
+            outgoing=outgoing,
+            gone=gone,
+            protected_until=task.protected_until if task.protected_until is not None and task.protected_until > self._now else None,
+            spread=self._spread(task, instance),
+            left=self._left(instance) if self._packs else (0, 0),
+            in_place_of=task.spec.in_place_of,
+        )
+
+    def phase(self, task: Task) -> tuple[Phase, str, float | None]:
+        definition_arn = task.spec.task_definition_arn
+        if definition_arn not in self._checked:
+            self._checked[definition_arn] = _has_health_check(self._reader, definition_arn)
+        targets = self._reader.list(TARGETS, "owner", task.arn)
+        return phase_of(self._service, task, targets, self._checked[definition_arn], self._now, self._warm_up_s)
+
+    def _grace_until(self, task: Task) -> float | None:
+        spec = self._service.spec
+        if not spec.load_balancers or not spec.health_check_grace_period_s or task.status.started_at is None:
+            return None
+        return task.status.started_at + spec.health_check_grace_period_s
+
+    def is_lost(self, task: Task) -> bool:
+        instance = self.instance(task)
+        return instance is not None and instance.is_lost
+
+    def instance(self, task: Task) -> ContainerInstance | None:
+        arn = task.container_instance_arn
+        if arn not in self._instances:
+            self._instances[arn] = self._reader.get(CONTAINER_INSTANCES, arn) if arn else None
+        return self._instances[arn]
+
+    def _spread(self, task: Task, instance: ContainerInstance | None) -> tuple[str, ...]:
+        return tuple(
+            task.container_instance_arn
+            if field.lower() in ("instanceid", "host")
+            else (instance.attribute(field.removeprefix("attribute:")) or "" if instance is not None and field else "")
+            for field in self._fields
+        )
+
+    def _left(self, instance: ContainerInstance | None) -> tuple[int, int]:
+        if instance is None:
+            return 0, 0
+        cpu, memory, *_ = self._reader.total(TASKS, "on_instance", instance.arn)
+        return instance.capacity.cpu - cpu, instance.capacity.memory_mib - memory
+
+
+# ── DAEMON services and zones ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _stations(reader: Reader, service: Service, tasks: Sequence[Task]) -> tuple[Station, ...]:
+    """Every instance that is to have a task of the service, and every other one that has."""
+    leaving: dict[str, int] = {}
+    staying: set[str] = set()
+    for task in tasks:
+        if task.stop is None:
+            staying.add(task.container_instance_arn)
+        else:
+            leaving[task.container_instance_arn] = leaving.get(task.container_instance_arn, 0) + 1
+    found: dict[str, Station] = {}
+    for instance in matching_instances(reader, service):
+        reachable = instance.agent_connected
+        # nothing can be started where no agent is, so nothing is missing there either
+        if reachable or instance.arn in staying:
+            found[instance.arn] = Station(
+                instance.arn, instance.availability_zone, leaving=leaving.get(instance.arn, 0), reachable=reachable
+            )
+    for arn in sorted((staying | leaving.keys()) - found.keys()):
+        row = reader.get(CONTAINER_INSTANCES, arn)
+        draining = row is not None and row.status == "DRAINING"
+        others = _others_on(reader, arn) if draining else 0
+        found[arn] = Station(arn, wanted=False, reason=DRAINED if draining else "", leaving=leaving.get(arn, 0), others=others)
+    return tuple(found[arn] for arn in sorted(found))
+
+
+def _others_on(reader: Reader, instance_arn: str) -> int:
+    """Tasks there that no DAEMON service keeps."""
+    kept: dict[str, bool] = {"": False}
+    for task in reader.list(TASKS, "active_on", instance_arn):
+        arn = task.spec.service_arn
+        if arn not in kept:
+            service = reader.get(SERVICES, arn)
+            kept[arn] = service is not None and service.spec.scheduling_strategy == "DAEMON"
+    return sum(1 for task in reader.list(TASKS, "active_on", instance_arn) if not kept[task.spec.service_arn])
+
+
+def is_balanced(service: Service) -> bool:
+    """Whether its tasks are to be kept balanced over zones."""
+    return service.spec.availability_zone_rebalancing == "ENABLED" and service.spec.scheduling_strategy == "REPLICA"
+
+
+def _zones(reader: Reader, service: Service) -> tuple[str, ...]:
+    """Where tasks of the service could be started."""
+    if any(constraint.type == "memberOf" for constraint in service.spec.placement_constraints):
+        there: Iterable[ContainerInstance] = matching_instances(reader, service)
+    else:
+        there = (one for one in reader.list(CONTAINER_INSTANCES, "cluster", service.cluster_arn) if one.status == "ACTIVE")
+    return tuple(sorted({one.availability_zone for one in there if one.agent_connected and one.availability_zone}))
+
+
+# ── deployments ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
 def _rollout(reader: Reader, deployment: Deployment, wanted: Iterable[Task], now: float) -> Rollout:
-    """Failures count since a task of the deployment last showed, by running for a while, that it can."""
-    failed = reader.list(TASKS, "failed_in", deployment.id)
     proven = [
         task.status.started_at
         for task in wanted
         if task.spec.deployment_id == deployment.id and task.status.started_at is not None and now - task.status.started_at >= SHORT_LIFE_S
     ]
-    since = max(proven, default=0.0)
-    ends = [task.status.stopped_at or 0.0 for task in failed if (task.status.stopped_at or 0.0) > since]
+    tally = tallied(deployment.tally, reader.list(TASKS, "failed_in", deployment.id), max(proven, default=0.0))
     return Rollout(
         id=deployment.id,
         primary=deployment.status == "PRIMARY",
         state=deployment.rollout_state,
-        failures=len(ends),
-        last_failure_at=max(ends, default=0.0),
+        tally=tally,
+        recounted=tally != deployment.tally,
+        proven=bool(proven),
+        is_rollback=bool(deployment.rolls_back),
+    )
+
+
+def tallied(before: Tally, failed: Sequence[Task], proven_at: float) -> Tally:
+    """`before` with the failures it does not know yet. Failed starts count since `proven_at`, when a task began to run well."""
+    ends = sorted(((task.status.stopped_at or 0.0, task.arn, task) for task in failed), key=lambda end: end[:2])
+    same = [end for end in ends if end[0] == before.last_at][before.at_last :]
+    news = [*same, *(end for end in ends if end[0] > before.last_at)]
+    starts = [at for at, _, task in ends if task.stop is None and at > proven_at]
+    if proven_at > before.proven_at and (before.failed_starts or news):
+        before = replace(before, failed_starts=len(starts), proven_at=proven_at)
+    else:
+        before = replace(before, failed_starts=before.failed_starts + sum(1 for _, _, task in news if task.stop is None))
+    if not news:
+        return before
+    last_at = news[-1][0]
+    return replace(
+        before,
+        failed_checks=before.failed_checks + sum(1 for _, _, task in news if task.stop is not None),
+        last_at=last_at,
+        at_last=sum(1 for end in news if end[0] == last_at) + (before.at_last if last_at == before.last_at else 0),
     )
 
 
@@ -64,6 +242,9 @@ def _last_completed(reader: Reader, service: Service) -> str:
     return max(completed, key=lambda deployment: deployment.created_at).id if completed else ""
 
 
+# ── health ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
 def _has_health_check(reader: Reader, definition_arn: str) -> bool:
     """Only the checks of essential containers make the health of a task."""
     family, _, revision = definition_arn.rsplit("/", 1)[-1].rpartition(":")
@@ -72,19 +253,6 @@ def _has_health_check(reader: Reader, definition_arn: str) -> bool:
     return any(
         container.essential is not False and container.health_check is not None and container.health_check.command[0] != "NONE"
         for container in containers
-    )
-
-
-def _member(reader: Reader, service: Service, task: Task, has_health_check: bool, now: float, warm_up_s: float) -> Member:
-    phase, complaint, warm_at = phase_of(service, task, reader.list(TARGETS, "owner", task.arn), has_health_check, now, warm_up_s)
-    return Member(
-        arn=task.arn,
-        deployment_id=task.spec.deployment_id,
-        phase=phase,
-        zone=task.availability_zone,
-        created_at=task.spec.created_at,
-        complaint=complaint,
-        warm_at=warm_at,
     )
 
 

@@ -5,8 +5,10 @@ https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messag
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+#: how the reason begins when a task cannot have its role
+ROLE_REFUSED = "ECS was unable to assume the role"
 _SEE = "For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
 
 
@@ -16,12 +18,50 @@ def _tasks(task_arns: Sequence[str]) -> str:
     return f"{len(task_arns)} tasks: {named}."
 
 
-def started_tasks(service: str, task_arns: Sequence[str]) -> str:
-    return f"(service {service}) has started {_tasks(task_arns)}"
+def started_tasks(service: str, task_arns: Sequence[str], replaced: int = 0) -> str:
+    """`replaced`: how many of them stand in for tasks that failed their health checks."""
+    because = f" Amazon ECS replaced {replaced} tasks due to an unhealthy status." if replaced else ""
+    return f"(service {service}) has started {_tasks(task_arns)}{because}"
+
+
+def started_in_zone(service: str, task_arns: Sequence[str], zone: str) -> str:
+    return f"(service {service}) has started {_tasks(task_arns).replace(' tasks:', f' tasks in {zone} to AZ Rebalance:', 1)}"
 
 
 def stopped_tasks(service: str, task_arns: Sequence[str]) -> str:
     return f"(service {service}) has stopped {_tasks(task_arns).replace(' tasks:', ' running tasks:', 1)}"
+
+
+def stopped_in_zone(service: str, task_arns: Sequence[str], zone: str) -> str:
+    what = _tasks(task_arns).replace(" tasks:", f" running tasks in {zone} due to AZ rebalancing:", 1)
+    return f"(service {service}) has stopped {what}"
+
+
+def stopped_pending(service: str, count: int) -> str:
+    return f"(service {service}) stopped {count} pending tasks."
+
+
+def under_protection(service: str, deployment_id: str, count: int) -> str:
+    return (
+        f"(service {service}) was unable to reach steady state because (taskSet {deployment_id}) was unable to scale in "
+        f"due to (reason {count} tasks under protection)"
+    )
+
+
+def zone_balanced(service: str, per_zone: Mapping[str, int]) -> str:
+    return f"(service {service}) is AZ balanced with {_per_zone(per_zone)}."
+
+
+def not_zone_balanced(service: str, per_zone: Mapping[str, int]) -> str:
+    return f"(service {service}) is not AZ balanced with {_per_zone(per_zone)}. AZ Rebalancing in progress."
+
+
+def _per_zone(per_zone: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} tasks in {zone}" for zone, count in sorted(per_zone.items(), key=lambda pair: (-pair[1], pair[0])))
+
+
+def no_place_in_zone(service: str, zone: str) -> str:
+    return f"(service {service}) is unable to place a task in {zone} because no container instance met all of its requirements."
 
 
 def draining_connections(service: str, deployment_id: str, count: int) -> str:
@@ -48,13 +88,20 @@ def deployment_failed(service: str, deployment_id: str) -> str:
     return f"(service {service}) (deployment {deployment_id}) deployment failed: tasks failed to start."
 
 
-def rolling_back(service: str, deployment_id: str, back_to: str) -> str:
-    return f"(service {service}) rolling back to (deployment {back_to}) because the circuit breaker ended (deployment {deployment_id})."
+def rolling_back(service: str, back_to: str) -> str:
+    return f"(service {service}) rolling back to deployment {back_to}."
 
 
 def target_unhealthy(service: str, instance_id: str, port: int, target_group_arn: str, reason: str) -> str:
     where = f"(instance {instance_id}) (port {port}) is unhealthy in (target-group {target_group_arn})"
     return f"(service {service}) {where} due to (reason {reason})"
+
+
+def not_launched(service: str, reason: str) -> str:
+    """There is no place for it, or ECS may not take on a role that it is to have."""
+    if reason.startswith(ROLE_REFUSED):
+        return f"(service {service}) failed to launch a task with (error {reason})."
+    return no_place(service, reason)
 
 
 def no_place(service: str, reason: str) -> str:

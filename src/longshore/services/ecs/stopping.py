@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from longshore.services.ecs.model import Stop, Task, TaskStatus, advance
+from longshore.services.ecs.model import ContainerInstance, Stop, Task, TaskStatus, advance
+
+#: of tasks that services take off an instance which is DRAINING; others look for its last seven words
+DRAINED = "Task stopped because its container instance is in DRAINING state"
+
+
+def lost_with(instance: ContainerInstance) -> str:
+    """Of tasks that services take off an instance whose agent has been away for too long."""
+    return f"Host EC2 (instance {instance.ec2_instance_id}) lost: its agent is disconnected"
 
 
 def stopped_by(task: Task, *, reason: str, code: str, now: float, behind_load_balancer: bool) -> Task:

@@ -101,6 +101,8 @@ class Tally(msgspec.Struct, frozen=True, gc=False):
     #: the end of the last one that is counted, and how many ended at that very moment
     last_at: float = 0.0
     at_last: int = 0
+    #: when the task began that last showed the deployment to run well, as far as that mattered
+    proven_at: float = 0.0
 
 
 class Deployment(msgspec.Struct, frozen=True, gc=False):
