@@ -46,6 +46,14 @@ class PublishedPort(msgspec.Struct, frozen=True):
     host_ip: str
 
 
+class Probe(msgspec.Struct, frozen=True):
+    """One run of a health check."""
+
+    at: float
+    exit_code: int
+    output: str = ""
+
+
 class ContainerState(msgspec.Struct, frozen=True):
     """What the engine says of one container."""
 
@@ -63,6 +71,8 @@ class ContainerState(msgspec.Struct, frozen=True):
     finished_at: float | None = None
     health: str = ""  # "" | starting | healthy | unhealthy
     health_output: str = ""
+    #: the last few health checks, oldest first
+    probes: tuple[Probe, ...] = ()
     ports: tuple[PublishedPort, ...] = ()
     ip_address: str = ""
 
@@ -103,6 +113,19 @@ class LocalImage(msgspec.Struct, frozen=True):
     #: the registry digests it is known by, as repository@sha256:…; none when it was built here
     digests: tuple[str, ...] = ()
     size_bytes: int = 0
+
+
+class EngineFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the engine can do."""
+
+    #: minor number of the newest version of its API: 41 for 1.41
+    api_minor: int = 0
+    log_drivers: frozenset[str] = frozenset()
+    volume_drivers: frozenset[str] = frozenset()
+    #: apparmor, selinux, seccomp …
+    security: frozenset[str] = frozenset()
+    #: all containers of a task can have one limit together
+    limits_groups: bool = False
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +176,8 @@ class Runtime(Protocol):
 
     async def version(self) -> str: ...
 
+    async def facts(self) -> EngineFacts: ...
+
     async def pull(self, image: str, auth: RegistryAuth | None) -> None:
         """Raises NoSuchImage and NotAllowed in the registry's words."""
 
@@ -164,6 +189,9 @@ class Runtime(Protocol):
 
     async def remove_image(self, image: str) -> None:
         """Not when anything uses it (InUse); nothing happens when it is gone already."""
+
+    async def load_image(self, image: str, archive: bytes) -> None:
+        """An image of that name with the files of a tar archive."""
 
     async def create(self, name: str, config: Mapping[str, Any]) -> str:
         """Create from a Docker Engine create body ({…Config, "HostConfig": …}); returns the container's id.
@@ -191,6 +219,21 @@ class Runtime(Protocol):
 
     async def remove_volume(self, name: str) -> None:
         """Not when anything uses it (InUse); nothing happens when it is gone already."""
+
+    async def create_network(self, name: str, subnet: str, labels: dict[str, str]) -> None:
+        """A bridge of this machine whose containers have addresses in `subnet`. Nothing happens when it is there already."""
+
+    async def remove_network(self, name: str) -> None:
+        """Not when a container is in it (InUse); nothing happens when it is gone already."""
+
+    async def subnets(self) -> dict[str, tuple[str, ...]]:
+        """Every network the engine knows, with its address ranges."""
+
+    async def create_group(self, name: str, cpus: float, memory_mib: int) -> str:
+        """One limit for several containers (0: none); what their CgroupParent has to be, "" where that cannot be done."""
+
+    async def remove_group(self, name: str) -> None:
+        """Nothing happens when it is gone already."""
 
     async def usage(self, container_id: str) -> Usage:
         """Raises NoSuchContainer for one that does not run."""

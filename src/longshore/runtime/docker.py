@@ -12,7 +12,8 @@ import base64
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, TypeVar
+from ipaddress import ip_network
+from typing import Any, Literal, TypeVar
 from urllib.parse import quote
 
 import aiodocker
@@ -22,6 +23,7 @@ import msgspec
 from longshore.runtime.base import (
     Chunk,
     ContainerState,
+    EngineFacts,
     Execution,
     InUse,
     LocalImage,
@@ -29,6 +31,7 @@ from longshore.runtime.base import (
     NoSuchContainer,
     NoSuchImage,
     NotAllowed,
+    Probe,
     PublishedPort,
     RegistryAuth,
     RuntimeEvent,
@@ -36,6 +39,7 @@ from longshore.runtime.base import (
     RuntimeUnavailable,
     Usage,
 )
+from longshore.runtime.cgroups import ControlGroups
 from longshore.runtime.streams import DockerExecution, read_logs
 
 T = TypeVar("T")
@@ -51,6 +55,8 @@ class DockerRuntime:
         """`url`: unix:///path or tcp://host:port."""
         self._url = url
         self._opened: aiodocker.Docker | None = None
+        #: None until the engine was asked how it drives them; False where they cannot be used
+        self._groups: ControlGroups | Literal[False] | None = None
 
     def __repr__(self) -> str:
         return f"DockerRuntime({self._url})"
@@ -79,6 +85,18 @@ class DockerRuntime:
 
     async def version(self) -> str:
         return str((await _answer(self._docker.version()))["Version"])
+
+    async def facts(self) -> EngineFacts:
+        info, version = await self._ask("GET", "info"), await _answer(self._docker.version())
+        plugins = info.get("Plugins") or {}
+        options = [str(option).partition(",")[0].removeprefix("name=") for option in info.get("SecurityOptions") or ()]
+        return EngineFacts(
+            api_minor=int(str(version["ApiVersion"]).partition(".")[2] or 0),
+            log_drivers=frozenset(plugins.get("Log") or ()),
+            volume_drivers=frozenset(plugins.get("Volume") or ()),
+            security=frozenset(options),
+            limits_groups=await self._control_groups(info) is not None,
+        )
 
     # ── images ──
 
@@ -117,6 +135,11 @@ class DockerRuntime:
             await _answer(self._docker.images.delete(quote(image, safe="/:@")))
         except NoSuchContainer:
             return
+
+    async def load_image(self, image: str, archive: bytes) -> None:
+        repository, _, tag = image.rpartition(":")
+        params = {"fromSrc": "-", "repo": repository, "tag": tag}
+        await self._ask("POST", "images/create", params, {"Content-Type": "application/x-tar"}, archive)
 
     # ── containers ──
 
@@ -206,6 +229,59 @@ class DockerRuntime:
             await self._ask("DELETE", f"volumes/{quote(name, safe='')}")
         except NoSuchContainer:
             return
+
+    # ── networks ──
+
+    async def create_network(self, name: str, subnet: str, labels: dict[str, str]) -> None:
+        if name in await self.subnets():
+            return
+        gateway = str(ip_network(subnet)[1])
+        wanted = {
+            "Name": name,
+            "CheckDuplicate": True,
+            "Driver": "bridge",
+            "IPAM": {"Config": [{"Subnet": subnet, "Gateway": gateway}]},
+            "Labels": labels,
+        }
+        try:
+            await self._ask("POST", "networks/create", body=msgspec.json.encode(wanted))
+        except InUse:
+            return
+
+    async def remove_network(self, name: str) -> None:
+        try:
+            await self._ask("DELETE", f"networks/{quote(name, safe='')}")
+        except NoSuchContainer:
+            return
+        except NotAllowed as error:  # Docker Engine's word for a network with containers in it
+            raise InUse(str(error)) from error
+
+    async def subnets(self) -> dict[str, tuple[str, ...]]:
+        found = await self._ask("GET", "networks")
+        return {str(network["Name"]): _subnets(network) for network in found}
+
+    # ── control groups ──
+
+    async def create_group(self, name: str, cpus: float, memory_mib: int) -> str:
+        groups = await self._control_groups()
+        try:
+            return await asyncio.to_thread(groups.make, name, cpus, memory_mib) if groups is not None else ""
+        except OSError as error:
+            raise RuntimeFailure(f"the control group of the task cannot be made: {error}") from error
+
+    async def remove_group(self, name: str) -> None:
+        groups = await self._control_groups()
+        if groups is not None:
+            await asyncio.to_thread(groups.remove, name)
+
+    async def _control_groups(self, info: dict[str, Any] | None = None) -> ControlGroups | None:
+        """Only of the engine of this machine, and only where it is cgroupfs and not systemd that makes them."""
+        if self._groups is None:
+            info = info or await self._ask("GET", "info")
+            groups = ControlGroups()
+            local = self._url.startswith("unix://") and info.get("CgroupDriver") == "cgroupfs"
+            self._groups = groups if local and await asyncio.to_thread(groups.usable) else False
+        return self._groups or None
 
     # ── events ──
 
@@ -332,9 +408,20 @@ def container_state(found: dict[str, Any]) -> ContainerState:
         finished_at=_seconds(state.get("FinishedAt")),
         health=_health(health.get("Status") or ""),
         health_output=str(probes[-1].get("Output") or "")[:1024],
+        probes=tuple(_probe(probe) for probe in health.get("Log") or ()),
         ports=_ports(found.get("NetworkSettings") or {}),
         ip_address=_address(found.get("NetworkSettings") or {}),
     )
+
+
+def _subnets(network: dict[str, Any]) -> tuple[str, ...]:
+    ranges = (network.get("IPAM") or {}).get("Config") or ()
+    return tuple(str(each["Subnet"]) for each in ranges if each.get("Subnet"))
+
+
+def _probe(found: dict[str, Any]) -> Probe:
+    output = str(found.get("Output") or "")[:1024]
+    return Probe(_seconds(found.get("Start")) or 0.0, int(found.get("ExitCode") or 0), output)
 
 
 def _health(status: str) -> str:

@@ -19,6 +19,7 @@ from longshore.kit.clock import Clock, SystemClock
 from longshore.runtime.base import (
     Chunk,
     ContainerState,
+    EngineFacts,
     Execution,
     InUse,
     LocalImage,
@@ -117,6 +118,11 @@ class FakeRuntime:
         self._containers: dict[str, ContainerState] = {}
         self._wanted_ports: dict[str, list[tuple[int, str, str, str]]] = {}
         self._volumes: dict[str, dict[str, str]] = {}
+        self._networks: dict[str, str] = {"bridge": "172.17.0.0/16"}
+        #: control groups by name: (cpus, memory in MiB)
+        self.groups: dict[str, tuple[float, int]] = {}
+        #: what containers were created from, by name
+        self.bodies: dict[str, Mapping[str, Any]] = {}
         self._listeners: set[asyncio.Queue[RuntimeEvent | None]] = set()
         self._next_port = _FIRST_DYNAMIC_PORT
         self._down = False
@@ -187,6 +193,15 @@ class FakeRuntime:
         self._check()
         return "fake"
 
+    async def facts(self) -> EngineFacts:
+        self._check()
+        return EngineFacts(
+            api_minor=41,
+            log_drivers=frozenset({"json-file", "none"}),
+            volume_drivers=frozenset({"local"}),
+            limits_groups=True,
+        )
+
     async def pull(self, image: str, auth: RegistryAuth | None) -> None:
         self._check()
         self.calls.append(("pull", image))
@@ -219,6 +234,10 @@ class FakeRuntime:
         for name in names:
             del self._images[name]
 
+    async def load_image(self, image: str, archive: bytes) -> None:
+        self._check()
+        self._images[image] = LocalImage(_image_id(image, ""), (), len(archive))
+
     async def create(self, name: str, config: Mapping[str, Any]) -> str:
         self._check()
         image = str(config.get("Image") or "")
@@ -233,6 +252,7 @@ class FakeRuntime:
             raise failure
         container_id = os.urandom(32).hex()
         self.calls.append(("create", name))
+        self.bodies[name] = config
         self._wanted_ports[container_id] = _port_bindings(config)
         state = ContainerState(
             id=container_id,
@@ -296,6 +316,7 @@ class FakeRuntime:
             if found.is_running:
                 self.exit(found.id, 137)
             del self._containers[found.id]
+            self.bodies.pop(found.name, None)
             self._tell(found, "destroy")
 
     async def inspect(self, container_id: str) -> ContainerState:
@@ -339,6 +360,27 @@ class FakeRuntime:
     async def remove_volume(self, name: str) -> None:
         self._check()
         self._volumes.pop(name, None)
+
+    async def create_network(self, name: str, subnet: str, labels: dict[str, str]) -> None:
+        self._check()
+        self._networks.setdefault(name, subnet)
+
+    async def remove_network(self, name: str) -> None:
+        self._check()
+        self._networks.pop(name, None)
+
+    async def subnets(self) -> dict[str, tuple[str, ...]]:
+        self._check()
+        return {name: (subnet,) for name, subnet in self._networks.items()}
+
+    async def create_group(self, name: str, cpus: float, memory_mib: int) -> str:
+        self._check()
+        self.groups[name] = (cpus, memory_mib)
+        return f"/ecs/{name}"
+
+    async def remove_group(self, name: str) -> None:
+        self._check()
+        self.groups.pop(name, None)
 
     async def usage(self, container_id: str) -> Usage:
         self._check()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 
 import pytest
 
 from longshore.runtime.base import NameTaken, NoSuchContainer, RuntimeEvent, RuntimeFailure
+from longshore.runtime.pause_image import archive
 from tests.runtime.contract.conftest import Engine
 
 
@@ -182,3 +184,45 @@ async def test_a_wrong_body_is_a_failure_in_words(engine: Engine) -> None:
 
 async def test_the_engine_has_a_version(engine: Engine) -> None:
     assert await engine.runtime.version()
+
+
+async def test_the_engine_says_what_it_can_do(engine: Engine) -> None:
+    facts = await engine.runtime.facts()
+    assert facts.api_minor >= 25 and "json-file" in facts.log_drivers and "local" in facts.volume_drivers
+
+
+async def test_an_image_can_be_made_of_files(engine: Engine) -> None:
+    name, content = f"longshore-test/{engine.mark}:1", archive(os.uname().machine)
+    assert content is not None
+    await engine.runtime.load_image(name, content)
+    try:
+        assert await engine.runtime.image(name) is not None
+    finally:
+        await engine.runtime.remove_image(name)
+
+
+async def test_networks_can_be_made_twice_and_removed_twice(engine: Engine) -> None:
+    name = engine.name("network")
+    await engine.runtime.create_network(name, "10.213.7.0/28", engine.labels)
+    try:
+        await engine.runtime.create_network(name, "10.213.7.0/28", engine.labels)
+        assert (await engine.runtime.subnets())[name] == ("10.213.7.0/28",)
+    finally:
+        await engine.runtime.remove_network(name)
+        await engine.runtime.remove_network(name)
+    assert name not in await engine.runtime.subnets()
+
+
+async def test_containers_can_have_one_limit_together(engine: Engine) -> None:
+    if not (await engine.runtime.facts()).limits_groups:
+        assert await engine.runtime.create_group(engine.mark, 0.5, 64) == ""
+        pytest.skip("no control groups can be made here")
+    parent = await engine.runtime.create_group(engine.mark, 0.5, 64)
+    try:
+        assert await engine.runtime.create_group(engine.mark, 0.5, 64) == parent
+        container_id = await engine.create(CgroupParent=parent)
+        await engine.runtime.start(container_id)
+        await engine.runtime.remove(container_id)
+    finally:
+        await engine.runtime.remove_group(engine.mark)
+        await engine.runtime.remove_group(engine.mark)
