@@ -10,6 +10,8 @@ platform by it. A data directory holds:
     tls/ca.pem              the certificate that clients of `up --tls` are to trust
     tls/authority.pem       the same with the key it issues with (0600), made once
     tls/server.pem          what the gateway serves with, key included (0600); issued anew before it ends
+    events.db               what happened lately, for whoever follows it (docs/events.md)
+    archive.db              tasks that have ended: flight records and history
     scanner/                the index of the vulnerability database; can be made again
     run/platform.json       what the supervisor was started with (0600: holds the keys)
     run/state.json          what runs now; absent when nothing does
@@ -36,9 +38,11 @@ DEFAULT_DOCKER_URL = "unix:///var/run/docker.sock"
 UNPRIVILEGED_PORT_OFFSET = 8000
 
 
-class Credentials(msgspec.Struct, frozen=True):
+class Credentials(msgspec.Struct, frozen=True, omit_defaults=True):
     access_key_id: str
     secret_access_key: str
+    #: of temporary ones
+    session_token: str = ""
 
     def __repr__(self) -> str:
         return f"Credentials({self.access_key_id})"
@@ -92,6 +96,24 @@ class Scanning(msgspec.Struct, frozen=True, kw_only=True):
     scanner: str = "auto"
 
 
+class Events(msgspec.Struct, frozen=True, kw_only=True):
+    """For how long events are kept, and how much of them."""
+
+    kept_days: int = 7
+    kept_mib: int = 1024
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """For how long tasks are remembered that have stopped. All times in seconds."""
+
+    #: DescribeTasks and ListTasks show them for so long; an hour at least, as ECS does
+    stopped_tasks_kept_s: float = 3600.0
+    #: `longshore task list` and `show` know them for so long after that; 0: not at all
+    task_history_kept_s: float = 7 * 24 * 3600.0
+    #: the oldest go when there are more
+    task_history_most: int = 100_000
+
+
 class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The gateway with its registry, controllers and load balancers."""
 
@@ -116,6 +138,10 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     incomplete_images: bool = False
     storage: Storage = Storage()
     scanning: Scanning = Scanning()
+    events: Events = Events()
+    history: History = History()
+    #: seconds without its agent after which services do without a container instance; 0: never
+    lost_after_s: float = 600.0
     log_level: str = "info"
     #: None: the gateway speaks plain HTTP
     tls: Tls | None = None
@@ -357,6 +383,12 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     encrypt: bool | None
     vulnerability_database: Path | None
     scanner: str | None
+    #: seconds
+    stopped_tasks_kept_s: float | None
+    task_history_kept_s: float | None
+    lost_after_s: float | None
+    events_days: int | None
+    events_mib: int | None
     log_level: str
     endpoint: str | None
     #: PEM of what to trust beside the system's authorities at `endpoint`
@@ -397,6 +429,11 @@ def environment(variables: Mapping[str, str] | None = None) -> Environment:
         encrypt=_yes(given, "LONGSHORE_ENCRYPT") if given.get("LONGSHORE_ENCRYPT") else None,
         vulnerability_database=_path(given, "LONGSHORE_VULNERABILITY_DATABASE"),
         scanner=given.get("LONGSHORE_SCANNER") or None,
+        stopped_tasks_kept_s=_duration(given, "LONGSHORE_STOPPED_TASKS_KEPT"),
+        task_history_kept_s=_duration(given, "LONGSHORE_TASK_HISTORY_KEPT"),
+        lost_after_s=_duration(given, "LONGSHORE_LOST_AFTER"),
+        events_days=_whole_number(given, "LONGSHORE_EVENTS_DAYS", 1, 3650),
+        events_mib=_whole_number(given, "LONGSHORE_EVENTS_MIB", 1, 1 << 20),
         log_level=given.get("LONGSHORE_LOG_LEVEL") or "info",
         endpoint=given.get("LONGSHORE_ENDPOINT") or given.get("AWS_ENDPOINT_URL") or None,
         ca_bundle=Path(given["AWS_CA_BUNDLE"]).absolute() if given.get("AWS_CA_BUNDLE") else None,
@@ -429,6 +466,25 @@ def _whole_number(given: Mapping[str, str], name: str, least: int, most: int) ->
     if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
         raise BadSetting(f"{name} is {text!r}; it must be a whole number from {least} to {most}")
     return int(text)
+
+
+_UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+
+
+def seconds(text: str) -> float | None:
+    """Of a duration such as 90s, 15m, 24h, 7d or 2w, or a bare number of seconds; None for anything else."""
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS_S else (text, "s")
+    return int(number) * _UNITS_S[unit] if number.isascii() and number.isdigit() and len(number) < 10 else None
+
+
+def _duration(given: Mapping[str, str], name: str) -> float | None:
+    text = given.get(name)
+    if not text:
+        return None
+    found = seconds(text)
+    if found is None:
+        raise BadSetting(f"{name} is {text!r}; it must be a duration such as 90m, 24h or 7d")
+    return found
 
 
 def _yes(given: Mapping[str, str], name: str) -> bool:

@@ -15,6 +15,7 @@ import signal
 import ssl
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,10 @@ from longshore import __version__
 from longshore.balancer.controller import Balancer
 from longshore.config import DataDirectory, ServerConfig, Tls
 from longshore.control.deployments.controller import Deployments
+from longshore.control.deployments.outlook import outlook
+from longshore.control.event_stream.controller import EventStream
 from longshore.control.expiry.controller import Expiry
+from longshore.control.instances.controller import Instances
 from longshore.control.lifecycle.controller import Lifecycle
 from longshore.control.loop import Controller, Loop
 from longshore.control.registry_events.controller import RegistryEvents
@@ -74,9 +78,13 @@ from longshore.services.iam import model as iam_model
 from longshore.services.iam.entities import TRUSTED_ACTIONS, entity_conditions, trust_policies
 from longshore.services.iam.identities import ensure_root
 from longshore.services.secretsmanager import model as secretsmanager_model
+from longshore.store.archive import Archive
 from longshore.store.base import Store, StoreError, StoreLocked, StoreUnavailable, Tx
+from longshore.store.event_log import EventLog
 from longshore.store.file_blobs import FileBlobStore
 from longshore.store.sqlite import open_store
+from longshore.store.sqlite_archive import SqliteArchive
+from longshore.store.sqlite_events import open_event_log
 
 log = logging.getLogger("longshore.server")
 
@@ -140,12 +148,14 @@ class Server:
             dev=config.dev,
             warm_up_s=DEV_WARM_UP_S if config.dev else WARM_UP_S,
             collection_grace_s=config.storage.grace_s,
+            lost_after_s=config.lost_after_s,
         )
         #: what signs, seals and encrypts here
         self._secret = b""
         self._undo: list[Callable[[], Awaitable[Any]]] = []
         self._jobs: list[asyncio.Task[Any]] = []
         self._listener: asyncio.Server | SecureListener | None = None
+        self._events: EventLog
         self.balancer: Balancer
 
     async def __aenter__(self) -> Server:
@@ -162,6 +172,8 @@ class Server:
     async def start(self) -> None:
         config, clock, ids, site = self._config, self._clock, self._ids, self._site
         store, blobs, secret = await self._open(config.data_dir)
+        events = await self._open_events(config.data_dir)
+        archive = await self._open_archive(config.data_dir)
         self.balancer = self._made_balancer(store)
         remotes = Remotes(clock, f"longshore-{derived_key(secret, 'via').hex()[:16]}")
         self._undo.append(remotes.close)
@@ -176,7 +188,7 @@ class Server:
         )
         self._undo.append(cache.close)
         collector = GarbageCollector(store=store, blobs=blobs, clock=clock, settings=config.storage)
-        gateway, registry, sessions = self._doors(store, blobs, secret, cache, collector)
+        gateway, registry, sessions = self._doors(store, blobs, secret, cache, collector, events, archive)
         await self._listen(gateway, registry)
         self._undo.append(sessions.close)
 
@@ -184,8 +196,9 @@ class Server:
         self._undo.append(self.balancer.stop)
         controllers: list[Controller] = [
             Deployments(store, clock, ids, site),
+            Instances(store, clock, site),
             Targets(store, clock, ids),
-            Expiry(store, clock),
+            Expiry(store, clock, archive, config.history),
             Lifecycle(store, clock, site),
             RegistryEvents(store, clock),
             Replicator(store, blobs, clock, ids, remotes, secret),
@@ -194,6 +207,7 @@ class Server:
         ]
         for controller in controllers:
             self._jobs.append(asyncio.create_task(Loop(controller, store, clock, ids).run(), name=controller.name))
+        self._jobs.append(asyncio.create_task(EventStream(store, events, clock, ids).run(), name=EventStream.name))
         self._jobs.append(asyncio.create_task(collector.run(), name="garbage"))
         if config.storage.scrub_bytes_per_s:
             self._jobs.append(asyncio.create_task(scrub(store, blobs, clock, config.storage.scrub_bytes_per_s), name="scrub"))
@@ -220,12 +234,19 @@ class Server:
         )
 
     def _doors(
-        self, store: Store, blobs: FileBlobStore, secret: bytes, cache: PullThroughCache, collector: GarbageCollector
+        self,
+        store: Store,
+        blobs: FileBlobStore,
+        secret: bytes,
+        cache: PullThroughCache,
+        collector: GarbageCollector,
+        events: EventLog,
+        archive: Archive,
     ) -> tuple[Gateway, Registry, AgentSessions]:
         """What answers requests, each under the paths that are its own."""
         config, clock, ids, site = self._config, self._clock, self._ids, self._site
         identities, access = Identities(store, clock, site, secret), Access(store, clock, RESOURCE_SIDES)
-        sessions = AgentSessions(store, clock, ids, site, identities, access)
+        sessions = AgentSessions(store, clock, ids, site, identities, access, secret)
         registry = Registry(
             store=store,
             blobs=blobs,
@@ -247,9 +268,13 @@ class Server:
             access=access,
             signing_secret=secret,
             pull_through=cache,
+            archive=archive,
+            events=events,
+            scheduler=partial(outlook, warm_up_s=site.warm_up_s),
+            traffic=self.balancer.traffic if self.balancer is not None else None,
         )
         self._undo.append(registry.close)
-        own = OwnRoutes(store, blobs, sessions, identities, clock, site, self._found)
+        own = OwnRoutes(store, blobs, sessions, identities, clock, site, self._found, archive)
         gateway.mount("/v2/", registry.handle)
         gateway.mount("/_layers/", registry.handle)
         gateway.mount("/acs/", sessions.handle_control)
@@ -289,6 +314,26 @@ class Server:
         except OSError as problem:
             raise CannotStart(f"the data directory {path} cannot be used: {problem.strerror}", "choose another --data-dir") from None
         return store, blobs, secret
+
+    async def _open_events(self, path: Path) -> EventLog:
+        """Raises CannotStart."""
+        kept = self._config.events
+        try:
+            events = await open_event_log(path, kept_s=kept.kept_days * 86_400.0, kept_bytes=kept.kept_mib << 20)
+        except StoreError as problem:
+            raise CannotStart(f"events cannot be kept: {problem}", "bring back a copy of that file, or move it away") from None
+        self._undo.append(events.close)
+        self._events = events
+        return events
+
+    async def _open_archive(self, path: Path) -> Archive:
+        """Raises CannotStart."""
+        try:
+            archive = await SqliteArchive.open(path)
+        except StoreUnavailable as problem:
+            raise CannotStart(f"history cannot be kept: {problem}", "see to that file's permissions and its disk") from None
+        self._undo.append(archive.close)
+        return archive
 
     def _scanner(self) -> Scanner:
         """Raises CannotStart."""
@@ -363,7 +408,9 @@ class Server:
         return certificate.context
 
     async def _stop_accepting(self) -> None:
-        """Before anything else is taken apart: agents whose sockets are closed must not come back to a server that goes."""
+        """Before anything else is taken apart: agents whose sockets are closed must not come back to a server that goes, and nobody
+        waits for events of one."""
+        self._events.end_waiting()
         if self._listener is not None:
             self._listener.close()
 

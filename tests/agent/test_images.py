@@ -14,7 +14,7 @@ from longshore.agent.images import UNREACHABLE_S, CannotPull, Images, digest_of,
 from longshore.agent.journal import Journal
 from longshore.kit.clock import SteppedClock
 from longshore.kit.ids import SeededIds
-from longshore.runtime.base import LocalImage, NoSuchImage, NotAllowed, RegistryAuth, RuntimeFailure
+from longshore.runtime.base import LocalImage, NoSuchImage, NotAllowed, RegistryAuth, RuntimeFailure, RuntimeUnavailable
 from longshore.runtime.fake import Behaviour, FakeRuntime
 
 IMAGE = "127.0.0.1:4566/web:1"
@@ -26,10 +26,12 @@ class Tokens:
     def __init__(self, clock: SteppedClock) -> None:
         self.clock = clock
         self.asked: list[tuple[str, str]] = []
+        self.acted_as: list[str] = []
         self.refusal: CallRefused | None = None
 
-    async def registry_token(self, registry_id: str, region: str) -> RegistryToken:
+    async def registry_token(self, registry_id: str, region: str, acting_as: messages.RoleCredentials | None = None) -> RegistryToken:
         self.asked.append((registry_id, region))
+        self.acted_as.append(acting_as.role_arn if acting_as else "")
         if self.refusal is not None:
             raise self.refusal
         return RegistryToken(RegistryAuth("AWS", "secret", "http://e"), self.clock.now() + 43200)
@@ -152,6 +154,29 @@ async def test_the_registrys_token_is_asked_for_once_until_it_nears_its_end(benc
     await bench.clock.step(43200 - 1000)
     await bench.images.get(IMAGE, ECR)
     assert len(bench.tokens.asked) == 2
+
+
+def role(name: str, key: str) -> messages.RoleCredentials:
+    return messages.RoleCredentials(credentials_id=f"id-{key}", role_arn=name, access_key_id=key, secret_access_key="s")
+
+
+AS_ROLE = messages.RegistryAuthentication(type="ecr", ecr_auth_data=messages.EcrAuth(registry_id="000000000000", use_execution_role=True))
+
+
+async def test_a_task_with_an_execution_role_pulls_with_it_and_each_session_with_a_token_of_its_own(bench: Bench) -> None:
+    bench.registry.publish(IMAGE, OLD)
+    for key in ("ASIA1", "ASIA1", "ASIA2"):
+        await bench.images.get(IMAGE, AS_ROLE, role("pulls", key))
+        await bench.clock.step(3.0)
+    await bench.images.get(IMAGE, ECR, role("pulls", "ASIA3"))
+    assert bench.tokens.acted_as == ["pulls", "pulls", ""], "what one session got must not serve another, nor a task without the role"
+
+
+async def test_a_pull_waits_for_the_credentials_of_its_execution_role_and_never_falls_back_on_the_agents_own(bench: Bench) -> None:
+    bench.registry.publish(IMAGE, OLD)
+    with pytest.raises(RuntimeUnavailable, match="execution role have not come yet"):
+        await bench.images.get(IMAGE, AS_ROLE, None)
+    assert bench.tokens.asked == []
 
 
 async def test_without_a_token_it_cannot_be_pulled(bench: Bench) -> None:

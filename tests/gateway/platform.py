@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ CLUSTER = f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/demo"
 INSTANCE = f"arn:aws:ecs:{REGION}:{ACCOUNT}:container-instance/demo/0123456789abcdef0123456789abcdef"
 FAMILY = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/fam"
 KINDS = (*ecs_kinds.KINDS, *ecr.KINDS, *elbv2.KINDS, *ec2.KINDS, *iam.KINDS)
+SIGNING_SECRET = b"s" * 32
 #: how long a test waits for what must come
 PATIENCE_S = 5.0
 
@@ -92,6 +94,14 @@ class Platform:
         await self.store.transact(lambda tx: tx.put(ecs.TASKS, row))
         return arn
 
+    async def role(self, name: str, trusted: str = "ecs-tasks.amazonaws.com", **statement: object) -> str:
+        """A role that `trusted` may take on; returns its ARN."""
+        trust = {"Effect": "Allow", "Principal": {"Service": trusted}, "Action": "sts:AssumeRole", **statement}
+        arn = f"arn:aws:iam::{ACCOUNT}:role/{name}"
+        row = iam.Role(ACCOUNT, name, f"AROA{name.upper():0<17}", 0.0, json.dumps({"Version": "2012-10-17", "Statement": [trust]}))
+        await self.store.transact(lambda tx: tx.put(iam.ROLES, row))
+        return arn
+
     # ── what happens ──
 
     async def change(self, arn: str, fn: Callable[[ecs.Task], ecs.Task]) -> None:
@@ -146,8 +156,8 @@ async def platform_on(clock: SteppedClock, ids: Ids | None = None, store: Store 
     await held.transact(lambda tx: ensure_root(tx, ACCOUNT, KEY, SECRET, clock.now()))
     drawn = ids or RandomIds()
     site = Site(ACCOUNT, REGION, ("us-test-1a", "us-test-1b"), "http://127.0.0.1:4566", 4566)
-    identities, access = Identities(held, clock, site), Access(held, clock)
-    sessions = AgentSessions(held, clock, drawn, site, identities, access)
+    identities, access = Identities(held, clock, site, SIGNING_SECRET), Access(held, clock)
+    sessions = AgentSessions(held, clock, drawn, site, identities, access, SIGNING_SECRET)
     gateway = Gateway(
         store=held,
         blobs=MemoryBlobStore(),
@@ -156,7 +166,7 @@ async def platform_on(clock: SteppedClock, ids: Ids | None = None, store: Store 
         site=site,
         identities=identities,
         access=access,
-        signing_secret=b"s" * 32,
+        signing_secret=SIGNING_SECRET,
         mounts={"/acs/": sessions.handle_control, "/tcs/": sessions.handle_telemetry},
     )
     runner = web.ServerRunner(web.Server(gateway.handle, access_log=None, auto_decompress=False), shutdown_timeout=1.0)

@@ -110,6 +110,10 @@ class StockAgent:
                 self.latest_sequence = max(self.latest_sequence, message.get("seqNum", -1))
                 if self.acknowledges:
                     await self._acknowledge(message)
+            case "IAMRoleCredentialsMessage" if self.acknowledges:
+                given = message["roleCredentials"]
+                answer = {name: given[name] for name in ("credentialsId", "expiration")}
+                await self.say("IAMRoleCredentialsAckRequest", {"messageId": message["messageId"], **answer})
             case "TaskManifestMessage" if message["timeline"] > self.latest_sequence:
                 await self._compare(message)
             case "TaskStopVerificationAck" if message["messageId"] == self._manifest_id:

@@ -17,6 +17,7 @@ from longshore.services.ecs.model import CLUSTERS, CONTAINER_INSTANCES, TASK_DEF
 from longshore.services.iam import model as iam
 from longshore.services.iam.identities import ensure_root
 from longshore.store.base import Tx
+from longshore.store.archive import MemoryArchive
 from longshore.store.memory_blobs import MemoryBlobStore
 from tests.gateway.platform import ACCOUNT, CLUSTER, INSTANCE, KEY, REGION, SECRET, Platform, platform_on, until
 from tests.gateway.stock_agent import StockAgent
@@ -39,7 +40,7 @@ def mount(platform: Platform, *, dev: bool) -> None:
         ensure_root(tx, ACCOUNT, KEY, SECRET, now)
 
     identities = Identities(platform.store, platform.clock, site)
-    own = OwnRoutes(platform.store, MemoryBlobStore(), platform.sessions, identities, platform.clock, site, found)
+    own = OwnRoutes(platform.store, MemoryBlobStore(), platform.sessions, identities, platform.clock, site, found, MemoryArchive())
     platform.gateway.mount("/_longshore/", own.handle)
 
 

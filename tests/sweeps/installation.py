@@ -309,6 +309,9 @@ LIFECYCLE_POLICY = json.dumps(
     }
 )
 POLICY_DOCUMENT = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "s3:*", "Resource": "*"}]})
+TRUST_OF_TASKS = json.dumps(
+    {"Statement": {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}}
+)
 TRUST_DOCUMENT = json.dumps(
     {
         "Version": "2012-10-17",
@@ -383,6 +386,7 @@ async def _containers(there: Installation, names: dict[str, str]) -> None:
     owned = {"name": "colour", "value": "blue", "targetId": instance}
     await there.done("ecs", "PutAttributes", cluster="main", attributes=[owned])
     container = {"name": "app", "image": "busybox", "memory": 64}
+    await there.done("iam", "CreateRole", RoleName="worker", AssumeRolePolicyDocument=TRUST_OF_TASKS)
     for name in ("retired", "definition"):
         made = await there.done(
             "ecs",

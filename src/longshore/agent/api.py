@@ -14,6 +14,7 @@ import aiohttp
 import msgspec
 import yarl
 
+from longshore.agent.messages import RoleCredentials
 from longshore.aws.sigv4 import sign
 from longshore.config import Credentials
 from longshore.kit.clock import Clock
@@ -112,6 +113,42 @@ class TaskChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     execution_stopped_at: float | None = None
 
 
+class Probe(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """One run of a health check."""
+
+    at: float
+    exit_code: int
+    output: str = ""
+
+
+class ContainerFlight(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """How a container ended; times are seconds since the epoch."""
+
+    name: str
+    runtime_id: str = ""
+    exit_code: int | None = None
+    signal: str = ""
+    oom_killed: bool = False
+    error: str = ""
+    reason: str = ""
+    started_at: float | None = None
+    finished_at: float | None = None
+    restart_count: int = 0
+    health: str = ""
+    probes: tuple[Probe, ...] = ()
+    log_tail: str = ""
+    log_is_cut: bool = False
+    log_error: str = ""
+
+
+class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """LongshoreSubmitTaskRecord."""
+
+    cluster: str
+    task: str
+    containers: tuple[ContainerFlight, ...]
+
+
 class _Error(msgspec.Struct, frozen=True):
     type: str = msgspec.field(default="", name="__type")
     message: str = ""
@@ -157,10 +194,20 @@ class Api:
     async def submit_task_state_change(self, change: TaskChange) -> None:
         await self._call("ecs", ECS, "SubmitTaskStateChange", msgspec.json.encode(change))
 
+    async def submit_task_record(self, record: TaskRecord) -> None:
+        await self._call("ecs", ECS, "LongshoreSubmitTaskRecord", msgspec.json.encode(record))
+
     async def create_cluster(self, name: str) -> None:
         await self._call("ecs", ECS, "CreateCluster", msgspec.json.encode({"clusterName": name}))
 
-    async def registry_token(self, registry_id: str, region: str) -> RegistryToken:
+    def acting_as(self, role: RoleCredentials) -> Api:
+        """The same platform, asked with the rights of a role."""
+        given = Credentials(role.access_key_id, role.secret_access_key, role.session_token)
+        return Api(self._session, self._endpoint, self.region, given, self._clock)
+
+    async def registry_token(self, registry_id: str, region: str, acting_as: RoleCredentials | None = None) -> RegistryToken:
+        if acting_as is not None:
+            return await self.acting_as(acting_as).registry_token(registry_id, region)
         body = msgspec.json.encode({"registryIds": [registry_id]} if registry_id else {})
         answer = _decoded("GetAuthorizationToken", await self._call("ecr", ECR, "GetAuthorizationToken", body, region), _TokenAnswer)
         if not answer.authorization_data:
@@ -197,6 +244,7 @@ class Api:
             region=region or self.region,
             service=service,
             now=self._clock.now(),
+            session_token=self._credentials.session_token or None,
         )
         return {"User-Agent": USER_AGENT, **headers, **own}
 

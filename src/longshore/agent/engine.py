@@ -16,7 +16,10 @@ import msgspec
 from longshore.agent import messages
 from longshore.agent.acceptance import Refused
 from longshore.agent.api import ContainerChange, TaskChange
+from longshore.agent.api import TaskRecord as FlightRecord
 from longshore.agent.container_spec import INSTANCE_LABEL, NAME_LABEL, TASK_LABEL, Place, container_name
+from longshore.agent.credentials import RoleCredentialsStore, without_keys
+from longshore.agent.flight import record_of
 from longshore.agent.images import Images
 from longshore.agent.journal import Journal, TaskRecord
 from longshore.agent.lifecycle import TaskStatus
@@ -37,7 +40,8 @@ class Engine:
         self._journal = journal
         self._clock = clock
         self._ids = ids
-        self.reporter = Reporter(api, clock, ids, self._acknowledged)
+        self.credentials = RoleCredentialsStore()
+        self.reporter = Reporter(api, clock, ids, self._acknowledged, self._flight_record)
         #: called with a task when the health of one of its containers has changed
         self.health_listeners: list[Callable[[TaskJob], None]] = []
         self._place = Place(instance_id=instance_id, container_instance_arn="", address="", region="")
@@ -132,7 +136,7 @@ class Engine:
             self._begin(task, payload)
 
     def _begin(self, task: messages.Task, payload: bytes) -> None:
-        record = TaskRecord(arn=task.arn, payload=msgspec.Raw(payload))
+        record = TaskRecord(arn=task.arn, payload=msgspec.Raw(without_keys(payload)))
         job = TaskJob(task, record, self._surroundings())
         log.info("%s: taken on: %s:%s, %s", task.arn, task.family, task.version, ", ".join(part.name for part in job.parts))
         self._journal.keep(record)
@@ -159,6 +163,11 @@ class Engine:
             job.record = msgspec.structs.replace(job.record, reported=int(TaskStatus[status]), stopped_at=stopped_at)
             self._journal.keep(job.record)
 
+    async def _flight_record(self, arn: str) -> FlightRecord | None:
+        """None for a task this agent has nothing of."""
+        job = self.jobs.get(arn)
+        return None if job is None else await record_of(job, self._runtime, self._cluster)
+
     # ── clearing away ──
 
     async def remove_stopped(self, ended_before: float) -> None:
@@ -177,6 +186,7 @@ class Engine:
             self._ports_taken.difference_update(ranges.values())
         self.jobs.pop(job.arn, None)
         self._journal.forget(job.arn)
+        self.credentials.retain(other.task for other in self.jobs.values())
         log.info("%s: cleared away", job.arn)
 
     # ── inside ──
@@ -185,6 +195,7 @@ class Engine:
         return Surroundings(
             runtime=self._runtime,
             images=self._images,
+            credentials=self.credentials,
             journal=self._journal,
             clock=self._clock,
             ids=self._ids,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -36,6 +36,8 @@ PULL_ATTEMPTS = 4
 USE_NOTED_S = 60.0
 #: a token is replaced when it has less than this left
 TOKEN_MARGIN_S = 1800.0
+#: tokens kept at once
+MOST_TOKENS = 256
 
 
 class CannotPull(Exception):
@@ -47,7 +49,7 @@ class CannotPull(Exception):
 
 
 class Tokens(Protocol):
-    async def registry_token(self, registry_id: str, region: str) -> RegistryToken: ...
+    async def registry_token(self, registry_id: str, region: str, acting_as: messages.RoleCredentials | None = None) -> RegistryToken: ...
 
 
 class Ready(msgspec.Struct, frozen=True):
@@ -60,6 +62,16 @@ class Ready(msgspec.Struct, frozen=True):
     digest: str
 
 
+class Login(NamedTuple):
+    """How a registry of ours is logged in to."""
+
+    registry_id: str
+    region: str
+    as_execution_role: bool
+    #: what to ask with; None: as the agent itself
+    role: messages.RoleCredentials | None
+
+
 class Images:
     def __init__(self, runtime: Runtime, tokens: Tokens, journal: Journal, clock: Clock, ids: Ids) -> None:
         self._runtime = runtime
@@ -67,18 +79,24 @@ class Images:
         self._journal = journal
         self._clock = clock
         self._ids = ids
-        self._under_way: dict[tuple[str, str], asyncio.Task[Ready]] = {}
-        self._kept_tokens: dict[tuple[str, str], RegistryToken] = {}
+        self._under_way: dict[tuple[str, Login | None], asyncio.Task[Ready]] = {}
+        self._kept_tokens: dict[tuple[str, str, str], RegistryToken] = {}
         self._asked: dict[str, tuple[float, str]] = {}
         self._unreachable: dict[str, float] = {}
 
-    async def get(self, image: str, authentication: messages.RegistryAuthentication | None) -> Ready:
-        """Raises CannotPull, or RuntimeUnavailable. Whoever wants the same image meanwhile gets the same answer."""
+    async def get(
+        self, image: str, authentication: messages.RegistryAuthentication | None, execution_role: messages.RoleCredentials | None = None
+    ) -> Ready:
+        """Raises CannotPull, or RuntimeUnavailable. Whoever wants the same image meanwhile, with the same rights, gets the same answer.
+
+        With its execution role, where the task has one, an agent asks for what is pulled on the task's behalf.
+        """
         reference = engine_reference(image)
-        key = (reference, repr(authentication))
+        login = _login(authentication, execution_role)
+        key = (reference, login)
         job = self._under_way.get(key)
         if job is None:
-            job = asyncio.create_task(self._get(reference, authentication), name=f"image:{reference}")
+            job = asyncio.create_task(self._get(reference, login), name=f"image:{reference}")
             self._under_way[key] = job
             job.add_done_callback(self._done(key))
         return await asyncio.shield(job)
@@ -89,7 +107,7 @@ class Images:
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
 
-    def _done(self, key: tuple[str, str]) -> Callable[[asyncio.Task[Ready]], None]:
+    def _done(self, key: tuple[str, Login | None]) -> Callable[[asyncio.Task[Ready]], None]:
         def forget(job: asyncio.Task[Ready]) -> None:
             self._under_way.pop(key, None)
             if not job.cancelled():
@@ -97,12 +115,12 @@ class Images:
 
         return forget
 
-    async def _get(self, reference: str, authentication: messages.RegistryAuthentication | None) -> Ready:
+    async def _get(self, reference: str, login: Login | None) -> Ready:
         here = await self._runtime.image(reference)
-        if here is not None and await self._is_current(reference, here, authentication):
+        if here is not None and await self._is_current(reference, here, login):
             return self._ready(reference, here)
         try:
-            await self._pull(reference, authentication)
+            await self._pull(reference, login)
         except CannotPull as error:
             if here is None:
                 raise
@@ -120,7 +138,7 @@ class Images:
             self._journal.keep_image(PulledImage(image.id, reference, now))
         return Ready(reference, image.id, digest_of(reference, image))
 
-    async def _is_current(self, reference: str, here: LocalImage, authentication: messages.RegistryAuthentication | None) -> bool:
+    async def _is_current(self, reference: str, here: LocalImage, login: Login | None) -> bool:
         """Whether the registry, if it can be asked, has just what is here."""
         if "@" in reference or not digest_of(reference, here):
             return True
@@ -128,7 +146,7 @@ class Images:
         if self._clock.now() < self._unreachable.get(registry, 0.0):
             return True
         try:
-            return await self._registry_digest(reference, authentication) in {digest.partition("@")[2] for digest in here.digests}
+            return await self._registry_digest(reference, login) in {digest.partition("@")[2] for digest in here.digests}
         except (RuntimeFailure, CannotPull, TimeoutError) as error:
             if isinstance(error, RuntimeUnavailable):
                 raise
@@ -137,19 +155,19 @@ class Images:
             log.warning("%s: its registry does not tell the digest, the image that is here is used: %s", reference, error or "no answer")
             return True
 
-    async def _registry_digest(self, reference: str, authentication: messages.RegistryAuthentication | None) -> str:
+    async def _registry_digest(self, reference: str, login: Login | None) -> str:
         asked_at, digest = self._asked.get(reference, (0.0, ""))
         if self._clock.now() - asked_at >= FRESH_S:
-            auth = await self._auth(authentication)
+            auth = await self._auth(login)
             async with asyncio.timeout(ASK_S):
                 digest = await self._runtime.registry_digest(reference, auth)
             self._asked[reference] = (self._clock.now(), digest)
         return digest
 
-    async def _pull(self, reference: str, authentication: messages.RegistryAuthentication | None) -> None:
+    async def _pull(self, reference: str, login: Login | None) -> None:
         """Tries again what may pass; what the registry refuses, it refuses."""
         for attempt in range(PULL_ATTEMPTS):
-            auth = await self._auth(authentication)
+            auth = await self._auth(login)
             try:
                 return await self._runtime.pull(reference, auth)
             except RuntimeUnavailable:
@@ -163,19 +181,30 @@ class Images:
                 log.warning("%s: pull failed, another try follows: %s", reference, error)
                 await self._clock.sleep(backoff_s(attempt, self._ids.fraction(), first_s=0.5))
 
-    async def _auth(self, authentication: messages.RegistryAuthentication | None) -> RegistryAuth | None:
-        if authentication is None or authentication.type != "ecr":
+    async def _auth(self, login: Login | None) -> RegistryAuth | None:
+        if login is None:
             return None
-        given = authentication.ecr_auth_data or messages.EcrAuth()
-        key = (given.registry_id, given.region)
+        if login.as_execution_role and login.role is None:
+            raise RuntimeUnavailable("the credentials of its execution role have not come yet")
+        # a token is good for as long as who asked for it: the session of a role ends with its task
+        key = (login.registry_id, login.region, login.role.access_key_id if login.role else "")
         token = self._kept_tokens.get(key)
         if token is None or token.expires_at - self._clock.now() < TOKEN_MARGIN_S:
             try:
-                token = await self._tokens.registry_token(given.registry_id, given.region)
+                token = await self._tokens.registry_token(login.registry_id, login.region, login.role)
             except (CallRefused, PlatformUnreachable) as error:
                 raise CannotPull("CannotPullECRContainerError", str(error)) from error
+            if len(self._kept_tokens) >= MOST_TOKENS:
+                self._kept_tokens.clear()
             self._kept_tokens[key] = token
         return token.auth
+
+
+def _login(authentication: messages.RegistryAuthentication | None, execution_role: messages.RoleCredentials | None) -> Login | None:
+    if authentication is None or authentication.type != "ecr":
+        return None
+    given = authentication.ecr_auth_data or messages.EcrAuth()
+    return Login(given.registry_id, given.region, given.use_execution_role, execution_role if given.use_execution_role else None)
 
 
 def engine_reference(image: str) -> str:

@@ -1,7 +1,8 @@
 """Telling the platform what has become of tasks, until it says that it has heard.
 
 Every report holds all that is known of a task, so a later one of the same status takes an earlier one's place; RUNNING is
-still sent before STOPPED. One task's reports go one after the other, ten tasks at a time. `InvalidParameterException` drops
+still sent before STOPPED, and before that in turn the task's flight record, so that whoever sees the task stopped can see why.
+One task's reports go one after the other, ten tasks at a time. `InvalidParameterException` drops
 a report for good (the platform does not know the task); after anything else it is tried again (agent protocol §1.3).
 """
 
@@ -9,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Protocol
 
-from longshore.agent.api import CallRefused, PlatformUnreachable, TaskChange
+from longshore.agent.api import CallRefused, PlatformUnreachable, TaskChange, TaskRecord
 from longshore.agent.pause import pause
 from longshore.kit.backoff import backoff_s
 from longshore.kit.clock import Clock
@@ -25,6 +26,8 @@ MOST_AT_ONCE = 10
 #: changes of containers in a task that does not run yet are gathered for so long
 GATHER_S = 5.0
 REASON_LENGTH = 1024
+#: a record that the platform fails to take so often is done without: that the task has stopped matters more
+MOST_RECORD_TRIES = 5
 _ORDER = ("PENDING", "RUNNING", "STOPPED")
 
 
@@ -40,14 +43,33 @@ class Outcome(Enum):
 class Submits(Protocol):
     async def submit_task_state_change(self, change: TaskChange) -> None: ...
 
+    async def submit_task_record(self, record: TaskRecord) -> None: ...
+
+
+async def no_record(arn: str) -> TaskRecord | None:
+    return None
+
 
 class Reporter:
-    def __init__(self, api: Submits, clock: Clock, ids: Ids, acknowledged: Callable[[str, str, bool], None]) -> None:
-        """`acknowledged` is told the task's ARN, the status, and whether the platform knew the task (or the report was dropped)."""
+    def __init__(
+        self,
+        api: Submits,
+        clock: Clock,
+        ids: Ids,
+        acknowledged: Callable[[str, str, bool], None],
+        record_of: Callable[[str], Awaitable[TaskRecord | None]] = no_record,
+    ) -> None:
+        """`acknowledged` is told the task's ARN, the status, and whether the platform knew the task (or the report was dropped).
+
+        `record_of` makes the flight record of a task that has stopped.
+        """
         self._api = api
         self._clock = clock
         self._ids = ids
         self._acknowledged = acknowledged
+        self._record_of = record_of
+        #: tasks whose record was not taken → how often it was tried
+        self._record_tries: dict[str, int] = {}
         self._waiting: dict[str, dict[str, TaskChange]] = {}
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(MOST_AT_ONCE)
@@ -99,7 +121,7 @@ class Reporter:
                     status = min(reports, key=_ORDER.index)
                 wake.clear()
                 change = reports[status]
-                outcome = await self._send(change)
+                outcome = await self._send(change) if await self._recorded(change) else Outcome.FAILED
                 heard = outcome is not Outcome.FAILED
                 if heard and reports.get(status) is change:
                     del reports[status]
@@ -110,8 +132,28 @@ class Reporter:
                     await pause(self._clock, wait, wake)
         finally:
             self._waiting.pop(arn, None)
+            self._record_tries.pop(arn, None)
             self._workers.pop(arn, None)
             self._wakes.pop(arn, None)
+
+    async def _recorded(self, change: TaskChange) -> bool:
+        """Whether the report may follow. The record is made anew for each try: the engine is still there to be asked."""
+        if change.status != "STOPPED":
+            return True
+        async with self._slots:
+            record = await self._record_of(change.task)
+            if record is None:
+                return True
+            try:
+                await self._api.submit_task_record(record)
+            except CallRefused as error:
+                tries = self._record_tries[change.task] = self._record_tries.get(change.task, 0) + 1
+                log.info("%s: its record is not taken: %s", change.task, error)
+                return not error.may_pass or tries >= MOST_RECORD_TRIES
+            except PlatformUnreachable as error:
+                log.info("%s: its record waits: %s", change.task, error)
+                return False
+        return True
 
     async def _send(self, change: TaskChange) -> Outcome:
         async with self._slots:

@@ -66,8 +66,6 @@ class ControlSession:
         self._docker_version = docker_version
         self._has_connected = False
         self._manifest_id = ""
-        #: credentials id → the newest credentials
-        self.credentials: dict[str, messages.RoleCredentials] = {}
         self._acknowledging: set[asyncio.Task[None]] = set()
         #: called at every connection
         self.connected: Callable[[], None] = lambda: None
@@ -141,7 +139,8 @@ class ControlSession:
                 self._on_stop_verified(msgspec.json.decode(message, type=messages.TaskStopVerificationAck))
             case "IAMRoleCredentialsMessage":
                 refresh = msgspec.json.decode(message, type=messages.IamRoleCredentials)
-                await self._store_credentials(socket, refresh.message_id, refresh.role_credentials)
+                self._engine.credentials.keep(refresh.role_credentials)
+                await self._acknowledge_credentials(socket, refresh.message_id, refresh.role_credentials)
             case "StageUpdateMessage" | "PerformUpdateMessage":
                 update = msgspec.json.decode(message, type=messages.Update)
                 await self._acknowledge(socket, "NackRequest", update, reason="Updates are disabled")
@@ -184,15 +183,18 @@ class ControlSession:
             except Unreadable as error:
                 whole = False
                 log.error("payload %s: a task that does not say which: %s", payload.message_id, error)
-        credentials = []
+        credentials: list[messages.RoleCredentials] = []
         for task, raw_task in sorted(tasks, key=lambda pair: pair[0].desired_status == "RUNNING"):
+            given = [one for one in (task.role_credentials, task.execution_role_credentials) if one is not None]
+            for one in given:
+                self._engine.credentials.keep(one)  # before the task needs them for its first pull
             try:
                 self._engine.take_on(task, raw_task)
             except Refused as refused:
                 whole = False
                 self._engine.refuse(refused)
                 continue
-            credentials += [given for given in (task.role_credentials, task.execution_role_credentials) if given is not None]
+            credentials += given
         return credentials, whole
 
     async def _confirm(self, socket: Socket, payload: messages.Payload, credentials: list[messages.RoleCredentials], whole: bool) -> None:
@@ -203,14 +205,13 @@ class ControlSession:
             return
         try:
             for given in credentials:
-                await self._store_credentials(socket, payload.message_id, given)
+                await self._acknowledge_credentials(socket, payload.message_id, given)
             if whole:
                 await self._acknowledge(socket, "AckRequest", payload)
         except ConnectionError:
             log.info("payload %s could not be acknowledged; it will come again", payload.message_id)
 
-    async def _store_credentials(self, socket: Socket, message_id: str, given: messages.RoleCredentials) -> None:
-        self.credentials[given.credentials_id] = given
+    async def _acknowledge_credentials(self, socket: Socket, message_id: str, given: messages.RoleCredentials) -> None:
         answer = {"messageId": message_id, "credentialsId": given.credentials_id, "expiration": given.expiration}
         await self._send(socket, "IAMRoleCredentialsAckRequest", answer)
 

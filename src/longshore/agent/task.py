@@ -24,6 +24,7 @@ from longshore.agent.container_spec import (
     create_body,
     network_bindings,
 )
+from longshore.agent.credentials import RoleCredentialsStore
 from longshore.agent.images import CannotPull, Images, Ready
 from longshore.agent.journal import ContainerRecord, Journal, TaskRecord
 from longshore.agent.lifecycle import TRANSITIONS, Part, Phase, Seen, TaskStatus, Verb
@@ -47,6 +48,7 @@ class Surroundings:
 
     runtime: Runtime
     images: Images
+    credentials: RoleCredentialsStore
     journal: Journal
     clock: Clock
     ids: Ids
@@ -242,7 +244,9 @@ class TaskJob:
         if self.record.pull_started_at is None:
             self.record = replace(self.record, pull_started_at=started)
         try:
-            ready = await self._around.images.get(container.image, container.registry_authentication)
+            ready = await self._around.images.get(
+                container.image, container.registry_authentication, self._around.credentials.for_execution(self.task)
+            )
         except CannotPull as error:
             self._end(name, error.reason)
             return

@@ -10,6 +10,7 @@ from longshore.aws.sigv4 import Secret, SignedRequest, verify
 from longshore.gateway.request import ApiRequest
 from longshore.kit.clock import Clock
 from longshore.services.call import Principal, Site
+from longshore.services.ecs.bound_sessions import lives
 from longshore.services.iam.identities import Credentials, find_credentials, root_principal
 from longshore.services.sts.sessions import TOKEN_PREFIX, Sessions
 from longshore.store.base import Store
@@ -36,7 +37,7 @@ class Identities:
         self._store = store
         self._clock = clock
         self._dev = Credentials(Secret(DEV_KEY), root_principal(site.account_id, DEV_KEY)) if site.dev else None
-        self._sessions = Sessions(store, secret, self.credentials) if secret is not None else None
+        self._sessions = Sessions(store, secret, self.credentials, lives) if secret is not None else None
 
     def credentials(self, access_key_id: str) -> Credentials | None:
         """Of a long-lived key."""

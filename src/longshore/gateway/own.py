@@ -18,6 +18,7 @@ from longshore.gateway.request import ApiRequest
 from longshore.kit.clock import Clock
 from longshore.services.call import Site
 from longshore.services.ecs.model import CLUSTERS, CONTAINER_INSTANCES, TASKS, Cluster, ContainerInstance
+from longshore.store.archive import Archive
 from longshore.store.base import Store, Tx
 from longshore.store.blobs import BlobStore
 
@@ -34,6 +35,7 @@ class OwnRoutes:
         clock: Clock,
         site: Site,
         found: Callable[[Tx, float], None],
+        archive: Archive,
     ) -> None:
         self._store = store
         self._blobs = blobs
@@ -42,6 +44,7 @@ class OwnRoutes:
         self._clock = clock
         self._site = site
         self._found = found
+        self._archive = archive
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         match (request.method, request.path):
@@ -84,6 +87,7 @@ class OwnRoutes:
         instances = [i for arn in self._sessions.connected_instances if (i := self._store.get(CONTAINER_INSTANCES, arn)) is not None]
         clusters = [c for arn in {i.cluster_arn for i in instances} if (c := self._store.get(CLUSTERS, arn)) is not None]
         await self._store.reset()
+        await self._archive.clear()
         await self._store.transact(lambda tx: self._begin_again(tx, began, clusters, instances))
         took_ms = (self._clock.now() - began) * 1000
         log.info("reset by %s in %.1f ms", identified.principal.arn, took_ms)

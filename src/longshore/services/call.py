@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
+from longshore.store.archive import Archive, MemoryArchive
 from longshore.store.base import Store
 from longshore.store.blobs import BlobStore
+from longshore.store.event_log import EventLog
 
 if TYPE_CHECKING:
     from longshore.services.ecr.pull_through.cache import PullThroughCache
+    from longshore.services.ecs.outlook.seen import Scheduler
+    from longshore.services.ecs.outlook.traffic import Counter as TrafficCounter
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,8 @@ class Session:
     #: keys of tags that sessions begun from this one inherit
     transitive: tuple[str, ...] = ()
     source_identity: str = ""
+    #: what it acts as, and ends with: the ARN of a task, or the id of a container instance's machine; empty for most
+    bound_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +98,8 @@ class Site:
     warm_up_s: float = 40.0
     #: seconds for which layers that nothing names are left alone after they were stored or asked for
     collection_grace_s: float = 24 * 3600.0
+    #: seconds without its agent after which a container instance counts as lost; 0: never
+    lost_after_s: float = 600.0
     #: suffix of registry and load-balancer host names
     domain: str = "localhost"
 
@@ -143,6 +151,16 @@ class Call:
     secret_for_signing: bytes = field(default=b"", repr=False)
     #: brings images of other registries here; None where nothing reaches out
     pull_through: PullThroughCache | None = field(default=None, repr=False)
+    #: what is over: flight records, tasks that are history
+    archive: Archive = field(default_factory=MemoryArchive, repr=False)
+    #: what happened; None where nobody writes it down
+    events: EventLog | None = field(default=None, repr=False)
+
+    #: says what becomes of a service; None where no controllers run
+    scheduler: Scheduler | None = field(default=None, repr=False)
+
+    #: what load balancers count; None where there are none
+    traffic: TrafficCounter | None = field(default=None, repr=False)
 
     def arn(self, service: str, resource: str) -> str:
         return f"arn:aws:{service}:{self.region}:{self.account_id}:{resource}"

@@ -20,13 +20,16 @@ from longshore.gateway.agents.ending import until_deregistered, until_first_ends
 from longshore.gateway.agents.exec_offers import announce_sessions
 from longshore.gateway.agents.frames import read_frame, written
 from longshore.gateway.agents.handshake import Opened
+from longshore.gateway.agents.roles import RoleCredentials
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.services.call import Site
-from longshore.services.ecs.model import CONTAINER_INSTANCES, TASK_DEFINITIONS, TASKS, Task, revision_key
+from longshore.services.ecs.model import CONTAINER_INSTANCES, TASK_DEFINITIONS, TASKS, Task, TaskDefinition, revision_key
 from longshore.services.ecs.payload import for_another, is_repeatable, task_payload
-from longshore.services.ecs.stopping import may_be_told_to_stop
-from longshore.store.base import Store, Tx
+from longshore.services.ecs.stopping import may_be_told_to_stop, stopped_by
+from longshore.services.ecs.task_roles import FAILED
+from longshore.services.sts.service_roles import RoleUnusable
+from longshore.store.base import Store, StoreError, Tx
 
 log = logging.getLogger("longshore.gateway.agents")
 
@@ -42,7 +45,10 @@ MOST_TASKS = 20
 
 
 class ControlSession:
-    def __init__(self, socket: web.WebSocketResponse, opened: Opened, store: Store, clock: Clock, ids: Ids, site: Site) -> None:
+    def __init__(
+        self, socket: web.WebSocketResponse, opened: Opened, store: Store, clock: Clock, ids: Ids, site: Site, secret: bytes
+    ) -> None:
+        """`secret` is the installation's, which the sessions of tasks' roles are sealed with."""
         self._socket = socket
         self._instance = opened.instance
         self._arn = opened.instance.arn
@@ -58,6 +64,8 @@ class ControlSession:
         self._told: dict[str, str] = {}
         #: definition ARN -> a payload that serves for its next tasks, too: definitions never change
         self._payloads: dict[str, dict[str, Any]] = {}
+        self._roles = RoleCredentials(store, secret, clock, ids, self._arn, self._send)
+        self._lacks_credentials = opened.lacks_credentials
         self._manifest_id = ""
         self._frames_heard = 0
         self._replaced = asyncio.Event()
@@ -72,6 +80,7 @@ class ControlSession:
                 follow=self._follow(watch),
                 heartbeat=self._beat(),
                 repeat=self._repeat(),
+                roles=self._roles.renew(),
                 sessions=announce_sessions(self._store, self._arn, self._gateway_url, self._send),
                 silence=self._until_silent(),
                 registered=until_deregistered(self._store, self._instance),
@@ -93,6 +102,8 @@ class ControlSession:
 
     async def _follow(self, watch: Any) -> None:
         await self._send_tasks(self._store.list(TASKS, "active_on", self._arn))
+        if self._lacks_credentials:
+            await self._roles.send_all()
         await self._send_manifest()
         async for batch in watch.merged():
             if batch.lost:
@@ -106,14 +117,33 @@ class ControlSession:
     async def _send_tasks(self, tasks: Iterable[Task]) -> None:
         messages = []
         for task in tasks:
-            wanted = self._message_for(task)
+            try:
+                wanted = self._message_for(task)
+            except RoleUnusable as error:
+                await self._give_up(task, str(error))
+                continue
             if wanted is not None:
                 messages.append(wanted)
         for start in range(0, len(messages), MOST_TASKS):
             await self._send_payload(messages[start : start + MOST_TASKS])
 
+    async def _give_up(self, task: Task, reason: str) -> None:
+        """A task that was not begun yet and cannot have its role."""
+        log.warning("%s: not started: %s", task.arn, reason)
+        now = self._clock.now()
+
+        def stop(tx: Tx) -> None:
+            present = tx.get(TASKS, task.arn)
+            if present is not None:
+                tx.put(TASKS, stopped_by(present, reason=reason, code=FAILED, now=now, behind_load_balancer=False))
+
+        try:
+            await self._store.transact(stop)
+        except StoreError as error:
+            log.error("%s: that it cannot start could not be written: %s", task.arn, error)
+
     def _message_for(self, task: Task) -> dict[str, Any] | None:
-        """What the agent is to hear of `task` now; None when it knows already."""
+        """What the agent is to hear of `task` now; None when it knows already. Raises RoleUnusable for one that cannot begin."""
         if task.is_stopped:
             self._told.pop(task.arn, None)
             return None
@@ -133,6 +163,17 @@ class ControlSession:
         if definition is None:
             log.error("%s: its task definition %s is gone", task.arn, task.spec.task_definition_arn)
             return None
+        return {**self._payload(task, definition), **self._credentials(task, definition)}
+
+    def _credentials(self, task: Task, definition: TaskDefinition) -> dict[str, Any]:
+        try:
+            return self._roles.for_payload(task, definition)
+        except RoleUnusable:
+            if task.status.last_status in ("PROVISIONING", "PENDING"):
+                raise
+            return {}  # what runs, runs on without
+
+    def _payload(self, task: Task, definition: TaskDefinition) -> dict[str, Any]:
         known = self._payloads.get(definition.arn)
         if known is not None and task.spec.overrides is None:
             return for_another(known, task)
@@ -229,7 +270,9 @@ class ControlSession:
                 self._unacknowledged.pop(str(message.get("messageId")), None)
             case "TaskStopVerificationMessage":
                 await self._verify_stops(message)
-            case "HeartbeatAckRequest" | "IAMRoleCredentialsAckRequest":
+            case "IAMRoleCredentialsAckRequest":
+                self._roles.acknowledged(str(message.get("messageId")))
+            case "HeartbeatAckRequest":
                 return
             case _:
                 log.info("%s: a control message of unknown type %.40r", self._arn, kind)

@@ -37,6 +37,8 @@ class Opened:
     instance: ContainerInstance
     #: scheme, host and port by which the agent reaches the gateway
     gateway_url: str
+    #: it has started anew, and with that forgotten the credentials of its tasks' roles
+    lacks_credentials: bool = False
 
 
 def admit(
@@ -69,4 +71,4 @@ def admit(
     )
     if denial is not None:
         raise Refused("AccessDeniedException", denial, 403)
-    return Opened(identified, instance, signed.base_url)
+    return Opened(identified, instance, signed.base_url, request.query.get("sendCredentials") == "true")

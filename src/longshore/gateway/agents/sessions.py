@@ -28,13 +28,16 @@ MOST_FRAME = 4 * 1024 * 1024
 
 
 class AgentSessions:
-    def __init__(self, store: Store, clock: Clock, ids: Ids, site: Site, identities: Identities, access: Access) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, ids: Ids, site: Site, identities: Identities, access: Access, secret: bytes = b""
+    ) -> None:
         self._identities = identities
         self._access = access
         self._store = store
         self._clock = clock
         self._ids = ids
         self._site = site
+        self._secret = secret
         self._control: dict[str, ControlSession] = {}
         self._sockets: set[web.WebSocketResponse] = set()
         self._closing = False
@@ -49,7 +52,7 @@ class AgentSessions:
         except Refused as refused:
             return refused.answer
         socket = await self._open(request)
-        session = ControlSession(socket, opened, self._store, self._clock, self._ids, self._site)
+        session = ControlSession(socket, opened, self._store, self._clock, self._ids, self._site, self._secret)
         arn = opened.instance.arn
         older = self._control.get(arn)
         self._control[arn] = session

@@ -151,7 +151,9 @@ def _container(
     }
     told.update(_optional(container))
     told.update(_secrets(container, override))
-    authentication = _private_registry(container, task) or registry_authentication(container.image or "", site, gateway_url)
+    authentication = _private_registry(container, task) or registry_authentication(
+        container.image or "", site, gateway_url, as_execution_role=_has_execution_role(task, definition)
+    )
     if authentication is not None:
         told["registryAuthentication"] = authentication
     return told
@@ -245,7 +247,12 @@ def _volume(volume: shapes.Volume) -> dict[str, Any]:
     return {"name": name, "type": "host", "host": {"sourcePath": source} if source else {}}
 
 
-def registry_authentication(image: str, site: Site, gateway_url: str) -> dict[str, Any] | None:
+def _has_execution_role(task: Task, definition: shapes.TaskDefinition) -> bool:
+    overrides = task.spec.overrides
+    return bool((overrides.execution_role_arn if overrides else None) or definition.execution_role_arn)
+
+
+def registry_authentication(image: str, site: Site, gateway_url: str, *, as_execution_role: bool = False) -> dict[str, Any] | None:
     """How to log in for an image of this installation's own registry; None for images from elsewhere.
 
     Without the override the stock agent would ask Amazon's ECR, with the keys of this installation.
@@ -258,5 +265,5 @@ def registry_authentication(image: str, site: Site, gateway_url: str) -> dict[st
         return None
     return {
         "type": "ecr",
-        "ecrAuthData": {"registryId": account, "region": region, "endpointOverride": gateway_url, "useExecutionRole": False},
+        "ecrAuthData": {"registryId": account, "region": region, "endpointOverride": gateway_url, "useExecutionRole": as_execution_role},
     }

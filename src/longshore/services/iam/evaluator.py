@@ -137,6 +137,21 @@ def matching(policy: Policy, action: str, resource: str, context: Mapping[str, S
     ]
 
 
+def service_may(policy: Policy, action: str, resource: str, context: Mapping[str, Sequence[str]], service: str) -> bool:
+    """Whether a resource-based policy opens `resource` to an AWS service, which has no policies of its own."""
+    request, allowed = _Request(action, resource, context), False
+    for statement in policy.statements:
+        if statement.principals is None or not _applies(statement, request):
+            continue
+        named = statement.principals.everyone or service in statement.principals.services
+        if named is statement.not_principal:
+            continue
+        if not statement.allows:
+            return False
+        allowed = True
+    return allowed
+
+
 def resource_account(resource: str) -> str:
     """The account an ARN belongs to; empty when it names none or is no ARN."""
     parts = resource.split(":", 5)

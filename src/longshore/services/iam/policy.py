@@ -55,6 +55,8 @@ class Principals:
     accounts: frozenset[str]
     #: users, roles, sessions named by ARN, or by their unique ids
     arns: frozenset[str]
+    #: by the names they act under, such as ecs-tasks.amazonaws.com
+    services: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -231,7 +233,8 @@ def _principals(raw: dict[str, Any], resource_based: bool) -> Principals | None:
     others = [text for kind in sorted(set(named) - {"AWS"}) for text in _texts(named[kind])]
     if any(not text.startswith("arn:") and not _UNIQUE_ID.fullmatch(text) for text in arns) or not all([*aws, *others]):
         raise MalformedPolicy("Invalid principal in policy")
-    return Principals("*" in aws, frozenset(accounts), frozenset(arns))
+    services = frozenset(_texts(named.get("Service", [])))
+    return Principals("*" in aws, frozenset(accounts), frozenset(arns), services)
 
 
 def _account_of(text: str) -> str:

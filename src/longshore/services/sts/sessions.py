@@ -3,8 +3,9 @@
 A token holds who it was given to, with which secret key requests are signed, until when it is good and what limits it, sealed with the
 installation's secret: its bearer can neither read nor change it. Nothing is kept for it on the server, so it works after a restart and
 on every replica that has the secret. Whether its bearer still is somebody is asked anew with every request: a session ends at
-once with the role it is of (one made again under the same name is another), with the user whose it is, and with the access key that it
-was begun with. Sessions of a role that are to end earlier are denied by their age (aws:TokenIssueTime), as at AWS.
+once with the role it is of (one made again under the same name is another), with the user whose it is, with the access key that it
+was begun with, and with the task or the machine that it was given to. Sessions of a role that are to end earlier are denied by their
+age (aws:TokenIssueTime), as at AWS.
 """
 
 from __future__ import annotations
@@ -62,6 +63,8 @@ class Claims(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     tags: Pairs = ()
     transitive: tuple[str, ...] = ()
     source_identity: str = ""
+    #: what its bearer acts as and it ends with: the ARN of a task, or the id of a container instance's machine
+    bound_to: str = ""
 
     def __repr__(self) -> str:
         return f"Claims({self.access_key_id}, {self.role_arn or self.user_id}, {self.session_name})"
@@ -94,11 +97,21 @@ def packed_size(policies: tuple[str, ...] | None, policy_arns: tuple[str, ...], 
 
 
 class Sessions:
-    """Whose tokens are, as things stand in `reader`; `keys` finds the owner of a long-lived key."""
+    """Whose tokens are, as things stand in `reader`; `keys` finds the owner of a long-lived key.
 
-    def __init__(self, reader: Reader, secret: bytes, keys: Callable[[str], Credentials | None]) -> None:
+    `lives` says of what a session is bound to whether it still is there; without it no such session is good.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        secret: bytes,
+        keys: Callable[[str], Credentials | None],
+        lives: Callable[[Reader, Claims], bool] = lambda reader, claims: False,
+    ) -> None:
         self._reader = reader
         self._keys = keys
+        self._lives = lives
         self._read = lru_cache(maxsize=_MOST_REMEMBERED)(lambda token: read_token(secret, token))
 
     def credentials(self, token: str) -> Credentials | None:
@@ -106,6 +119,8 @@ class Sessions:
         try:
             claims = self._read(token)
         except TokenInvalid:
+            return None
+        if claims.bound_to and not self._lives(self._reader, claims):
             return None
         principal = self._of_role(claims, token) if claims.role_arn else self._of_user(claims, token)
         if principal is None:
@@ -155,4 +170,5 @@ def _session(claims: Claims, token: str) -> Session:
         policy_arns=claims.policy_arns,
         transitive=claims.transitive,
         source_identity=claims.source_identity,
+        bound_to=claims.bound_to,
     )

@@ -15,7 +15,7 @@ from longshore.services.call import Call
 from longshore.services.ecs.api import api
 from longshore.services.ecs.capacity.rules import Launch, checked_launch
 from longshore.services.ecs.capacity.split import split
-from longshore.services.ecs.errors import ConflictException, InvalidParameterException
+from longshore.services.ecs.errors import ClientException, ConflictException, InvalidParameterException
 from longshore.services.ecs.launching import check_launchable
 from longshore.services.ecs.lookup import (
     child_arn,
@@ -38,6 +38,7 @@ from longshore.services.ecs.placement.placing import place_tasks, refusal_on, re
 from longshore.services.ecs.placement_rules import checked_constraints, checked_strategy, with_definition
 from longshore.services.ecs.stopping import stopped_by
 from longshore.services.ecs.tagging import tagging_rights, tags_from
+from longshore.services.ecs.task_roles import refused_role
 from longshore.services.ecs.task_views import task_view
 from longshore.services.elbv2.model import TARGETS
 from longshore.store.base import Reader, Tx
@@ -166,9 +167,9 @@ def _same_again(tx: Tx, cluster: Cluster, spec: TaskSpec) -> list[Task]:
 
 
 def _new_tasks(call: Call, cluster: Cluster, definition: TaskDefinition, spec: TaskSpec, count: int) -> list[Task]:
-    """Not placed yet. Ids are drawn here, because what is inside a transaction may run twice."""
+    """Not placed yet. Ids are drawn here, because what is inside a transaction may run twice. Raises ClientException."""
     ids, containers = call.ids, len(definition.definition.container_definitions or ())
-    return [
+    tasks = [
         new_task(
             call.arn("ecs", f"task/{cluster.name}/{ids.hex(32)}"),
             cluster.arn,
@@ -178,6 +179,9 @@ def _new_tasks(call: Call, cluster: Cluster, definition: TaskDefinition, spec: T
         )
         for _ in range(count)
     ]
+    if broken := refused_role(call.store, tasks[0], definition):
+        raise ClientException(broken)
+    return tasks
 
 
 def _spec(call: Call, request: Asked, cluster: Cluster, definition: TaskDefinition) -> TaskSpec:

@@ -1,0 +1,101 @@
+"""The credentials of tasks' roles on a control socket: with the payload, on asking, and anew before they end.
+
+One for each control session, which belongs to one container instance: sessions are made for tasks that are placed there and go
+nowhere else. What an agent has not acknowledged is sent again (protocol: the agent protocol §2.4, IAMRoleCredentialsMessage).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from longshore.kit.clock import Clock
+from longshore.kit.ids import Ids
+from longshore.services.ecs.model import TASK_DEFINITIONS, TASKS, Task, TaskDefinition, revision_key
+from longshore.services.ecs.task_roles import RENEWED_WITH_S, Given, credentials
+from longshore.services.sts.service_roles import RoleUnusable
+from longshore.store.base import Store
+
+log = logging.getLogger("longshore.gateway.agents")
+
+#: how often it is looked whether something is due, or was not acknowledged
+LOOK_S = 60.0
+_MEMBERS = {"TaskApplication": "roleCredentials", "TaskExecution": "executionRoleCredentials"}
+
+
+class RoleCredentials:
+    """`send` takes the type of a message and its content."""
+
+    def __init__(
+        self, store: Store, secret: bytes, clock: Clock, ids: Ids, instance_arn: str, send: Callable[[str, dict[str, Any]], Awaitable[None]]
+    ) -> None:
+        self._store = store
+        self._secret = secret
+        self._clock = clock
+        self._ids = ids
+        self._instance_arn = instance_arn
+        self._send = send
+        #: task ARN -> when the first of its credentials ends
+        self._ends: dict[str, float] = {}
+        #: message id -> ARN of the task whose credentials are in it
+        self._unacknowledged: dict[str, str] = {}
+
+    def for_payload(self, task: Task, definition: TaskDefinition) -> dict[str, Any]:
+        """The members of a payload's task that bring its credentials. Raises RoleUnusable."""
+        return {_MEMBERS[given.kind]: given.wire for given in self._new(task, definition)}
+
+    async def send_all(self) -> None:
+        """What an agent that has started anew lacks, of every task that has not stopped there: one that is stopping needs its role, too."""
+        for task in self._store.list(TASKS, "active_on", self._instance_arn):
+            await self._send_anew(task.arn)
+
+    async def renew(self) -> None:
+        """For ever."""
+        while True:
+            await self._clock.sleep(LOOK_S)
+            unheard, self._unacknowledged = set(self._unacknowledged.values()), {}
+            now = self._clock.now()
+            due = [arn for arn, ends in self._ends.items() if arn in unheard or ends - now < RENEWED_WITH_S]
+            for arn in due:
+                await self._send_anew(arn)
+
+    def acknowledged(self, message_id: str) -> None:
+        self._unacknowledged.pop(message_id, None)
+
+    async def _send_anew(self, arn: str) -> None:
+        task = self._store.get(TASKS, arn)
+        definition = _definition(self._store, task) if task is not None else None
+        if task is None or definition is None or task.is_stopped or task.container_instance_arn != self._instance_arn:
+            self._ends.pop(arn, None)
+            return
+        try:
+            given = self._new(task, definition)
+        except RoleUnusable as error:
+            log.warning("%s: gets no new credentials: %s", arn, error)
+            self._ends.pop(arn, None)
+            return
+        for one in given:
+            message_id = self._ids.uuid()
+            self._unacknowledged[message_id] = arn
+            await self._send(
+                "IAMRoleCredentialsMessage",
+                {
+                    "messageId": message_id,
+                    "taskArn": arn,
+                    "taskClusterArn": task.cluster_arn,
+                    "roleType": one.kind,
+                    "roleCredentials": one.wire,
+                },
+            )
+
+    def _new(self, task: Task, definition: TaskDefinition) -> list[Given]:
+        given = credentials(self._store, self._secret, self._ids, task, definition, self._clock.now())
+        if given:
+            self._ends[task.arn] = min(one.expires_at for one in given)
+        return given
+
+
+def _definition(store: Store, task: Task) -> TaskDefinition | None:
+    family, _, revision = task.spec.task_definition_arn.rsplit("/", 1)[-1].rpartition(":")
+    return store.get(TASK_DEFINITIONS, revision_key(task.arn, family, int(revision)))
