@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from longshore.config import DataDirectory
 from tests.engines import docker_request
@@ -110,20 +109,12 @@ class Lab:
     def run(self, command: str, *, mode: str = "bridge", container: dict[str, Any] | None = None, **members: Any) -> str:
         """A running task's ARN."""
         self.definitions += 1
+        main = {"name": "main", "image": self.image, "command": ["sh", "-c", command], "memory": 32, "essential": True}
         defined = self.ecs.register_task_definition(
             family=f"stock{self.definitions}",
             networkMode=mode,
             requiresCompatibilities=["EXTERNAL"],
-            containerDefinitions=[
-                {
-                    "name": "main",
-                    "image": self.image,
-                    "command": ["sh", "-c", command],
-                    "memory": 32,
-                    "essential": True,
-                    **(container or {}),
-                }
-            ],
+            containerDefinitions=[{**main, **(container or {})}],
             **members,
         )["taskDefinition"]["taskDefinitionArn"]
         answer = self.ecs.run_task(taskDefinition=defined, launchType="EXTERNAL")
@@ -250,7 +241,7 @@ def test_nothing_is_placed_on_it_while_it_drains_and_it_is_left_alone_once_it_is
     instance = lab.instance(agentConnected=True)["containerInstanceArn"]
     task = lab.run(FOREVER)
     lab.ecs.update_container_instances_state(containerInstances=[instance], status="DRAINING")
-    with pytest.raises(ClientError, match="No Container Instances were found"):
+    with pytest.raises(lab.ecs.exceptions.InvalidParameterException, match="No Container Instances were found"):
         lab.ecs.run_task(taskDefinition=f"stock{lab.definitions}", launchType="EXTERNAL")
     lab.task(task, "RUNNING")
     lab.ecs.update_container_instances_state(containerInstances=[instance], status="ACTIVE")
