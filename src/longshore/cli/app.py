@@ -16,6 +16,7 @@ import typer
 
 from longshore import config
 from longshore.cli import account, ecr, registry
+from longshore.cli.ecs_events import events
 from longshore.cli.exec import execute
 from longshore.cli.outcome import EXIT_CODES, ExitCode, Failure
 from longshore.cli.sbom import sbom
@@ -33,6 +34,7 @@ app.add_typer(account.app)
 app.add_typer(registry.app)
 app.add_typer(ecr.app)
 ecr.app.command()(sbom)
+app.command()(events)
 app.command("exec", context_settings={"allow_interspersed_args": False})(execute)
 
 DataDir = Annotated[Path | None, typer.Option(help="Where the platform keeps everything [env: LONGSHORE_DATA_DIR].")]
@@ -96,10 +98,22 @@ def up(
     encrypt: Annotated[
         bool | None, typer.Option("--encrypt/--no-encrypt", help="Encrypt what new repositories keep, whatever they ask for; as last time.")
     ] = None,
+    stopped_tasks_kept: Annotated[
+        str | None, typer.Option(help="How long stopped tasks are listed, such as 24h; as last time, at first 1h.", metavar="TIME")
+    ] = None,
+    task_history_kept: Annotated[
+        str | None, typer.Option(help="How long `task list` knows them after that; as last time, at first 7d.", metavar="TIME")
+    ] = None,
+    lost_after: Annotated[
+        str | None,
+        typer.Option(
+            help="Services do without an instance whose agent is away so long; as last time, at first 10m; 0: never.", metavar="TIME"
+        ),
+    ] = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when everything is ready; stop with `longshore down`.")] = False,
 ) -> None:
     """Start the platform on this machine."""
-    from longshore.cli.layout import Wishes, last_time, wanted_storage, wanted_tls
+    from longshore.cli.layout import Wishes, last_time, wanted_events, wanted_history, wanted_lost_after, wanted_storage, wanted_tls
     from longshore.cli.up import up as start
 
     settings = _settings(data_dir)
@@ -123,6 +137,11 @@ def up(
         log_level=given.log_level,
         tls=wanted_tls(last.tls, given.tls if tls is None else tls, tls_certificate, tls_key, tls_name or ()),
         storage=wanted_storage(last.storage, given.encrypt if encrypt is None else encrypt),
+        events=wanted_events(last.events, given.events_days, given.events_mib),
+        history=wanted_history(
+            last.history, stopped_tasks_kept or given.stopped_tasks_kept_s, task_history_kept or given.task_history_kept_s
+        ),
+        lost_after_s=wanted_lost_after(last.lost_after_s, lost_after or given.lost_after_s),
     )
     start(wishes, given, sys.stdout, detach=detach)
 

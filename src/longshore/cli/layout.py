@@ -23,12 +23,15 @@ from longshore.config import (
     AgentConfig,
     Credentials,
     DataDirectory,
+    Events,
+    History,
     PlatformConfig,
     Scanning,
     ServerConfig,
     Storage,
     Tls,
     read_platform,
+    seconds,
 )
 
 #: auto takes the built-in scanner where it has a database, else Trivy or Grype where they are installed
@@ -64,6 +67,9 @@ class Wishes:
     #: HTTPS, as it was asked for; None: plain HTTP
     tls: Tls | None = None
     storage: Storage = field(default_factory=Storage)
+    events: Events = field(default_factory=Events)
+    history: History = field(default_factory=History)
+    lost_after_s: float = 600.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,9 @@ class LastTime:
     scanner: str = "auto"
     tls: Tls | None = None
     storage: Storage = field(default_factory=Storage)
+    events: Events = field(default_factory=Events)
+    history: History = field(default_factory=History)
+    lost_after_s: float = 600.0
 
 
 def last_time(data: DataDirectory, region: str | None) -> LastTime:
@@ -102,12 +111,41 @@ def last_time(data: DataDirectory, region: str | None) -> LastTime:
         scanning.scanner,
         server.tls,
         server.storage,
+        server.events,
+        server.history,
+        server.lost_after_s,
     )
+
+
+def wanted_events(last: Events, days: int | None, mib: int | None) -> Events:
+    """As last time, but for what is asked for."""
+    return Events(kept_days=days or last.kept_days, kept_mib=mib or last.kept_mib)
 
 
 def wanted_storage(last: Storage, encrypt: bool | None) -> Storage:
     """As last time, but for what is asked for."""
     return last if encrypt is None else msgspec.structs.replace(last, encrypt=encrypt)
+
+
+def wanted_history(last: History, stopped_tasks_kept: str | float | None, task_history_kept: str | float | None) -> History:
+    """As last time, but for what is asked for: seconds, or durations as people write them. Raises Failure."""
+    stopped_s = last.stopped_tasks_kept_s if stopped_tasks_kept is None else _seconds(stopped_tasks_kept, "--stopped-tasks-kept")
+    history_s = last.task_history_kept_s if task_history_kept is None else _seconds(task_history_kept, "--task-history-kept")
+    if stopped_s < History().stopped_tasks_kept_s:
+        raise _misuse("stopped tasks are shown for an hour at least, as in ECS", "ask for 1h or more")
+    return msgspec.structs.replace(last, stopped_tasks_kept_s=stopped_s, task_history_kept_s=history_s)
+
+
+def wanted_lost_after(last_s: float, asked: str | float | None) -> float:
+    """As last time, but for what is asked for: seconds, or a duration as people write them. Raises Failure."""
+    return last_s if asked is None else _seconds(asked, "--lost-after")
+
+
+def _seconds(given: str | float, option: str) -> float:
+    found = seconds(given) if isinstance(given, str) else given
+    if found is None:
+        raise _misuse(f"{option} wants a duration, not {given!r}", "write it like 90m, 24h or 7d")
+    return found
 
 
 def wanted_tls(last: Tls | None, on: bool | None, certificate: Path | None, key: Path | None, names: Sequence[str]) -> Tls | None:
@@ -174,6 +212,9 @@ def platform(
         log_level=wishes.log_level,
         tls=wishes.tls,
         storage=wishes.storage,
+        events=wishes.events,
+        history=wishes.history,
+        lost_after_s=wishes.lost_after_s,
     )
     agents = tuple(_local_agent(number, wishes, machine, server, instance_id) for number in range(1, wishes.instances + 1))
     return PlatformConfig(server=server, agents=agents)

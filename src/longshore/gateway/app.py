@@ -35,9 +35,13 @@ from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.services.call import Call, Site
 from longshore.services.ecr.pull_through.cache import PullThroughCache
+from longshore.services.ecs.outlook.seen import Scheduler
+from longshore.services.ecs.outlook.traffic import Counter as TrafficCounter
 from longshore.services.iam.identities import KeyUses, used_key
+from longshore.store.archive import Archive, MemoryArchive
 from longshore.store.base import Store, StoreUnavailable
 from longshore.store.blobs import BlobStore
+from longshore.store.event_log import EventLog
 
 log = logging.getLogger("longshore.gateway")
 
@@ -64,6 +68,10 @@ class Gateway:
         signing_secret: bytes,
         mounts: dict[str, Handler] | None = None,
         pull_through: PullThroughCache | None = None,
+        archive: Archive | None = None,
+        events: EventLog | None = None,
+        scheduler: Scheduler | None = None,
+        traffic: TrafficCounter | None = None,
     ) -> None:
         self._store = store
         self._blobs = blobs
@@ -76,6 +84,10 @@ class Gateway:
         self._signing_secret = signing_secret
         self._mounts = dict(mounts or {})
         self._pull_through = pull_through
+        self._archive = archive or MemoryArchive()
+        self._events = events
+        self._scheduler = scheduler
+        self._traffic = traffic
         self._draining = False
 
     def mount(self, prefix: str, handler: Handler) -> None:
@@ -153,6 +165,10 @@ class Gateway:
             base_url=request.base_url,
             secret_for_signing=self._signing_secret,
             pull_through=self._pull_through,
+            archive=self._archive,
+            events=self._events,
+            scheduler=self._scheduler,
+            traffic=self._traffic,
         )
         self._access.authorise(operation, call, parsed, secure=request.secure, user_agent=request.headers.get("user-agent", ""))
         await self._note_use(identified, call.region)
