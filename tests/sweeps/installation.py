@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -26,6 +26,7 @@ from msgspec.structs import replace
 
 from longshore.aws.operation import OWN_PREFIX
 from longshore.aws.sigv4 import sign
+from longshore.control.deployments.outlook import outlook
 from longshore.gateway.app import Gateway
 from longshore.gateway.authorise import Access
 from longshore.gateway.catalogue import SERVED, served
@@ -159,6 +160,7 @@ class Installation:
             access=Access(store, clock, RESOURCE_SIDES),
             signing_secret=SIGNING_SECRET,
             events=MemoryEventLog(),
+            scheduler=partial(outlook, warm_up_s=site.warm_up_s),
         )
         self._http: aiohttp.ClientSession | None = None
         self._url = ""

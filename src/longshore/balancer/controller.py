@@ -29,11 +29,13 @@ from longshore.balancer.servers import Servers
 from longshore.balancer.snapshot import Snapshot
 from longshore.balancer.states import server_states
 from longshore.balancer.status import statuses
+from longshore.balancer.words import NOBODY, OPEN, backend_name
 from longshore.kit.backoff import backoff_s
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.kit.resource import Kind
 from longshore.services.call import Site
+from longshore.services.ecs.outlook.counts import GroupTraffic, Traffic
 from longshore.services.elbv2.model import (
     LISTENERS,
     LOAD_BALANCERS,
@@ -124,6 +126,28 @@ class Balancer:
 
     def keys(self) -> Iterable[str]:
         return [EVERYTHING, *self._servers.group_arns()]
+
+    async def traffic(self, group_arns: Sequence[str]) -> Traffic | None:
+        """What HAProxy counts of target groups; None while it does not answer. Counts begin anew with each of its workers."""
+        try:
+            counts = await self._runtime.counts()
+            worker = (await self._runtime.identity()).pid
+        except RuntimeFailed:
+            return None
+        unserved = counts.get(NOBODY)
+        groups: list[GroupTraffic] = []
+        for arn in group_arns:
+            found = [counts[name] for name in (backend_name(arn), backend_name(arn) + OPEN) if name in counts]
+            groups.append(
+                GroupTraffic(
+                    target_group_arn=arn,
+                    requests=sum(one.requests for one in found),
+                    failed=sum(one.failed for one in found),
+                    connect_errors=sum(one.connect_errors for one in found),
+                    retries=sum(one.retries for one in found),
+                )
+            )
+        return Traffic(target_groups=tuple(groups), unserved=unserved.failed if unserved else 0, counter=str(worker))
 
     async def start(self) -> None:
         """Takes over the HAProxy that runs already, or starts one."""

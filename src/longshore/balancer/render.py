@@ -15,7 +15,7 @@ import msgspec
 from longshore.balancer.binds import Binds
 from longshore.balancer.rules import Bodies, about, is_sticky, rule_lines, ticket_lines
 from longshore.balancer.snapshot import LOCALHOST, Front, Pool, Snapshot
-from longshore.balancer.words import LOCAL, OPEN, Unrenderable, algorithm, argument, backend_name, quoted, server_name
+from longshore.balancer.words import LOCAL, NOBODY, OPEN, Unrenderable, algorithm, argument, backend_name, quoted, server_name
 from longshore.services.elbv2.model import LoadBalancer, Target, TargetGroup
 
 IDLE_TCP_S = 350
@@ -150,7 +150,7 @@ def _head(places: Places, mark: str) -> list[str]:
 
 
 def _nobody() -> list[str]:
-    return ["backend nobody", _error(503, "Service Temporarily Unavailable")]
+    return [f"backend {NOBODY}", _error(503, "Service Temporarily Unavailable")]
 
 
 def _error(status: int, words: str, when: str = "") -> str:
@@ -191,7 +191,7 @@ def _frontend(front: Front, binds: Binds, places: Places, bodies: Bodies, secret
         # While it hands over to a new worker, an old one counts none of its servers as usable.
         "use_backend %[var(txn.tg)] if { var(txn.tg),nbsrv gt 0 } || { stopping }",
         f"use_backend %[var(txn.tg)]{OPEN} if {{ var(txn.tg),concat({OPEN}),nbsrv gt 0 }}",
-        "default_backend nobody",
+        f"default_backend {NOBODY}",
     ]
 
 

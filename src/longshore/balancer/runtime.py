@@ -39,6 +39,15 @@ class Seen(msgspec.Struct, frozen=True):
     current_sessions: int
 
 
+class Counted(msgspec.Struct, frozen=True):
+    """What a backend has done since its worker began."""
+
+    requests: int
+    failed: int
+    connect_errors: int
+    retries: int
+
+
 class Identity(msgspec.Struct, frozen=True):
     """Which worker it is that answers."""
 
@@ -110,6 +119,10 @@ class Runtime:
     async def backends(self) -> list[str]:
         return [row[0] for row in _rows(await self.command("show stat -1 2 -1"))[1]]
 
+    async def counts(self) -> dict[str, Counted]:
+        """Backend name -> what it has done."""
+        return counts_in(await self.command("show stat -1 2 -1"))
+
     async def servers(self, backend: str = "-1") -> list[Seen]:
         """Of one backend, or of all. Raises RuntimeFailed when there is no such backend."""
         answer = await self.command(f"show stat {backend} 4 -1")
@@ -143,6 +156,25 @@ def servers_in(answer: str) -> list[Seen]:
         Seen(row[0], row[1], row[status], row[check_status].removeprefix("* "), row[check_code], int(row[sessions] or 0))
         for row in rows
     ]
+
+
+def counts_in(answer: str) -> dict[str, Counted]:
+    """A backend of TCP listeners has no requests: its connections are counted, and no statuses."""
+    column, rows = _rows(answer)
+
+    def number(row: list[str], name: str) -> int:
+        place = column.get(name)
+        return int(row[place] or 0) if place is not None and place < len(row) else 0
+
+    return {
+        row[0]: Counted(
+            requests=number(row, "req_tot") or number(row, "stot"),
+            failed=number(row, "hrsp_5xx"),
+            connect_errors=number(row, "econ"),
+            retries=number(row, "wretr"),
+        )
+        for row in rows
+    }
 
 
 def connections_in(answer: str) -> dict[str, int]:

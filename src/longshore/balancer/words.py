@@ -41,6 +41,10 @@ def literal(text: str) -> str:
     return text.replace("%", "%%")
 
 
+#: where requests go that find no target
+NOBODY = "nobody"
+
+
 def backend_name(group_arn: str) -> str:
     """tg-NAME-ID: unique over accounts and regions, since the id is."""
     found = _GROUP_ARN.fullmatch(group_arn)

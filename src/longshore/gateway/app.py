@@ -35,8 +35,8 @@ from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.services.call import Call, Site
 from longshore.services.ecr.pull_through.cache import PullThroughCache
+from longshore.services.ecs.outlook.counts import Counter as TrafficCounter
 from longshore.services.ecs.outlook.seen import Scheduler
-from longshore.services.ecs.outlook.traffic import Counter as TrafficCounter
 from longshore.services.iam.identities import KeyUses, used_key
 from longshore.store.archive import Archive, MemoryArchive
 from longshore.store.base import Store, StoreUnavailable

@@ -14,8 +14,8 @@ from longshore.store.event_log import EventLog
 
 if TYPE_CHECKING:
     from longshore.services.ecr.pull_through.cache import PullThroughCache
+    from longshore.services.ecs.outlook.counts import Counter as TrafficCounter
     from longshore.services.ecs.outlook.seen import Scheduler
-    from longshore.services.ecs.outlook.traffic import Counter as TrafficCounter
 
 
 @dataclass(frozen=True, slots=True)
