@@ -7,6 +7,7 @@ the store, above all the service's event log.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 
 from longshore.aws.shapes import ecs as shapes
 from longshore.control.deployments.controller import Deployments
+from longshore.control.instances.controller import Instances
 from longshore.control.loop import Loop
 from longshore.control.targets.controller import Targets
 from longshore.kit.clock import SteppedClock
@@ -33,6 +35,14 @@ GROUP = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:targetgroup/web/012345
 LISTENER = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:listener/app/web/0123456789abcdef/0123456789abcdef"
 
 
+def service_arn(name: str) -> str:
+    return SERVICE.replace("/web", f"/{name}")
+
+
+def instance_arn(number: int) -> str:
+    return f"arn:aws:ecs:{REGION}:{ACCOUNT}:container-instance/default/{number:032x}"
+
+
 class Stage:
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -43,9 +53,8 @@ class Stage:
     # ── what there is ──
 
     async def instance(self, number: int, zone: str, *, cpu: int = 4096, memory_mib: int = 8192) -> None:
-        arn = f"arn:aws:ecs:{REGION}:{ACCOUNT}:container-instance/default/{number:032x}"
         row = ecs.ContainerInstance(
-            arn=arn,
+            arn=instance_arn(number),
             cluster_arn=CLUSTER,
             ec2_instance_id=f"i-{number:017x}",
             registered_at=self.clock.now(),
@@ -66,15 +75,45 @@ class Stage:
         await self.store.transact(lambda tx: tx.put(ecs.TASK_DEFINITIONS, row))
         return arn
 
-    async def service(self, definition_arn: str, desired: int, *, balanced: bool = False, **spec: object) -> None:
+    async def change_instance(self, number: int, **changes: object) -> None:
+        def write(tx: Tx) -> None:
+            row = tx.get(ecs.CONTAINER_INSTANCES, instance_arn(number))
+            assert row is not None
+            tx.put(ecs.CONTAINER_INSTANCES, replace(row, **changes))
+
+        await self.store.transact(write)
+        await self.settle()
+
+    async def drain(self, number: int) -> None:
+        await self.change_instance(number, status="DRAINING")
+
+    async def cut_off(self, number: int) -> None:
+        """Its agent is not heard of any more."""
+        await self.change_instance(number, agent_connected=False, agent_connection_changed_at=self.clock.now())
+
+    async def come_back(self, number: int) -> None:
+        await self.change_instance(number, agent_connected=True, agent_connection_changed_at=self.clock.now())
+
+    async def standalone(self, definition_arn: str, number: int) -> str:
+        """A task that somebody ran on that instance; its ARN."""
+        arn = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/default/{'f' * 24}{number:08x}"
+        spec = ecs.TaskSpec(definition_arn, "family:web", self.clock.now())
+        status = ecs.TaskStatus("RUNNING", started_at=self.clock.now())
+        task = ecs.Task(arn, CLUSTER, spec, container_instance_arn=instance_arn(number), status=status)
+        await self.store.transact(lambda tx: tx.put(ecs.TASKS, task))
+        return arn
+
+    async def service(self, definition_arn: str, desired: int, *, balanced: bool = False, name: str = "web", **spec: object) -> None:
         load_balancers = (shapes.LoadBalancer(target_group_arn=GROUP, container_name="main", container_port=80),) if balanced else ()
         wanted = rollout.ServiceSpec(definition_arn, desired, load_balancers=load_balancers, **spec)  # type: ignore[arg-type]
-        row = rollout.Service(SERVICE, CLUSTER, "web", self.clock.now(), wanted)
+        row = rollout.Service(service_arn(name), CLUSTER, name, self.clock.now(), wanted)
 
         def make(tx: Tx) -> None:
             tx.put(ecs.CLUSTERS, ecs.Cluster(CLUSTER, "default", self.clock.now()))
             tx.put(rollout.SERVICES, row)
-            tx.put(rollout.DEPLOYMENTS, self._deployment(definition_arn, 1))
+            tx.put(
+                rollout.DEPLOYMENTS, self._deployment(definition_arn, 1 if name == "web" else 100 + len(tx.list(rollout.SERVICES)), name)
+            )
             if balanced:
                 tx.put(elbv2.TARGET_GROUPS, elbv2.TargetGroup(GROUP, "web", "HTTP", 80, "vpc-1", "instance", self.clock.now()))
                 action = elbv2.shapes.Action(type="forward", target_group_arn=GROUP)
@@ -83,8 +122,8 @@ class Stage:
 
         await self.store.transact(make)
 
-    def _deployment(self, definition_arn: str, number: int) -> rollout.Deployment:
-        return rollout.Deployment(f"ecs-svc/{number:019d}", SERVICE, definition_arn, self.clock.now(), self.clock.now())
+    def _deployment(self, definition_arn: str, number: int, name: str = "web") -> rollout.Deployment:
+        return rollout.Deployment(f"ecs-svc/{number:019d}", service_arn(name), definition_arn, self.clock.now(), self.clock.now())
 
     async def change(self, change: Callable[[rollout.ServiceSpec], rollout.ServiceSpec]) -> None:
         def write(tx: Tx) -> None:
@@ -107,9 +146,15 @@ class Stage:
 
     # ── what happens ──
 
-    def tasks(self, status: str | None = None) -> list[ecs.Task]:
-        found = self.store.list(ecs.TASKS)
-        return [task for task in found if status is None or task.last_status == status]
+    def tasks(self, status: str | None = None, *, on: int | None = None, of: str | None = None) -> list[ecs.Task]:
+        """In the order in which they were born."""
+        return [
+            task
+            for task in sorted(self.store.list(ecs.TASKS), key=self._birth)
+            if status in (None, task.last_status)
+            and (on is None or task.container_instance_arn == instance_arn(on))
+            and (of is None or task.spec.service_arn == service_arn(of))
+        ]
 
     async def write_task(self, task: ecs.Task, **status: object) -> None:
         await self.store.transact(lambda tx: tx.put(ecs.TASKS, replace(task, status=replace(task.status, **status))))
@@ -117,6 +162,8 @@ class Stage:
     async def run_pending(self) -> None:
         """Agents start what they were told."""
         for task in self.tasks("PENDING"):
+            if self.is_cut_off(task):
+                continue
             number = int(task.arn[-4:], 16)
             container = replace(
                 task.status.containers[0], last_status="RUNNING", network_bindings=(ecs.NetworkBinding(80, 32768 + number % 20000),)
@@ -127,8 +174,18 @@ class Stage:
     async def stop_stopping(self) -> None:
         """Agents stop what they were told."""
         for task in self.tasks("STOPPING"):
+            if self.is_cut_off(task):
+                continue
             await self.write_task(task, last_status="STOPPED", stopped_at=self.clock.now())
         await self.settle()
+
+    def is_cut_off(self, task: ecs.Task) -> bool:
+        row = self.store.get(ecs.CONTAINER_INSTANCES, task.container_instance_arn)
+        return row is not None and not row.agent_connected
+
+    async def protect(self, task: ecs.Task, minutes: float) -> None:
+        until = self.clock.now() + 60 * minutes
+        await self.store.transact(lambda tx: tx.put(ecs.TASKS, replace(task, protected_until=until)))
 
     async def end(self, task: ecs.Task) -> None:
         """A container dies by itself."""
@@ -163,15 +220,16 @@ class Stage:
 
     # ── what was said ──
 
-    def events(self) -> list[str]:
+    def events(self, name: str = "web") -> list[str]:
         """The service's event log, oldest first, with ids made short and steady: task ids by order of birth."""
         names = {task.arn.rsplit("/", 1)[-1]: f"t{number}" for number, task in enumerate(sorted(self.tasks(), key=self._birth), 1)}
         lines = []
-        for event in self.store.list(rollout.SERVICE_EVENTS, "service", SERVICE):
+        for event in self.store.list(rollout.SERVICE_EVENTS, "service", service_arn(name)):
             line = event.message
             for long, short in names.items():
                 line = line.replace(long, short)
-            lines.append(line.replace(GROUP, "web"))
+            line = re.sub("[0-9a-f]{24}([0-9a-f]{8})", r"i\1", line.replace(GROUP, "web"))
+            lines.append(re.sub("ecs-svc/0*([0-9]+)", r"d\1", line))
         return lines
 
     def _birth(self, task: ecs.Task) -> tuple[float, str]:
@@ -182,7 +240,11 @@ class Stage:
 async def staged() -> AsyncIterator[Stage]:
     store = memory_store((*ecs_kinds.KINDS, *elbv2.KINDS))
     stage = Stage(store)
-    controllers = (Deployments(store, stage.clock, stage.ids, stage.site), Targets(store, stage.clock, stage.ids))
+    controllers = (
+        Deployments(store, stage.clock, stage.ids, stage.site),
+        Targets(store, stage.clock, stage.ids),
+        Instances(store, stage.clock, stage.site),
+    )
     loops = [asyncio.create_task(Loop(controller, store, stage.clock, stage.ids).run()) for controller in controllers]
     await stage.settle()
     try:

@@ -36,7 +36,7 @@ async def test_a_new_service_spreads_over_zones_and_becomes_steady() -> None:
         )
         assert stage.events()[0].startswith("(service web) has started 3 tasks: (task t")
         assert stage.events()[1:] == [
-            "(service web) (deployment ecs-svc/0000000000000000001) deployment completed.",
+            "(service web) (deployment d1) deployment completed.",
             "(service web) has reached a steady state.",
         ]
 
@@ -64,7 +64,7 @@ async def test_a_rollout_keeps_the_floor_and_ends_with_the_new_tasks_only() -> N
         assert {task.spec.task_definition_arn[-1] for task in stage.tasks("RUNNING")} == {"2"}
         await stage.stop_stopping()
         assert stage.events()[-2:] == [
-            "(service web) (deployment ecs-svc/0000000000000000002) deployment completed.",
+            "(service web) (deployment d2) deployment completed.",
             "(service web) has reached a steady state.",
         ]
         deployments = stage.store.list(rollout.DEPLOYMENTS, "service", SERVICE)
@@ -82,7 +82,7 @@ async def test_traffic_leaves_before_the_task_is_stopped() -> None:
         assert [t.deregistered_at is not None for t in stage.store.list(elbv2.TARGETS, "owner", leaving[0].arn)] == [True]
         await stage.balance()
         assert [task.arn for task in stage.tasks("STOPPING")] == [leaving[0].arn]
-        assert "(service web, taskSet ecs-svc/0000000000000000001) has begun draining connections on 1 tasks." in stage.events()
+        assert "(service web, taskSet d1) has begun draining connections on 1 tasks." in stage.events()
         assert "(service web) deregistered 1 targets in (target-group web)" in stage.events()
 
 
@@ -129,7 +129,7 @@ async def test_without_a_place_the_service_says_why_once_and_goes_on_when_there_
         await stage.run_pending()
         refusals = [line for line in stage.events() if "unable to place" in line]
         assert len(refusals) == 1
-        closest = "(container-instance 00000000000000000000000000000001)"
+        closest = "(container-instance i00000001)"
         assert f"The closest matching {closest} has insufficient memory available." in refusals[0]
         await stage.step(65)
         assert len([line for line in stage.events() if "unable to place" in line]) == 1

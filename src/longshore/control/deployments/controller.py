@@ -213,10 +213,14 @@ def _roll_back(tx: Tx, service: Service, todo: Plan, now: float, deployment_id: 
 def _tell(tx: Tx, service: Service, todo: Plan, launched: Launched, now: float) -> tuple[Told, ...]:
     """Write down what is news, and return what has been said by now about causes that last."""
     name = service.name
+    in_zones: defaultdict[str, list[str]] = defaultdict(list)
+    started: list[str] = []
     for start, arns in launched.groups:
-        zone = start.zone and event_words.started_in_zone(name, arns, start.zone)
-        append_event(tx, service, zone or event_words.started_tasks(name, arns, min(start.replaces, len(arns))), now)
+        (in_zones[start.zone] if start.zone else started).extend(arns)
         log.info("(service %s) starts %d tasks: %s", name, len(arns), start.reason)
+    if started:
+        replaces = min(len(started), sum(start.replaces for start, _ in launched.groups))
+        append_event(tx, service, event_words.started_tasks(name, started, replaces), now)
     told = service.told if todo.told is None else todo.told
     refusals = [Saying(launched.refused, "placement")] if launched.refused else []
     refusals += [Saying(launched.zone_refused, NO_PLACE)] if launched.zone_refused else []
@@ -228,6 +232,8 @@ def _tell(tx: Tx, service: Service, todo: Plan, launched: Launched, now: float) 
     for sentence in (*(saying.sentence for saying in refusals), *todo.tell):
         append_event(tx, service, sentence, now)
         log.info("%s", sentence)
+    for zone, arns_there in in_zones.items():
+        append_event(tx, service, event_words.started_in_zone(name, arns_there, zone), now)
     return told
 
 

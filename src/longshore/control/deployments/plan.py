@@ -99,7 +99,7 @@ def plan(snapshot: Snapshot) -> Plan:
     steady = settled and not others and snapshot.leaving == 0
     sayings = _sayings(snapshot, primary, crew, complete=complete, steady=steady, busy=bool(stop or start))
     moves: list[StartTasks] = []
-    lasting = frozenset({CAUSE}) if snapshot.zones else frozenset()
+    lasting = frozenset() if steady and snapshot.steady and not snapshot.zones else frozenset({CAUSE})
     if steady and snapshot.zones and again_at is None and primary.tally.failed_starts < PATIENCE:
         moves = moves_wanted(snapshot, crew.fresh, crew.moves, snapshot.ceiling - len(snapshot.members)) if snapshot.steady else []
         sentences, lasting = said(snapshot, crew.fresh, bool(moves), bool(crew.moves))
