@@ -79,3 +79,11 @@ class MissingVersionException(AwsError):
 
 class UnsupportedFeatureException(AwsError):
     """The specified task isn't supported by this installation."""
+
+
+class ServiceDeploymentNotFoundException(AwsError):
+    """The service deploy ARN that you specified in the StopServiceDeployment doesn't exist. You can use ListServiceDeployments to retrieve the service deployment ARNs."""
+
+
+class TaskSetNotFoundException(AwsError):
+    """The specified task set wasn't found. You can view your available task sets with DescribeTaskSets. Task sets are specific to each cluster, service and Region."""

@@ -14,6 +14,7 @@ from longshore.services.ecs.operations import (
     event_stream,
     execute_command,
     placement_explanations,
+    service_deployments,
     service_explanations,
     service_listings,
     services,
@@ -22,6 +23,7 @@ from longshore.services.ecs.operations import (
     task_listings,
     task_protection,
     task_records,
+    task_sets,
     tasks,
 )
 
@@ -37,6 +39,7 @@ __all__ = [
     "event_stream",
     "execute_command",
     "placement_explanations",
+    "service_deployments",
     "service_explanations",
     "service_listings",
     "services",
@@ -45,5 +48,6 @@ __all__ = [
     "task_listings",
     "task_protection",
     "task_records",
+    "task_sets",
     "tasks",
 ]

@@ -10,7 +10,7 @@ from longshore.aws.shapes import ecs as shapes
 from longshore.services.call import Call
 from longshore.services.ecs.api import api
 from longshore.services.ecs.capacity.rules import checked_launch
-from longshore.services.ecs.errors import InvalidParameterException, ServiceNotActiveException
+from longshore.services.ecs.errors import InvalidParameterException, ServiceNotActiveException, UnsupportedFeatureException
 from longshore.services.ecs.launching import check_launchable, checked_launch_type
 from longshore.services.ecs.lookup import (
     child_arn,
@@ -25,13 +25,16 @@ from longshore.services.ecs.lookup import (
 from longshore.services.ecs.model import Cluster, TaskDefinition
 from longshore.services.ecs.names import NAME
 from longshore.services.ecs.placement_rules import checked_constraints, checked_strategy
-from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICE_EVENTS, SERVICES, Deployment, Service, ServiceSpec
+from longshore.services.ecs.rollout.beginning import Names, begin_deployment
+from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICE_EVENTS, SERVICES, TASK_SETS, Service, ServiceSpec
+from longshore.services.ecs.rollout.revisions import forget_history, is_other_deployment
+from longshore.services.ecs.rollout.rules import check_shifting, with_configuration
+from longshore.services.ecs.scheduling_rules import begun, check_daemon, with_rebalancing
 from longshore.services.ecs.service_rules import (
     check_load_balancers,
     check_offered,
     checked_desired_count,
     checked_grace_period,
-    with_configuration,
 )
 from longshore.services.ecs.service_views import service_view, status_of
 from longshore.services.ecs.tagging import tags_from
@@ -62,7 +65,8 @@ def _roles(call: Call, request: Asked) -> Iterable[tuple[str, str]]:
     found = find_definition(call.store, call, request.task_definition) if request.task_definition else None
     definition = found.definition if found is not None else shapes.TaskDefinition()
     own = request.role if isinstance(request, shapes.CreateServiceRequest) else None
-    return passed_roles(call, own, definition.task_role_arn, definition.execution_role_arn)
+    shifting = (lb.advanced_configuration.role_arn for lb in request.load_balancers or () if lb.advanced_configuration is not None)
+    return passed_roles(call, own, definition.task_role_arn, definition.execution_role_arn, *dict.fromkeys(shifting))
 
 
 # ── creating ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -73,27 +77,28 @@ async def create_service(call: Call, request: shapes.CreateServiceRequest) -> sh
     """Asking again for the same service gives the one there is; for another of that name InvalidParameterException."""
     if not NAME.fullmatch(request.service_name):
         raise InvalidParameterException("Invalid service name. Up to 255 letters, numbers, hyphens and underscores are allowed.")
-    _check_offered(request, request.scheduling_strategy)
+    _check_offered(request)
     wanted = _wanted(request)
-    tags, now = tags_from(request.tags), call.clock.now()
-    deployment_id = f"ecs-svc/{call.ids.digits(19)}"
+    tags, now, names = tags_from(request.tags), call.clock.now(), Names.of(call.ids)
 
     def create(tx: Tx) -> Service:
         cluster = find_cluster(tx, call, request.cluster)
-        definition = _runnable(tx, call, request.task_definition)
-        launch = checked_launch(tx, cluster, request.launch_type, request.capacity_provider_strategy)
-        spec = replace(
-            wanted,
-            task_definition_arn=definition.arn,
-            launch_type=launch.launch_type,
-            capacity_provider_strategy=launch.strategy,
-        )
+        spec = wanted
+        if spec.deployment_controller == "ECS":
+            definition = _runnable(tx, call, request.task_definition)
+            launch = checked_launch(tx, cluster, request.launch_type, request.capacity_provider_strategy)
+            spec = replace(
+                wanted,
+                task_definition_arn=definition.arn,
+                launch_type=launch.launch_type,
+                capacity_provider_strategy=launch.strategy,
+            )
         arn = call.arn("ecs", f"service/{cluster.name}/{request.service_name}")
         there = tx.get(SERVICES, arn)
         if there is not None and there.status != "INACTIVE":
             return _same_again(there, spec)
-        check_launchable(call, definition, spec.launch_type, request.network_configuration)
-        check_load_balancers(tx, call, spec.load_balancers, definition)
+        if spec.deployment_controller == "ECS":
+            _check_runnable(tx, call, spec)
         _forget(tx, arn)
         service = Service(
             arn=arn,
@@ -105,17 +110,17 @@ async def create_service(call: Call, request: shapes.CreateServiceRequest) -> sh
             tags=tags,
             client_token=(request.client_token or "")[:64],
         )
-        tx.put(DEPLOYMENTS, _deployment(service, deployment_id, now))
+        if spec.deployment_controller == "ECS":
+            begin_deployment(tx, None, service, names, now)
         return tx.put(SERVICES, service)
 
     service = await call.store.transact(create)
     return shapes.CreateServiceResponse(service=service_view(call.store, service, with_tags=True))
 
 
-def _check_offered(request: Asked, scheduling_strategy: str | None) -> None:
+def _check_offered(request: Asked) -> None:
     check_offered(
         controller=request.deployment_controller,
-        scheduling_strategy=scheduling_strategy,
         service_registries=request.service_registries,
         service_connect=request.service_connect_configuration,
         others=(
@@ -130,23 +135,58 @@ def _check_offered(request: Asked, scheduling_strategy: str | None) -> None:
 def _wanted(request: shapes.CreateServiceRequest) -> ServiceSpec:
     """What is asked for, its task definition not looked up yet."""
     load_balancers = request.load_balancers or ()
+    controller = request.deployment_controller.type or "ECS" if request.deployment_controller is not None else "ECS"
+    is_daemon = request.scheduling_strategy == "DAEMON"
+    if controller == "EXTERNAL":
+        _check_external(request)
+        if is_daemon:
+            raise InvalidParameterException("The DAEMON scheduling strategy is not supported for the EXTERNAL deployment controller.")
     spec = ServiceSpec(
         task_definition_arn="",
-        desired_count=checked_desired_count(request.desired_count),
+        deployment_controller=controller,
+        desired_count=0 if is_daemon else checked_desired_count(request.desired_count),
         launch_type=checked_launch_type(request.launch_type),
         load_balancers=load_balancers,
-        health_check_grace_period_s=checked_grace_period(request.health_check_grace_period_seconds, load_balancers),
+        health_check_grace_period_s=checked_grace_period(
+            request.health_check_grace_period_seconds, is_balanced=bool(load_balancers) or controller == "EXTERNAL"
+        ),
         placement_constraints=checked_constraints(request.placement_constraints),
         placement_strategy=checked_strategy(request.placement_strategy),
         role_arn=request.role or "",
         propagate_tags=request.propagate_tags or "NONE",
         enable_ecs_managed_tags=bool(request.enable_ecs_managed_tags),
         enable_execute_command=bool(request.enable_execute_command),
-        availability_zone_rebalancing=request.availability_zone_rebalancing or "DISABLED",
         platform_version=request.platform_version or "",
         network_configuration=request.network_configuration,
     )
-    return with_configuration(spec, request.deployment_configuration)
+    spec = with_configuration(begun(spec, request.scheduling_strategy), request.deployment_configuration)
+    check_daemon(spec, request.desired_count, bool(request.capacity_provider_strategy))
+    return with_rebalancing(spec, request.availability_zone_rebalancing, None)
+
+
+#: what each task set of a service with an external deployment controller says for itself
+_OF_TASK_SETS = {
+    "taskDefinition": "task_definition",
+    "loadBalancers": "load_balancers",
+    "networkConfiguration": "network_configuration",
+    "platformVersion": "platform_version",
+    "capacityProviderStrategy": "capacity_provider_strategy",
+    "launchType": "launch_type",
+    "forceNewDeployment": "force_new_deployment",
+}
+
+
+def _check_external(request: Asked) -> None:
+    for name, member in _OF_TASK_SETS.items():
+        if getattr(request, member, None):
+            raise InvalidParameterException(
+                f"{name} cannot be specified for a service that uses the EXTERNAL deployment controller. Create a task set instead."
+            )
+    given = request.deployment_configuration
+    if given is not None and (given.strategy not in (None, "ROLLING") or given.lifecycle_hooks or given.bake_time_in_minutes):
+        raise InvalidParameterException("Deployment strategies cannot be specified for the EXTERNAL deployment controller.")
+    if given is not None and given.deployment_circuit_breaker is not None and given.deployment_circuit_breaker.enable:
+        raise InvalidParameterException("The deployment circuit breaker cannot be enabled for the EXTERNAL deployment controller.")
 
 
 def _runnable(tx: Tx, call: Call, reference: str | None) -> TaskDefinition:
@@ -167,20 +207,7 @@ def _forget(tx: Tx, arn: str) -> None:
     """What is left of an earlier service of the same name."""
     for event in tx.list(SERVICE_EVENTS, "service", arn):
         tx.delete(SERVICE_EVENTS, SERVICE_EVENTS.key(event))
-    for deployment in tx.list(DEPLOYMENTS, "history", arn):
-        tx.delete(DEPLOYMENTS, deployment.id)
-
-
-def _deployment(service: Service, deployment_id: str, now: float) -> Deployment:
-    return Deployment(
-        id=deployment_id,
-        service_arn=service.arn,
-        task_definition_arn=service.spec.task_definition_arn,
-        created_at=now,
-        updated_at=now,
-        desired_count=service.spec.desired_count,
-        rollout_state_reason=f"ECS deployment {deployment_id} in progress.",
-    )
+    forget_history(tx, arn)
 
 
 # ── updating ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -189,32 +216,40 @@ def _deployment(service: Service, deployment_id: str, now: float) -> Deployment:
 @api.operation("UpdateService", resource=_named, also=_roles, conditions=_cluster_condition)
 async def update_service(call: Call, request: shapes.UpdateServiceRequest) -> shapes.UpdateServiceResponse:
     """Another task definition, other load balancers or `forceNewDeployment` begin a new deployment; all else keeps the one there is."""
-    _check_offered(request, None)
-    now, deployment_id = call.clock.now(), f"ecs-svc/{call.ids.digits(19)}"
+    _check_offered(request)
+    now, names = call.clock.now(), Names.of(call.ids)
 
     def update(tx: Tx) -> Service:
         cluster = find_cluster(tx, call, request.cluster)
         service = find_service(tx, call, cluster, request.service)
         if status_of(service) != "ACTIVE":
             raise ServiceNotActiveException
+        _check_controller(service, request)
         changed = replace(service, spec=_changed(tx, call, service, request))
         if request.capacity_provider_strategy is not None:
             launch = checked_launch(tx, cluster, None, request.capacity_provider_strategy)
             changed = replace(
                 changed, spec=replace(changed.spec, launch_type=launch.launch_type, capacity_provider_strategy=launch.strategy)
             )
-        begins = request.force_new_deployment or _begins_deployment(service.spec, changed.spec)
-        if begins or request.network_configuration is not None:
-            _check_runnable(tx, call, changed, request)
+        begins = request.force_new_deployment or is_other_deployment(service.spec, changed.spec)
+        if begins or request.network_configuration is not None or request.deployment_configuration is not None:
+            _check_runnable(tx, call, changed.spec)
         if begins:
-            _supersede(tx, changed, now)
-            tx.put(DEPLOYMENTS, _deployment(changed, deployment_id, now))
+            begin_deployment(tx, service, changed, names, now)
         elif changed.spec.desired_count != service.spec.desired_count:
             _rescale(tx, changed, now)
         return tx.put(SERVICES, changed) if changed != service else service
 
     service = await call.store.transact(update)
     return shapes.UpdateServiceResponse(service=service_view(call.store, service, with_tags=True))
+
+
+def _check_controller(service: Service, request: shapes.UpdateServiceRequest) -> None:
+    controller, asked = service.spec.deployment_controller, request.deployment_controller
+    if asked is not None and asked.type != controller:
+        raise UnsupportedFeatureException(f"The deployment controller of a service cannot be changed: it is {controller}.")
+    if controller == "EXTERNAL":
+        _check_external(request)
 
 
 def _changed(tx: Tx, call: Call, service: Service, request: shapes.UpdateServiceRequest) -> ServiceSpec:
@@ -228,7 +263,9 @@ def _changed(tx: Tx, call: Call, service: Service, request: shapes.UpdateService
         task_definition_arn=arn,
         desired_count=spec.desired_count if request.desired_count is None else checked_desired_count(request.desired_count),
         load_balancers=load_balancers,
-        health_check_grace_period_s=spec.health_check_grace_period_s if grace is None else checked_grace_period(grace, load_balancers),
+        health_check_grace_period_s=spec.health_check_grace_period_s
+        if grace is None
+        else checked_grace_period(grace, is_balanced=bool(load_balancers) or spec.deployment_controller == "EXTERNAL"),
         placement_constraints=spec.placement_constraints
         if request.placement_constraints is None
         else checked_constraints(request.placement_constraints),
@@ -236,44 +273,27 @@ def _changed(tx: Tx, call: Call, service: Service, request: shapes.UpdateService
         propagate_tags=request.propagate_tags or spec.propagate_tags,
         enable_ecs_managed_tags=_or(request.enable_ecs_managed_tags, spec.enable_ecs_managed_tags),
         enable_execute_command=_or(request.enable_execute_command, spec.enable_execute_command),
-        availability_zone_rebalancing=request.availability_zone_rebalancing or spec.availability_zone_rebalancing,
         platform_version=request.platform_version or spec.platform_version,
         network_configuration=request.network_configuration or spec.network_configuration,
     )
-    return with_configuration(changed, request.deployment_configuration)
+    changed = with_configuration(changed, request.deployment_configuration)
+    check_daemon(changed, request.desired_count, bool(request.capacity_provider_strategy))
+    return with_rebalancing(changed, request.availability_zone_rebalancing, spec.availability_zone_rebalancing)
 
 
 def _or(given: bool | None, kept: bool) -> bool:
     return kept if given is None else given
 
 
-def _begins_deployment(before: ServiceSpec, after: ServiceSpec) -> bool:
-    return _of_its_tasks(before) != _of_its_tasks(after)
-
-
-def _of_its_tasks(spec: ServiceSpec) -> tuple[object, ...]:
-    """Those of its settings that tasks are made with: another one means other tasks."""
-    return (
-        spec.task_definition_arn,
-        spec.load_balancers,
-        spec.platform_version,
-        spec.network_configuration,
-        spec.capacity_provider_strategy,
-    )
-
-
-def _check_runnable(tx: Tx, call: Call, service: Service, request: shapes.UpdateServiceRequest) -> None:
-    definition = definition_of_arn(tx, service.spec.task_definition_arn)
+def _check_runnable(tx: Tx, call: Call, spec: ServiceSpec) -> None:
+    if spec.deployment_controller == "EXTERNAL":
+        return
+    definition = definition_of_arn(tx, spec.task_definition_arn)
     if definition is None:
         raise InvalidParameterException("TaskDefinition not found.")
-    check_launchable(call, definition, service.spec.launch_type, service.spec.network_configuration)
-    check_load_balancers(tx, call, service.spec.load_balancers, definition)
-
-
-def _supersede(tx: Tx, service: Service, now: float) -> None:
-    for deployment in tx.list(DEPLOYMENTS, "service", service.arn):
-        if deployment.status == "PRIMARY":
-            tx.put(DEPLOYMENTS, replace(deployment, status="ACTIVE", updated_at=now))
+    check_launchable(call, definition, spec.launch_type, spec.network_configuration)
+    check_load_balancers(tx, call, spec.load_balancers, definition)
+    check_shifting(tx, call, spec)
 
 
 def _rescale(tx: Tx, service: Service, now: float) -> None:
@@ -298,6 +318,8 @@ async def delete_service(call: Call, request: shapes.DeleteServiceRequest) -> sh
             return service
         if service.spec.desired_count > 0 and not request.force:
             raise InvalidParameterException("The service cannot be stopped while it is scaled above 0.")
+        if tx.count(TASK_SETS, "service", service.arn) and not request.force:
+            raise InvalidParameterException("The service cannot be deleted while it has task sets.")
         return tx.put(SERVICES, replace(service, spec=replace(service.spec, desired_count=0, deleted=True)))
 
     service = await call.store.transact(delete)

@@ -25,11 +25,11 @@ from longshore.services.ecs.model import (
     Task,
     TaskDefinition,
 )
-from longshore.services.ecs.rollout.model import SERVICES, Service
+from longshore.services.ecs.rollout.model import SERVICES, TASK_SETS, Service, TaskSet
 from longshore.services.ecs.tagging import merged, tags_from, tags_view
 from longshore.store.base import Reader, Tx
 
-Tagged = CapacityProvider | Cluster | ContainerInstance | Service | Task | TaskDefinition
+Tagged = CapacityProvider | Cluster | ContainerInstance | Service | Task | TaskDefinition | TaskSet
 
 
 class _Place(NamedTuple):
@@ -47,6 +47,7 @@ _PLACES: dict[str, _Place] = {
     ),
     "service": _Place(lambda reader, arn: reader.get(SERVICES, arn), lambda tx, one: tx.put(SERVICES, one)),
     "task": _Place(lambda reader, arn: reader.get(TASKS, arn), lambda tx, one: tx.put(TASKS, one)),
+    "task-set": _Place(lambda reader, arn: reader.get(TASK_SETS, arn), lambda tx, one: tx.put(TASK_SETS, one)),
     "task-definition": _Place(lambda reader, arn: _definition(reader, arn), lambda tx, one: tx.put(TASK_DEFINITIONS, one)),
 }
 

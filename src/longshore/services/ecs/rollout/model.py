@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from longshore.aws.shapes import ecs as shapes
@@ -13,6 +15,9 @@ from longshore.kit.resource import Kind
 from longshore.services.ecs.model import Tag, next_version, scope_of
 
 # ── services ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+Strategy = Literal["ROLLING", "BLUE_GREEN", "LINEAR", "CANARY"]
 
 
 class ServiceSpec(msgspec.Struct, frozen=True, gc=False):
@@ -38,9 +43,8 @@ class ServiceSpec(msgspec.Struct, frozen=True, gc=False):
     capacity_provider_strategy: tuple[shapes.CapacityProviderStrategyItem, ...] = ()
     network_configuration: shapes.NetworkConfiguration | None = None
     deleted: bool = False
-    #: ECS | EXTERNAL
-    deployment_controller: str = "ECS"
-    strategy: str = "ROLLING"  # ROLLING | BLUE_GREEN | CANARY | LINEAR
+    deployment_controller: Literal["ECS", "CODE_DEPLOY", "EXTERNAL"] = "ECS"
+    strategy: Strategy = "ROLLING"
     bake_time_min: int = 0
     canary: shapes.CanaryConfiguration | None = None
     linear: shapes.LinearConfiguration | None = None
