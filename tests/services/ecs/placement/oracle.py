@@ -75,12 +75,13 @@ def refusals(request: PlacementRequest, site: Site) -> list[str]:
     if request.zones and site.instance.availability_zone not in request.zones:
         found.append("LOCATION")
     for what, reason in (("cpu", "RESOURCE:CPU"), ("memory_mib", "RESOURCE:MEMORY"), ("gpus", "RESOURCE:GPU")):
-        if getattr(wants, what) > site.left(what):
+        # what nobody asks for, nobody lacks, even where an instance has come to have less of it than its tasks hold
+        if getattr(wants, what) > site.left(what) and (wants.gpus or what != "gpus"):
             found.append(reason)
     for protocol, reason in (("tcp", "RESOURCE:PORTS"), ("udp", "RESOURCE:PORTS_UDP")):
         if any(port.protocol == protocol for port in site.busy.intersection(wants.ports)):
             found.append(reason)
-    if wants.enis > site.left("enis"):
+    if wants.enis > max(site.left("enis"), 0):
         found.append("RESOURCE:ENI")
     if any(one.type == "distinctInstance" for one in request.constraints) and site.of_group(request.group):
         found.append("DistinctInstance placement constraint unsatisfied.")

@@ -28,6 +28,7 @@ MOST_DENSE_BYTES = 32 << 20
 #: names that columns are kept for; whoever may run tasks may name any
 MOST_ATTRIBUTES = 64
 _FIRST_SIZE = 64
+_COLUMNS = ("cpu", "memory", "gpus", "enis", "tasks", "running", "active", "connected", "changed_at")
 
 
 class Held(NamedTuple):
@@ -216,6 +217,18 @@ class Columns:
                 del self.ports[port]
                 self._dense.pop(tally, None)
 
+    def copy(self) -> Columns:
+        """To ask what would be. It follows nothing."""
+        other = Columns()
+        for name in _COLUMNS:
+            setattr(other, name, getattr(self, name).copy())
+        other.size, other.epoch = self.size, self.epoch
+        other.row_of, other.arns, other.instances = dict(self.row_of), list(self.arns), list(self.instances)
+        other._free_rows = list(self._free_rows)
+        other.groups = {group: tally.copy() for group, tally in self.groups.items()}
+        other.ports = {port: tally.copy() for port, tally in self.ports.items()}
+        return other
+
     # ── rows ──
 
     def _row(self, arn: str) -> int:
@@ -239,7 +252,7 @@ class Columns:
 
     def _grow(self) -> None:
         more = self.size
-        for name in ("cpu", "memory", "gpus", "enis", "tasks", "running", "active", "connected", "changed_at"):
+        for name in _COLUMNS:
             column = getattr(self, name)
             setattr(self, name, np.concatenate([column, np.zeros(more, column.dtype)]))
         for values in self.attributes.values():

@@ -56,7 +56,7 @@ class ExplainPlacementRequest(Struct, frozen=True, kw_only=True, omit_defaults=T
     placement_strategy: tuple[PlacementStrategy, ...] | None = None
     what_if: WhatIf | None = None
     #: instances told of, the best first
-    max_results: Annotated[int, Meta(ge=1, le=10_000)] | None = None
+    max_results: Annotated[int, Meta(ge=1, le=1000)] | None = None
 
 
 class Port(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename="camel"):
@@ -125,7 +125,7 @@ class ExplainedInstance(Struct, frozen=True, kw_only=True, omit_defaults=True, g
     missing_attributes: tuple[str, ...] = ()
     constraints: tuple[ConstraintVerdict, ...] = ()
     scores: tuple[Score, ...] = ()
-    #: 1 for the one that the first task would go to; none for those that refuse it
+    #: 1 for the one that the first task would go to; none for those that refuse it or are not asked
     rank: int | None = None
     #: how many of the tasks asked about would go there
     tasks_placed: int = 0
@@ -145,6 +145,14 @@ class Failed(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, re
     refusals: dict[str, int] = {}
 
 
+class Judged(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename="camel"):
+    """What a strategy made of the instance that was chosen."""
+
+    type: str
+    field: str | None = None
+    score: int
+
+
 class Decided(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename="camel"):
     """How an existing task came to its place, as noted then."""
 
@@ -153,8 +161,7 @@ class Decided(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, r
     #: active instances that were asked, and those of them that could take it
     instances: int
     candidates: int
-    #: as the strategies judged it then; without `best` and `value`, which nobody keeps
-    scores: tuple[Score, ...] = ()
+    scores: tuple[Judged, ...] = ()
 
 
 class ExplainPlacementResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename="camel"):

@@ -40,6 +40,12 @@ class Tally:
         self.column = column
         return column
 
+    def copy(self) -> Tally:
+        """Without the columns that somebody asked for."""
+        other = Tally()
+        other.rows = dict(self.rows)
+        return other
+
     def drop(self) -> None:
         self.column = None
         self.sums = None
