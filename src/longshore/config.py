@@ -178,6 +178,8 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     #: TCP ports of `address` that tasks are not given
     reserved_ports: tuple[int, ...] = ()
     docker_url: str = DEFAULT_DOCKER_URL
+    #: range (a.b.c.0/24) for the addresses of tasks in awsvpc; "" leaves the choice to the agent
+    task_network: str = ""
     #: custom attributes of the container instance
     attributes: dict[str, str] = {}
     log_level: str = "info"

@@ -29,10 +29,10 @@ def read(raw: dict[str, Any]) -> Any:
         (task(1, container(mountPoints=[{"sourceVolume": "none", "containerPath": "/x"}])), "which the task does not have"),
         (task(1, container(portMappings=[{"containerPortRange": "9-3"}])), '"9-3" is not a range of ports'),
         (task(1, volumes=[{"name": "v", "type": "docker"}]), "empty volume configuration"),
-        (task(1, networkMode="awsvpc"), "network mode awsvpc, which this agent does not support"),
-        (task(1, container(secrets=[{"name": "S"}])), "has secrets, which this agent does not support"),
+        (task(1, networkMode="awsvpc"), "is to have an address of its own and was given none"),
+        (task(1, container(secrets=[{"name": "S"}])), "Error loading task - "),
         (task(1, volumes=[{"name": "v", "type": "efs"}]), "the volume v is of type efs"),
-        (task(1, container(registryAuthentication={"type": "asm"})), "registry authentication of type asm"),
+        (task(1, container(registryAuthentication={"type": "other"})), "registry authentication of type other"),
     ],
 )
 def test_what_makes_no_sense_or_is_not_done_is_refused_by_name(raw: dict[str, Any], words: str) -> None:

@@ -16,7 +16,7 @@ DEFAULT_RESTART_PERIOD_S = 60.0
 
 _VOLUME_TYPES = ("host", "docker")
 _KNOWN_VOLUME_TYPES = (*_VOLUME_TYPES, "efs", "fsxWindowsFileServer", "ebs", "s3files")
-_NETWORK_MODES = ("bridge", "host", "none", "default")
+_NETWORK_MODES = ("bridge", "host", "none", "default", "awsvpc")
 
 
 class Refused(Exception):
@@ -101,6 +101,8 @@ def _check(task: messages.Task) -> None:
     """Raises Refused."""
     for problem in _problems(task):
         raise Refused(task.arn, _unrecognised(problem))
+    if task.network_mode == "awsvpc" and not any(given.ipv4_addresses for given in task.elastic_network_interfaces or ()):
+        raise Refused(task.arn, "ResourceInitializationError: the task is to have an address of its own and was given none")
     for missing in _not_done(task):
         raise Refused(task.arn, f"ResourceInitializationError: {missing}, which this agent does not support")
 
@@ -167,18 +169,14 @@ def _not_done(task: messages.Task) -> list[str]:
         found.append(f"the task wants the network mode {mode}")
     if task.proxy_configuration is not None:
         found.append("the task wants a proxy")
-    if task.pid_mode == "task" or task.ipc_mode == "task":
-        found.append("the task's containers want to share a namespace")
     found.extend(f"the volume {volume.name} is of type {volume.type}" for volume in task.volumes or () if volume.type not in _VOLUME_TYPES)
     for container in task.containers:
-        if container.secrets:
-            found.append(f"the container {container.name} has secrets")
         if container.environment_files:
             found.append(f"the container {container.name} has environment files")
         if container.firelens_configuration is not None:
             found.append(f"the container {container.name} routes logs with FireLens")
         authentication = container.registry_authentication
-        if authentication is not None and authentication.type not in ("", "ecr"):
+        if authentication is not None and authentication.type not in ("", "ecr", "asm"):
             found.append(f"the container {container.name} wants registry authentication of type {authentication.type}")
     return found
 

@@ -7,6 +7,7 @@ worth trying again, and how often.
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -24,6 +25,8 @@ T = TypeVar("T")
 
 ECS = "AmazonEC2ContainerServiceV20141113"
 ECR = "AmazonEC2ContainerRegistry_V20150921"
+SECRETS_MANAGER = "secretsmanager"
+SSM = "AmazonSSM"
 AGENT_VERSION = "1.105.1"
 USER_AGENT = f"Amazon ECS Agent - v{AGENT_VERSION} (longshore) (linux; LINUX)"
 #: how long the platform has to answer
@@ -99,6 +102,11 @@ class ContainerChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     network_bindings: msgspec.Raw | None = None
 
 
+class AttachmentChange(msgspec.Struct, frozen=True, rename="camel"):
+    attachment_arn: str
+    status: str
+
+
 class TaskChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     """SubmitTaskStateChange; times are seconds since the epoch."""
 
@@ -108,6 +116,7 @@ class TaskChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     #: sent even when there is none
     reason: str
     containers: tuple[ContainerChange, ...] | None = None
+    attachments: tuple[AttachmentChange, ...] | None = None
     pull_started_at: float | None = None
     pull_stopped_at: float | None = None
     execution_stopped_at: float | None = None
@@ -149,6 +158,35 @@ class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):
     containers: tuple[ContainerFlight, ...]
 
 
+class ProtectedTask(msgspec.Struct, frozen=True, rename="camel"):
+    task_arn: str = ""
+    protection_enabled: bool = False
+    #: seconds since the epoch
+    expiration_date: float | None = None
+
+
+class ProtectionFailure(msgspec.Struct, frozen=True):
+    arn: str = ""
+    reason: str | None = None
+    detail: str | None = None
+
+
+class Protection(msgspec.Struct, frozen=True, rename="camel"):
+    """Of one task: it, or why not."""
+
+    protected_tasks: tuple[ProtectedTask, ...] = ()
+    failures: tuple[ProtectionFailure, ...] = ()
+
+
+class _Tag(msgspec.Struct, frozen=True):
+    key: str = ""
+    value: str = ""
+
+
+class _Tags(msgspec.Struct, frozen=True):
+    tags: tuple[_Tag, ...] = ()
+
+
 class _Error(msgspec.Struct, frozen=True):
     type: str = msgspec.field(default="", name="__type")
     message: str = ""
@@ -162,6 +200,22 @@ class _Token(msgspec.Struct, frozen=True, rename="camel"):
 
 class _TokenAnswer(msgspec.Struct, frozen=True, rename="camel"):
     authorization_data: tuple[_Token, ...] = ()
+
+
+class _SecretAnswer(msgspec.Struct, frozen=True):
+    text: str | None = msgspec.field(default=None, name="SecretString")
+
+
+class _Parameter(msgspec.Struct, frozen=True, rename="pascal"):
+    name: str
+    value: str = ""
+    arn: str = msgspec.field(default="", name="ARN")
+    #: ":version" or ":label" it was asked for with
+    selector: str = ""
+
+
+class _ParametersAnswer(msgspec.Struct, frozen=True, rename="pascal"):
+    parameters: tuple[_Parameter, ...] = ()
 
 
 class RegistryToken(msgspec.Struct, frozen=True):
@@ -200,6 +254,21 @@ class Api:
     async def create_cluster(self, name: str) -> None:
         await self._call("ecs", ECS, "CreateCluster", msgspec.json.encode({"clusterName": name}))
 
+    async def list_tags(self, arn: str) -> dict[str, str]:
+        answer = await self._call("ecs", ECS, "ListTagsForResource", msgspec.json.encode({"resourceArn": arn}))
+        return {tag.key: tag.value for tag in _decoded("ListTagsForResource", answer, _Tags).tags}
+
+    async def task_protection(self, cluster: str, task_arn: str) -> Protection:
+        body = msgspec.json.encode({"cluster": cluster, "tasks": [task_arn]})
+        return _decoded("GetTaskProtection", await self._call("ecs", ECS, "GetTaskProtection", body), Protection)
+
+    async def protect_task(self, cluster: str, task_arn: str, *, enabled: bool, minutes: int | None) -> Protection:
+        wanted: dict[str, object] = {"cluster": cluster, "tasks": [task_arn], "protectionEnabled": enabled}
+        if minutes is not None:
+            wanted["expiresInMinutes"] = minutes
+        answer = await self._call("ecs", ECS, "UpdateTaskProtection", msgspec.json.encode(wanted))
+        return _decoded("UpdateTaskProtection", answer, Protection)
+
     def acting_as(self, role: RoleCredentials) -> Api:
         """The same platform, asked with the rights of a role."""
         given = Credentials(role.access_key_id, role.secret_access_key, role.session_token)
@@ -215,6 +284,25 @@ class Api:
         token = answer.authorization_data[0]
         username, _, password = base64.b64decode(token.authorization_token).decode().partition(":")
         return RegistryToken(RegistryAuth(username, password, token.proxy_endpoint), token.expires_at)
+
+    async def secret_value(self, role: RoleCredentials, secret_id: str, *, stage: str, version: str, region: str) -> str:
+        """Raises CallRefused for a value that is no text, too: a variable can hold nothing else."""
+        asked = {"SecretId": secret_id} | ({"VersionStage": stage} if stage else {}) | ({"VersionId": version} if version else {})
+        answer = await self.acting_as(role)._call("secretsmanager", SECRETS_MANAGER, "GetSecretValue", msgspec.json.encode(asked), region)
+        text = _decoded("GetSecretValue", answer, _SecretAnswer).text
+        if text is None:
+            raise CallRefused("GetSecretValue", "InvalidParameterException", "the secret is binary", 400)
+        return text
+
+    async def parameters(self, role: RoleCredentials, names: Sequence[str], *, region: str) -> dict[str, str]:
+        asked = msgspec.json.encode({"Names": names, "WithDecryption": True})
+        answer = await self.acting_as(role)._call("ssm", SSM, "GetParameters", asked, region)
+        found = {}
+        for parameter in _decoded("GetParameters", answer, _ParametersAnswer).parameters:
+            # it is told by its own name, whatever it was asked for by
+            asked_by = (name for name in names if name in (parameter.name + parameter.selector, parameter.arn + parameter.selector))
+            found.update(dict.fromkeys(asked_by, parameter.value))
+        return found
 
     async def _call(self, service: str, target: str, operation: str, body: bytes, region: str = "") -> bytes:
         headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"{target}.{operation}"}

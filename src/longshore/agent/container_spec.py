@@ -15,6 +15,7 @@ import msgspec
 
 from longshore.agent import messages
 from longshore.agent.acceptance import docker_config, overridden_command, range_of
+from longshore.agent.metadata.link import Link, laid_under, told
 
 MIB = 1024 * 1024
 #: Docker Engine refuses less
@@ -36,6 +37,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     #: published ports listen here
     address: str
     region: str
+    #: how containers reach this agent; None: nothing is told of it
+    link: Link | None = None
 
 
 class Published(Protocol):
@@ -67,7 +70,7 @@ class Binding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def container_name(task: messages.Task, name: str) -> str:
     """ecs-<family>-<revision>-<container>-<20 hexadecimal digits of the task and the container>"""
-    return f"ecs-{task.family}-{task.version}-{name}-{_mark(task.arn, name)}"
+    return f"ecs-{task.family}-{task.version}-{name.replace('~', '')}-{_mark(task.arn, name)}"
 
 
 def volume_name(task: messages.Task, volume: messages.Volume) -> str:
@@ -100,20 +103,39 @@ def task_labels(task: messages.Task, place: Place) -> dict[str, str]:
     }
 
 
+class Fetched(msgspec.Struct, frozen=True, kw_only=True):
+    """What was fetched for a container just before it is created; kept nowhere."""
+
+    environment: dict[str, str] = {}
+    log_options: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"Fetched({', '.join([*self.environment, *self.log_options])})"
+
+
 def create_body(
-    task: messages.Task, container: messages.Container, place: Place, image: str, host_ranges: Mapping[str, int] | None = None
+    task: messages.Task,
+    container: messages.Container,
+    place: Place,
+    image: str,
+    host_ranges: Mapping[str, int] | None = None,
+    *,
+    parent: str = "",
+    fetched: Fetched | None = None,
 ) -> dict[str, Any]:
     """The body of `POST /containers/create`: Config with HostConfig in it.
 
-    `image` is the name it was pulled by; `host_ranges` holds the first host port chosen for each container port range.
+    `image` is the name it was pulled by; `host_ranges` holds the first host port chosen for each container port range; `parent` is
+    the control group that limits the whole task, "" where there is none and each container is limited by itself.
     """
+    fetched = fetched or Fetched()
     laid_over, host_laid_over = docker_config(container)
     mode = str(host_laid_over.get("NetworkMode") or task.network_mode or "bridge")
     ports = _port_bindings(container, place.address, host_ranges or {}) if mode in ("bridge", "default") else {}
     command = overridden_command(container)
     config: dict[str, Any] = {
         "Image": image,
-        "Env": environment(container, place),
+        "Env": [*environment(task, container, place, mode), *_visible_gpus(task, container), *_lines(fetched.environment)],
         "Labels": {},
         "ExposedPorts": {port: {} for port in ports},
     }
@@ -129,20 +151,39 @@ def create_body(
         **task_labels(task, place),
         NAME_LABEL: container.name,
     }
-    config["HostConfig"] = {**_host_config(task, container, ports, mode), **host_laid_over}
+    host = {**_host_config(task, container, ports, mode, parent), **host_laid_over}
+    if fetched.log_options:
+        log = host.get("LogConfig") or {}
+        host["LogConfig"] = {**log, "Config": {**(log.get("Config") or {}), **fetched.log_options}}
+    config["HostConfig"] = host
     return config
 
 
-def environment(container: messages.Container, place: Place) -> list[str]:
-    """NAME=value lines; the region is told unless the task tells it."""
+def _lines(variables: Mapping[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in variables.items()]
+
+
+def gpus_of(task: messages.Task, container: messages.Container) -> list[str]:
+    return [given.name for given in task.associations or () if given.type == "gpu" and container.name in given.containers]
+
+
+def _visible_gpus(task: messages.Task, container: messages.Container) -> list[str]:
+    found = gpus_of(task, container)
+    return [f"NVIDIA_VISIBLE_DEVICES={','.join(found)}"] if found else []
+
+
+def environment(task: messages.Task, container: messages.Container, place: Place, mode: str) -> list[str]:
+    """NAME=value lines; the region, and how the agent and the platform are reached, are told unless the task tells it."""
     given = dict(container.environment or {})
+    if place.link is not None:
+        given = laid_under(given, told(task, container, place.link, network_mode=mode))
     if "AWS_REGION" not in given and "AWS_DEFAULT_REGION" not in given:
         given.update(AWS_REGION=place.region, AWS_DEFAULT_REGION=place.region)
     return [f"{name}={value}" for name, value in given.items()]
 
 
 def _host_config(
-    task: messages.Task, container: messages.Container, ports: Mapping[str, list[dict[str, str]]], mode: str
+    task: messages.Task, container: messages.Container, ports: Mapping[str, list[dict[str, str]]], mode: str, parent: str
 ) -> dict[str, Any]:
     made: dict[str, Any] = {
         "NetworkMode": mode,
@@ -154,7 +195,9 @@ def _host_config(
     memory = container.memory or task.memory or 0
     if memory:
         made["Memory"] = max(memory, LEAST_MEMORY_MIB) * MIB
-    if task.cpu:
+    if parent:
+        made["CgroupParent"] = parent
+    elif task.cpu:
         made["NanoCpus"] = round(task.cpu * 1_000_000_000)
     if container.links:
         made["Links"] = [_link(task, link) for link in container.links]
@@ -166,6 +209,8 @@ def _host_config(
         made["PidMode"] = "host"
     if task.ipc_mode in ("host", "none"):
         made["IpcMode"] = task.ipc_mode
+    if found := gpus_of(task, container):
+        made["DeviceRequests"] = [{"Driver": "nvidia", "DeviceIDs": found, "Capabilities": [["gpu"]]}]
     return made
 
 

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import msgspec
 
 from longshore.agent import messages
 from longshore.agent.acceptance import Refused
-from longshore.agent.api import ContainerChange, TaskChange
+from longshore.agent.api import AttachmentChange, ContainerChange, TaskChange
 from longshore.agent.api import TaskRecord as FlightRecord
 from longshore.agent.container_spec import INSTANCE_LABEL, NAME_LABEL, TASK_LABEL, Place, container_name
 from longshore.agent.credentials import RoleCredentialsStore, without_keys
@@ -23,8 +24,12 @@ from longshore.agent.flight import record_of
 from longshore.agent.images import Images
 from longshore.agent.journal import Journal, TaskRecord
 from longshore.agent.lifecycle import TaskStatus
+from longshore.agent.making import Surroundings
 from longshore.agent.reports import REASON_LENGTH, Reporter, Submits
-from longshore.agent.task import Surroundings, TaskJob
+from longshore.agent.secrets import SecretStores
+from longshore.agent.sharing import is_internal
+from longshore.agent.task import TaskJob
+from longshore.agent.task_network import TaskNetwork
 from longshore.kit.backoff import backoff_s
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
@@ -33,9 +38,25 @@ from longshore.runtime.base import ContainerState, NoSuchContainer, Runtime, Run
 log = logging.getLogger("longshore.agent")
 
 
+class Platform(Submits, SecretStores, Protocol):
+    """What is asked and told on behalf of tasks."""
+
+
 class Engine:
-    def __init__(self, instance_id: str, runtime: Runtime, images: Images, journal: Journal, api: Submits, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self,
+        instance_id: str,
+        runtime: Runtime,
+        images: Images,
+        journal: Journal,
+        api: Platform,
+        clock: Clock,
+        ids: Ids,
+        network: TaskNetwork | None = None,
+    ) -> None:
         self._runtime = runtime
+        self._api = api
+        self.network = network or TaskNetwork(runtime, instance_id)
         self._images = images
         self._journal = journal
         self._clock = clock
@@ -114,12 +135,14 @@ class Engine:
             job.stop()
         loops = list(self._loops.values())
         await asyncio.gather(*loops, return_exceptions=True)
+        await self.network.remove()
 
     async def abandon_everything(self) -> None:
         """Remove every container of this instance: the platform knows nothing of them."""
         await self.close()
         found = await self._look_until_answered()
         await asyncio.gather(*(self._remove(state.id) for state in found))
+        await self.network.remove()
 
     # ── what the platform wants ──
 
@@ -179,9 +202,9 @@ class Engine:
                 await self._clear_away(job)
 
     async def _clear_away(self, job: TaskJob) -> None:
-        for container in job.task.containers:
+        for container in reversed(job.containers):
             await self._remove(job.container_id(container.name) or container_name(job.task, container.name))
-        await job.volumes.remove()
+        await job.making.remove()
         for ranges in job.record.host_ranges.values():
             self._ports_taken.difference_update(ranges.values())
         self.jobs.pop(job.arn, None)
@@ -196,6 +219,8 @@ class Engine:
             runtime=self._runtime,
             images=self._images,
             credentials=self.credentials,
+            stores=self._api,
+            network=self.network,
             journal=self._journal,
             clock=self._clock,
             ids=self._ids,
@@ -239,6 +264,7 @@ class Engine:
             await self._look_at(job, name, event.container_id)
 
     async def _resync(self) -> None:
+        self.network.engine_is_back()
         found = await self._runtime.containers({INSTANCE_LABEL: self._place.instance_id})
         there = {state.id: state for state in found}
         for job in list(self.jobs.values()):
@@ -305,6 +331,8 @@ def task_change(job: TaskJob, cluster: str) -> TaskChange | None:
     record = job.record
     containers = []
     for name, kept in record.containers.items():
+        if is_internal(name):
+            continue
         status = job.container_status(name)
         if not status:
             continue
@@ -327,7 +355,15 @@ def task_change(job: TaskJob, cluster: str) -> TaskChange | None:
         status=record.status.name,
         reason=record.reason[:REASON_LENGTH],
         containers=tuple(containers),
+        attachments=_attachments(job),
         pull_started_at=record.pull_started_at,
         pull_stopped_at=record.pull_stopped_at,
         execution_stopped_at=record.stopped_at if record.status is TaskStatus.STOPPED else None,
     )
+
+
+def _attachments(job: TaskJob) -> tuple[AttachmentChange, ...] | None:
+    """The interfaces that are there."""
+    if not job.shares:
+        return None
+    return tuple(AttachmentChange(interface.attachment_arn, "ATTACHED") for interface in job.task.elastic_network_interfaces or ()) or None

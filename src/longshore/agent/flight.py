@@ -13,6 +13,7 @@ import signal
 from typing import Any
 
 from longshore.agent.api import ContainerFlight, Probe, TaskRecord
+from longshore.agent.sharing import is_internal
 from longshore.agent.task import TaskJob
 from longshore.runtime.base import ContainerState, NoSuchContainer, Runtime, RuntimeFailure
 
@@ -31,7 +32,7 @@ _FIRST_SIGNAL_CODE = 128
 
 async def record_of(job: TaskJob, runtime: Runtime, cluster: str) -> TaskRecord:
     """Never fails: what cannot be found out is left out, and said."""
-    parts = [_container(job, name, runtime) for name in job.seen]
+    parts = [_container(job, name, runtime) for name in job.seen if not is_internal(name)]
     return TaskRecord(cluster=cluster, task=job.arn, containers=tuple(await asyncio.gather(*parts)))
 
 

@@ -70,6 +70,8 @@ class Login(NamedTuple):
     as_execution_role: bool
     #: what to ask with; None: as the agent itself
     role: messages.RoleCredentials | None
+    #: of another registry: told by the task's owner in a secret
+    private: RegistryAuth | None = None
 
 
 class Images:
@@ -85,14 +87,18 @@ class Images:
         self._unreachable: dict[str, float] = {}
 
     async def get(
-        self, image: str, authentication: messages.RegistryAuthentication | None, execution_role: messages.RoleCredentials | None = None
+        self,
+        image: str,
+        authentication: messages.RegistryAuthentication | None,
+        execution_role: messages.RoleCredentials | None = None,
+        private: RegistryAuth | None = None,
     ) -> Ready:
         """Raises CannotPull, or RuntimeUnavailable. Whoever wants the same image meanwhile, with the same rights, gets the same answer.
 
         With its execution role, where the task has one, an agent asks for what is pulled on the task's behalf.
         """
         reference = engine_reference(image)
-        login = _login(authentication, execution_role)
+        login = Login("", "", False, None, private) if private is not None else _login(authentication, execution_role)
         key = (reference, login)
         job = self._under_way.get(key)
         if job is None:
@@ -182,8 +188,8 @@ class Images:
                 await self._clock.sleep(backoff_s(attempt, self._ids.fraction(), first_s=0.5))
 
     async def _auth(self, login: Login | None) -> RegistryAuth | None:
-        if login is None:
-            return None
+        if login is None or login.private is not None:
+            return login.private if login is not None else None
         if login.as_execution_role and login.role is None:
             raise RuntimeUnavailable("the credentials of its execution role have not come yet")
         # a token is good for as long as who asked for it: the session of a role ends with its task

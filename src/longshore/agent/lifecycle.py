@@ -87,6 +87,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     stop_timeout_s: int = 30
     restarts: Restarts | None = None
     has_health_check: bool = False
+    #: the agent's own, without an end of its own: a task is over without it
+    internal: bool = False
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -140,7 +142,7 @@ def step(parts: Sequence[Part], seen: Mapping[str, Seen], *, wanted: bool, now: 
 def must_end(parts: Sequence[Part], seen: Mapping[str, Seen]) -> bool:
     """An essential container has ended for good, or all have."""
     ended = [part for part in parts if has_ended(part, seen[part.name])]
-    return len(ended) == len(parts) or any(part.essential for part in ended)
+    return any(part.essential for part in ended) or all(part.internal or part in ended for part in parts)
 
 
 def task_status(parts: Sequence[Part], seen: Mapping[str, Seen], *, wanted: bool) -> TaskStatus:

@@ -66,9 +66,30 @@ class EcrAuth(_Wire, frozen=True, kw_only=True):
     use_execution_role: bool = False
 
 
+class AsmAuth(_Wire, frozen=True, kw_only=True):
+    """A secret with {"username": …, "password": …}."""
+
+    credentials_parameter: str = ""
+    region: str = ""
+
+
 class RegistryAuthentication(_Wire, frozen=True, kw_only=True):
     type: str = ""
     ecr_auth_data: EcrAuth | None = None
+    asm_auth_data: AsmAuth | None = None
+
+
+class Secret(_Wire, frozen=True, kw_only=True):
+    """Something to be fetched with the execution role before the container is created."""
+
+    name: str
+    #: an ARN or, of a parameter, a name; a secret's may end in :json-key:version-stage:version-id
+    value_from: str
+    region: str = ""
+    provider: Literal["asm", "ssm"] = "ssm"
+    type: str = "ENVIRONMENT_VARIABLE"
+    #: an option of its log driver, with LOG_DRIVER
+    target: str = "CONTAINER"
 
 
 class DockerConfig(_Wire, frozen=True, kw_only=True):
@@ -104,7 +125,7 @@ class Container(_Wire, frozen=True, kw_only=True):
     stop_timeout: int | None = None
     restart_policy: RestartPolicy | None = None
     health_check_type: str | None = None
-    secrets: tuple[msgspec.Raw, ...] | None = None
+    secrets: tuple[Secret, ...] | None = None
     firelens_configuration: msgspec.Raw | None = None
     registry_authentication: RegistryAuthentication | None = None
     docker_config: DockerConfig | None = None
@@ -129,6 +150,29 @@ class Volume(_Wire, frozen=True, kw_only=True):
     docker_volume_configuration: DockerVolume | None = None
 
 
+class PrivateAddress(_Wire, frozen=True, kw_only=True):
+    private_address: str
+    primary: bool = True
+
+
+class NetworkInterface(_Wire, frozen=True, kw_only=True):
+    ec2_id: str = ""
+    mac_address: str = ""
+    ipv4_addresses: tuple[PrivateAddress, ...] = ()
+    #: a.b.c.d/length
+    subnet_gateway_ipv4_address: str = ""
+    attachment_arn: str = ""
+    private_dns_name: str = ""
+
+
+class Association(_Wire, frozen=True, kw_only=True):
+    """A device that containers of the task are given."""
+
+    name: str
+    type: str = ""
+    containers: tuple[str, ...] = ()
+
+
 class Task(_Wire, frozen=True, kw_only=True):
     arn: str
     desired_status: Literal["RUNNING", "STOPPED"]
@@ -142,11 +186,15 @@ class Task(_Wire, frozen=True, kw_only=True):
     #: MiB
     memory: int | None = None
     network_mode: str | None = None
+    #: EC2 or EXTERNAL, for those who ask
+    launch_type: str | None = None
     pid_mode: str | None = None
     ipc_mode: str | None = None
     role_credentials: RoleCredentials | None = None
     execution_role_credentials: RoleCredentials | None = None
     proxy_configuration: msgspec.Raw | None = None
+    elastic_network_interfaces: tuple[NetworkInterface, ...] | None = None
+    associations: tuple[Association, ...] | None = None
     service_name: str | None = None
     group: str | None = None
 

@@ -14,32 +14,17 @@ from collections.abc import Mapping
 import msgspec
 
 from longshore.agent.api import Api, Attribute, CallRefused, PlatformUnreachable, Registered, Registration, Resource
+from longshore.agent.capabilities import RANGE_ATTRIBUTE, MachineFacts, capabilities
 from longshore.config import AgentConfig
 from longshore.kit.backoff import backoff_s
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
+from longshore.runtime.base import EngineFacts
 
 log = logging.getLogger("longshore.agent")
 
 #: there is no catalogue of types for machines of one's own
 INSTANCE_TYPE = "local"
-
-_CAPABILITIES = (
-    "com.amazonaws.ecs.capability.privileged-container",
-    *(f"com.amazonaws.ecs.capability.docker-remote-api.1.{minor}" for minor in (*range(17, 26), *range(26, 33))),
-    "com.amazonaws.ecs.capability.logging-driver.json-file",
-    "com.amazonaws.ecs.capability.logging-driver.none",
-    "com.amazonaws.ecs.capability.ecr-auth",
-    "ecs.capability.ecr-endpoint",
-    "ecs.capability.container-health-check",
-    "ecs.capability.container-ordering",
-    "ecs.capability.container-restart-policy",
-    "ecs.capability.docker-plugin.local",
-    "ecs.capability.execution-role-ecr-pull",
-    "ecs.capability.full-sync",
-    "ecs.capability.network.container-port-range",
-    "ecs.capability.task-cpu-mem-limit",
-)
 
 
 class WrongAttributes(Exception):
@@ -50,29 +35,39 @@ class RegistrationRefused(Exception):
     """The platform does not want this agent as it is: starting again would not help."""
 
 
-def registration(config: AgentConfig, *, client_token: str, container_instance_arn: str | None, machine: str) -> Registration:
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the agent has found out of its engine and its machine."""
+
+    engine: EngineFacts = EngineFacts()
+    machine: MachineFacts = MachineFacts()
+
+
+def registration(config: AgentConfig, facts: Facts, *, client_token: str, container_instance_arn: str | None, machine: str) -> Registration:
     """`machine` is the kernel's word for the architecture. Custom attributes are only sent the first time."""
     return Registration(
         cluster=config.cluster,
         client_token=client_token,
         instance_identity_document=msgspec.json.encode(_identity_document(config, machine)).decode(),
         instance_identity_document_signature="",
-        attributes=attributes({} if container_instance_arn else config.attributes, machine),
+        attributes=attributes({} if container_instance_arn else config.attributes, facts, machine),
         total_resources=(
             Resource("CPU", "INTEGER", integer_value=config.cpu_units),
             Resource("MEMORY", "INTEGER", integer_value=config.memory_mib),
             Resource("PORTS", "STRINGSET", string_set_value=tuple(str(port) for port in config.reserved_ports)),
             Resource("PORTS_UDP", "STRINGSET", string_set_value=()),
+            *((Resource("GPU", "STRINGSET", string_set_value=facts.machine.gpus),) if facts.machine.gpus else ()),
+            *((Resource("ENI", "INTEGER", integer_value=facts.machine.places),) if facts.machine.places else ()),
         ),
         container_instance_arn=container_instance_arn,
     )
 
 
-def attributes(custom: Mapping[str, str], machine: str) -> tuple[Attribute, ...]:
+def attributes(custom: Mapping[str, str], facts: Facts, machine: str) -> tuple[Attribute, ...]:
     """Custom ones, what this agent can do, and what the machine is."""
     return (
         *(Attribute(name, value) for name, value in custom.items()),
-        *(Attribute(name) for name in _CAPABILITIES),
+        *(Attribute(name) for name in capabilities(facts.engine, facts.machine)),
+        *((Attribute(RANGE_ATTRIBUTE, facts.machine.task_range),) if facts.machine.task_range else ()),
         Attribute("ecs.os-type", "linux"),
         Attribute("ecs.os-family", "LINUX"),
         Attribute("ecs.os-type-detailed", "LINUX"),
@@ -92,9 +87,10 @@ def check_echo(sent: tuple[Attribute, ...], echoed: tuple[Attribute, ...]) -> No
         raise WrongAttributes(f"the platform did not give back as they were sent: {', '.join(wrong)}")
 
 
-async def register(api: Api, config: AgentConfig, container_instance_arn: str | None, clock: Clock, ids: Ids) -> Registered:
+async def register(api: Api, config: AgentConfig, facts: Facts, container_instance_arn: str | None, clock: Clock, ids: Ids) -> Registered:
     """Until it has worked. Raises RegistrationRefused or WrongAttributes when it never will, and CallRefused when it may elsewhere."""
-    asked = registration(config, client_token=ids.uuid(), container_instance_arn=container_instance_arn, machine=os.uname().machine)
+    machine = os.uname().machine
+    asked = registration(config, facts, client_token=ids.uuid(), container_instance_arn=container_instance_arn, machine=machine)
     failures = 0
     while True:
         try:

@@ -16,28 +16,34 @@ import os
 import signal
 import ssl
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import aiohttp
 import msgspec
 
 from longshore.agent.api import Api, CallRefused
+from longshore.agent.capabilities import MachineFacts, gpus, has_journal
 from longshore.agent.cleanup import Cleanup, Keeping
 from longshore.agent.container_spec import Place
 from longshore.agent.engine import Engine
 from longshore.agent.exec import Sessions
 from longshore.agent.images import Images
 from longshore.agent.journal import Identity, Journal, JournalUnusable
-from longshore.agent.registration import RegistrationRefused, WrongAttributes, register
+from longshore.agent.registration import Facts, RegistrationRefused, WrongAttributes, register
 from longshore.agent.session import ControlSession, Endpoints, InstanceUnknown
 from longshore.agent.sockets import Dialer
+from longshore.agent.task_network import TaskNetwork
 from longshore.agent.telemetry import TelemetrySession
 from longshore.config import AgentConfig
 from longshore.kit.backoff import backoff_s
 from longshore.kit.clock import Clock, SystemClock
 from longshore.kit.ids import Ids, RandomIds
+from longshore.runtime import pause_image
 from longshore.runtime.base import Runtime, RuntimeFailure
+
+T = TypeVar("T")
 
 log = logging.getLogger("longshore.agent")
 
@@ -178,10 +184,23 @@ class Agent:
                 await dialer.close()
 
     async def _engine_version(self) -> str:
+        return await self._until_engine_answers(self._runtime.version)
+
+    async def _facts(self, network: TaskNetwork) -> Facts:
+        machine = MachineFacts(
+            gpus=gpus(),
+            has_journal=has_journal(),
+            can_share=pause_image.program(os.uname().machine) is not None,
+            task_range=await self._until_engine_answers(network.choose),
+            places=network.places,
+        )
+        return Facts(engine=await self._until_engine_answers(self._runtime.facts), machine=machine)
+
+    async def _until_engine_answers(self, ask: Callable[[], Awaitable[T]]) -> T:
         failures = 0
         while True:
             try:
-                return await self._runtime.version()
+                return await ask()
             except RuntimeFailure as error:
                 wait = backoff_s(failures, self._ids.fraction(), first_s=0.25, most_s=5.0)
                 failures += 1
@@ -194,7 +213,8 @@ class Agent:
     async def _be_instance(self, api: Api, dialer: Dialer, docker_version: str) -> None:
         """Register, and serve until the platform does not know the instance any more."""
         images = Images(self._runtime, api, self._journal, self._clock, self._ids)
-        engine = Engine(self._config.instance_id, self._runtime, images, self._journal, api, self._clock, self._ids)
+        network = TaskNetwork(self._runtime, self._config.instance_id, self._config.task_network)
+        engine = Engine(self._config.instance_id, self._runtime, images, self._journal, api, self._clock, self._ids, network)
         try:
             place = await self._register(api, engine)
             await engine.begin(place, self._config.cluster)
@@ -229,17 +249,17 @@ class Agent:
 
     async def _register(self, api: Api, engine: Engine) -> Place:
         """The container instance of the last time if the platform still has it, a new one otherwise."""
-        known = self._journal.identity
+        known, facts = self._journal.identity, await self._facts(engine.network)
         same = _without_scheme(known.endpoint) == _without_scheme(self._config.endpoint)
         fits = known.container_instance_arn and known.cluster == self._config.cluster and same
         arn = known.container_instance_arn if fits else None
         try:
-            registered = await register(api, self._config, arn, self._clock, self._ids)
+            registered = await register(api, self._config, facts, arn, self._clock, self._ids)
         except (CallRefused, RegistrationRefused) as error:
             if arn is None:
                 raise
             log.warning("the platform does not take this instance back: %s", error)
-            registered = await register(api, self._config, None, self._clock, self._ids)
+            registered = await register(api, self._config, facts, None, self._clock, self._ids)
         place = Place(
             instance_id=self._config.instance_id,
             container_instance_arn=registered.container_instance_arn,

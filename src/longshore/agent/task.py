@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import msgspec
 from msgspec.structs import replace
@@ -19,22 +18,20 @@ from longshore.agent.acceptance import parts as parts_of
 from longshore.agent.container_spec import (
     INSTANCE_LABEL,
     TASK_LABEL,
-    Place,
     container_name,
-    create_body,
     network_bindings,
 )
-from longshore.agent.credentials import RoleCredentialsStore
-from longshore.agent.images import CannotPull, Images, Ready
-from longshore.agent.journal import ContainerRecord, Journal, TaskRecord
+from longshore.agent.images import CannotPull, Ready
+from longshore.agent.journal import ContainerRecord, TaskRecord
 from longshore.agent.lifecycle import TRANSITIONS, Part, Phase, Seen, TaskStatus, Verb
+from longshore.agent.making import Making, Surroundings
 from longshore.agent.pause import pause
 from longshore.agent.ports import NoFreePorts, choose_ranges
-from longshore.agent.volumes import VolumeFailure, Volumes
+from longshore.agent.secrets import CannotFetch
+from longshore.agent.sharing import PAUSE, all_containers, is_internal, joined, needs_pause
+from longshore.agent.volumes import VolumeFailure
 from longshore.kit.backoff import backoff_s
-from longshore.kit.clock import Clock
-from longshore.kit.ids import Ids
-from longshore.runtime.base import ContainerState, NameTaken, NoSuchContainer, Runtime, RuntimeFailure, RuntimeUnavailable
+from longshore.runtime.base import ContainerState, NameTaken, NoSuchContainer, RuntimeFailure, RuntimeUnavailable
 
 log = logging.getLogger("longshore.agent")
 
@@ -42,33 +39,17 @@ OUT_OF_MEMORY = "OutOfMemoryError: Container killed due to memory usage"
 VANISHED = "ContainerVanishedError: the container was removed by somebody else"
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What every task of an agent works with."""
-
-    runtime: Runtime
-    images: Images
-    credentials: RoleCredentialsStore
-    journal: Journal
-    clock: Clock
-    ids: Ids
-    place: Place
-    #: the task has changed in a way that is to be reported
-    report: Callable[[TaskJob], None]
-    #: the health of one of its containers has changed
-    health_changed: Callable[[TaskJob], None]
-    #: host ports given to ranges of this agent's tasks
-    ports_taken: set[int]
-
-
 class TaskJob:
     """A task this agent has taken on. Raises Refused when its containers can never all start."""
 
     def __init__(self, task: messages.Task, record: TaskRecord, around: Surroundings) -> None:
         self.task = task
-        self.parts: tuple[Part, ...] = parts_of(task)
+        own = parts_of(task)
+        self.parts: tuple[Part, ...] = joined(own) if needs_pause(task) else own
+        #: those of the payload, and the agent's own
+        self.containers = all_containers(task)
         self._around = around
-        self._named = {container.name: container for container in task.containers}
+        self._named = {container.name: container for container in self.containers}
         self._part = {part.name: part for part in self.parts}
         self.seen: dict[str, Seen] = {part.name: Seen() for part in self.parts}
         self.record = record
@@ -79,7 +60,7 @@ class TaskJob:
         #: what was reported last
         self._told: tuple[object, ...] = (record.status, [])
         self._actions: dict[str, asyncio.Task[None]] = {}
-        self.volumes = Volumes(task, around.runtime, around.place)
+        self.making = Making(task, around)
         self._wake = asyncio.Event()
         #: container name → when its health last changed
         self.health_since: dict[str, float] = {}
@@ -95,6 +76,11 @@ class TaskJob:
     @property
     def status(self) -> TaskStatus:
         return self.record.status
+
+    @property
+    def shares(self) -> bool:
+        """What its containers share is there."""
+        return PAUSE in self.seen and self.seen[PAUSE].phase >= Phase.RUNNING
 
     @property
     def is_wanted(self) -> bool:
@@ -239,15 +225,16 @@ class TaskJob:
         self.seen[name] = replace(self.seen[name], retry_at=self._around.clock.now() + wait)
 
     async def _pull(self, name: str) -> None:
+        if is_internal(name):
+            await self._load(name)
+            return
         container = self._named[name]
         started = self._around.clock.now()
         if self.record.pull_started_at is None:
             self.record = replace(self.record, pull_started_at=started)
         try:
-            ready = await self._around.images.get(
-                container.image, container.registry_authentication, self._around.credentials.for_execution(self.task)
-            )
-        except CannotPull as error:
+            ready = await self.making.image(container)
+        except (CannotPull, CannotFetch) as error:
             self._end(name, error.reason)
             return
         finally:
@@ -256,12 +243,20 @@ class TaskJob:
         self._keep(name, image_digest=ready.digest)
         self._advance(name, Phase.PULLED)
 
+    async def _load(self, name: str) -> None:
+        """The image of the container that holds what the others share."""
+        try:
+            self._ready[name] = await self.making.holder_image(self._named[name].image)
+        except CannotPull as error:
+            self._end(name, error.reason)
+            return
+        self._advance(name, Phase.PULLED)
+
     async def _create(self, name: str) -> None:
-        container, runtime = self._named[name], self._around.runtime
+        runtime = self._around.runtime
         docker_name = container_name(self.task, name)
         try:
-            await self.volumes.make()
-            body = create_body(self.task, container, self._around.place, self._ready[name].reference, self._host_ranges(container))
+            body = await self.making.body(self._named[name], self._ready[name].reference, self._host_ranges)
             container_id = await runtime.create(docker_name, body)
         except NameTaken as error:
             container_id = await self._mine(docker_name)
@@ -270,6 +265,9 @@ class TaskJob:
                 return
         except NoFreePorts as error:
             self._end(name, f"CannotCreateContainerError: {error}")
+            return
+        except CannotFetch as error:
+            self._end(name, error.reason)
             return
         except RuntimeUnavailable:
             raise

@@ -7,6 +7,8 @@ is to know beyond the protocol's own fields goes as JSON text in `dockerConfig` 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -14,7 +16,9 @@ import msgspec
 from longshore.aws.shapes import ecs as shapes
 from longshore.services.call import Site
 from longshore.services.ecs.docker_settings import config_of, host_config_of
-from longshore.services.ecs.model import Task, TaskDefinition
+from longshore.services.ecs.interfaces import attachment_arn, private_dns_name
+from longshore.services.ecs.model import Attachment, Task, TaskDefinition
+from longshore.services.ecs.overrides import effective
 
 #: Docker API version that containers are created with; every engine since 2017 speaks it
 DOCKER_API_VERSION = "1.32"
@@ -56,6 +60,10 @@ def task_payload(task: Task, definition: TaskDefinition, site: Site, gateway_url
         payload["ipcMode"] = wanted.ipc_mode
     if wanted.enable_fault_injection:
         payload["enableFaultInjection"] = True
+    if task.status.attachments:
+        payload["elasticNetworkInterfaces"] = [_interface(task, attachment) for attachment in task.status.attachments]
+    if task.gpu_ids:
+        payload["associations"] = list(_gpu_associations(task, wanted))
     if wanted.proxy_configuration is not None:
         payload["proxyConfiguration"] = _proxy(wanted.proxy_configuration)
     return payload
@@ -63,7 +71,7 @@ def task_payload(task: Task, definition: TaskDefinition, site: Site, gateway_url
 
 def is_repeatable(task: Task, definition: TaskDefinition) -> bool:
     """Whether the payload of `task` serves other tasks of its definition, but for what `for_another` replaces."""
-    if task.spec.overrides is not None:
+    if task.spec.overrides is not None or task.status.attachments or task.gpu_ids:
         return False
     containers = definition.definition.container_definitions or ()
     return all(container.log_configuration is None or container.log_configuration.log_driver != "awslogs" for container in containers)
@@ -83,6 +91,32 @@ def for_another(payload: dict[str, Any], task: Task) -> dict[str, Any]:
         "serviceName": task.spec.group.removeprefix("service:") if task.spec.service_arn else "",
         "zone": task.availability_zone,
     }
+
+
+def _interface(task: Task, attachment: Attachment) -> dict[str, Any]:
+    return {
+        "attachmentArn": attachment_arn(task.arn, attachment),
+        "ec2Id": attachment.eni_id,
+        "macAddress": attachment.mac_address,
+        "ipv4Addresses": [{"primary": True, "privateAddress": attachment.private_address}],
+        "ipv6Addresses": [],
+        "subnetGatewayIpv4Address": attachment.gateway,
+        "privateDnsName": private_dns_name(attachment, task.arn),
+        "domainName": [],
+        "domainNameServers": [],
+        "interfaceAssociationProtocol": "default",
+        "index": 0,
+    }
+
+
+def _gpu_associations(task: Task, definition: shapes.TaskDefinition) -> Iterator[dict[str, Any]]:
+    """The task's GPUs, handed out to its containers in their order."""
+    free = iter(task.gpu_ids)
+    for container in effective(definition, task.spec.overrides).container_definitions or ():
+        for wanted in container.resource_requirements or ():
+            if wanted.type == "GPU":
+                for gpu in islice(free, int(wanted.value or 0)):
+                    yield {"name": gpu, "type": "gpu", "containers": [container.name], "content": {"encoding": "base64", "value": ""}}
 
 
 def _proxy(proxy: shapes.ProxyConfiguration) -> dict[str, Any]:
