@@ -51,7 +51,6 @@ def task(number: int, version: int = 1) -> Task:
         status=TaskStatus(
             last_status="RUNNING",
             started_at=1_700_000_010.5,
-            version=version,
             containers=(
                 Container(
                     name="web",
@@ -62,6 +61,7 @@ def task(number: int, version: int = 1) -> Task:
                 ),
             ),
         ),
+        version=version,
     )
 
 

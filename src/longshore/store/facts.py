@@ -63,6 +63,12 @@ class Ledger(ABC, Generic[T]):
         for name, left, entered in zip(self.index_names, was.places, now.places, strict=True):
             if left == entered:
                 continue
+            if len(left) <= 1 and len(entered) <= 1:  # as nearly always
+                if left:
+                    self.leave(name, left[0], key)
+                if entered:
+                    self.enter(name, entered[0], key)
+                continue
             for value in set(left).difference(entered):
                 self.leave(name, value, key)
             for value in set(entered).difference(left):

@@ -58,9 +58,13 @@ class Place:
 
 
 class Delta(Ledger[T]):
-    """How one table will differ from the view's."""
+    """How one table will differ from the view's.
 
-    __slots__ = ("entries", "places", "table", "totals")
+    Most batches write much and ask little, so how the indexes and totals will differ is not kept before somebody asks: it is worked
+    out of the entries then, and kept current for the rest of the batch.
+    """
+
+    __slots__ = ("asked", "entries", "places", "table", "totals")
 
     def __init__(self, table: Table[T]) -> None:
         super().__init__(table.kind)
@@ -69,6 +73,8 @@ class Delta(Ledger[T]):
         #: by (index, value); all keys of the table stand under (None, None)
         self.places: dict[tuple[str | None, str | None], Place] = {}
         self.totals: dict[tuple[str, str], tuple[int, ...]] = {}
+        #: whether somebody has asked
+        self.asked = False
 
     def _place(self, index: str | None, value: str | None) -> Place:
         place = self.places.get((index, value))
@@ -90,19 +96,31 @@ class Delta(Ledger[T]):
 
     def write(self, key: str, entry: Entry[T] | None, before: Entry[T] | None, was: Facts, now: Facts) -> None:
         """Put `entry` in the place of `before` (None: what the view holds shows through)."""
-        existed = before.value is not None if before is not None else key in self.table.values
-        exists = entry.value is not None if entry is not None else key in self.table.values
+        if self.asked:
+            existed = before.value is not None if before is not None else key in self.table.values
+            exists = entry.value is not None if entry is not None else key in self.table.values
+            self._account(key, was, now, came=exists - existed)
         if entry is None:
             del self.entries[key]
         else:
             self.entries[key] = entry
-        if exists and not existed:
+
+    def _account(self, key: str, was: Facts, now: Facts, *, came: int) -> None:
+        if came > 0:
             self.enter(None, None, key)
-        elif existed and not exists:
+        elif came < 0:
             self.leave(None, None, key)
         self.move(key, was, now)
 
+    def _ask(self) -> None:
+        if self.asked:
+            return
+        self.asked = True
+        for key, entry in self.entries.items():
+            self._account(key, entry.below, entry.facts, came=(entry.value is not None) - (key in self.table.values))
+
     def page(self, index: str | None, value: str | None, after: str | None, limit: int | None) -> list[str]:
+        self._ask()
         place = self.places.get((index, value))
         if place is None:
             return self.table.page(index, value, after, limit)
@@ -116,12 +134,14 @@ class Delta(Ledger[T]):
         return keys if limit is None else keys[:limit]
 
     def count(self, index: str | None, value: str | None) -> int:
+        self._ask()
         keys = self.table.found(index, value)
         place = self.places.get((index, value))
         count = 0 if keys is None else len(keys)
         return count if place is None else count + len(place.come) - len(place.gone)
 
     def total(self, name: str, group: str) -> tuple[int, ...]:
+        self._ask()
         below = self.table.total(name, group)
         change = self.totals.get((name, group))
         return below if change is None else tuple(a + b for a, b in zip(below, change, strict=True))
