@@ -8,7 +8,6 @@ keep no lists, and every count (running, pending, remaining resources) is a tota
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -87,6 +86,14 @@ class Capacity(msgspec.Struct, frozen=True, gc=False):
     enis: int = 0
 
 
+class HealthCheck(msgspec.Struct, frozen=True, gc=False):
+    """A check of a container instance, as its agent last reported another outcome of it."""
+
+    type: str  # CONTAINER_RUNTIME | ACCELERATED_COMPUTE | DAEMON
+    status: str  # OK | IMPAIRED | INSUFFICIENT_DATA | INITIALIZING
+    changed_at: float
+
+
 class ContainerInstance(msgspec.Struct, frozen=True, gc=False):
     """`status` is written by operations; the connection's facts by the agent session that the gateway holds."""
 
@@ -114,6 +121,8 @@ class ContainerInstance(msgspec.Struct, frozen=True, gc=False):
     status_reason: str = ""
     #: the capacity provider it was registered for; empty for most
     capacity_provider: str = ""
+    #: what the agent's checks of its machine found
+    health: tuple[HealthCheck, ...] = ()
     version: int = 1
 
     def attribute(self, name: str) -> str | None:
@@ -227,7 +236,7 @@ class Reservation(msgspec.Struct, frozen=True, gc=False):
     enis: int = 0
 
 
-class TaskSpec(msgspec.Struct, frozen=True, gc=False):
+class TaskSpec(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What was asked. Written once, when the task is created."""
 
     task_definition_arn: str
@@ -276,7 +285,7 @@ class NetworkBinding(msgspec.Struct, frozen=True, gc=False):
     host_port_range: str = ""
 
 
-class Container(msgspec.Struct, frozen=True, gc=False):
+class Container(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A container as its agent last reported it."""
 
     name: str
@@ -306,7 +315,7 @@ class Attachment(msgspec.Struct, frozen=True, gc=False):
     gateway: str = ""
 
 
-class TaskStatus(msgspec.Struct, frozen=True, gc=False):
+class TaskStatus(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What was seen. Written from the agent's reports (SubmitTaskStateChange, PublishHealthRequest)."""
 
     last_status: str = "PROVISIONING"
@@ -335,7 +344,7 @@ class Chosen(msgspec.Struct, frozen=True, gc=False, array_like=True):
     scores: tuple[int, ...] = ()
 
 
-class Task(msgspec.Struct, frozen=True, gc=False):
+class Task(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     arn: str
     cluster_arn: str
     spec: TaskSpec
@@ -384,16 +393,6 @@ def counts_as_failed(task: Task) -> bool:
     return status.started_at is None or (status.stopped_at or 0.0) - status.started_at < SHORT_LIFE_S
 
 
-def host_port_key(instance_arn: str, port: HostPort) -> str:
-    return f"{instance_arn}|{port.protocol}|{port.port}"
-
-
-def _held_ports(task: Task) -> Iterable[str]:
-    if task.is_stopped or not task.container_instance_arn:
-        return ()
-    return [host_port_key(task.container_instance_arn, port) for port in task.spec.reservation.ports]
-
-
 def _is_pending(task: Task) -> bool:
     return not task.is_stopped and task.stop is None and Lifecycle[task.status.last_status] < Lifecycle.RUNNING
 
@@ -422,16 +421,12 @@ TASKS: Kind[Task] = Kind(
         "container_instance": lambda task: (task.container_instance_arn,) if task.container_instance_arn else (),
         "active_on": lambda task: (task.container_instance_arn,) if task.container_instance_arn and not task.is_stopped else (),
         "service": lambda task: (task.spec.service_arn,) if task.spec.service_arn and not task.is_stopped else (),
-        "group_on": lambda task: (
-            (f"{task.container_instance_arn}|{task.spec.group}",) if task.container_instance_arn and not task.is_stopped else ()
-        ),
         "family": lambda task: (f"{task.cluster_arn}|{task.family}|{task.desired_status}",),
         "started_by": lambda task: (f"{task.cluster_arn}|{task.spec.started_by}|{task.desired_status}",) if task.spec.started_by else (),
         "service_name": lambda task: (f"{task.cluster_arn}|{task.spec.group}|{task.desired_status}",) if task.spec.service_arn else (),
         "unplaced": lambda task: (
             (task.cluster_arn,) if not task.container_instance_arn and not task.is_stopped and task.stop is None else ()
         ),
-        "host_port": _held_ports,
         "stopped": lambda task: ("stopped",) if task.is_stopped else (),
         "failed_in": lambda task: (task.spec.deployment_id,) if task.spec.deployment_id and counts_as_failed(task) else (),
         "attachment": lambda task: [one.id for one in task.status.attachments] if not task.is_stopped else (),
