@@ -51,6 +51,9 @@ class MachineFacts(msgspec.Struct, frozen=True, kw_only=True):
     task_range: str = ""
     #: tasks with an address of their own that fit
     places: int = 0
+    #: containers reach this agent for their role's credentials, and those that share the machine's network can be told apart
+    serves_roles: bool = False
+    sees_processes: bool = False
 
 
 def capabilities(engine: EngineFacts, machine: MachineFacts) -> Iterator[str]:
@@ -64,6 +67,10 @@ def capabilities(engine: EngineFacts, machine: MachineFacts) -> Iterator[str]:
     if engine.limits_groups:
         yield f"{_ECS}.task-cpu-mem-limit"
         yield f"{_ECS}.increased-task-cpu-limit"
+    if machine.serves_roles:
+        yield f"{_COM}.task-iam-role"
+        if machine.sees_processes:
+            yield f"{_COM}.task-iam-role-network-host"
     if machine.can_share:
         yield f"{_ECS}.pid-ipc-namespace-sharing"
         if machine.task_range:

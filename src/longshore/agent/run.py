@@ -31,6 +31,7 @@ from longshore.agent.engine import Engine
 from longshore.agent.exec import Sessions
 from longshore.agent.images import Images
 from longshore.agent.journal import Identity, Journal, JournalUnusable
+from longshore.agent.metadata.doors import Doors
 from longshore.agent.registration import Facts, RegistrationRefused, WrongAttributes, register
 from longshore.agent.session import ControlSession, Endpoints, InstanceUnknown
 from longshore.agent.sockets import Dialer
@@ -126,8 +127,10 @@ async def run_agent(
     clock: Clock | None = None,
     ids: Ids | None = None,
     keeping: Keeping | None = None,
+    with_doors: bool | None = None,
 ) -> None:
     """Until `stop` is set; with `stop_tasks` set by then, every task is stopped first. `connected` is called at each connection.
+    `with_doors`: containers can ask this agent; None: when the engine is a real one of its own.
 
     Raises what `registration.register` raises, AlreadyRunning, JournalUnusable and NothingToTrust."""
     clock, ids = clock or SystemClock(), ids or RandomIds()
@@ -138,6 +141,7 @@ async def run_agent(
     try:
         agent = Agent(config, runtime, journal, clock, ids, keeping or Keeping())
         agent.connected = connected
+        agent.with_doors = own_runtime and config.docker_url != FAKE_ENGINE if with_doors is None else with_doors
         agent.stop_tasks = stop_tasks or agent.stop_tasks
         await agent.run(stop)
     finally:
@@ -156,6 +160,8 @@ class Agent:
         self._ids = ids
         self._keeping = keeping
         self.connected: Callable[[], None] = lambda: None
+        self.with_doors = False
+        self._doors: Doors | None = None
         self.stop_tasks = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -179,7 +185,7 @@ class Agent:
             dialer = Dialer(api, trust)
             try:
                 while True:
-                    await self._be_instance(api, dialer, docker_version)
+                    await self._be_instance(api, dialer, docker_version, trust)
             finally:
                 await dialer.close()
 
@@ -193,6 +199,8 @@ class Agent:
             can_share=pause_image.program(os.uname().machine) is not None,
             task_range=await self._until_engine_answers(network.choose),
             places=network.places,
+            serves_roles=self._doors is not None and self._doors.is_open,
+            sees_processes=os.geteuid() == 0,
         )
         return Facts(engine=await self._until_engine_answers(self._runtime.facts), machine=machine)
 
@@ -210,23 +218,30 @@ class Agent:
                     _say(event="failed", part=self._config.name, cause=cause, fix="install and start it (`make setup` does both)")
                 await self._clock.sleep(wait)
 
-    async def _be_instance(self, api: Api, dialer: Dialer, docker_version: str) -> None:
+    async def _be_instance(self, api: Api, dialer: Dialer, docker_version: str, trust: ssl.SSLContext | bool) -> None:
         """Register, and serve until the platform does not know the instance any more."""
         images = Images(self._runtime, api, self._journal, self._clock, self._ids)
         network = TaskNetwork(self._runtime, self._config.instance_id, self._config.task_network)
         engine = Engine(self._config.instance_id, self._runtime, images, self._journal, api, self._clock, self._ids, network)
+        doors = self._doors = await Doors.open(self._config, self._runtime, self._clock, trust) if self.with_doors else None
         try:
             place = await self._register(api, engine)
+            if doors is not None:
+                place = msgspec.structs.replace(place, link=doors.link)
             await engine.begin(place, self._config.cluster)
             endpoints = Endpoints(api, self._config.cluster, place.container_instance_arn)
-            await self._serve(engine, endpoints, api, dialer, docker_version)
+            await self._serve(engine, endpoints, api, dialer, docker_version, doors)
         finally:
             if self.stop_tasks.is_set():
                 await engine.stop_everything()
+            if doors is not None:
+                await doors.close()
             await engine.close()
             await images.close()
 
-    async def _serve(self, engine: Engine, endpoints: Endpoints, api: Api, dialer: Dialer, docker_version: str) -> None:
+    async def _serve(
+        self, engine: Engine, endpoints: Endpoints, api: Api, dialer: Dialer, docker_version: str, doors: Doors | None
+    ) -> None:
         clock, ids = self._clock, self._ids
         control = ControlSession(engine, self._journal, endpoints, dialer, clock, ids, docker_version)
         telemetry = TelemetrySession(engine, self._runtime, endpoints, dialer, api, clock, ids, docker_version)
@@ -241,6 +256,8 @@ class Agent:
                 group.create_task(control.run(), name="control")
                 group.create_task(telemetry.run(), name="telemetry")
                 group.create_task(cleanup.run(), name="cleanup")
+                if doors is not None:
+                    doors.serve(group, engine, api, endpoints.container_instance_arn)
         except* InstanceUnknown as unknown:
             log.warning("the platform does not know this instance any more: %s", unknown.exceptions[0])
             await self._start_over(engine)

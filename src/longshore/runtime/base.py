@@ -143,6 +143,35 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     written_bytes: int = 0
 
 
+class Attached(msgspec.Struct, frozen=True, kw_only=True):
+    """A container in one network."""
+
+    #: bridge, host, none, or the network's own name
+    network: str
+    address: str = ""
+    prefix_length: int = 0
+    gateway: str = ""
+    mac_address: str = ""
+
+
+class Mount(msgspec.Struct, frozen=True, kw_only=True):
+    #: of a volume; "" for a path of the host
+    name: str = ""
+    source: str
+    destination: str
+
+
+class Anatomy(msgspec.Struct, frozen=True, kw_only=True):
+    """What a container is made of, beside its state."""
+
+    #: bridge, host, none, container:ID, or a network's name
+    network_mode: str = ""
+    networks: tuple[Attached, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    log_driver: str = ""
+    log_options: dict[str, str] = {}
+
+
 class Chunk(msgspec.Struct, frozen=True):
     """Output of a container or of a command in it. With a terminal all of it is standard output."""
 
@@ -217,11 +246,14 @@ class Runtime(Protocol):
     async def create_volume(self, name: str, driver: str, options: dict[str, str], labels: dict[str, str]) -> None:
         """Nothing happens when it is there already."""
 
+    async def has_volume(self, name: str) -> bool: ...
+
     async def remove_volume(self, name: str) -> None:
         """Not when anything uses it (InUse); nothing happens when it is gone already."""
 
-    async def create_network(self, name: str, subnet: str, labels: dict[str, str]) -> None:
-        """A bridge of this machine whose containers have addresses in `subnet`. Nothing happens when it is there already."""
+    async def create_network(self, name: str, subnet: str, labels: dict[str, str], gateway: str = "") -> None:
+        """A bridge of this machine whose containers have addresses in `subnet`; `gateway` is the machine's own, the first of them
+        unless it is given. Nothing happens when it is there already."""
 
     async def remove_network(self, name: str) -> None:
         """Not when a container is in it (InUse); nothing happens when it is gone already."""
@@ -237,6 +269,15 @@ class Runtime(Protocol):
 
     async def usage(self, container_id: str) -> Usage:
         """Raises NoSuchContainer for one that does not run."""
+
+    async def anatomy(self, container_id: str) -> Anatomy:
+        """By id or name."""
+
+    async def at_address(self, address: str) -> ContainerState | None:
+        """The running container, anybody's, that has this address in one of its networks."""
+
+    async def statistics(self, container_id: str) -> dict[str, Any]:
+        """One sample in the form of Docker Engine's statistics. Raises NoSuchContainer for a container that does not run."""
 
     async def execute(self, container_id: str, command: Sequence[str], *, tty: bool) -> Execution:
         """Begin a command in a running container."""

@@ -21,12 +21,15 @@ import aiohttp
 import msgspec
 
 from longshore.runtime.base import (
+    Anatomy,
+    Attached,
     Chunk,
     ContainerState,
     EngineFacts,
     Execution,
     InUse,
     LocalImage,
+    Mount,
     NameTaken,
     NoSuchContainer,
     NoSuchImage,
@@ -184,11 +187,25 @@ class DockerRuntime:
             return None
 
     async def usage(self, container_id: str) -> Usage:
-        stats = await self._ask("GET", f"containers/{container_id}/stats", {"stream": "0", "one-shot": "1"})
+        return _usage(await self.statistics(container_id))
+
+    async def statistics(self, container_id: str) -> dict[str, Any]:
+        stats: dict[str, Any] | None = await self._ask("GET", f"containers/{container_id}/stats", {"stream": "0", "one-shot": "1"})
         # a container that ends meanwhile makes the answer empty, or the time the zero time
         if not stats or _seconds(stats.get("read")) is None:
             raise NoSuchContainer(f"container {container_id} does not run")
-        return _usage(stats)
+        return stats
+
+    async def anatomy(self, container_id: str) -> Anatomy:
+        return _anatomy(await self._ask("GET", f"containers/{container_id}/json"))
+
+    async def at_address(self, address: str) -> ContainerState | None:
+        for entry in await self._ask("GET", "containers/json"):
+            networks = (entry.get("NetworkSettings") or {}).get("Networks") or {}
+            if any((network or {}).get("IPAddress") == address for network in networks.values()):
+                found = await self._inspect_if_there(entry["Id"])
+                return found if found is not None and found.is_running else None
+        return None
 
     # ── commands and logs ──
 
@@ -224,6 +241,13 @@ class DockerRuntime:
         config = {"Name": name, "Driver": driver or "local", "DriverOpts": options, "Labels": labels}
         await self._ask("POST", "volumes/create", body=msgspec.json.encode(config))
 
+    async def has_volume(self, name: str) -> bool:
+        try:
+            await self._ask("GET", f"volumes/{quote(name, safe='')}")
+        except NoSuchContainer:
+            return False
+        return True
+
     async def remove_volume(self, name: str) -> None:
         try:
             await self._ask("DELETE", f"volumes/{quote(name, safe='')}")
@@ -232,10 +256,10 @@ class DockerRuntime:
 
     # ── networks ──
 
-    async def create_network(self, name: str, subnet: str, labels: dict[str, str]) -> None:
+    async def create_network(self, name: str, subnet: str, labels: dict[str, str], gateway: str = "") -> None:
         if name in await self.subnets():
             return
-        gateway = str(ip_network(subnet)[1])
+        gateway = gateway or str(ip_network(subnet)[1])
         wanted = {
             "Name": name,
             "CheckDuplicate": True,
@@ -473,4 +497,29 @@ def _usage(stats: dict[str, Any]) -> Usage:
         tx_bytes=sum(int(network.get("tx_bytes") or 0) for network in networks),
         read_bytes=sum(int(block["value"]) for block in blocks if str(block["op"]).lower() == "read"),
         written_bytes=sum(int(block["value"]) for block in blocks if str(block["op"]).lower() == "write"),
+    )
+
+
+def _anatomy(found: dict[str, Any]) -> Anatomy:
+    host = found.get("HostConfig") or {}
+    log = host.get("LogConfig") or {}
+    networks = (found.get("NetworkSettings") or {}).get("Networks") or {}
+    return Anatomy(
+        network_mode=str(host.get("NetworkMode") or ""),
+        networks=tuple(
+            Attached(
+                network=name,
+                address=str(network.get("IPAddress") or ""),
+                prefix_length=int(network.get("IPPrefixLen") or 0),
+                gateway=str(network.get("Gateway") or ""),
+                mac_address=str(network.get("MacAddress") or ""),
+            )
+            for name, network in networks.items()
+        ),
+        mounts=tuple(
+            Mount(name=str(mount.get("Name") or ""), source=str(mount.get("Source") or ""), destination=str(mount.get("Destination") or ""))
+            for mount in found.get("Mounts") or ()
+        ),
+        log_driver=str(log.get("Type") or ""),
+        log_options={str(name): str(value) for name, value in (log.get("Config") or {}).items()},
     )

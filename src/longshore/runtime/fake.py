@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -17,6 +18,8 @@ from msgspec.structs import replace
 
 from longshore.kit.clock import Clock, SystemClock
 from longshore.runtime.base import (
+    Anatomy,
+    Attached,
     Chunk,
     ContainerState,
     EngineFacts,
@@ -357,11 +360,15 @@ class FakeRuntime:
         self._check()
         self._volumes.setdefault(name, labels)
 
+    async def has_volume(self, name: str) -> bool:
+        self._check()
+        return name in self._volumes
+
     async def remove_volume(self, name: str) -> None:
         self._check()
         self._volumes.pop(name, None)
 
-    async def create_network(self, name: str, subnet: str, labels: dict[str, str]) -> None:
+    async def create_network(self, name: str, subnet: str, labels: dict[str, str], gateway: str = "") -> None:
         self._check()
         self._networks.setdefault(name, subnet)
 
@@ -389,6 +396,24 @@ class FakeRuntime:
             raise NoSuchContainer(f"container {container_id} does not run")
         running = max(0.0, self._clock.now() - (state.started_at or state.created_at))
         return Usage(at=self._clock.now(), cpu_ns=int(running * 1e7), cpus=2, memory_bytes=8 * 1024 * 1024)
+
+    async def statistics(self, container_id: str) -> dict[str, Any]:
+        used = await self.usage(container_id)
+        return {
+            "read": datetime.fromtimestamp(used.at, UTC).isoformat(),
+            "cpu_stats": {"cpu_usage": {"total_usage": used.cpu_ns}, "online_cpus": used.cpus},
+            "memory_stats": {"usage": used.memory_bytes},
+            "networks": {"eth0": {"rx_bytes": used.rx_bytes, "tx_bytes": used.tx_bytes}},
+        }
+
+    async def anatomy(self, container_id: str) -> Anatomy:
+        self._check()
+        state = self._container(container_id)
+        return Anatomy(network_mode="bridge", networks=(Attached(network="bridge", address=state.ip_address),), log_driver="json-file")
+
+    async def at_address(self, address: str) -> ContainerState | None:
+        self._check()
+        return next((state for state in self._containers.values() if state.is_running and state.ip_address == address), None)
 
     async def events(self, labels: dict[str, str]) -> AsyncIterator[RuntimeEvent]:
         self._check()
