@@ -88,8 +88,8 @@ def _subnets(network: shapes.NetworkConfiguration | None) -> tuple[str, ...]:
 
 def with_interface(reader: Reader, task: Task, instance: ContainerInstance) -> Task:
     """`task`, about to be placed on `instance`, with its interface; the same task when it needs none, or the instance has no range."""
-    network = range_of(instance)
-    if not task.spec.reservation.enis or network is None:
+    network = range_of(instance) if task.spec.reservation.enis else None
+    if network is None:
         return task
     taken = {one.private_address for other in reader.list(TASKS, "active_on", instance.arn) for one in other.status.attachments}
     address = free_address(network, taken, task.arn)

@@ -279,7 +279,7 @@ def is_instance(field: str) -> bool:
 def least(pool: Mask, judged: Ints) -> tuple[Mask, int]:
     """Those of a pool that are judged best, and how; the pool is not empty."""
     among = np.where(pool, judged, _MOST)
-    best = among.min()
+    best = np.minimum.reduce(among)
     return among == best, int(best)
 
 
