@@ -14,9 +14,12 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
+from longshore.control.deployments import records
 from longshore.control.deployments.decide import decide
 from longshore.control.deployments.launch import Drawn, Launched, launch
+from longshore.control.deployments.shifting.carry import take_step
 from longshore.control.deployments.snapshot import is_balanced, snapshot_of
+from longshore.control.deployments.task_sets.carry import write_task_sets
 from longshore.control.deployments.vocabulary import Plan, Saying, spoken
 from longshore.control.deployments.zones import NO_PLACE
 from longshore.control.events import append_event
@@ -26,7 +29,7 @@ from longshore.kit.ids import Ids
 from longshore.services.call import Site
 from longshore.services.ecs import event_words
 from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS, ContainerInstance, Lifecycle, Task
-from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICES, Deployment, Service, Told
+from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICE_DEPLOYMENTS, SERVICES, TASK_SETS, Service, Told
 from longshore.services.ecs.stopping import stopped_by
 from longshore.services.elbv2.model import TARGETS, Target
 from longshore.store.base import Change, Store, Tx
@@ -52,6 +55,8 @@ class Deployments:
         self.watches: Sequence[Watched] = (
             Watched(SERVICES, lambda change: (change.key,)),
             Watched(DEPLOYMENTS, lambda change: (change.value.service_arn,)),
+            Watched(SERVICE_DEPLOYMENTS, lambda change: (change.value.service_arn,)),
+            Watched(TASK_SETS, lambda change: (change.value.service_arn,)),
             Watched(TASKS, self._services_of_task),
             Watched(TARGETS, self._services_of_target),
             Watched(CONTAINER_INSTANCES, self._services_of_instance),
@@ -66,7 +71,7 @@ class Deployments:
             return None
         now = self._clock.now()
         wanted = decide(snapshot_of(self._store, service, now, self._site.warm_up_s))
-        if wanted.is_empty:
+        if wanted.is_empty and not records.is_behind(self._store, service, now):
             return _seconds_until(wanted.look_again_at, now)
         drawn = Drawn.of(self._ids, min(wanted.starting, MOST_AT_ONCE))
         done, launched = await self._store.transact(lambda tx: self._step(tx, key, now, drawn))
@@ -86,9 +91,17 @@ class Deployments:
         launched = launch(tx, service, todo.start, drawn, now)
         _stop_tasks(tx, service, todo, now)
         _write_deployments(tx, service, todo, now)
+        write_task_sets(tx, service, todo, now)
         before = service
         if todo.roll_back_to:
             service = _roll_back(tx, service, todo, now, drawn.deployment_id)
+        if todo.fail:
+            records.note_failure(tx, todo, drawn.deployment_id, now)
+        if todo.step is not None:
+            service = take_step(tx, service, todo.step, now)
+        records.follow(tx, service, now)
+        if todo.status == "INACTIVE":
+            records.close(tx, service, now)
         told = _tell(tx, service, todo, launched, now)
         _write_service(tx, before, replace(service, told=told), todo, launched, now)
         return todo, launched
@@ -180,7 +193,7 @@ def _write_deployments(tx: Tx, service: Service, todo: Plan, now: float) -> None
             reason = f"ECS deployment {deployment.id} completed."
             changed = replace(changed, rollout_state="COMPLETED", rollout_state_reason=reason, updated_at=now)
         if deployment.id == todo.fail:
-            reason = "ECS deployment circuit breaker: tasks failed to start."
+            reason = todo.fail_reason or "ECS deployment circuit breaker: tasks failed to start."
             changed = replace(changed, rollout_state="FAILED", rollout_state_reason=reason, updated_at=now)
         if changed != deployment:
             tx.put(DEPLOYMENTS, changed)
@@ -192,22 +205,9 @@ def _roll_back(tx: Tx, service: Service, todo: Plan, now: float, deployment_id: 
     failed = tx.get(DEPLOYMENTS, todo.fail)
     if good is None or failed is None:
         return service
-    tx.put(DEPLOYMENTS, replace(failed, status="ACTIVE"))
-    tx.put(
-        DEPLOYMENTS,
-        Deployment(
-            id=deployment_id,
-            service_arn=service.arn,
-            task_definition_arn=good.task_definition_arn,
-            created_at=now,
-            updated_at=now,
-            desired_count=service.spec.desired_count,
-            rollout_state_reason=f"ECS deployment circuit breaker: rolling back to deploymentId {good.id}.",
-            rolls_back=failed.id,
-        ),
-    )
+    why = todo.fail_reason or f"ECS deployment circuit breaker: rolling back to deploymentId {good.id}."
     log.warning("(service %s) rolls back from %s to %s", service.name, failed.id, good.id)
-    return replace(service, spec=replace(service.spec, task_definition_arn=good.task_definition_arn))
+    return records.going_back(tx, service, good, failed, deployment_id, now, why)
 
 
 def _tell(tx: Tx, service: Service, todo: Plan, launched: Launched, now: float) -> tuple[Told, ...]:

@@ -52,6 +52,7 @@ class _Rounds:
         there = [member for member in snapshot.members if member.instance_arn in wanted]
         self._healthy = sum(1 for member in there if member.phase is Phase.HEALTHY)
         self._floor = snapshot.floor
+        self._room = snapshot.ceiling - len(there)
         #: instances that may have a second task while the first is replaced; what a stopped task leaves is its own successor's
         crowded = Counter(member.instance_arn for member in there)
         self._beside = snapshot.ceiling - snapshot.desired - sum(count - 1 for count in crowded.values())
@@ -60,6 +61,7 @@ class _Rounds:
         self.stop.append(StopTask(member.arn, reason))
         if counted:
             self._healthy -= member.phase is Phase.HEALTHY
+            self._room += 1
 
     def may_end(self, member: Member) -> bool:
         if member.protected_until is not None and member.phase is not Phase.UNHEALTHY:
@@ -74,7 +76,7 @@ class _Rounds:
         for member in fresh:
             if member is not keep and self.may_end(member):
                 self.end(member, scaling_reason(member.deployment_id))
-        starts_beside = bool(worn) and keep is None and self._beside > 0 and station.reachable and self.primary.state != "FAILED"
+        starts_beside = bool(worn) and keep is None and self._beside > 0 and self._room > 0 and station.reachable and self.primary.state != "FAILED"
         for member in worn:
             if keep is not None and keep.phase is not Phase.HEALTHY and member.phase is Phase.HEALTHY:
                 continue  # the new one is not there yet
@@ -86,10 +88,11 @@ class _Rounds:
                 self.end(member, _reason(member))
             elif keep is None:
                 self.stuck = True
-        left = len(members) - sum(1 for m in members if any(stop.arn == m.arn for stop in self.stop))
-        if keep is None and (starts_beside or not (left or station.leaving or len(members) > left)):
+        is_empty = not members and not station.leaving
+        if keep is None and (starts_beside or is_empty) and self._room > 0:
             self.wanting.append(station)
             self._beside -= starts_beside
+            self._room -= 1
 
 
 def plan(snapshot: Snapshot) -> Plan:

@@ -19,7 +19,8 @@ from longshore.services.ecs.model import CONTAINER_INSTANCES, TASK_DEFINITIONS, 
 from longshore.services.ecs.new_task import new_task, placed
 from longshore.services.ecs.placement.placing import place_tasks, refusal_on, request_of
 from longshore.services.ecs.placement.request import NO_INSTANCES, Placement, PlacementRequest
-from longshore.services.ecs.rollout.model import DEPLOYMENTS, Deployment, Service
+from longshore.services.ecs.rollout.model import TASK_SETS, Service
+from longshore.services.ecs.rollout.revisions import settings_of
 from longshore.services.ecs.task_roles import refused_role
 from longshore.store.base import Tx
 
@@ -98,11 +99,17 @@ def launch(tx: Tx, service: Service, starts: Sequence[StartTasks], drawn: Drawn,
 
 def _launch(tx: Tx, service: Service, start: StartTasks, count: int, drawn: Drawn, now: float) -> tuple[tuple[str, ...], NoPlace | None]:
     """(the tasks made, why there are no more of them)"""
-    deployment = tx.get(DEPLOYMENTS, start.deployment_id)
-    definition = _definition(tx, deployment.task_definition_arn) if deployment else None
-    if deployment is None or definition is None:
+    # what is started belongs to one deployment, and is made as that was to be
+    service = replace(service, spec=settings_of(tx, service, start.deployment_id))
+    definition = _definition(tx, service.spec.task_definition_arn) if service.spec.task_definition_arn else None
+    if definition is None:
         return (), NoPlace("The task definition of the service does not exist.")
-    spec = replace(_spec(service, deployment, definition, now), in_place_of=start.in_place_of)
+    is_task_set = tx.count(TASK_SETS, "id", start.deployment_id) > 0
+    spec = replace(
+        _spec(service, start.deployment_id, definition, now),
+        in_place_of=start.in_place_of,
+        task_set_id=start.deployment_id if is_task_set else "",
+    )
     prefix = service.cluster_arn.replace(":cluster/", ":task/", 1)
     tasks = [
         new_task(f"{prefix}/{drawn.task_ids[number]}", service.cluster_arn, definition, spec, drawn.container_ids[number])
@@ -114,7 +121,7 @@ def _launch(tx: Tx, service: Service, start: StartTasks, count: int, drawn: Draw
         return _put_there(tx, tasks[0], start.instance_arn, request_of(tx, tasks[0], definition, chance=drawn.chance))
     made: list[str] = []
     why: NoPlace | None = None
-    for share in _shares(tx, service, deployment, tasks):
+    for share in _shares(tx, service, start.deployment_id, tasks):
         request = request_of(tx, share[0], definition, chance=drawn.chance)
         if start.zone:
             request = replace(request, zones=(start.zone,))
@@ -124,7 +131,7 @@ def _launch(tx: Tx, service: Service, start: StartTasks, count: int, drawn: Draw
     return tuple(made), why
 
 
-def _shares(tx: Tx, service: Service, deployment: Deployment, tasks: list[Task]) -> list[list[Task]]:
+def _shares(tx: Tx, service: Service, deployment_id: str, tasks: list[Task]) -> list[list[Task]]:
     """`tasks` by the capacity providers they are for: as its strategy says, seeing what the deployment runs already."""
     strategy = service.spec.capacity_provider_strategy
     if not strategy:
@@ -132,7 +139,7 @@ def _shares(tx: Tx, service: Service, deployment: Deployment, tasks: list[Task])
     there = Counter(
         task.spec.capacity_provider
         for task in tx.list(TASKS, "service", service.arn)
-        if task.spec.deployment_id == deployment.id and task.stop is None
+        if task.spec.deployment_id == deployment_id and task.stop is None
     )
     waiting = iter(tasks)
     return [
@@ -156,23 +163,23 @@ def _definition(tx: Tx, arn: str) -> TaskDefinition | None:
     return tx.get(TASK_DEFINITIONS, revision_key(arn, family, int(revision)))
 
 
-def _spec(service: Service, deployment: Deployment, definition: TaskDefinition, now: float) -> TaskSpec:
+def _spec(service: Service, deployment_id: str, definition: TaskDefinition, now: float) -> TaskSpec:
     own = definition.definition.placement_constraints or ()
     constraints = (
         *service.spec.placement_constraints,
         *(shapes.PlacementConstraint(type="memberOf", expression=constraint.expression) for constraint in own),
     )
     return TaskSpec(
-        task_definition_arn=deployment.task_definition_arn,
+        task_definition_arn=definition.arn,
         group=f"service:{service.name}",
         created_at=now,
         launch_type=service.spec.launch_type,
-        started_by=deployment.id,
+        started_by=deployment_id,
         placement_constraints=constraints,
         placement_strategy=service.spec.placement_strategy,
         tags=task_tags(service, definition),
         service_arn=service.arn,
-        deployment_id=deployment.id,
+        deployment_id=deployment_id,
         enable_execute_command=service.spec.enable_execute_command,
         network_configuration=service.spec.network_configuration,
     )

@@ -29,6 +29,7 @@ from longshore.control.deployments.vocabulary import (
     Snapshot,
     StartTasks,
     StopTask,
+    Wish,
     earliest,
     scaling_reason,
     spoken,
@@ -210,7 +211,9 @@ def _stop_surplus(snapshot: Snapshot, crew: Crew, stopping: _Stopping) -> None:
         stopping.add(member, scaling_reason(member.deployment_id))
     pool = [member for member in crew.usable if member.arn not in stopping.arns]
     for member in victims(pool, snapshot.strategy, surplus):
-        stopping.add(member, scaling_reason(member.deployment_id))
+        # where protected tasks that do not serve yet are to stay, one that serves may have to stay with them
+        if stopping.leaves_enough(member) or member.phase is not Phase.HEALTHY:
+            stopping.add(member, scaling_reason(member.deployment_id))
 
 
 def _stop_unhealthy(snapshot: Snapshot, crew: Crew, stopping: _Stopping) -> None:
@@ -280,6 +283,14 @@ def break_off(snapshot: Snapshot, rollout: Rollout) -> Plan:
     if back:
         tell.append(event_words.rolling_back(snapshot.service_name, back))
     return Plan(fail=rollout.id, roll_back_to=back, tell=tuple(tell))
+
+
+def end_as_wished(snapshot: Snapshot, wish: Wish) -> Plan:
+    """Whoever deploys has had enough of it."""
+    tell = [event_words.deployment_ended(snapshot.service_name, wish.deployment_id)]
+    if wish.back_to:
+        tell.append(event_words.rolling_back(snapshot.service_name, wish.back_to))
+    return Plan(fail=wish.deployment_id, fail_reason=wish.reason, roll_back_to=wish.back_to, tell=tuple(tell))
 
 
 # ── what is said, and what is waited for ────────────────────────────────────────────────────────────────────────────

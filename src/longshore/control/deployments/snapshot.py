@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
+from longshore.control.deployments.records import wish_of
+from longshore.control.deployments.shifting.gather import shift_of
+from longshore.control.deployments.task_sets.gather import shares_of
 from longshore.control.deployments.vocabulary import Breaker, Member, Phase, Rollout, Snapshot, Station
 from longshore.services.ecs.daemons import matching_instances
 from longshore.services.ecs.model import (
@@ -18,7 +21,8 @@ from longshore.services.ecs.model import (
     Task,
     revision_key,
 )
-from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICES, Deployment, Service, Tally
+from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICES, TASK_SETS, Deployment, Service, Tally, TaskSet
+from longshore.services.ecs.rollout.revisions import settings_of
 from longshore.services.ecs.stopping import DRAINED, lost_with
 from longshore.services.elbv2.model import TARGETS, Target
 from longshore.store.base import Reader
@@ -35,7 +39,8 @@ def snapshot_of(reader: Reader, service: Service, now: float, warm_up_s: float) 
     grounds = Grounds(reader, service, now, warm_up_s)
     breaker = spec.circuit_breaker
     is_daemon = spec.scheduling_strategy == "DAEMON" and not spec.deleted
-    stations = _stations(reader, service, tasks) if is_daemon else None
+    stations = _stations(reader, service, tasks, deployments) if is_daemon else None
+    shares = shares_of(reader, service, tasks)
     return Snapshot(
         now=now,
         service_name=service.name,
@@ -45,7 +50,9 @@ def snapshot_of(reader: Reader, service: Service, now: float, warm_up_s: float) 
         deleted=spec.deleted,
         status=service.status,
         steady=service.steady,
-        rollouts=tuple(_rollout(reader, deployment, wanted, now) for deployment in deployments),
+        rollouts=tuple(_rollout(reader, deployment, wanted, now) for deployment in deployments)
+        if shares is None
+        else tuple(_task_set_rollout(reader, task_set, wanted, now) for task_set in reader.list(TASK_SETS, "service", service.arn)),
         members=tuple(grounds.member(task) for task in wanted),
         leaving=sum(1 for task in tasks if task.stop is not None and not grounds.is_lost(task)),
         breaker=Breaker(bool(breaker and breaker.enable), bool(breaker and breaker.rollback)),
@@ -55,6 +62,9 @@ def snapshot_of(reader: Reader, service: Service, now: float, warm_up_s: float) 
         told=service.told,
         deployment_strategy=spec.strategy,
         stations=stations,
+        shift=shift_of(reader, service, tasks) if shares is None else None,
+        wish=wish_of(reader, service) if shares is None else None,
+        shares=shares,
     )
 
 
@@ -68,6 +78,8 @@ class Grounds:
         self._warm_up_s = warm_up_s
         self._instances: dict[str, ContainerInstance | None] = {}
         self._checked: dict[str, bool] = {}
+        #: deployment id -> the service as that deployment's tasks are made for it
+        self._services: dict[str, Service] = {}
         self._fields = tuple(one.field or "" if one.type == "spread" else "" for one in service.spec.placement_strategy)
         self._packs = any(one.type == "binpack" for one in service.spec.placement_strategy)
         self._stays = service.spec.scheduling_strategy == "DAEMON"
@@ -80,7 +92,7 @@ class Grounds:
         if instance is not None and not self._stays:
             outgoing = DRAINED if instance.status == "DRAINING" else ""
             if instance.is_lost:
-                outgoing, gone = lost_with(instance), not (self._service.spec.load_balancers and phase is Phase.HEALTHY)
+                outgoing, gone = lost_with(instance), not (self._service_of(task).spec.load_balancers and phase is Phase.HEALTHY)
         return Member(
             arn=task.arn,
             deployment_id=task.spec.deployment_id,
@@ -104,10 +116,17 @@ class Grounds:
         if definition_arn not in self._checked:
             self._checked[definition_arn] = _has_health_check(self._reader, definition_arn)
         targets = self._reader.list(TARGETS, "owner", task.arn)
-        return phase_of(self._service, task, targets, self._checked[definition_arn], self._now, self._warm_up_s)
+        return phase_of(self._service_of(task), task, targets, self._checked[definition_arn], self._now, self._warm_up_s)
+
+    def _service_of(self, task: Task) -> Service:
+        deployment_id = task.spec.deployment_id
+        if deployment_id not in self._services:
+            spec = settings_of(self._reader, self._service, deployment_id)
+            self._services[deployment_id] = replace(self._service, spec=spec)
+        return self._services[deployment_id]
 
     def _grace_until(self, task: Task) -> float | None:
-        spec = self._service.spec
+        spec = self._service_of(task).spec
         if not spec.load_balancers or not spec.health_check_grace_period_s or task.status.started_at is None:
             return None
         return task.status.started_at + spec.health_check_grace_period_s
@@ -140,20 +159,25 @@ class Grounds:
 # ── DAEMON services and zones ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def _stations(reader: Reader, service: Service, tasks: Sequence[Task]) -> tuple[Station, ...]:
+def _stations(reader: Reader, service: Service, tasks: Sequence[Task], deployments: Sequence[Deployment]) -> tuple[Station, ...]:
     """Every instance that is to have a task of the service, and every other one that has."""
+    primary = next((one.id for one in deployments if one.status == "PRIMARY"), "")
     leaving: dict[str, int] = {}
     staying: set[str] = set()
+    running: set[str] = set()
     for task in tasks:
         if task.stop is None:
             staying.add(task.container_instance_arn)
+            if task.status.last_status == "RUNNING" and task.spec.deployment_id == primary:
+                running.add(task.container_instance_arn)
         else:
             leaving[task.container_instance_arn] = leaving.get(task.container_instance_arn, 0) + 1
     found: dict[str, Station] = {}
     for instance in matching_instances(reader, service):
         reachable = instance.agent_connected
-        # nothing can be started where no agent is, so nothing is missing there either
-        if reachable or instance.arn in staying:
+        # nothing can be started where no agent is, so nothing is missing there either; and on a lost instance what only starts
+        # never comes to run, and an update never comes to an end
+        if reachable or instance.arn in (running if instance.is_lost else staying):
             found[instance.arn] = Station(
                 instance.arn, instance.availability_zone, leaving=leaving.get(instance.arn, 0), reachable=reachable
             )
@@ -161,7 +185,8 @@ def _stations(reader: Reader, service: Service, tasks: Sequence[Task]) -> tuple[
         row = reader.get(CONTAINER_INSTANCES, arn)
         draining = row is not None and row.status == "DRAINING"
         others = _others_on(reader, arn) if draining else 0
-        found[arn] = Station(arn, wanted=False, reason=DRAINED if draining else "", leaving=leaving.get(arn, 0), others=others)
+        reason = DRAINED if draining else lost_with(row) if row is not None and row.is_lost else ""
+        found[arn] = Station(arn, wanted=False, reason=reason, leaving=leaving.get(arn, 0), others=others)
     return tuple(found[arn] for arn in sorted(found))
 
 
@@ -193,12 +218,26 @@ def _zones(reader: Reader, service: Service) -> tuple[str, ...]:
 # ── deployments ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _rollout(reader: Reader, deployment: Deployment, wanted: Iterable[Task], now: float) -> Rollout:
-    proven = [
+def _proven(deployment_id: str, wanted: Iterable[Task], now: float) -> list[float]:
+    """When the tasks began that have run well for a while."""
+    return [
         task.status.started_at
         for task in wanted
-        if task.spec.deployment_id == deployment.id and task.status.started_at is not None and now - task.status.started_at >= SHORT_LIFE_S
+        if task.spec.deployment_id == deployment_id and task.status.started_at is not None and now - task.status.started_at >= SHORT_LIFE_S
     ]
+
+
+def _task_set_rollout(reader: Reader, task_set: TaskSet, wanted: Iterable[Task], now: float) -> Rollout:
+    """A task set as if it were a deployment that has long been completed."""
+    proven = _proven(task_set.id, wanted, now)
+    tally = tallied(task_set.tally, reader.list(TASKS, "failed_in", task_set.id), max(proven, default=0.0))
+    return Rollout(
+        id=task_set.id, primary=True, state="COMPLETED", tally=tally, recounted=tally != task_set.tally, proven=bool(proven)
+    )
+
+
+def _rollout(reader: Reader, deployment: Deployment, wanted: Iterable[Task], now: float) -> Rollout:
+    proven = _proven(deployment.id, wanted, now)
     tally = tallied(deployment.tally, reader.list(TASKS, "failed_in", deployment.id), max(proven, default=0.0))
     return Rollout(
         id=deployment.id,

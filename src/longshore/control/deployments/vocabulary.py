@@ -13,6 +13,7 @@ from enum import Enum
 
 import msgspec
 
+from longshore.control.deployments.shifting.stages import Shift, Step
 from longshore.services.ecs.rollout.model import Tally, Told
 
 STOPPED_BY_SCHEDULER = "ServiceSchedulerInitiated"
@@ -97,6 +98,26 @@ class Station(msgspec.Struct, frozen=True, gc=False):
     reachable: bool = True
 
 
+class Wish(msgspec.Struct, frozen=True):
+    """Somebody wants a rolling update ended: to go back to another deployment, or (when that is empty) to be left where it is."""
+
+    deployment_id: str
+    reason: str
+    back_to: str = ""
+
+
+class Share(msgspec.Struct, frozen=True):
+    """A task set of a service that somebody else deploys."""
+
+    id: str
+    arn: str
+    desired: int
+    stability: str
+    draining: bool = False
+    #: its tasks that are stopping
+    leaving: int = 0
+
+
 class Snapshot(msgspec.Struct, frozen=True):
     now: float
     service_name: str
@@ -123,6 +144,11 @@ class Snapshot(msgspec.Struct, frozen=True):
     deployment_strategy: str = "ROLLING"
     #: of a DAEMON service; None for every other
     stations: tuple[Station, ...] | None = None
+    #: a deployment that shifts traffic is under way
+    shift: Shift | None = None
+    wish: Wish | None = None
+    #: of a service with an external deployment controller; None for every other
+    shares: tuple[Share, ...] | None = None
 
     @property
     def primary(self) -> Rollout | None:
@@ -181,6 +207,13 @@ class Plan(msgspec.Struct, frozen=True):
     #: the deployment that the circuit breaker ended; goes back to `roll_back_to` when that is not empty
     fail: str = ""
     roll_back_to: str = ""
+    #: why it is ended, where it was not the circuit breaker
+    fail_reason: str = ""
+    #: the next step of a deployment that shifts traffic
+    step: Step | None = None
+    #: (ARN of a task set, its stability from now on), and those of which nothing is left
+    stability: tuple[tuple[str, str], ...] = ()
+    drop: tuple[str, ...] = ()
     #: the service's status from now on; "" leaves it
     status: str = ""
     steady: bool | None = None

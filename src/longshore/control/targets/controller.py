@@ -19,7 +19,8 @@ from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.services.ecs import event_words
 from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS, Task
-from longshore.services.ecs.rollout.model import SERVICES, Service
+from longshore.services.ecs.rollout.model import SERVICES, TASK_SETS, Service, ServiceSpec
+from longshore.services.ecs.rollout.revisions import settings_of
 from longshore.services.ecs.stopping import drained
 from longshore.services.elbv2.model import TARGET_GROUPS, TARGETS, Target
 from longshore.services.elbv2.registration import deregister, register
@@ -66,7 +67,7 @@ def _service_of_task(change: base.Change[Task]) -> Iterable[str]:
 
 def _concerned(reader: Reader, service: Service) -> bool:
     """Services that never had a load balancer cost nothing here."""
-    return bool(service.spec.load_balancers) or any(
+    return bool(service.spec.load_balancers) or service.spec.deployment_controller == "EXTERNAL" or any(
         task.status.last_status == "DEACTIVATING" or reader.count(TARGETS, "owner", task.arn)
         for task in reader.list(TASKS, "service", service.arn)
     )
@@ -120,17 +121,29 @@ def snapshot_of(reader: Reader, service: Service) -> Snapshot:
     rows: dict[str, Target] = {}
     for task in tasks:
         rows.update((TARGETS.key(target), target) for target in reader.list(TARGETS, "owner", task.arn))
-    for group_arn in {lb.target_group_arn for lb in service.spec.load_balancers if lb.target_group_arn}:
+    for group_arn in _groups(reader, service):
         for target in reader.list(TARGETS, "target_group", group_arn):
             if target.owner and _was_ours(reader, target.owner, service.arn):
                 rows[TARGETS.key(target)] = target
+    # tasks stand in the target groups that their own deployment has, which may be others than the service's newest
+    settings = {one: settings_of(reader, service, one) for one in {task.spec.deployment_id for task in tasks}}
     return Snapshot(
-        tasks=tuple(_serving(reader, service, task) for task in tasks),
+        tasks=tuple(_serving(reader, settings[task.spec.deployment_id], task) for task in tasks),
         registered=tuple(
             Registered(Endpoint(row.target_group_arn, row.id, row.port), row.owner, row.deregistered_at is not None)
             for row in rows.values()
         ),
     )
+
+
+def _groups(reader: Reader, service: Service) -> set[str]:
+    """Every target group that tasks of the service may stand in."""
+    load_balancers = [*service.spec.load_balancers]
+    for task_set in reader.list(TASK_SETS, "service", service.arn):
+        load_balancers += task_set.load_balancers
+    groups = {lb.target_group_arn for lb in load_balancers}
+    groups |= {lb.advanced_configuration.alternate_target_group_arn for lb in load_balancers if lb.advanced_configuration is not None}
+    return {group for group in groups if group}
 
 
 def _was_ours(reader: Reader, owner: str, service_arn: str) -> bool:
@@ -139,21 +152,21 @@ def _was_ours(reader: Reader, owner: str, service_arn: str) -> bool:
     return task is None or task.spec.service_arn == service_arn
 
 
-def _serving(reader: Reader, service: Service, task: Task) -> Serving:
+def _serving(reader: Reader, spec: ServiceSpec, task: Task) -> Serving:
     return Serving(
         arn=task.arn,
         running=task.status.last_status == "RUNNING",
         leaving=task.stop is not None,
         deactivating=task.status.last_status == "DEACTIVATING",
-        endpoints=tuple(_endpoints(reader, service, task)),
+        endpoints=tuple(_endpoints(reader, spec, task)),
     )
 
 
-def _endpoints(reader: Reader, service: Service, task: Task) -> Iterable[Endpoint]:
+def _endpoints(reader: Reader, spec: ServiceSpec, task: Task) -> Iterable[Endpoint]:
     instance = reader.get(CONTAINER_INSTANCES, task.container_instance_arn)
     if instance is None:
         return
-    for lb in service.spec.load_balancers:
+    for lb in spec.load_balancers:
         group = reader.get(TARGET_GROUPS, lb.target_group_arn or "")
         container = next((c for c in task.status.containers if c.name == lb.container_name), None)
         if group is None or container is None:

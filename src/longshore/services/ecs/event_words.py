@@ -88,6 +88,18 @@ def deployment_failed(service: str, deployment_id: str) -> str:
     return f"(service {service}) (deployment {deployment_id}) deployment failed: tasks failed to start."
 
 
+def deployment_ended(service: str, deployment_id: str) -> str:
+    return f"(service {service}) (deployment {deployment_id}) deployment stopped at the request of a user."
+
+
+def deployment_given_up(service: str, deployment_id: str) -> str:
+    return f"(service {service}) (deployment {deployment_id}) deployment failed."
+
+
+def task_set_steady(service: str, task_set_id: str) -> str:
+    return f"(service {service}, taskSet {task_set_id}) has reached a steady state."
+
+
 def rolling_back(service: str, back_to: str) -> str:
     return f"(service {service}) rolling back to deployment {back_to}."
 

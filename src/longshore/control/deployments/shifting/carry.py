@@ -7,6 +7,7 @@ import logging
 
 from msgspec.structs import replace
 
+from longshore.control.deployments.shifting.gather import shift_of
 from longshore.control.deployments.shifting.stages import Shift, Step
 from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICE_DEPLOYMENTS, SERVICE_REVISIONS, Pause, Service, ServiceDeployment
 from longshore.services.ecs.rollout.revisions import settings_of, with_deployed
@@ -16,8 +17,13 @@ from longshore.store.base import Tx
 log = logging.getLogger("longshore.control.deployments")
 
 
-def take_step(tx: Tx, service: Service, shift: Shift, step: Step, now: float) -> Service:
+def take_step(tx: Tx, service: Service, step: Step, now: float) -> Service:
     """Returns the service as it is to be kept: a rollback gives it back what it ran before."""
+    shift = shift_of(tx, service, ())
+    return service if shift is None else _take(tx, service, shift, step, now)
+
+
+def _take(tx: Tx, service: Service, shift: Shift, step: Step, now: float) -> Service:
     under_way = tx.get(SERVICE_DEPLOYMENTS, shift.service_deployment_arn)
     if under_way is None or under_way.is_over:
         return service
@@ -27,7 +33,7 @@ def take_step(tx: Tx, service: Service, shift: Shift, step: Step, now: float) ->
     if obstacle:
         why = f"Service deployment rolled back because {obstacle}."
         back = Step(roll_back=why) if shift.blue else Step(give_up=why)
-        return take_step(tx, service, shift, back, now)
+        return _take(tx, service, shift, back, now)
     changed = replace(under_way, updated_at=now)
     if under_way.status == "PENDING":
         changed = replace(changed, status="IN_PROGRESS", started_at=now)

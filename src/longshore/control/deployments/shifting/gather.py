@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 from longshore.aws.shapes import ecs as shapes
 from longshore.control.deployments.shifting.stages import Hook, Shift
-from longshore.services.ecs.model import TASKS
+from longshore.services.ecs.model import Task
 from longshore.services.ecs.rollout.model import SERVICE_DEPLOYMENTS, Service, ServiceDeployment, ServiceSpec
 from longshore.services.ecs.rollout.revisions import settings_of
 from longshore.services.ecs.rollout.traffic import has_test_rule, has_two_sides
@@ -18,18 +19,18 @@ LINEAR_PERCENT, LINEAR_BAKE_MIN = 10.0, 6
 HOOK_MIN = 1440
 
 
-def shift_of(reader: Reader, service: Service) -> Shift | None:
+def shift_of(reader: Reader, service: Service, tasks: Sequence[Task]) -> Shift | None:
     """None unless a deployment of the service is under way that shifts traffic."""
     for one in reader.list(SERVICE_DEPLOYMENTS, "open", service.arn):
         if one.spec is not None and one.spec.strategy != "ROLLING":
-            return _shift(reader, service, one, one.spec)
+            return _shift(reader, service, one, one.spec, tasks)
     return None
 
 
-def _shift(reader: Reader, service: Service, one: ServiceDeployment, spec: ServiceSpec) -> Shift:
+def _shift(reader: Reader, service: Service, one: ServiceDeployment, spec: ServiceSpec, tasks: Sequence[Task]) -> Shift:
     load_balancers = settings_of(reader, service, one.deployment_id).load_balancers
     percents, between_min = steps_of(spec)
-    leaving = Counter(task.spec.deployment_id for task in reader.list(TASKS, "service", service.arn) if task.stop is not None)
+    leaving = Counter(task.spec.deployment_id for task in tasks if task.stop is not None)
     return Shift(
         service_deployment_arn=one.arn,
         blue=one.source_deployment_id,

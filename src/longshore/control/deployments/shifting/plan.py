@@ -43,7 +43,7 @@ NO_HEALTHY_TASK = "Service deployment rolled back because none of the new servic
 HOOK_TIMED_OUT = "Service deployment rolled back because a lifecycle hook timed out."
 
 
-def plan(snapshot: Snapshot, shift: Shift) -> tuple[Plan, Step | None]:
+def plan(snapshot: Snapshot, shift: Shift) -> Plan:
     """What its tasks need, and the next step if it is time for one."""
     crews = _crews(snapshot, shift)
     step, again_at = next_step(snapshot, shift)
@@ -54,22 +54,20 @@ def plan(snapshot: Snapshot, shift: Shift) -> tuple[Plan, Step | None]:
         tell.append(event_words.deployment_completed(snapshot.service_name, shift.green))
     if step is not None and step.roll_back:
         tell += [
-            event_words.deployment_failed(snapshot.service_name, shift.green),
+            event_words.deployment_given_up(snapshot.service_name, shift.green),
             event_words.rolling_back(snapshot.service_name, shift.blue),
         ]
     given_up = shift.green if step is not None and (step.roll_back or step.give_up) else ""
-    return (
-        Plan(
-            start=tuple(start for crew in crews for start in crew.start if start.deployment_id != given_up),
-            stop=tuple(stop for crew in crews for stop in crew.stop),
-            retire=retire,
-            complete=shift.green if done == "SUCCESSFUL" else "",
-            steady=False if snapshot.steady else None,
-            tell=tuple(tell),
-            waits=tuple(wait for crew in crews for wait in crew.waits),
-            look_again_at=earliest([again_at, *(crew.look_again_at for crew in crews)], snapshot.now),
-        ),
-        step,
+    return Plan(
+        start=tuple(start for crew in crews for start in crew.start if start.deployment_id != given_up),
+        stop=tuple(stop for crew in crews for stop in crew.stop),
+        retire=retire,
+        complete=shift.green if done == "SUCCESSFUL" else "",
+        step=step,
+        steady=False if snapshot.steady else None,
+        tell=tuple(tell),
+        waits=tuple(wait for crew in crews for wait in crew.waits),
+        look_again_at=earliest([again_at, *(crew.look_again_at for crew in crews)], snapshot.now),
     )
 
 

@@ -277,6 +277,7 @@ class TaskSet(msgspec.Struct, frozen=True, gc=False):
     #: written by the deployments controller
     stability: str = "STABILIZING"  # STABILIZING | STEADY_STATE
     stability_at: float = 0.0
+    tally: Tally = Tally()
 
 
 TASK_SETS: Kind[TaskSet] = Kind(
