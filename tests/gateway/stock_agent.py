@@ -81,6 +81,15 @@ class StockAgent:
             await self.say("TaskStopVerificationMessage", {"messageId": manifest, "stopCandidates": []})
             await until(lambda before=before: len(self.of_type("TaskStopVerificationAck")) > before)  # type: ignore[misc]
 
+    async def settled_or_closed(self) -> None:
+        """The same, unless the server closes the connection first."""
+        settling = asyncio.create_task(self.settled())
+        closing = asyncio.create_task(self.until_closed())
+        await asyncio.wait((settling, closing), return_when=asyncio.FIRST_COMPLETED)
+        for job in (settling, closing):
+            job.cancel()
+        await asyncio.gather(settling, closing, return_exceptions=True)
+
     async def say(self, kind: str, message: dict[str, Any]) -> None:
         await self.socket.send_str(json.dumps({"type": kind, "message": message}))
 

@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 from msgspec.structs import replace
 
-from longshore.gateway.agents.ending import until_deregistered, until_first_ends
+from longshore.gateway.agents.ending import until_deregistered, until_expired, until_first_ends
 from longshore.gateway.agents.exec_offers import announce_sessions
 from longshore.gateway.agents.frames import read_frame, written
 from longshore.gateway.agents.handshake import Opened
@@ -69,6 +69,8 @@ class ControlSession:
         self._manifest_id = ""
         self._frames_heard = 0
         self._replaced = asyncio.Event()
+        #: it ended for its age alone
+        self.expired = False
 
     async def run(self) -> None:
         """Until the agent goes or falls silent, its instance is deregistered, a newer session takes over or the server stops."""
@@ -85,6 +87,7 @@ class ControlSession:
                 silence=self._until_silent(),
                 registered=until_deregistered(self._store, self._instance),
                 only=self._until_replaced(),
+                life=self._until_expired(),
             )
         finally:
             watch.close()
@@ -235,6 +238,10 @@ class ControlSession:
                 log.warning("%s: nothing heard for %.0f s", self._arn, SILENCE_S)
                 return
 
+    async def _until_expired(self) -> None:
+        await until_expired(self._clock, self._ids)
+        self.expired = True
+
     async def _until_replaced(self) -> None:
         await self._replaced.wait()
 
@@ -293,21 +300,13 @@ class ControlSession:
 
 
 def connected(tx: Tx, arn: str, now: float, *, version: str, agent_hash: str, docker_version: str) -> bool:
-    """Write down that the agent's session is open; False when the instance is gone."""
+    """Write down that the agent's session is open; False when the instance is gone. One session after another changes nothing."""
     instance = tx.get(CONTAINER_INSTANCES, arn)
     if instance is None or instance.status == "INACTIVE":
         return False
-    tx.put(
-        CONTAINER_INSTANCES,
-        replace(
-            instance,
-            agent_connected=True,
-            agent_connection_changed_at=now,
-            agent_version=version,
-            agent_hash=agent_hash,
-            docker_version=docker_version,
-        ),
-    )
+    after = replace(instance, agent_connected=True, agent_version=version, agent_hash=agent_hash, docker_version=docker_version)
+    if after != instance:
+        tx.put(CONTAINER_INSTANCES, after if instance.agent_connected else replace(after, agent_connection_changed_at=now))
     return True
 
 

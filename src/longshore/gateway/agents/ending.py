@@ -7,10 +7,23 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
+from longshore.kit.clock import Clock
+from longshore.kit.ids import Ids
 from longshore.services.ecs.model import CONTAINER_INSTANCES, ContainerInstance, scope_of
 from longshore.store.base import Store
 
 log = logging.getLogger("longshore.gateway.agents")
+
+
+#: a connection is closed at such an age, before its agent does that (after 30 to 35 minutes): who closes knows that the other comes back
+LIFE_S = 25 * 60.0
+#: agents that connected at once are not sent away at once
+SPREAD_S = 4 * 60.0
+
+
+async def until_expired(clock: Clock, ids: Ids) -> None:
+    """Returns when a connection has been open for long enough; the agent opens another without delay (agent protocol §2.3)."""
+    await clock.sleep(LIFE_S + SPREAD_S * ids.fraction())
 
 
 async def until_deregistered(store: Store, instance: ContainerInstance) -> None:

@@ -25,6 +25,9 @@ log = logging.getLogger("longshore.gateway.agents")
 
 #: the largest frame an agent may send: a telemetry message is at most 1 MiB
 MOST_FRAME = 4 * 1024 * 1024
+#: how long an agent whose connection was closed for its age may take to come back before it counts as gone, and how often it is looked
+RETURN_S = 10.0
+RETURN_LOOK_S = 1.0
 
 
 class AgentSessions:
@@ -71,6 +74,8 @@ class AgentSessions:
         except StoreError as error:
             log.error("%s: could not write down that its agent is there: %s", arn, error)
         finally:
+            if session.expired:
+                await self._let_come_back(socket, arn, session)
             await self._closed(socket, arn, session)
         return socket
 
@@ -81,7 +86,7 @@ class AgentSessions:
             return refused.answer
         socket = await self._open(request)
         try:
-            await TelemetrySession(socket, opened.instance, self._store, self._clock).run()
+            await TelemetrySession(socket, opened.instance, self._store, self._clock, self._ids).run()
         finally:
             self._sockets.discard(socket)
         return socket
@@ -107,6 +112,13 @@ class AgentSessions:
         await socket.prepare(request)
         self._sockets.add(socket)
         return socket
+
+    async def _let_come_back(self, socket: web.WebSocketResponse, arn: str, session: ControlSession) -> None:
+        """An agent whose connection was closed for its age comes back at once, and was not gone for it."""
+        await socket.close(message=b"the connection has expired")
+        until = self._clock.now() + RETURN_S
+        while self._control.get(arn) is session and not self._closing and self._clock.now() < until:
+            await self._clock.sleep(RETURN_LOOK_S)
 
     async def _closed(self, socket: web.WebSocketResponse, arn: str, session: ControlSession) -> None:
         self._sockets.discard(socket)

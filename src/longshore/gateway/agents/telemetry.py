@@ -12,11 +12,12 @@ from typing import Any
 from aiohttp import WSMsgType, web
 from msgspec.structs import replace
 
-from longshore.gateway.agents.ending import until_deregistered, until_first_ends
+from longshore.gateway.agents.ending import until_deregistered, until_expired, until_first_ends
 from longshore.gateway.agents.frames import read_frame, written
 from longshore.kit.clock import Clock
+from longshore.kit.ids import Ids
 from longshore.services.ecs.lookup import essential_containers
-from longshore.services.ecs.model import TASKS, ContainerInstance, Task
+from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS, ContainerInstance, HealthCheck, Task
 from longshore.store.base import Store, StoreError, Tx
 
 log = logging.getLogger("longshore.gateway.agents")
@@ -28,15 +29,19 @@ _ACKS = {
     "PublishInstanceStatusRequest": "AckPublishInstanceStatus",
 }
 _HEALTH = ("HEALTHY", "UNHEALTHY", "UNKNOWN")
+#: how agents name the checks of their instance -> how ECS does
+_CHECKS = {"ContainerRuntime": "CONTAINER_RUNTIME", "AcceleratedCompute": "ACCELERATED_COMPUTE", "EBSDaemon": "DAEMON", "Daemon": "DAEMON"}
+_STATUSES = ("OK", "IMPAIRED", "INSUFFICIENT_DATA", "INITIALIZING")
 
 
 class TelemetrySession:
-    def __init__(self, socket: web.WebSocketResponse, instance: ContainerInstance, store: Store, clock: Clock) -> None:
+    def __init__(self, socket: web.WebSocketResponse, instance: ContainerInstance, store: Store, clock: Clock, ids: Ids) -> None:
         self._socket = socket
         self._instance = instance
         self._arn = instance.arn
         self._store = store
         self._clock = clock
+        self._ids = ids
 
     async def run(self) -> None:
         """Until the agent goes or its instance is deregistered."""
@@ -45,6 +50,7 @@ class TelemetrySession:
             receive=self._receive(),
             heartbeat=self._beat(),
             registered=until_deregistered(self._store, self._instance),
+            life=until_expired(self._clock, self._ids),
         )
 
     async def _receive(self) -> None:
@@ -62,13 +68,15 @@ class TelemetrySession:
         message = read_frame(body if blank else frame, self._arn)
         if message is None or message.kind not in _ACKS:
             return
-        reports = health_reports(message.content) if message.kind == "PublishHealthRequest" else {}
-        if reports:
-            try:
+        try:
+            if message.kind == "PublishHealthRequest" and (reports := health_reports(message.content)):
                 await self._store.transact(lambda tx: apply_health(tx, self._arn, reports))
-            except StoreError as error:
-                log.error("%s: the health of its containers could not be written: %s", self._arn, error)
-                return
+            elif message.kind == "PublishInstanceStatusRequest" and (found := status_reports(message.content)):
+                now = self._clock.now()
+                await self._store.transact(lambda tx: apply_statuses(tx, self._arn, found, now))
+        except StoreError as error:
+            log.error("%s: health that it reports could not be written: %s", self._arn, error)
+            return
         await self._send(_ACKS[message.kind], {"message": "ok"})
 
     async def _send(self, kind: str, message: dict[str, Any]) -> None:
@@ -87,6 +95,27 @@ def health_reports(message: dict[str, Any]) -> dict[str, dict[str, str]]:
         if containers:
             found[str(task.get("taskArn"))] = containers
     return found
+
+
+def status_reports(message: dict[str, Any]) -> dict[str, str]:
+    """Type of check -> its status, of checks that ECS knows; a later one of the same type counts."""
+    return {
+        _CHECKS[str(status.get("type"))]: str(status.get("status"))
+        for status in _dictionaries(message.get("statuses"))
+        if str(status.get("type")) in _CHECKS and status.get("status") in _STATUSES
+    }
+
+
+def apply_statuses(tx: Tx, instance_arn: str, reported: dict[str, str], now: float) -> None:
+    """Written down only when a status changes: agents repeat themselves."""
+    instance = tx.get(CONTAINER_INSTANCES, instance_arn)
+    if instance is None or instance.status == "INACTIVE":
+        return
+    known = {check.type: check for check in instance.health}
+    changed = {type_: status for type_, status in reported.items() if type_ not in known or known[type_].status != status}
+    if changed:
+        checks = known | {type_: HealthCheck(type_, status, now) for type_, status in changed.items()}
+        tx.put(CONTAINER_INSTANCES, replace(instance, health=tuple(checks[type_] for type_ in sorted(checks))))
 
 
 def _dictionaries(value: object) -> list[dict[str, Any]]:

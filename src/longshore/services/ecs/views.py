@@ -16,6 +16,7 @@ from longshore.services.ecs.model import (
     Attribute,
     Cluster,
     ContainerInstance,
+    HealthCheck,
     Lifecycle,
     NetworkBinding,
     TaskDefinition,
@@ -26,6 +27,7 @@ from longshore.store.base import Reader
 
 _PORT_RANGE = re.compile(r"(?P<first>[0-9]{1,5})-(?P<last>[0-9]{1,5})")
 _LAST_PORT = 65_535
+_WORST_FIRST = ("IMPAIRED", "INSUFFICIENT_DATA", "INITIALIZING", "OK")
 
 # ── clusters ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -106,7 +108,9 @@ def capacity_provider_view(provider: CapacityProvider, *, with_tags: bool = True
 # ── container instances ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def container_instance_view(reader: Reader, instance: ContainerInstance, *, with_tags: bool) -> shapes.ContainerInstance:
+def container_instance_view(
+    reader: Reader, instance: ContainerInstance, *, with_tags: bool, with_health: bool = False
+) -> shapes.ContainerInstance:
     cpu, memory, running, pending = reader.total(TASKS, "on_instance", instance.arn)
     capacity = instance.capacity
     ports, ports_udp = _taken_ports(reader, instance)
@@ -137,7 +141,23 @@ def container_instance_view(reader: Reader, instance: ContainerInstance, *, with
         registered_at=instance.registered_at,
         attachments=(),
         tags=tags_view(instance.tags) if with_tags else (),
+        health_status=_health(instance) if with_health else None,
     )
+
+
+def _health(instance: ContainerInstance) -> shapes.ContainerInstanceHealthStatus:
+    """What its agent said of the machine, and whether the agent is there to say anything."""
+    changed_at = instance.agent_connection_changed_at or instance.registered_at
+    connectivity = HealthCheck("AGENT_CONNECTIVITY", "OK" if instance.agent_connected else "IMPAIRED", changed_at)
+    checks = (connectivity, *instance.health)
+    worst = min((check.status for check in checks), key=_WORST_FIRST.index)
+    details = tuple(
+        shapes.InstanceHealthCheckResult(
+            type=check.type, status=check.status, last_updated=check.changed_at, last_status_change=check.changed_at
+        )
+        for check in checks
+    )
+    return shapes.ContainerInstanceHealthStatus(overall_status=worst, details=details)
 
 
 def attributes_view(attributes: Collection[Attribute]) -> tuple[shapes.Attribute, ...]:

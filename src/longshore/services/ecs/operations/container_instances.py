@@ -159,7 +159,8 @@ async def describe_container_instances(
         raise InvalidParameterException("Container instance IDs should not be empty.")
     if len(request.container_instances) > MOST_DESCRIBED:
         raise InvalidParameterException(f"Container instances cannot have more than {MOST_DESCRIBED} elements.")
-    with_tags = "TAGS" in (request.include or ())
+    include = request.include or ()
+    with_tags, with_health = "TAGS" in include, "CONTAINER_INSTANCE_HEALTH" in include
     found: list[shapes.ContainerInstance] = []
     failures: list[shapes.Failure] = []
     for reference in dict.fromkeys(request.container_instances):
@@ -168,7 +169,7 @@ async def describe_container_instances(
         if instance is None:
             failures.append(shapes.Failure(arn=arn, reason="MISSING"))
         else:
-            found.append(container_instance_view(call.store, instance, with_tags=with_tags))
+            found.append(container_instance_view(call.store, instance, with_tags=with_tags, with_health=with_health))
     return shapes.DescribeContainerInstancesResponse(container_instances=tuple(found), failures=tuple(failures))
 
 
