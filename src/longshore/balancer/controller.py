@@ -129,6 +129,10 @@ class Balancer:
 
     async def traffic(self, group_arns: Sequence[str]) -> Traffic | None:
         """What HAProxy counts of target groups; None while it does not answer. Counts begin anew with each of its workers."""
+        # whoever asks may be no task, and only in a task can an answer be waited for with a time limit
+        return await asyncio.create_task(self._counted(group_arns))
+
+    async def _counted(self, group_arns: Sequence[str]) -> Traffic | None:
         try:
             counts = await self._runtime.counts()
             worker = (await self._runtime.identity()).pid

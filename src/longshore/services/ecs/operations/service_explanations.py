@@ -37,7 +37,11 @@ async def explain_service(call: Call, request: ExplainServiceRequest) -> Explain
     if call.scheduler is None:
         raise UnsupportedFeatureException("No scheduler runs beside this server.")
     now = call.clock.now()
-    rollouts = sorted(call.store.list(DEPLOYMENTS, "service", service.arn), key=lambda one: one.created_at, reverse=True)
+    living = call.store.list(DEPLOYMENTS, "service", service.arn)
+    over = call.store.get(DEPLOYMENTS, request.deployment_id) if request.deployment_id else None
+    if over is not None and over.service_arn == service.arn and over.status == "INACTIVE":
+        living.append(over)
+    rollouts = sorted(living, key=lambda one: one.created_at, reverse=True)
     return ExplainServiceResponse(
         service_arn=service.arn,
         status=status_of(service),
@@ -52,6 +56,7 @@ async def explain_service(call: Call, request: ExplainServiceRequest) -> Explain
                 rollout_state=one.rollout_state,
                 rollout_state_reason=one.rollout_state_reason,
                 created_at=one.created_at,
+                rolls_back=one.rolls_back,
                 failed_starts=one.tally.failed_starts,
                 failed_checks=one.tally.failed_checks,
             )

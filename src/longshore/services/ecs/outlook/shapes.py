@@ -12,6 +12,8 @@ from longshore.services.ecs.outlook.seen import Outlook
 class ExplainServiceRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename="camel"):
     cluster: str | None = None
     service: str
+    #: a deployment to be told of even when it is over
+    deployment_id: str | None = None
 
 
 class RolloutSeen(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename="camel"):
@@ -21,6 +23,8 @@ class RolloutSeen(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fals
     rollout_state: str
     rollout_state_reason: str = ""
     created_at: float = 0.0
+    #: the deployment whose failure it undoes
+    rolls_back: str = ""
     failed_starts: int = 0
     failed_checks: int = 0
 
