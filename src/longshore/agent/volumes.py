@@ -44,6 +44,10 @@ class Volumes:
 
     async def _make(self, volume: messages.Volume) -> None:
         given = volume.docker_volume_configuration or messages.DockerVolume()
+        if not belongs_to_task(volume) and not given.autoprovision:
+            if not await self._runtime.has_volume(volume.name):
+                raise VolumeFailure(f"the shared volume {volume.name} does not exist, and autoprovision is not on")
+            return
         labels = {**(given.labels or {}), **(task_labels(self._task, self._place) if belongs_to_task(volume) else {})}
         try:
             await self._runtime.create_volume(volume_name(self._task, volume), given.driver, given.driver_opts or {}, labels)

@@ -151,8 +151,10 @@ async def test_removing_an_image_that_is_not_there_is_fine(engine: Engine) -> No
 
 async def test_volumes_can_be_made_twice_and_removed_twice(engine: Engine) -> None:
     name = engine.name("volume")
+    assert not await engine.runtime.has_volume(name)
     await engine.runtime.create_volume(name, "local", {}, engine.labels)
     await engine.runtime.create_volume(name, "local", {}, engine.labels)
+    assert await engine.runtime.has_volume(name)
     await engine.runtime.remove_volume(name)
     await engine.runtime.remove_volume(name)
 
