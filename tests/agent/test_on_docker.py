@@ -199,11 +199,7 @@ async def test_containers_wait_for_each_other_link_and_share_volumes(on: OnDocke
         {
             "essential": False,
             "command": ["sh", "-c", "echo ready > /shared/flag"],
-        {
-            "essential": False,
-            "command": ["sh", "-c", "echo ready > /shared/flag"],
             "mountPoints": [{"sourceVolume": "v", "containerPath": "/shared"}],
-        },
         },
         {
             "dependsOn": [{"containerName": "c0", "condition": "SUCCESS"}],

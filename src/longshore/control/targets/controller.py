@@ -18,6 +18,7 @@ from longshore.control.targets.plan import Change, Endpoint, Plan, Registered, S
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.services.ecs import event_words
+from longshore.services.ecs.interfaces import address_of
 from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS, Task
 from longshore.services.ecs.rollout.model import SERVICES, TASK_SETS, Service, ServiceSpec
 from longshore.services.ecs.rollout.revisions import settings_of
@@ -170,6 +171,11 @@ def _endpoints(reader: Reader, spec: ServiceSpec, task: Task) -> Iterable[Endpoi
         group = reader.get(TARGET_GROUPS, lb.target_group_arn or "")
         container = next((c for c in task.status.containers if c.name == lb.container_name), None)
         if group is None or container is None:
+            continue
+        own = address_of(task)
+        if own:
+            if group.target_type == "ip":
+                yield Endpoint(group.arn, own, lb.container_port or 0)
             continue
         target_id = instance.ec2_instance_id if group.target_type == "instance" else instance.address
         port = next(
