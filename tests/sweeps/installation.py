@@ -382,7 +382,7 @@ async def _containers(there: Installation, names: dict[str, str]) -> None:
     def connect(tx: Tx) -> None:
         row = tx.get(ecs.CONTAINER_INSTANCES, instance)
         assert row is not None
-        tx.put(ecs.CONTAINER_INSTANCES, replace(row, agent_connected=True))
+        tx.put(ecs.CONTAINER_INSTANCES, replace(row, agent_connected=True, agent_hash="longshore"))
 
     await there.store.transact(connect)
     owned = {"name": "colour", "value": "blue", "targetId": instance}
@@ -402,9 +402,18 @@ async def _containers(there: Installation, names: dict[str, str]) -> None:
     await there.done("ecs", "DeregisterTaskDefinition", taskDefinition=names["retired"])
     created = await there.done("ecs", "CreateService", cluster="main", serviceName="site", taskDefinition="web", desiredCount=1)
     names["service"] = created["service"]["serviceArn"]
-    ran = await there.done("ecs", "RunTask", cluster="main", taskDefinition="web")
+    ran = await there.done("ecs", "RunTask", cluster="main", taskDefinition="web", enableExecuteCommand=True)
     assert not ran["failures"], ran["failures"]
     names["task"] = ran["tasks"][0]["taskArn"]
+    await there.store.transact(lambda tx: _runs(tx, names["task"]))
+
+
+def _runs(tx: Tx, arn: str) -> None:
+    """So that there is a container to go into."""
+    task = tx.get(ecs.TASKS, arn)
+    assert task is not None
+    containers = tuple(replace(container, last_status="RUNNING", runtime_id="c0ffee") for container in task.status.containers)
+    tx.put(ecs.TASKS, replace(task, status=replace(task.status, last_status="RUNNING", started_at=1.5, containers=containers)))
 
 
 async def _images(there: Installation, names: dict[str, str]) -> None:

@@ -211,6 +211,11 @@ def _more(names: Mapping[str, str]) -> Mapping[tuple[str, str], dict[str, Any]]:
         ("ecs", "StopTask"): main | {"task": names["task"], "reason": "enough"},
         ("ecs", "DescribeTasks"): main | {"tasks": [names["task"]], "include": ["TAGS"]},
         ("ecs", "ListTasks"): main,
+        ("ecs", "ExecuteCommand"): main | {"task": names["task"], "container": "app", "command": "ls /", "interactive": True},
+        ("ecs", "LongshoreOpenTaskLogs"): main | {"task": names["task"], "container": "app", "tail": 10},
+        ("ecs", "LongshoreSubmitTaskRecord"): main | {"task": names["task"], "containers": [{"name": "app", "exitCode": 1}]},
+        ("ecs", "LongshoreGetTaskRecord"): main | {"task": names["task"]},
+        ("ecs", "LongshoreListTaskHistory"): main | {"family": "web", "failedOnly": True, "maxResults": 5},
         ("ecs", "RegisterContainerInstance"): main
         | {
             "instanceIdentityDocument": identity_document("i-00000000000000002"),

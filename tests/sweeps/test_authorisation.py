@@ -35,8 +35,12 @@ from tests.sweeps.samples import least, sample
 
 #: the operations that need no permission
 FREE = {("sts", "GetCallerIdentity"), ("sts", "GetSessionToken")}
-#: what AWS documents to need another permission than its own name
-OTHERWISE = {("ecr", "ListImageReferrers"): "ecr:BatchGetImage"}
+#: what needs another permission than its own name: as AWS documents, or because policies for its agent know no other
+OTHERWISE = {
+    ("ecr", "ListImageReferrers"): "ecr:BatchGetImage",
+    # what reports the end of a task reports why, too
+    ("ecs", "LongshoreSubmitTaskRecord"): "ecs:SubmitTaskStateChange",
+}
 #: operations that have nothing to answer but a refusal, which those hear who may ask
 REFUSES = {("ecs", "UpdateContainerAgent"): "MissingVersionException", ("ecs", "ListServicesByNamespace"): "NamespaceNotFoundException"}
 #: what an operation may ask for beside its own action: it hands over a role, or will do something else on the caller's behalf

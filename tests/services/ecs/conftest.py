@@ -51,7 +51,7 @@ class Ecs:
     clock: SteppedClock
 
     async def __call__(self, operation: str, **members: Any) -> dict[str, Any]:
-        shape = shapes.OPERATIONS[operation]
+        shape = shapes.OPERATIONS.get(operation) or api.extensions[operation]
         request = codec.parse(shapes.MODEL, shape, json.dumps(members).encode())
         declared = api.operations[operation]
         assert list(declared.resource(self.call, request))
@@ -61,6 +61,8 @@ class Ecs:
             list(declared.also(self.call, request))
         response = await declared.handle(self.call, request)
         body, _ = codec.render(shapes.MODEL, shape, response, "request-1")
+        if operation in api.extensions:
+            return dict(json.loads(body))
         output = botocore_model().operation_model(operation).output_shape
         parsed = botocore.parsers.create_parser("json").parse({"body": body, "headers": {}, "status_code": 200}, output)
         parsed.pop("ResponseMetadata")

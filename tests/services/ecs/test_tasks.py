@@ -239,7 +239,7 @@ async def test_tasks_are_listed_by_everything_that_tells_them_apart(ecs: Ecs) ->
 
     assert await listed() == sorted(arns["web"] + arns["api"])
     assert await listed(family="web") == arns["web"]
-    assert await listed(startedBy="me", family="api") == arns["api"]
+    assert await listed(startedBy="me") == sorted(arns["web"] + arns["api"])
     assert await listed(startedBy="you") == []
     assert await listed(containerInstance=first, family="api") == arns["api"]
     assert await listed(containerInstance=second) == [task["taskArn"] for task in web if task["containerInstanceArn"] == second]
@@ -250,6 +250,16 @@ async def test_tasks_are_listed_by_everything_that_tells_them_apart(ecs: Ecs) ->
     assert await listed(family="api") == []
     assert (await ecs.refused("ListTasks", serviceName="nobody"))[0] == "ServiceNotFoundException"
     assert (await ecs.refused("ListTasks", containerInstance="f" * 32))[0] == "InvalidParameterException"
+
+
+@pytest.mark.parametrize("other", [{"family": "web"}, {"serviceName": "site"}, {"launchType": "EC2"}, {"containerInstance": "f" * 32}])
+async def test_who_started_a_task_is_no_filter_beside_others(ecs: Ecs, other: dict[str, str]) -> None:
+    await ready(ecs)
+    code, message = await ecs.refused("ListTasks", startedBy="me", **other)
+    assert (code, message) == (
+        "InvalidParameterException",
+        "When you specify startedBy as the filter, it must be the only filter that you use.",
+    )
 
 
 async def test_task_listings_go_page_by_page(ecs: Ecs) -> None:

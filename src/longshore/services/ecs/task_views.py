@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from longshore.aws.shapes import ecs as shapes
+from longshore.services.ecs.exec.rules import serves_sessions
 from longshore.services.ecs.interfaces import attachments_view, interfaces_view
 from longshore.services.ecs.lookup import definition_of_arn
-from longshore.services.ecs.model import CONTAINER_INSTANCES, Container, NetworkBinding, Task, TaskDefinition
+from longshore.services.ecs.model import CONTAINER_INSTANCES, Container, ContainerInstance, NetworkBinding, Task, TaskDefinition
 from longshore.services.ecs.overrides import effective
 from longshore.services.ecs.tagging import tags_view
 from longshore.store.base import Reader
+
+_ARCHITECTURE = "ecs.cpu-architecture"
 
 
 def task_view(reader: Reader, task: Task, *, with_tags: bool, definition: TaskDefinition | None = None) -> shapes.Task:
@@ -17,15 +20,17 @@ def task_view(reader: Reader, task: Task, *, with_tags: bool, definition: TaskDe
     wanted = effective(found.definition, task.spec.overrides) if found is not None else shapes.TaskDefinition()
     by_name = {container.name: container for container in wanted.container_definitions or ()}
     spec, status = task.spec, task.status
+    instance = reader.get(CONTAINER_INSTANCES, task.container_instance_arn) if task.container_instance_arn else None
     return shapes.Task(
         attachments=attachments_view(task),
-        attributes=(),
+        attributes=_attributes(instance),
         availability_zone=task.availability_zone or None,
+        capacity_provider_name=spec.capacity_provider or None,
         cluster_arn=task.cluster_arn,
-        connectivity=_connectivity(reader, task),
+        connectivity=_connectivity(instance, task),
         connectivity_at=status.connectivity_at,
         container_instance_arn=task.container_instance_arn or None,
-        containers=tuple(_container(task, container, by_name.get(container.name)) for container in status.containers),
+        containers=tuple(_container(task, container, by_name.get(container.name), instance) for container in status.containers),
         cpu=str(spec.reservation.cpu),
         created_at=spec.created_at,
         desired_status=task.desired_status,
@@ -53,11 +58,16 @@ def task_view(reader: Reader, task: Task, *, with_tags: bool, definition: TaskDe
     )
 
 
-def _connectivity(reader: Reader, task: Task) -> str | None:
+def _attributes(instance: ContainerInstance | None) -> tuple[shapes.Attribute, ...]:
+    """What ECS tells of where a task runs: the kind of its processor."""
+    architecture = instance.attribute(_ARCHITECTURE) if instance is not None else None
+    return (shapes.Attribute(name=_ARCHITECTURE, value=architecture),) if architecture else ()
+
+
+def _connectivity(instance: ContainerInstance | None, task: Task) -> str | None:
     """That of the agent which watches the task."""
     if task.status.connectivity_at is None:
         return None
-    instance = reader.get(CONTAINER_INSTANCES, task.container_instance_arn)
     return "CONNECTED" if instance is not None and instance.agent_connected else "DISCONNECTED"
 
 
@@ -75,7 +85,26 @@ def _overrides(task: Task) -> shapes.TaskOverride:
     )
 
 
-def _container(task: Task, container: Container, wanted: shapes.ContainerDefinition | None) -> shapes.Container:
+def _managed_agents(task: Task, container: Container, instance: ContainerInstance | None) -> tuple[shapes.ManagedAgent, ...] | None:
+    """ECS puts an agent of AWS Systems Manager into the container; here the instance's own does its work, as long as both run."""
+    if not task.spec.enable_execute_command:
+        return None
+    runs = container.last_status == "RUNNING" and serves_sessions(instance)
+    pending = container.last_status not in ("RUNNING", "STOPPED")
+    reason = None if runs or pending or container.last_status == "STOPPED" else "The container instance's agent does not serve sessions."
+    return (
+        shapes.ManagedAgent(
+            name="ExecuteCommandAgent",
+            last_status="RUNNING" if runs else "PENDING" if pending else "STOPPED",
+            last_started_at=task.status.started_at if runs else None,
+            reason=reason,
+        ),
+    )
+
+
+def _container(
+    task: Task, container: Container, wanted: shapes.ContainerDefinition | None, instance: ContainerInstance | None
+) -> shapes.Container:
     amounts = wanted or shapes.ContainerDefinition()
     return shapes.Container(
         container_arn=container.arn,
@@ -90,6 +119,7 @@ def _container(task: Task, container: Container, wanted: shapes.ContainerDefinit
         network_bindings=tuple(_binding(binding) for binding in container.network_bindings),
         network_interfaces=interfaces_view(task),
         health_status=container.health_status,
+        managed_agents=_managed_agents(task, container, instance),
         cpu=str(amounts.cpu or 0),
         memory=str(amounts.memory) if amounts.memory is not None else None,
         memory_reservation=str(amounts.memory_reservation) if amounts.memory_reservation is not None else None,

@@ -65,7 +65,8 @@ async def execute_command(call: Call, request: shapes.ExecuteCommandRequest) -> 
         return task, container
 
     task, container = await call.store.transact(offer)
-    log.info("%s: %s may run %.200r in %s of %s", session_id, call.principal.arn, request.command, container.name, task.arn)
+    # not the command itself: it may hold secrets
+    log.info("%s: offered to %s, for %s of %s", session_id, call.principal.arn, container.name, task.arn)
     return shapes.ExecuteCommandResponse(
         cluster_arn=task.cluster_arn,
         container_arn=container.arn,

@@ -82,7 +82,12 @@ async def list_tasks(call: Call, request: shapes.ListTasksRequest) -> shapes.Lis
 
 
 def _narrowest(reader: Reader, call: Call, cluster: Cluster, request: shapes.ListTasksRequest, wanted: str) -> tuple[str, str]:
-    """The index that leaves the least to filter. Raises for a service or an instance that is not there."""
+    """The index that leaves the least to filter. Raises for a service or an instance that is not there, and for what ECS does not let
+    one filter by at once."""
+    if request.daemon_name:
+        raise InvalidParameterException("Daemons are not offered by this installation.")
+    if request.started_by and (request.family or request.service_name or request.container_instance or request.launch_type):
+        raise InvalidParameterException("When you specify startedBy as the filter, it must be the only filter that you use.")
     if request.service_name:
         service = find_service(reader, call, cluster, request.service_name)
         return "service_name", f"{cluster.arn}|service:{service.name}|{wanted}"

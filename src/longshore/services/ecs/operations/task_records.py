@@ -25,10 +25,10 @@ from longshore.services.ecs.lookup import (
     cluster_resource,
     container_instance_arn,
     find_cluster,
-    find_task,
     task_arn,
 )
 from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS, Cluster, Task
+from longshore.services.ecs.operations.agent import acting_for_reported, reported_task
 from longshore.services.ecs.rollout.model import SERVICE_EVENTS
 from longshore.services.ecs.task_views import task_view
 from longshore.store.archive import Entry, Position
@@ -50,6 +50,7 @@ _PAGE = 100
     # who may report may report this, too: policies written for AWS's agent know of nothing else
     action="ecs:SubmitTaskStateChange",
     resource=cluster_resource,
+    also=acting_for_reported,
     shape=shapes.SUBMIT,
 )
 async def submit_task_record(call: Call, request: shapes.SubmitTaskRecordRequest) -> shapes.SubmitTaskRecordResponse:
@@ -57,9 +58,7 @@ async def submit_task_record(call: Call, request: shapes.SubmitTaskRecordRequest
 
     Raises InvalidParameterException for a task nobody knows and for what is longer than a record may be.
     """
-    task = find_task(call.store, call, find_cluster(call.store, call, request.cluster), request.task)
-    if task is None:
-        raise InvalidParameterException("The task is not known.")
+    task = reported_task(call.store, call, request.cluster, request.task)
     known = {container.name for container in task.status.containers}
     if len(request.containers) > MOST_CONTAINERS or not {container.name for container in request.containers} <= known:
         raise InvalidParameterException("The record speaks of containers that the task does not have.")
