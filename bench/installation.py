@@ -245,7 +245,7 @@ def wait_for_instances(platform: Running, count: int) -> None:
 
     def joined() -> bool:
         clusters = client.ecs("DescribeClusters", clusters=["default"])["clusters"]
-        return bool(clusters) and clusters[0]["registeredContainerInstancesCount"] >= count
+        return not count or (bool(clusters) and clusters[0]["registeredContainerInstancesCount"] >= count)
 
     wait_until("container instances to join", joined, every_s=0.02)
     client.close()
