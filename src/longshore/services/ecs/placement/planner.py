@@ -38,9 +38,11 @@ from longshore.services.ecs.placement.request import (
     PORTS,
     PORTS_UDP,
     REASONS,
+    TASKS_THERE,
     Placement,
     PlacementRequest,
     Refusal,
+    of_group,
 )
 from longshore.services.ecs.placement.tally import Ints
 
@@ -182,7 +184,17 @@ class Search:
             asked=len(rows),
             refusals=tuple(Refusal(columns.arns[rows[at]], REASONS[found[at]]) for at in order[:MOST_REFUSALS].tolist()),
             counts={reason: int(count) for reason, count in zip(REASONS, counts, strict=False) if count},
+            details=self._details(),
         )
+
+    def _details(self) -> frozenset[str]:
+        found = set()
+        for one in self.request.constraints:
+            if one.type == "distinctInstance":
+                found.add(of_group(self.request.group))
+            elif not is_lasting(parse(one.expression or "")):
+                found.add(TASKS_THERE)
+        return frozenset(found)
 
 
 # ── filters ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -25,6 +25,15 @@ MEMBER_OF = "MemberOf placement constraint unsatisfied."
 #: in the order in which they are looked for: whoever fails later was closer
 REASONS = (AGENT, ATTRIBUTE, LOCATION, CPU, MEMORY, GPU, PORTS, PORTS_UDP, ENI, DISTINCT, MEMBER_OF)
 
+#: beside MEMBER_OF: an expression asks about tasks, so that any task that comes or goes may change its answer
+TASKS_THERE = "task:group, runningTasksCount"
+
+
+def of_group(group: str) -> str:
+    """Beside DISTINCT: whose tasks are in the way."""
+    return f"{DISTINCT} {group}"
+
+
 #: an instance that registered with this attribute is external: for tasks of that launch type
 EXTERNAL_ATTRIBUTE = "ecs.capability.external"
 ZONE_ATTRIBUTE = "ecs.availability-zone"
@@ -66,6 +75,8 @@ class Placement(msgspec.Struct, frozen=True):
     refusals: tuple[Refusal, ...] = ()
     #: reason -> how many gave it
     counts: Mapping[str, int] = {}
+    #: more about those reasons, for whoever waits (see waiting.py)
+    details: frozenset[str] = frozenset()
     #: why nobody was asked
     nobody: str = NO_INSTANCES
 
@@ -79,7 +90,7 @@ class Placement(msgspec.Struct, frozen=True):
     @property
     def reasons(self) -> frozenset[str]:
         """Everything that would have to change for one instance or another."""
-        return frozenset(self.counts) if self.counts else frozenset({self.reason})
+        return self.details.union(self.counts) if self.counts else frozenset({self.reason})
 
     @property
     def closest(self) -> str | None:
