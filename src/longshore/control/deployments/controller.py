@@ -2,8 +2,8 @@
 
 Watches services, deployments, tasks, targets and container instances; one key per service. Inside one transaction the
 snapshot is taken, planned and carried out, so two looks never act on the same facts. New tasks get their place in that
-transaction too; where none is found nothing is made, the service says why, and it is looked at again when an instance of
-its cluster gains room or a task there stops.
+transaction too; where none is found nothing is made, the service says why, and it is looked at again when something changes that
+could give it one (waiting.py).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from longshore.control.deployments.shifting.carry import take_step
 from longshore.control.deployments.snapshot import is_balanced, snapshot_of
 from longshore.control.deployments.task_sets.carry import write_task_sets
 from longshore.control.deployments.vocabulary import Plan, Saying, spoken
+from longshore.control.deployments.waiting import Waiting
 from longshore.control.deployments.zones import NO_PLACE
 from longshore.control.events import append_event
 from longshore.control.loop import Watched
@@ -50,8 +51,7 @@ class Deployments:
         self._clock = clock
         self._ids = ids
         self._site = site
-        #: cluster ARN -> services in it that wait for room
-        self._waiting: dict[str, set[str]] = {}
+        self._waiting = Waiting()
         self.watches: Sequence[Watched] = (
             Watched(SERVICES, lambda change: (change.key,)),
             Watched(DEPLOYMENTS, lambda change: (change.value.service_arn,)),
@@ -78,9 +78,9 @@ class Deployments:
         if done is None:
             return None
         if launched.refused or launched.zone_refused:
-            self._waiting.setdefault(service.cluster_arn, set()).add(key)
+            self._waiting.begin(service.cluster_arn, key, launched.reasons)
             return RETRY_PLACEMENT_S
-        self._waiting.get(service.cluster_arn, set()).discard(key)
+        self._waiting.end(service.cluster_arn, key)
         return _seconds_until(done.look_again_at, now)
 
     def _step(self, tx: Tx, service_arn: str, now: float, drawn: Drawn) -> tuple[Plan | None, Launched]:
@@ -113,7 +113,7 @@ class Deployments:
         if task.spec.service_arn:
             yield task.spec.service_arn
         if change.new is None or (change.new.is_stopped and (change.old is None or not change.old.is_stopped)):
-            yield from self._waiting.get(task.cluster_arn, ())
+            yield from self._waiting.for_stopped_task(task.cluster_arn)
             yield from self._daemons_on(task.container_instance_arn)
 
     def _daemons_on(self, instance_arn: str) -> Iterable[str]:
@@ -135,7 +135,7 @@ class Deployments:
     def _services_of_instance(self, change: Change[ContainerInstance]) -> Iterable[str]:
         """Those that wait for room; and, where the instance itself came, went or changed, all whose tasks it bears on."""
         instance = change.value
-        yield from tuple(self._waiting.get(instance.cluster_arn, ()))
+        yield from self._waiting.for_instance(change)
         if change.old is not None and change.new is not None and _standing(change.old) == _standing(change.new):
             return
         for task in self._store.list(TASKS, "active_on", instance.arn):

@@ -76,7 +76,8 @@ class _Rounds:
         for member in fresh:
             if member is not keep and self.may_end(member):
                 self.end(member, scaling_reason(member.deployment_id))
-        starts_beside = bool(worn) and keep is None and self._beside > 0 and self._room > 0 and station.reachable and self.primary.state != "FAILED"
+        has_room = self._beside > 0 and self._room > 0 and station.reachable and self.primary.state != "FAILED"
+        starts_beside = keep is None and bool(worn) and has_room
         for member in worn:
             if keep is not None and keep.phase is not Phase.HEALTHY and member.phase is Phase.HEALTHY:
                 continue  # the new one is not there yet
