@@ -29,7 +29,8 @@ def shift_of(reader: Reader, service: Service, tasks: Sequence[Task]) -> Shift |
 
 def _shift(reader: Reader, service: Service, one: ServiceDeployment, spec: ServiceSpec, tasks: Sequence[Task]) -> Shift:
     load_balancers = settings_of(reader, service, one.deployment_id).load_balancers
-    percents, between_min = steps_of(spec)
+    # where nothing runs yet there is nothing to go easy on
+    percents, between_min = steps_of(spec) if one.source_deployment_id else ((100.0,), 0)
     leaving = Counter(task.spec.deployment_id for task in tasks if task.stop is not None)
     return Shift(
         service_deployment_arn=one.arn,
