@@ -24,12 +24,18 @@ class Action(NamedTuple):
 #: how a sentence goes on behind `(service NAME…) ` -> what it means
 _SENTENCES: tuple[tuple[re.Pattern[str], str, str], ...] = (
     (re.compile(r"has reached a steady state\."), "INFO", "SERVICE_STEADY_STATE"),
-    (re.compile(r"has stopped \d+ running tasks: "), "INFO", "TASKS_STOPPED"),
+    (re.compile(r"(?:has )?stopped \d+ (?:running|pending) tasks\b"), "INFO", "TASKS_STOPPED"),
+    (re.compile(r"has started \d+ tasks in \S+ to AZ Rebalance: "), "INFO", "TASKS_STARTED"),
+    (re.compile(r"is not AZ balanced with "), "INFO", "SERVICE_REBALANCING_STARTED"),
+    (re.compile(r"is AZ balanced with "), "INFO", "SERVICE_REBALANCING_COMPLETED"),
+    (re.compile(r"was unable to .* tasks under protection\)"), "INFO", "TASKSET_SCALE_IN_FAILURE_BY_TASK_PROTECTION"),
     (re.compile(r"is unable to consistently start tasks successfully\."), "WARN", "SERVICE_TASK_START_IMPAIRED"),
-    (re.compile(r"was unable to place a task"), "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE"),
+    (re.compile(r"(?:was|is) unable to place a task"), "ERROR", "SERVICE_TASK_PLACEMENT_FAILURE"),
+    (re.compile(r"failed to launch a task with \(error "), "ERROR", "SERVICE_TASK_CONFIGURATION_FAILURE"),
 )
 _SUBJECT = re.compile(r"\(service [^()\s,]+(?P<task_set>, taskSet [^()\s]+)?\) (?:\([^()]*\) )*")
 _NO_PLACE = re.compile(r"Reason: (?P<reason>.*?)(?: For more information,|$)", re.DOTALL)
+_NOT_LAUNCHED = re.compile(r"with \(error (?P<reason>.*)\)\.$", re.DOTALL)
 
 
 def action_of(message: str) -> Action | None:
@@ -41,7 +47,7 @@ def action_of(message: str) -> Action | None:
         if sentence.match(message, subject.end()):
             if name == "SERVICE_STEADY_STATE" and subject["task_set"]:
                 return Action(severity, "TASKSET_STEADY_STATE")
-            return Action(severity, name, _reason(message) if name == "SERVICE_TASK_PLACEMENT_FAILURE" else "")
+            return Action(severity, name, _reason(message) if severity == "ERROR" else "")
     return None
 
 
@@ -53,7 +59,7 @@ def _reason(message: str) -> str:
     quoted = re.search(r'encountered error "([^"]+)"', message)
     if quoted is not None:
         return quoted[1]
-    found = _NO_PLACE.search(message)
+    found = _NO_PLACE.search(message) or _NOT_LAUNCHED.search(message)
     return found["reason"] if found is not None else ""
 
 
