@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from longshore import config
-from longshore.cli import account, ecr, registry, service, task
+from longshore.cli import account, ecr, explain, registry, service, task
 from longshore.cli.ecs_events import events
 from longshore.cli.exec import execute
 from longshore.cli.outcome import EXIT_CODES, ExitCode, Failure
@@ -34,6 +34,7 @@ app.add_typer(account.app)
 app.add_typer(registry.app)
 app.add_typer(ecr.app)
 app.add_typer(service.app)
+app.add_typer(explain.app)
 app.add_typer(task.app)
 ecr.app.command()(sbom)
 app.command()(events)
