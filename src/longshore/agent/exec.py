@@ -25,6 +25,8 @@ log = logging.getLogger("longshore.agent")
 
 #: sessions at once
 MOST_SESSIONS = 50
+#: seconds the other end has to read the last of the output
+LAST_S = 20.0
 
 
 class Order(msgspec.Struct, frozen=True, rename="camel"):
@@ -83,25 +85,44 @@ class Sessions:
             log.warning("%s: its socket cannot be opened: %s", order.session_id, error)
             return
         log.info("%s: %s in %s of %s", order.session_id, order.purpose, order.container_name, order.task_arn)
+        frames: asyncio.Queue[bytes] = asyncio.Queue()
+        heard = asyncio.create_task(_hear(socket, frames), name="exec:hear")
+        work = asyncio.create_task(self._work(socket, frames, order), name="exec:work")
         try:
-            begin = await socket.receive()
-            if begin.type is aiohttp.WSMsgType.BINARY and begin.data == relay.GO:
-                ended = await (self._logs(socket, order) if order.purpose == "logs" else self._command(socket, order))
+            await asyncio.wait({heard, work}, return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                ended = await work
                 await socket.send_bytes(relay.ENDED + msgspec.json.encode(ended))
                 log.info("%s: ended, %s", order.session_id, ended)
+                # The other end closes when it has read it all: a connection closed with something unread loses what is under way.
+                await asyncio.wait({heard}, timeout=LAST_S)
+            else:
+                log.info("%s: the other end is gone", order.session_id)
         except ConnectionError:
             log.info("%s: the other end is gone", order.session_id)
         finally:
+            for job in (heard, work):
+                job.cancel()
+            await asyncio.gather(heard, work, return_exceptions=True)
             await socket.close()
+
+    async def _work(self, socket: Socket, frames: asyncio.Queue[bytes], order: Order) -> Ended:
+        """Raises ConnectionError when the other end goes."""
+        while await frames.get() != relay.GO:
+            continue
+        try:
+            if order.purpose == "logs":
+                return await self._logs(socket, order)
+            return await self._command(socket, frames, order)
+        except RuntimeFailure as error:
+            return Ended(reason=str(error))
 
     def _container(self, order: Order) -> str:
         """Its id; "" for what this agent does not have."""
         job = self._engine.jobs.get(order.task_arn)
         return job.container_id(order.container_name) if job is not None and order.container_name in job.seen else ""
 
-    # ── commands ──
-
-    async def _command(self, socket: Socket, order: Order) -> Ended:
+    async def _command(self, socket: Socket, frames: asyncio.Queue[bytes], order: Order) -> Ended:
         container_id = self._container(order)
         if not container_id:
             return Ended(reason=f"The container {order.container_name} is not there.")
@@ -109,56 +130,27 @@ class Sessions:
             execution = await self._runtime.execute(container_id, order.command, tty=order.interactive)
         except RuntimeFailure as error:
             return Ended(reason=f"Unable to start command: {error}")
-        try:
-            return await self._carry(socket, execution)
-        finally:
-            await asyncio.shield(execution.close())
-
-    async def _carry(self, socket: Socket, execution: Execution) -> Ended:
-        """Raises ConnectionError when the other end goes."""
-        frames: asyncio.Queue[bytes] = asyncio.Queue()
-        output = asyncio.create_task(_carry_output(socket, execution), name="exec:output")
-        heard = asyncio.create_task(_hear(socket, frames), name="exec:hear")
         given = asyncio.create_task(_carry_input(socket, execution, frames), name="exec:input")
         try:
-            await asyncio.wait({output, heard}, return_when=asyncio.FIRST_COMPLETED)
-            if not output.done():
-                raise ConnectionResetError("the socket is closed")
-            await output
+            await _carry_output(socket, execution)
             return Ended(code=await execution.exit_code())
-        except RuntimeFailure as error:
-            return Ended(reason=str(error))
         finally:
-            for job in (output, heard, given):
-                job.cancel()
-            await asyncio.gather(output, heard, given, return_exceptions=True)
-
-    # ── logs ──
+            given.cancel()
+            await asyncio.gather(given, return_exceptions=True)
+            await asyncio.shield(execution.close())
 
     async def _logs(self, socket: Socket, order: Order) -> Ended:
         container_id = self._container(order)
         if not container_id:
             return Ended(reason=f"The container {order.container_name} is not there any more.")
-        reading = asyncio.create_task(self._read_logs(socket, container_id, order), name="exec:logs")
-        gone = asyncio.create_task(_until_closed(socket), name="exec:gone")
-        try:
-            await asyncio.wait({reading, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not reading.done():
-                raise ConnectionResetError("the socket is closed")
-            await reading
-            return Ended(code=0)
-        except RuntimeFailure as error:
-            return Ended(reason=f"The logs cannot be read: {error}")
-        finally:
-            for job in (reading, gone):
-                job.cancel()
-            await asyncio.gather(reading, gone, return_exceptions=True)
-
-    async def _read_logs(self, socket: Socket, container_id: str, order: Order) -> None:
         tail = order.tail if order.tail >= 0 else None
         chunks = self._runtime.logs(container_id, follow=order.follow, tail=tail, timestamps=order.timestamps)
-        async for chunk in chunks:
-            await socket.send_bytes((relay.STDERR if chunk.is_error else relay.STDOUT) + chunk.data)
+        try:
+            async for chunk in chunks:
+                await socket.send_bytes((relay.STDERR if chunk.is_error else relay.STDOUT) + chunk.data)
+        except RuntimeFailure as error:
+            return Ended(reason=f"The logs cannot be read: {error}")
+        return Ended(code=0)
 
 
 async def _carry_output(socket: Socket, execution: Execution) -> None:
@@ -187,8 +179,3 @@ async def _carry_input(socket: Socket, execution: Execution, frames: asyncio.Que
             with contextlib.suppress(msgspec.MsgspecError):
                 size = msgspec.json.decode(content, type=relay.Size)
                 await execution.resize(size.cols, size.rows)
-
-
-async def _until_closed(socket: Socket) -> None:
-    async for _ in socket:
-        continue
