@@ -69,10 +69,13 @@ class Fleet:
             while True:
                 try:
                     signed = self._signed("POST", "/", "", headers, body)
+                    began = time.monotonic()
                     async with self.http.post(f"{self.endpoint}/", data=body, headers=signed) as answer:
                         found: dict[str, Any] = json.loads(await answer.read())
                         if answer.status != 200:
                             raise RuntimeError(f"{operation}: {found}")
+                        if operation == "SubmitTaskStateChange":
+                            self.reported.append(time.monotonic() - began)
                         return found
                 except aiohttp.ClientError:
                     await asyncio.sleep(0.5)
@@ -168,9 +171,7 @@ class Agent:
         if status == "STOPPED":
             container["exitCode"] = 0  # type: ignore[assignment]
             self._tasks.pop(arn, None)
-        began = time.monotonic()
         await self._fleet.call("SubmitTaskStateChange", cluster="default", task=arn, status=status, reason="", containers=[container])
-        self._fleet.reported.append(time.monotonic() - began)
 
     async def _telemetry(self) -> None:
         socket = await self._fleet.socket(

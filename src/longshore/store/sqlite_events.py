@@ -147,7 +147,8 @@ class SqliteEventLog:
             database.execute("PRAGMA auto_vacuum = INCREMENTAL")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
-        database.execute("PRAGMA wal_autocheckpoint = 4000")
+        # every 8 MiB: what goes to the disk at once is what commits of the store may have to wait behind
+        database.execute("PRAGMA wal_autocheckpoint = 500")
         database.execute("PRAGMA journal_size_limit = 67108864")
         if not found:
             database.execute("BEGIN IMMEDIATE")
