@@ -29,6 +29,7 @@ TITLES: Mapping[str, str] = {
     "iam": "AWS IAM",
     "sts": "AWS STS",
     "secretsmanager": "AWS Secrets Manager",
+    "ssm": "AWS Systems Manager Parameter Store",
 }
 
 #: API -> operation -> what is left out. An operation that is served and not named here does what AWS documents.
@@ -37,13 +38,13 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
         "CreateCluster": "no capacity providers, execute-command configuration or Service Connect defaults",
         "UpdateCluster": "settings only",
         "CreateService": (
-            "REPLICA with the ECS deployment controller, strategy ROLLING, launch types EC2 and EXTERNAL; no capacity providers, awsvpc, "
+            "REPLICA with the ECS deployment controller, strategy ROLLING, launch types EC2 and EXTERNAL; no capacity providers, "
             "service registries, Service Connect, Classic Load Balancers, deployment alarms or lifecycle hooks, managed volumes"
         ),
         "UpdateService": "as CreateService",
-        "RunTask": "launch types EC2 and EXTERNAL; network modes bridge, host and none; no capacity providers, no managed volumes",
+        "RunTask": "launch types EC2 and EXTERNAL; no capacity providers, no managed volumes",
         "StartTask": "as RunTask",
-        "SubmitAttachmentStateChanges": "acknowledged; attachments do not exist without awsvpc",
+        "SubmitAttachmentStateChanges": "interfaces of tasks; others are acknowledged",
     },
     "ecr": {
         "CompleteLayerUpload": "one digest per layer",
@@ -83,6 +84,14 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
             "no rotation, replicas, or managed external secrets; values are sealed with the installation's key, whatever KmsKeyId says"
         ),
         "UpdateSecret": "as CreateSecret",
+    },
+    "ssm": {
+        "PutParameter": (
+            "data type text; no AllowedPattern, no policies; SecureStrings are sealed with the installation's key, whatever KeyId says"
+        ),
+        "AddTagsToResource": "resources of type Parameter",
+        "RemoveTagsFromResource": "as AddTagsToResource",
+        "ListTagsForResource": "as AddTagsToResource",
     },
     "sts": {
         "AssumeRole": "no MFA, no provided contexts",

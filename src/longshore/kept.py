@@ -16,6 +16,7 @@ from longshore.kit.data_keys import lock_of
 from longshore.services.ecr.encryption.model import ENCRYPTION, INSTALLATION
 from longshore.services.ecr.model import REPOSITORIES
 from longshore.services.secretsmanager.model import SECRETS
+from longshore.services.ssm.model import PARAMETERS
 from longshore.store.base import Reader
 from longshore.store.sqlite import FILE_NAME
 
@@ -67,8 +68,8 @@ def signing_secret(path: Path, reader: Reader) -> bytes:
 
 
 def _has_sealed(reader: Reader) -> bool:
-    """Whether there are secrets, or repositories with a data key."""
-    if reader.count(SECRETS):
+    """Whether there are secrets, parameters that are, or repositories with a data key."""
+    if reader.count(SECRETS) or reader.count(PARAMETERS, "secure", "secure"):
         return True
     after = None
     while page := reader.list(REPOSITORIES, after=after, limit=_PAGE):

@@ -78,6 +78,7 @@ from longshore.services.iam import model as iam_model
 from longshore.services.iam.entities import TRUSTED_ACTIONS, entity_conditions, trust_policies
 from longshore.services.iam.identities import ensure_root
 from longshore.services.secretsmanager import model as secretsmanager_model
+from longshore.services.ssm import model as ssm_model
 from longshore.store.archive import Archive
 from longshore.store.base import Store, StoreError, StoreLocked, StoreUnavailable, Tx
 from longshore.store.event_log import EventLog
@@ -88,7 +89,10 @@ from longshore.store.sqlite_events import open_event_log
 
 log = logging.getLogger("longshore.server")
 
-KINDS = (*ecs_kinds.KINDS, *ecr_kinds.KINDS, *elbv2_model.KINDS, *ec2_model.KINDS, *iam_model.KINDS, *secretsmanager_model.KINDS)
+KINDS = (
+    *(*ecs_kinds.KINDS, *ecr_kinds.KINDS, *elbv2_model.KINDS, *ec2_model.KINDS),
+    *(*iam_model.KINDS, *secretsmanager_model.KINDS, *ssm_model.KINDS),
+)
 #: services whose resources have a say in who may do what with them
 RESOURCE_SIDES = {
     "ecr": ResourceSide(resource_policies, resource_conditions, frozenset({"ecr:DeleteRepositoryPolicy"})),

@@ -50,10 +50,12 @@ from longshore.services.ecr.scanning.model import IMAGE_SCAN_REPORTS, IMAGE_SCAN
 from longshore.services.ecr.scanning.reports import pack
 from longshore.services.ecs import kinds as ecs_kinds
 from longshore.services.ecs import model as ecs
+from longshore.services.ecs.rollout import model as rollout
 from longshore.services.elbv2 import model as elbv2
 from longshore.services.iam import model as iam
 from longshore.services.iam.identities import ensure_root
 from longshore.services.secretsmanager import model as secretsmanager
+from longshore.services.ssm import model as ssm
 from longshore.store.base import Store, Tx
 from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore
@@ -64,7 +66,7 @@ REGION, ELSEWHERE = "us-east-1", "eu-west-1"
 OWNER, STRANGER = "123456789012", "210987654321"
 ZONES = ("us-east-1a", "us-east-1b")
 SIGNING_SECRET = b"s" * 32
-KINDS: tuple[Kind[Any], ...] = (*ecs_kinds.KINDS, *ecr.KINDS, *elbv2.KINDS, *ec2.KINDS, *iam.KINDS, *secretsmanager.KINDS)
+KINDS: tuple[Kind[Any], ...] = (*ecs_kinds.KINDS, *ecr.KINDS, *elbv2.KINDS, *ec2.KINDS, *iam.KINDS, *secretsmanager.KINDS, *ssm.KINDS)
 #: every operation of every served API
 OPERATIONS = [(api, operation) for api in SERVED for operation in served(api).operations]
 
@@ -298,6 +300,7 @@ REPOSITORY_POLICY = json.dumps(
 )
 REGISTRY_POLICY = REPOSITORY_POLICY.replace('"Action"', f'"Resource": "arn:aws:ecr:{REGION}:{OWNER}:repository/*", "Action"')
 SECRET_NAME = "ecr-pullthroughcache/hub"
+PARAMETER_NAME = "/sweep/parameter"
 SECRET_STRING = json.dumps({"username": "mirror", "accessToken": "secret"})
 LIFECYCLE_POLICY = json.dumps(
     {
@@ -402,6 +405,7 @@ async def _containers(there: Installation, names: dict[str, str]) -> None:
     await there.done("ecs", "DeregisterTaskDefinition", taskDefinition=names["retired"])
     created = await there.done("ecs", "CreateService", cluster="main", serviceName="site", taskDefinition="web", desiredCount=1)
     names["service"] = created["service"]["serviceArn"]
+    await _deployed(there, names)
     ran = await there.done("ecs", "RunTask", cluster="main", taskDefinition="web", enableExecuteCommand=True)
     assert not ran["failures"], ran["failures"]
     names["task"] = ran["tasks"][0]["taskArn"]
@@ -414,6 +418,25 @@ def _runs(tx: Tx, arn: str) -> None:
     assert task is not None
     containers = tuple(replace(container, last_status="RUNNING", runtime_id="c0ffee") for container in task.status.containers)
     tx.put(ecs.TASKS, replace(task, status=replace(task.status, last_status="RUNNING", started_at=1.5, containers=containers)))
+
+
+async def _deployed(there: Installation, names: dict[str, str]) -> None:
+    """A deployment that takes over from another and pauses; and a service that somebody else deploys."""
+    await there.done("ecs", "UpdateService", cluster="main", service="site", forceNewDeployment=True)
+    listed = (await there.done("ecs", "ListServiceDeployments", cluster="main", service="site", status=["PENDING"]))["serviceDeployments"]
+    names["service_deployment"], names["service_revision"] = listed[0]["serviceDeploymentArn"], listed[0]["targetServiceRevisionArn"]
+
+    def pause(tx: Tx) -> None:
+        row = tx.get(rollout.SERVICE_DEPLOYMENTS, names["service_deployment"])
+        assert row is not None
+        held = rollout.Pause("0123456789abcdef", 0, "POST_SCALE_UP", 0, expires_at=there.clock.now() + 3600)
+        tx.put(rollout.SERVICE_DEPLOYMENTS, replace(row, status="IN_PROGRESS", pauses=(held,)))
+
+    await there.store.transact(pause)
+    external = {"deploymentController": {"type": "EXTERNAL"}}
+    await there.done("ecs", "CreateService", cluster="main", serviceName="foreign", desiredCount=1, **external)
+    made = await there.done("ecs", "CreateTaskSet", cluster="main", service="foreign", taskDefinition="web")
+    names["task_set"] = made["taskSet"]["taskSetArn"]
 
 
 async def _images(there: Installation, names: dict[str, str]) -> None:
@@ -429,6 +452,8 @@ async def _images(there: Installation, names: dict[str, str]) -> None:
     await there.done("ecr", "UploadLayerPart", repositoryName="app/web", uploadId=upload, **part)
     await there.done("ecr", "RegisterPullTimeUpdateExclusion", principalArn=USER_ARN)
     await there.done("ecr", "CreateRepositoryCreationTemplate", prefix="made", appliedFor=["REPLICATION"])
+    await there.done("ssm", "PutParameter", Name=PARAMETER_NAME, Value=SECRET_STRING, Type="SecureString")
+    await there.done("ssm", "LabelParameterVersion", Name=PARAMETER_NAME, Labels=["live"])
     made = await there.done("secretsmanager", "CreateSecret", Name=SECRET_NAME, SecretString=SECRET_STRING)
     names["secret"] = made["ARN"]
     places = [{"region": region, "registryId": OWNER} for region in (ELSEWHERE, "eu-central-1")]

@@ -16,13 +16,14 @@ from longshore.aws.operation import Api, Operation
 from longshore.aws.protocol.model import Model, OperationShape
 
 #: names of the folders under services/ that answer requests
-SERVED = ("ecs", "ecr", "elbv2", "ec2", "iam", "sts", "secretsmanager")
+SERVED = ("ecs", "ecr", "elbv2", "ec2", "iam", "sts", "secretsmanager", "ssm")
 
 #: X-Amz-Target prefix -> API
 TARGET_PREFIXES: Mapping[str, str] = {
     "AmazonEC2ContainerServiceV20141113": "ecs",
     "AmazonEC2ContainerRegistry_V20150921": "ecr",
     "secretsmanager": "secretsmanager",
+    "AmazonSSM": "ssm",
 }
 
 #: (signing name, API version) of forms -> API; the version tells Classic load balancers from the later ones
