@@ -140,3 +140,14 @@ async def test_a_daemon_on_a_lost_instance_is_neither_replaced_nor_missed() -> N
         await stage.settle()
         await stage.run_pending()
         assert per_instance(stage) == [1, 1, 1, 1]
+
+
+async def test_on_a_new_instance_the_daemon_comes_before_whoever_waits_for_room() -> None:
+    async with staged() as stage:
+        await daemon(stage, instances=1)
+        await stage.service(await stage.definition(3, memory=8000), 3, name="big")
+        await stage.settle()
+        await stage.instance(2, "b", memory_mib=8050)
+        await stage.settle()
+        assert per_instance(stage) == [1, 1]
+        assert per_instance(stage, of="big") == [1, 0], "what is left there is too little"

@@ -133,17 +133,21 @@ class Deployments:
                 yield task.spec.service_arn
 
     def _services_of_instance(self, change: Change[ContainerInstance]) -> Iterable[str]:
-        """Those that wait for room; and, where the instance itself came, went or changed, all whose tasks it bears on."""
+        """Where the instance itself came, went or changed, all whose tasks it bears on; and those that wait for room.
+
+        Daemons are first in the queue: they have nowhere else to go.
+        """
         instance = change.value
-        yield from self._waiting.for_instance(change)
         if change.old is not None and change.new is not None and _standing(change.old) == _standing(change.new):
+            yield from self._waiting.for_instance(change)
             return
+        services = self._store.list(SERVICES, "cluster", instance.cluster_arn)
+        yield from (service.arn for service in services if service.spec.scheduling_strategy == "DAEMON")
+        yield from self._waiting.for_instance(change)
         for task in self._store.list(TASKS, "active_on", instance.arn):
             if task.spec.service_arn:
                 yield task.spec.service_arn
-        for service in self._store.list(SERVICES, "cluster", instance.cluster_arn):
-            if service.spec.scheduling_strategy == "DAEMON" or is_balanced(service):
-                yield service.arn
+        yield from (service.arn for service in services if is_balanced(service))
 
 
 def _standing(instance: ContainerInstance) -> tuple[object, ...]:
