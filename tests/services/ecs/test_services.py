@@ -70,9 +70,8 @@ async def test_creating_the_same_service_again_gives_the_one_there_is(ecs: Ecs) 
         ({"cluster": "other"}, "ClusterNotFoundException", "Cluster not found."),
         ({"desiredCount": -1}, "InvalidParameterException", "desiredCount"),
         ({"desiredCount": None}, "InvalidParameterException", "desiredCount"),
-        ({"schedulingStrategy": "DAEMON"}, "UnsupportedFeatureException", "DAEMON"),
+        ({"schedulingStrategy": "DAEMON"}, "InvalidParameterException", "does not support a desired count"),
         ({"deploymentController": {"type": "CODE_DEPLOY"}}, "UnsupportedFeatureException", "CODE_DEPLOY"),
-        ({"deploymentConfiguration": {"strategy": "BLUE_GREEN"}}, "UnsupportedFeatureException", "BLUE_GREEN"),
         ({"launchType": "FARGATE"}, "UnsupportedFeatureException", "FARGATE"),
         (
             {"deploymentConfiguration": {"minimumHealthyPercent": 100, "maximumPercent": 100}},

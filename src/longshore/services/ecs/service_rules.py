@@ -43,8 +43,11 @@ def check_offered(
     others: tuple[object, ...],
 ) -> None:
     """Raises UnsupportedFeatureException for what this installation does not do, rather than doing something else."""
-    if controller is not None and controller.type != "ECS":
-        raise UnsupportedFeatureException(f"The deployment controller {controller.type} is not offered by this installation. Use ECS.")
+    if controller is not None and controller.type == "CODE_DEPLOY":
+        raise UnsupportedFeatureException(
+            "The deployment controller CODE_DEPLOY is not offered by this installation: there is no CodeDeploy. Use ECS with the "
+            "deployment strategy BLUE_GREEN, or EXTERNAL."
+        )
     if service_registries:
         raise UnsupportedFeatureException("Service registries are not offered by this installation.")
     if service_connect is not None and service_connect.enabled:
