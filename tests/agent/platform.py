@@ -52,6 +52,8 @@ class Platform:
         self.port = 0
         self.registrations: list[dict[str, Any]] = []
         self.reports: list[dict[str, Any]] = []
+        #: flight records, and how many reports there were when each came
+        self.records: list[tuple[dict[str, Any], int]] = []
         self.calls: list[str] = []
         self.control: list[Socket] = []
         self.telemetry: list[Socket] = []
@@ -177,6 +179,9 @@ class Platform:
                 return web.json_response({"endpoint": f"{self.endpoint}/acs/", "telemetryEndpoint": f"{self.endpoint}/tcs"})
             case "SubmitTaskStateChange":
                 self.reports.append(body)
+                return web.json_response({"acknowledgment": "ACCEPT"})
+            case "LongshoreSubmitTaskRecord":
+                self.records.append((body, len(self.reports)))
                 return web.json_response({"acknowledgment": "ACCEPT"})
             case "GetAuthorizationToken":
                 token = base64.b64encode(b"AWS:password:with:colons").decode()
