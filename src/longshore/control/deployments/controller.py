@@ -112,8 +112,8 @@ class Deployments:
         task = change.value
         if task.spec.service_arn:
             yield task.spec.service_arn
+        yield from self._waiting.woken_by(change)
         if change.new is None or (change.new.is_stopped and (change.old is None or not change.old.is_stopped)):
-            yield from self._waiting.for_stopped_task(task.cluster_arn)
             yield from self._daemons_on(task.container_instance_arn)
 
     def _daemons_on(self, instance_arn: str) -> Iterable[str]:
@@ -139,11 +139,11 @@ class Deployments:
         """
         instance = change.value
         if change.old is not None and change.new is not None and _standing(change.old) == _standing(change.new):
-            yield from self._waiting.for_instance(change)
+            yield from self._waiting.woken_by(change)
             return
         services = self._store.list(SERVICES, "cluster", instance.cluster_arn)
         yield from (service.arn for service in services if service.spec.scheduling_strategy == "DAEMON")
-        yield from self._waiting.for_instance(change)
+        yield from self._waiting.woken_by(change)
         for task in self._store.list(TASKS, "active_on", instance.arn):
             if task.spec.service_arn:
                 yield task.spec.service_arn
