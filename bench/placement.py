@@ -98,9 +98,7 @@ class Caller:
             deployment_id=f"ecs-svc/{self._turn % SERVICES:019}",
         )
         ids = self._ids
-        tasks = [
-            new_task(f"{SCOPE}:task/default/{ids.hex(32)}", CLUSTER, DEFINITION, spec, [ids.uuid()]) for _ in range(self._at_once)
-        ]
+        tasks = [new_task(f"{SCOPE}:task/default/{ids.hex(32)}", CLUSTER, DEFINITION, spec, [ids.uuid()]) for _ in range(self._at_once)]
 
         def run(tx: Tx) -> int:
             made, refused = place_tasks(tx, CLUSTER, request_of(tx, tasks[0], DEFINITION), tasks)
