@@ -98,10 +98,13 @@ async def test_a_target_that_turns_unhealthy_gets_its_task_replaced_start_first(
         await running_service(stage, 2, balanced=True)
         sick = stage.tasks("RUNNING")[0]
         row = stage.store.list(elbv2.TARGETS, "owner", sick.arn)[0]
-        await stage.store.transact(lambda tx: tx.put(elbv2.TARGETS, replace(row, health=elbv2.TargetHealth("unhealthy"))))
+        ill = elbv2.TargetHealth("unhealthy", "Target.ResponseCodeMismatch", "Health checks failed with these codes: [503]")
+        await stage.store.transact(lambda tx: tx.put(elbv2.TARGETS, replace(row, health=ill)))
         await stage.settle()
         assert len(stage.tasks("PENDING")) == 1
         assert not stage.tasks("DEACTIVATING"), "it stays until its replacement is there"
+        sentence = "is unhealthy in (target-group web) due to (reason Health checks failed with these codes: [503])"
+        assert sum(sentence in line for line in stage.events()) == 1
         await stage.run_pending()
         stopped = stage.store.get(ecs.TASKS, sick.arn)
         assert stopped is not None and stopped.stop is not None

@@ -15,6 +15,7 @@ from longshore.control.deployments.plan import (
     PATIENCE,
     break_off,
     breaks,
+    diagnoses,
     dissolve,
     finished_rollouts,
     has_others,
@@ -177,6 +178,7 @@ def _sayings(snapshot: Snapshot, primary: Rollout, *, complete: bool, steady: bo
     if primary.tally.failed_starts >= PATIENCE and primary.state != "FAILED":
         sayings.append(Saying(event_words.cannot_start_consistently(name), "failures"))
     waiting = snapshot.leaving or any(member.phase in (Phase.STARTING, Phase.WARMING) for member in snapshot.members)
+    sayings += diagnoses(snapshot)
     held = [m for m in snapshot.members if m.protected_until is not None and m.deployment_id != primary.id]
     if held:
         sayings.append(Saying(event_words.under_protection(name, held[0].deployment_id, len(held)), f"protection:{held[0].deployment_id}"))

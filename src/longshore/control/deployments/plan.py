@@ -305,6 +305,7 @@ def _sayings(snapshot: Snapshot, primary: Rollout, crew: Crew, *, complete: bool
         sayings.append(Saying(event_words.steady_state(name)))
     if primary.tally.failed_starts >= PATIENCE and primary.state != "FAILED":
         sayings.append(Saying(event_words.cannot_start_consistently(name), "failures"))
+    sayings += diagnoses(snapshot)
     if busy or snapshot.leaving or any(m.phase in (Phase.STARTING, Phase.WARMING) for m in snapshot.members):
         return sayings + _said_before(snapshot, "configuration", "protection:")
     protected = protected_in_the_way(snapshot, crew)
@@ -313,6 +314,11 @@ def _sayings(snapshot: Snapshot, primary: Rollout, crew: Crew, *, complete: bool
     if not protected and primary.state != "FAILED" and _is_stuck(snapshot, crew):
         sayings.append(Saying(event_words.stuck(name), "configuration"))
     return sayings
+
+
+def diagnoses(snapshot: Snapshot) -> list[Saying]:
+    """What is wrong with tasks that failed their health checks, once for each."""
+    return [Saying(m.diagnosis, f"unhealthy:{m.arn}") for m in snapshot.members if m.phase is Phase.UNHEALTHY and m.diagnosis]
 
 
 def _said_before(snapshot: Snapshot, *causes: str) -> list[Saying]:

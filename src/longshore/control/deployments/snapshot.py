@@ -10,6 +10,7 @@ from longshore.control.deployments.records import wish_of
 from longshore.control.deployments.shifting.gather import shift_of
 from longshore.control.deployments.task_sets.gather import shares_of
 from longshore.control.deployments.vocabulary import Breaker, Member, Phase, Rollout, Snapshot, Station
+from longshore.services.ecs import event_words
 from longshore.services.ecs.daemons import matching_instances
 from longshore.services.ecs.model import (
     CONTAINER_INSTANCES,
@@ -100,6 +101,7 @@ class Grounds:
             zone=task.availability_zone,
             created_at=task.spec.created_at,
             complaint=complaint,
+            diagnosis=self._diagnosis(task) if phase is Phase.UNHEALTHY else "",
             warm_at=None if gone else warm_at,
             grace_until=self._grace_until(task),
             instance_arn=task.container_instance_arn,
@@ -117,6 +119,14 @@ class Grounds:
             self._checked[definition_arn] = _has_health_check(self._reader, definition_arn)
         targets = self._reader.list(TARGETS, "owner", task.arn)
         return phase_of(self._service_of(task), task, targets, self._checked[definition_arn], self._now, self._warm_up_s)
+
+    def _diagnosis(self, task: Task) -> str:
+        name = self._service.name
+        for target in self._reader.list(TARGETS, "owner", task.arn):
+            if target.health.state == "unhealthy":
+                reason = target.health.description or target.health.reason
+                return event_words.target_unhealthy(name, target.id, target.port, target.target_group_arn, reason)
+        return event_words.task_failed_checks(name, task.arn)
 
     def _service_of(self, task: Task) -> Service:
         deployment_id = task.spec.deployment_id

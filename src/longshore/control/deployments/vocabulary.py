@@ -41,6 +41,8 @@ class Member(msgspec.Struct, frozen=True, gc=False):
     created_at: float = 0.0
     #: why it is UNHEALTHY, as its stop reason will say it
     complaint: str = ""
+    #: the same as an event tells it
+    diagnosis: str = ""
     #: when a WARMING task becomes healthy by mere running
     warm_at: float | None = None
     #: until then failed health checks do not count

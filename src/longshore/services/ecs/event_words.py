@@ -109,6 +109,10 @@ def target_unhealthy(service: str, instance_id: str, port: int, target_group_arn
     return f"(service {service}) {where} due to (reason {reason})"
 
 
+def task_failed_checks(service: str, task_arn: str) -> str:
+    return f"(service {service}) (task {task_arn.rsplit('/', 1)[-1]}) failed container health checks."
+
+
 def not_launched(service: str, reason: str) -> str:
     """There is no place for it, or ECS may not take on a role that it is to have."""
     if reason.startswith(ROLE_REFUSED):
