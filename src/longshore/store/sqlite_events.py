@@ -38,8 +38,10 @@ _SCHEMA = (
     "INSERT INTO meta VALUES (1, 0, 0)",
     f"PRAGMA user_version = {FORMAT}",
 )
-_INSERT = "INSERT INTO event (position, scope, source, type, labels, body) VALUES (?, ?, ?, ?, ?, ?)"
-_MARK = "INSERT INTO mark VALUES (?, ?) ON CONFLICT (subject) DO UPDATE SET version = excluded.version"
+_INSERT = "INSERT INTO event (position, scope, source, type, labels, body) VALUES {}"
+_MARK = "INSERT INTO mark VALUES {} ON CONFLICT (subject) DO UPDATE SET version = excluded.version"
+#: rows in one statement: every statement lets go of the interpreter and queues for it again behind a busy event loop
+_MOST_ROWS = 64
 #: subjects asked about in one statement
 _MOST_SUBJECTS = 500
 #: entries dropped in one transaction, and pages given back to the file system after it
@@ -138,7 +140,7 @@ class SqliteEventLog:
 
     def _prepare(self) -> None:
         os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        self._write = database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
+        self._write = database = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=4 * _MOST_ROWS)
         (found,) = database.execute("PRAGMA user_version").fetchone()
         if found > FORMAT:
             raise StoreError(f"{self.path} was written by a newer Longshore (format {found}): use that version, or move the file away")
@@ -172,8 +174,8 @@ class SqliteEventLog:
             newest = max(newest + 1, at_least)
             labels = "\n".join(("", *entry.labels, ""))
             new.append((newest, entry.scope, entry.source, entry.type, labels, entry.body))
-        database.executemany(_INSERT, new)
-        database.executemany(_MARK, marks.items())
+        _insert(database, _INSERT, new)
+        _insert(database, _MARK, list(marks.items()))
         database.executemany("DELETE FROM mark WHERE subject = ?", [(subject,) for subject in forget])
         database.execute("COMMIT")
         return newest
@@ -256,6 +258,14 @@ class SqliteEventLog:
             log.warning("%s is closed with its write-ahead log: %s", self.path, error)
         self._write.close()
         self._write = None
+
+
+def _insert(database: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """As few statements as it takes; each length is prepared once."""
+    for start in range(0, len(rows), _MOST_ROWS):
+        some = rows[start : start + _MOST_ROWS]
+        one = f"({', '.join('?' * len(some[0]))})"
+        database.execute(statement.format(", ".join([one] * len(some))), [column for row in some for column in row])
 
 
 def _condition(query: Query) -> tuple[str, list[str]]:
