@@ -78,6 +78,8 @@ def test_an_expression_that_holds(text: str) -> None:
         ("agentConnected > true", "agentConnected has no order"),
         ("runningTasksCount == many", "compared with a number"),
         ("registeredAt > yesterday", "compared with a date"),
+        ("registeredAt in [2018-06-18, 2018-13-01]", "not '2018-13-01' at position 30"),
+        ("agentVersion >= newest", "agentVersion is compared with a version such as 1.90.0, not 'newest' at position 17"),
         ("! " * 40 + "attribute:a exists", "nested more than 32 levels"),
         ("x" * 3000, "longer than 2000"),
     ],

@@ -255,6 +255,8 @@ def _check_argument(subject: str, wanted: str, token: _Token) -> None:
         _check_pattern(token.text, where)
     elif subject == "agentConnected" and token.text.lower() not in ("true", "false"):
         raise QueryError(f"agentConnected is true or false, not {token.text!r} {where}")
+    elif subject == "agentVersion" and wanted in _ORDER and not re.fullmatch(r"\d{1,9}(\.\d{1,9}){0,3}(-.*)?", token.text):
+        raise QueryError(f"agentVersion is compared with a version such as 1.90.0, not {token.text!r} {where}")
     elif subject == "runningTasksCount" and not re.fullmatch(r"\d{1,9}", token.text):
         raise QueryError(f"runningTasksCount is compared with a number, not {token.text!r} {where}")
     elif subject == "registeredAt" and _seconds(token.text) is None:
