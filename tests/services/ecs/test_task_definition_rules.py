@@ -113,6 +113,115 @@ def test_what_cannot_run_is_refused(containers: list[dict[str, Any]], members: d
     assert words in caught.value.message
 
 
+SECRET = {"name": "S", "valueFrom": "arn:aws:secretsmanager:us-east-1:000000000000:secret:s-abcdef"}
+EFS = {"fileSystemId": "fs-1", "authorizationConfig": {"accessPointId": "fsap-1"}}
+
+FEATURES: list[tuple[str, list[dict[str, Any]], dict[str, Any], str]] = [
+    (
+        "secrets without an execution role",
+        [{"secrets": [SECRET]}],
+        {},
+        "container secrets, you must also specify a value for 'executionRoleArn'",
+    ),
+    (
+        "secret log options without an execution role",
+        [{"logConfiguration": {"logDriver": "splunk", "secretOptions": [SECRET]}}],
+        {},
+        "secretOptions, you must also specify a value for 'executionRoleArn'",
+    ),
+    (
+        "registry credentials without an execution role",
+        [{"repositoryCredentials": {"credentialsParameter": "x"}}],
+        {},
+        "'executionRoleArn'",
+    ),
+    ("kernel parameters of the host", [{"systemControls": [{"namespace": "vm.swappiness", "value": "1"}]}], {}, "is not supported"),
+    ("kernel parameters without a value", [{"systemControls": [{"namespace": "net.core.somaxconn"}]}], {}, "has no value"),
+    (
+        "network parameters in the host's network",
+        [{"systemControls": [{"namespace": "net.core.somaxconn", "value": "1"}]}],
+        {"networkMode": "host"},
+        "not supported when networkMode=host",
+    ),
+    (
+        "parameters of the host's inter-process communication",
+        [{"systemControls": [{"namespace": "kernel.shmmax", "value": "1"}]}],
+        {"ipcMode": "host"},
+        "not supported when ipcMode=host",
+    ),
+    ("half a GPU", [{"resourceRequirements": [{"type": "GPU", "value": "0.5"}]}], {}, "GPU resource requirement"),
+    ("no GPU at all", [{"resourceRequirements": [{"type": "GPU", "value": "0"}]}], {}, "GPU resource requirement"),
+    (
+        "two routers of logs",
+        [{"firelensConfiguration": {"type": "fluentbit"}}, {"firelensConfiguration": {"type": "fluentd"}}],
+        {},
+        "Only one container can be specified with a firelensConfiguration",
+    ),
+    (
+        "logs that nobody routes",
+        [{"logConfiguration": {"logDriver": "awsfirelens"}}],
+        {},
+        "a container with a firelensConfiguration",
+    ),
+    (
+        "an access point in the clear",
+        [{}],
+        {"volumes": [{"name": "v", "efsVolumeConfiguration": EFS}]},
+        "encryption must be enabled",
+    ),
+    (
+        "an access point below another root",
+        [{}],
+        {"volumes": [{"name": "v", "efsVolumeConfiguration": {**EFS, "transitEncryption": "ENABLED", "rootDirectory": "/a"}}]},
+        "must either be omitted or set to /",
+    ),
+    ("a proxy on a bridge", [{}], {"proxyConfiguration": {"containerName": "c0"}}, "only when networkMode=awsvpc"),
+    ("a proxy that is not there", [{}], {"networkMode": "awsvpc", "proxyConfiguration": {"containerName": "x"}}, "not defined in the task"),
+    ("storage of no size", [{}], {"ephemeralStorage": {"sizeInGiB": 20}}, "EphemeralStorage size should be between 21 and 200 GiB."),
+    ("Fargate with the host's processes", [{}], {**FARGATE, "pidMode": "host"}, "do not support pidMode"),
+    ("Fargate with a path of the host", [{}], {**FARGATE, "volumes": [{"name": "v", "host": {"sourcePath": "/x"}}]}, "sourcePath"),
+    ("Fargate with a GPU", [{"resourceRequirements": [{"type": "GPU", "value": "1"}]}], FARGATE, "do not support GPU"),
+    ("Fargate with a device", [{"linuxParameters": {"devices": [{"hostPath": "/dev/null"}]}}], FARGATE, "do not support devices"),
+    ("Fargate with a capability", [{"linuxParameters": {"capabilities": {"add": ["NET_ADMIN"]}}}], FARGATE, "SYS_PTRACE only"),
+]
+
+
+@pytest.mark.parametrize(("containers", "members", "words"), [case[1:] for case in FEATURES], ids=[case[0] for case in FEATURES])
+def test_a_feature_needs_what_it_is_made_of(containers: list[dict[str, Any]], members: dict[str, Any], words: str) -> None:
+    with pytest.raises(AwsError) as caught:
+        definition(*containers, **members)
+    assert caught.value.wire("json")[0] == "ClientException" and words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("container", "members", "names"),
+    [
+        ({}, {"networkMode": "awsvpc"}, {"ecs.capability.task-eni"}),
+        ({}, {"pidMode": "task"}, {"ecs.capability.pid-ipc-namespace-sharing"}),
+        ({}, {"cpu": "10241", "memory": "64"}, {"ecs.capability.increased-task-cpu-limit"}),
+        ({}, {"runtimePlatform": {"cpuArchitecture": "ARM64"}}, {"ecs.cpu-architecture=arm64"}),
+        ({}, {"runtimePlatform": {"operatingSystemFamily": "WINDOWS_SERVER_2022_CORE"}}, {"ecs.os-type=windows"}),
+        ({}, {"volumes": [{"name": "v", "configuredAtLaunch": True}]}, {"ecs.capability.storage.ebs-task-volume-attach"}),
+        (
+            {},
+            {"volumes": [{"name": "v", "dockerVolumeConfiguration": {}}]},
+            {"ecs.capability.docker-plugin.local", "com.amazonaws.ecs.capability.docker-remote-api.1.21"},
+        ),
+        ({"environmentFiles": [{"value": "arn:aws:s3:::b/k", "type": "s3"}]}, {}, {"ecs.capability.env-files.s3"}),
+        (
+            {"repositoryCredentials": {"credentialsParameter": "x"}},
+            {"executionRoleArn": "arn:aws:iam::000000000000:role/e"},
+            {"ecs.capability.private-registry-authentication.secretsmanager"},
+        ),
+        ({"dockerSecurityOptions": ["apparmor:x"]}, {}, {"com.amazonaws.ecs.capability.apparmor"}),
+        ({"dockerSecurityOptions": ["label:type:x"]}, {}, {"com.amazonaws.ecs.capability.selinux"}),
+    ],
+)
+def test_what_a_machine_must_have_is_derived(container: dict[str, Any], members: dict[str, Any], names: set[str]) -> None:
+    found = required_attributes(definition(container, **members))
+    assert {f"{one.name}={one.value}" if one.value else one.name for one in found} == names
+
+
 def test_a_definition_above_64_kib_is_refused() -> None:
     with pytest.raises(AwsError, match="Max allowed length is '65536' bytes"):
         definition({"environment": [{"name": "A", "value": "x" * 70_000}]})

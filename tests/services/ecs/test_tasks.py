@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from longshore.services.elbv2.model import TARGETS, Target
-from tests.services.ecs.conftest import Ecs
+from tests.services.ecs.conftest import ACCOUNT, Ecs
 
 _CAPTURES = Path(__file__).resolve().parents[4] / "shared" / "data" / "agent-captures"
 
@@ -344,3 +344,31 @@ async def test_a_client_token_starts_its_tasks_once_for_a_day(ecs: Ecs) -> None:
     assert (await ecs.refused("RunTask", **asked | {"clientToken": "with blank"}))[0] == "InvalidParameterException"
     await ecs.clock.step(24 * 3600.0)
     assert not {task["taskArn"] for task in (await ecs("RunTask", **asked))["tasks"]} & {task["taskArn"] for task in first}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "code", "words"),
+    [
+        ({"containerOverrides": [{"name": "app", "memory": 256, "memoryReservation": 300}]}, "ClientException", "must not be less than"),
+        ({"containerOverrides": [{"name": "app", "memory": 600}], "memory": "512"}, "ClientException", "sum of the container memory"),
+        ({"containerOverrides": [{"name": "app", "cpu": 512}], "cpu": "256"}, "ClientException", "sum of the container 'cpu'"),
+        ({"containerOverrides": [{"name": "app", "environment": [{"name": "TOKEN", "value": "x"}]}]}, "ClientException", "such as 'TOKEN'"),
+        (
+            {"containerOverrides": [{"name": "app", "environmentFiles": [{"value": "arn:aws:s3:::b/k", "type": "s3"}]}]},
+            "UnsupportedFeatureException",
+            "there is no S3",
+        ),
+        (
+            {"containerOverrides": [{"name": "app", "resourceRequirements": [{"type": "GPU", "value": "few"}]}]},
+            "ClientException",
+            "GPU resource requirement",
+        ),
+        ({"ephemeralStorage": {"sizeInGiB": 50}}, "InvalidParameterException", "Fargate"),
+    ],
+)
+async def test_overrides_must_leave_a_definition_that_can_run(ecs: Ecs, overrides: dict[str, Any], code: str, words: str) -> None:
+    await ready(ecs)
+    role = f"arn:aws:iam::{ACCOUNT}:role/execution"
+    await ecs.define("sealed", executionRoleArn=role, container={"secrets": [{"name": "TOKEN", "valueFrom": "token"}]})
+    found = await ecs.refused("RunTask", taskDefinition="sealed", overrides=overrides)
+    assert found[0] == code and words in found[1]

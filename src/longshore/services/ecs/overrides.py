@@ -10,7 +10,8 @@ import msgspec
 from msgspec.structs import replace
 
 from longshore.aws.shapes import ecs as shapes
-from longshore.services.ecs.errors import ClientException, InvalidParameterException
+from longshore.services.ecs.errors import ClientException, InvalidParameterException, UnsupportedFeatureException
+from longshore.services.ecs.feature_rules import check_gpus
 from longshore.services.ecs.task_sizes import LEAST_MEMORY_MIB, cpu_units, memory_mib
 
 MOST_CHARACTERS = 8192
@@ -35,10 +36,42 @@ def check_overrides(overrides: shapes.TaskOverride, definition: shapes.TaskDefin
                 )
         if any(not variable.name for variable in container.environment or ()):
             raise ClientException(f"An environment variable of container '{container.name}' has no name.")
+        if container.environment_files:
+            raise UnsupportedFeatureException("Environment files are not offered by this installation: there is no S3 to read them from.")
+        check_gpus(container.name or "", container.resource_requirements)
+    if overrides.inference_accelerator_overrides:
+        raise UnsupportedFeatureException("Inference accelerators are not offered by this installation.")
+    if overrides.ephemeral_storage is not None:
+        raise InvalidParameterException("Overriding ephemeral storage is only supported for tasks using the Fargate launch type.")
     if overrides.cpu and cpu_units(overrides.cpu) is None:
         raise ClientException("Invalid 'cpu' setting for task.")
     if overrides.memory and memory_mib(overrides.memory) is None:
         raise ClientException("Invalid 'memory' setting for task.")
+    _check_result(effective(definition, normal(overrides)))
+
+
+def _check_result(definition: shapes.TaskDefinition) -> None:
+    """What comes of laying them over must still be a definition that can run."""
+    containers = definition.container_definitions or ()
+    for container in containers:
+        if container.memory is not None and container.memory < (container.memory_reservation or 0):
+            name = container.name
+            raise ClientException(f"Invalid setting for container '{name}'. 'memory' must not be less than 'memoryReservation'.")
+        secrets = {secret.name for secret in container.secrets or ()}
+        for variable in container.environment or ():
+            if variable.name in secrets:
+                raise ClientException(
+                    "The secret name must be unique and not shared with any new or existing environment variables set on the container, "
+                    f"such as '{variable.name}'."
+                )
+    if definition.memory is not None and sum(_reserved(container) for container in containers) > int(definition.memory):
+        raise ClientException("The sum of the container memory settings is more than the task memory setting.")
+    if definition.cpu is not None and sum(container.cpu or 0 for container in containers) > int(definition.cpu):
+        raise ClientException("Invalid setting for container. The sum of the container 'cpu' settings is more than the task 'cpu' setting.")
+
+
+def _reserved(container: shapes.ContainerDefinition) -> int:
+    return container.memory_reservation or container.memory or 0
 
 
 def normal(overrides: shapes.TaskOverride) -> shapes.TaskOverride:

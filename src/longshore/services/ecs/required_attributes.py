@@ -13,6 +13,8 @@ from longshore.aws.shapes import ecs as shapes
 _DOCKER = "com.amazonaws.ecs.capability"
 _API = f"{_DOCKER}.docker-remote-api."
 _ECS = "ecs.capability"
+#: units for a task; more is asked for by name
+MOST_USUAL_CPU = 10_240
 
 
 def required_attributes(definition: shapes.TaskDefinition) -> tuple[shapes.Attribute, ...]:
@@ -20,7 +22,19 @@ def required_attributes(definition: shapes.TaskDefinition) -> tuple[shapes.Attri
     names = set(_of_task(definition))
     for container in definition.container_definitions or ():
         names.update(_of_container(container, definition))
-    return tuple(shapes.Attribute(name=name) for name in sorted(names))
+    found = dict.fromkeys(names, "") | dict(_of_platform(definition))
+    return tuple(shapes.Attribute(name=name, value=found[name] or None) for name in sorted(found))
+
+
+def _of_platform(definition: shapes.TaskDefinition) -> Iterator[tuple[str, str]]:
+    """(attribute, its value) of a machine that the images were made for. Linux on x86-64 is what images are made for unless it is said."""
+    platform = definition.runtime_platform
+    if platform is None:
+        return
+    if platform.cpu_architecture == "ARM64":
+        yield "ecs.cpu-architecture", "arm64"
+    if (platform.operating_system_family or "").startswith("WINDOWS"):
+        yield "ecs.os-type", "windows"
 
 
 def _of_task(definition: shapes.TaskDefinition) -> Iterator[str]:
@@ -34,18 +48,29 @@ def _of_task(definition: shapes.TaskDefinition) -> Iterator[str]:
         yield f"{_ECS}.pid-ipc-namespace-sharing"
     if definition.proxy_configuration is not None:
         yield f"{_ECS}.aws-appmesh"
+    if definition.cpu is not None and int(definition.cpu) > MOST_USUAL_CPU:
+        yield f"{_ECS}.increased-task-cpu-limit"
+    if definition.inference_accelerators:
+        yield f"{_ECS}.task-eia"
+    if definition.ephemeral_storage is not None:
+        yield f"{_ECS}.extensible-ephemeral-storage"
+    if definition.enable_fault_injection:
+        yield f"{_ECS}.fault-injection"
     for volume in definition.volumes or ():
         docker, efs = volume.docker_volume_configuration, volume.efs_volume_configuration
         if docker is not None:
             yield f"{_API}1.21"
-            if docker.driver not in (None, "local"):
-                yield f"{_ECS}.docker-plugin.{docker.driver}"
+            yield f"{_ECS}.docker-plugin.{docker.driver or 'local'}"
         if efs is not None:
             yield f"{_ECS}.efs"
             if efs.authorization_config is not None or efs.transit_encryption == "ENABLED":
                 yield f"{_ECS}.efsAuth"
         if volume.fsx_windows_file_server_volume_configuration is not None:
             yield f"{_ECS}.fsxWindowsFileServer"
+        if volume.s3files_volume_configuration is not None:
+            yield f"{_ECS}.storage.s3-files"
+        if volume.configured_at_launch:
+            yield f"{_ECS}.storage.ebs-task-volume-attach"
 
 
 def _of_container(container: shapes.ContainerDefinition, definition: shapes.TaskDefinition) -> Iterator[str]:
@@ -69,6 +94,8 @@ def _of_container(container: shapes.ContainerDefinition, definition: shapes.Task
             yield f"{_ECS}.firelens.options.config.{source}"
     if container.restart_policy is not None and container.restart_policy.enabled:
         yield f"{_ECS}.container-restart-policy"
+    if container.credential_specs:
+        yield f"{_ECS}.gmsa"
     if any(port.container_port_range for port in container.port_mappings or ()):
         yield f"{_ECS}.network.container-port-range"
 
@@ -114,6 +141,8 @@ def _of_docker(container: shapes.ContainerDefinition) -> Iterator[str]:
         yield f"{_API}1.25"
     if linux.shared_memory_size is not None or linux.tmpfs:
         yield f"{_API}1.22"
+    if linux.max_swap is not None or linux.swappiness is not None:
+        yield f"{_API}1.20"
 
 
 def _provider(secret: shapes.Secret) -> str:

@@ -16,6 +16,7 @@ from longshore.aws.shapes import ecs as shapes
 from longshore.services.ecs.cluster_query import QueryError, parse
 from longshore.services.ecs.container_rules import check_container, normal_container
 from longshore.services.ecs.errors import ClientException, InvalidParameterException
+from longshore.services.ecs.feature_rules import check_features, fargate_faults
 from longshore.services.ecs.names import NAME
 from longshore.services.ecs.task_sizes import LEAST_CPU, LEAST_MEMORY_MIB, MOST_CPU, cpu_units, fits_fargate, memory_mib
 
@@ -42,6 +43,7 @@ def checked(request: shapes.RegisterTaskDefinitionRequest) -> shapes.TaskDefinit
     for container in containers:
         _check_references(container, definition)
     _check_no_cycle(containers)
+    check_features(definition)
     _check_constraints(definition)
     _check_compatibilities(definition)
     return definition
@@ -300,4 +302,4 @@ def _fargate_refusal(definition: shapes.TaskDefinition) -> str | None:
             return "Fargate requires task definition to have execution role ARN to support log driver awslogs."
         if ".dkr.ecr." in (container.image or "").split("/", 1)[0] and definition.execution_role_arn is None:
             return "Fargate requires task definition to have execution role ARN to support ECR images."
-    return None
+    return next(fargate_faults(definition), None)
