@@ -107,7 +107,7 @@ def _superseded(tx: Tx, before: Service, names: Names, now: float) -> Deployment
     for under_way in tx.list(SERVICE_DEPLOYMENTS, "open", before.arn):
         if source is not None:
             _give_traffic_to(tx, before, source, under_way, now)
-        tx.put(SERVICE_DEPLOYMENTS, ended_by_another(under_way, source, now))
+        tx.put(SERVICE_DEPLOYMENTS, ended_by_another(under_way, now, shifted=under_way.deployment_id in shifted))
     for deployment in tx.list(DEPLOYMENTS, "service", before.arn):
         changed = deployment
         if source is not None and deployment.id == source.id:
@@ -149,10 +149,10 @@ def _give_traffic_to(tx: Tx, service: Service, source: Deployment, under_way: Se
         shift_test(tx, own, rest, 100.0, now)
 
 
-def ended_by_another(under_way: ServiceDeployment, source: Deployment | None, now: float) -> ServiceDeployment:
+def ended_by_another(under_way: ServiceDeployment, now: float, *, shifted: bool) -> ServiceDeployment:
     """It is over because a newer one begins; one whose traffic had all been shifted has done what it was for."""
     pauses = tuple(_given_up(pause) for pause in under_way.pauses)
-    if source is not None and source.id == under_way.deployment_id:
+    if shifted:
         return replace(under_way, status="SUCCESSFUL", finished_at=now, updated_at=now, pauses=pauses)
     status = "ROLLBACK_FAILED" if under_way.rollback_at is not None else "STOPPED"
     reason = "Service deployment stopped because a newer service deployment was started."
