@@ -18,6 +18,7 @@ from longshore.control.deployments.plan import (
     diagnoses,
     dissolve,
     finished_rollouts,
+    general_waits,
     has_others,
     patiently,
     serves,
@@ -129,6 +130,7 @@ def plan(snapshot: Snapshot) -> Plan:
         steady=None if steady == snapshot.steady else steady,
         tell=speech.tell,
         told=speech.told,
+        waits=_waits(snapshot, primary, by_station, again_at),
         look_again_at=earliest(times, snapshot.now),
     )
 
@@ -145,6 +147,18 @@ def _leave_unwanted(stations: list[Station], by_station: dict[str, list[Member]]
             waits = station is not None and station.others > 0 and member.phase is not Phase.STARTING
             if not protected and not waits:
                 rounds.end(member, (station.reason if station is not None else "") or NO_LONGER, counted=False)
+
+
+def _waits(snapshot: Snapshot, primary: Rollout, by_station: dict[str, list[Member]], again_at: float | None) -> tuple[str, ...]:
+    waits = general_waits(snapshot, primary, again_at)
+    stations = snapshot.stations or ()
+    held = sum(1 for station in stations if not station.wanted and station.others and by_station[station.arn])
+    away = sum(1 for station in stations if station.wanted and not station.reachable)
+    if held:
+        waits.append(f"{held} drained instances still have other tasks, which go before their daemon")
+    if away:
+        waits.append(f"the agents of {away} instances are disconnected")
+    return tuple(waits)
 
 
 def _starts(snapshot: Snapshot, primary: Rollout, rounds: _Rounds) -> tuple[list[StartTasks], float | None]:

@@ -342,26 +342,32 @@ def _is_stuck(snapshot: Snapshot, crew: Crew) -> bool:
 
 
 def _waits(snapshot: Snapshot, primary: Rollout, crew: Crew, again_at: float | None) -> tuple[str, ...]:
-    waits: list[str] = []
-    if again_at is not None:
-        waits.append(
-            f"{primary.tally.failed_starts} tasks failed one after the other: the next is tried in {again_at - snapshot.now:.0f} s"
-        )
+    waits = general_waits(snapshot, primary, again_at)
+    waits += [f"{count} tasks of {one} are under protection" for one, count in sorted(protected_in_the_way(snapshot, crew).items())]
     if primary.state == "FAILED" and crew.counted < snapshot.desired:
         waits.append(f"deployment {primary.id} has failed and starts no more tasks")
-    for phase, words in ((Phase.STARTING, "are starting"), (Phase.WARMING, "run and are not known to be healthy yet")):
-        count = sum(1 for member in snapshot.members if member.phase is phase)
-        if count:
-            waits.append(f"{count} tasks {words}")
-    if snapshot.leaving:
-        waits.append(f"{snapshot.leaving} tasks are stopping")
-    waits += [f"{count} tasks of {one} are under protection" for one, count in sorted(protected_in_the_way(snapshot, crew).items())]
     if _is_stuck(snapshot, crew):
         waits.append(
             f"of {len(snapshot.members)} tasks none may be stopped (at least {snapshot.floor} healthy) "
             f"and none be started (at most {snapshot.ceiling} in all)"
         )
     return tuple(waits)
+
+
+def general_waits(snapshot: Snapshot, primary: Rollout, again_at: float | None) -> list[str]:
+    """What services of any kind wait for."""
+    waits: list[str] = []
+    if again_at is not None:
+        waits.append(
+            f"{primary.tally.failed_starts} tasks failed one after the other: the next is tried in {again_at - snapshot.now:.0f} s"
+        )
+    for phase, words in ((Phase.STARTING, "are starting"), (Phase.WARMING, "run and are not known to be healthy yet")):
+        count = sum(1 for member in snapshot.members if member.phase is phase)
+        if count:
+            waits.append(f"{count} tasks {words}")
+    if snapshot.leaving:
+        waits.append(f"{snapshot.leaving} tasks are stopping")
+    return waits
 
 
 def _look_again(snapshot: Snapshot, again_at: float | None) -> float | None:
