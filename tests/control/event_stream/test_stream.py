@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -271,6 +271,8 @@ STEPS = st.one_of(
 )
 
 
+@example([("listen", 0), ("fail", "before"), ("instance", 0)])
+@example([("listen", 0), ("task", 1), ("second", 0), ("fail", "after"), ("instance", 0), ("task", 2)])
 @given(st.lists(STEPS, max_size=25))
 @settings(max_examples=60, deadline=None)
 def test_each_version_is_told_once_in_order_and_the_last_one_always(steps: list[tuple[str, Any]]) -> None:
