@@ -20,6 +20,7 @@ platform by it. A data directory holds:
 from __future__ import annotations
 
 import hashlib
+import hmac
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,6 +47,12 @@ class Credentials(msgspec.Struct, frozen=True, omit_defaults=True):
 
     def __repr__(self) -> str:
         return f"Credentials({self.access_key_id})"
+
+
+def local_code(root_secret: str, instance_id: str) -> str:
+    """The code by which a container instance of the platform's own machine gets its credentials: whoever has the root's secret key
+    may make one for any instance, and what comes of it is that instance's alone."""
+    return hmac.new(root_secret.encode(), f"longshore local instance {instance_id}".encode(), hashlib.sha256).hexdigest()
 
 
 class Tls(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,7 +172,8 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     data_dir: Path
     endpoint: str
-    credentials: Credentials
+    #: what it signs with; None: with a session of its machine's own, which it gets by `activation` and renews by itself
+    credentials: Credentials | None
     #: i-<17 hexadecimal digits>
     instance_id: str
     #: where published ports listen and load balancers reach the tasks
@@ -185,6 +193,8 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "info"
     #: PEM of what to trust beside the system's authorities when the endpoint speaks HTTPS
     ca_bundle: Path | None = None
+    #: a code that lets this machine in; empty where it has been let in, or has credentials
+    activation: str = ""
 
 
 class PlatformConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,6 +237,10 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     ca_bundle: str | None = None
     parts: tuple[PartState, ...] = ()
     instances: tuple[InstanceState, ...] = ()
+
+
+#: in an agent's directory: the session of a machine that was let in (0600)
+MACHINE_SESSION = "machine.json"
 
 
 class DataDirectory:

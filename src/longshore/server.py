@@ -32,6 +32,7 @@ from longshore.control.expiry.controller import Expiry
 from longshore.control.instances.controller import Instances
 from longshore.control.lifecycle.controller import Lifecycle
 from longshore.control.loop import Controller, Loop
+from longshore.control.rebalance.controller import Rebalances
 from longshore.control.registry_events.controller import RegistryEvents
 from longshore.control.replication.controller import Replicator
 from longshore.control.scanning.controller import Scanning
@@ -48,6 +49,8 @@ from longshore.gateway.catalogue import preload
 from longshore.gateway.exec import CLIENT_ROUTE, ExecSessions
 from longshore.gateway.identify import Identities
 from longshore.gateway.lane import IDLE_S, Lanes
+from longshore.gateway.machines import ROUTE as MACHINES
+from longshore.gateway.machines import Machines
 from longshore.gateway.own import OwnRoutes
 from longshore.gateway.tls import SecureListener, ServerCertificate, own_names
 from longshore.gateway.upkeep import PREFIX as UPKEEP
@@ -200,6 +203,7 @@ class Server:
         self._undo.append(self.balancer.stop)
         controllers: list[Controller] = [
             Deployments(store, clock, ids, site),
+            Rebalances(store, clock, ids, site),
             Instances(store, clock, site),
             Targets(store, clock, ids),
             Expiry(store, clock, archive, config.history),
@@ -291,6 +295,7 @@ class Server:
         gateway.mount(UPKEEP, upkeep.handle)
         accounts = Accounts(store=store, identities=identities, access=access, clock=clock, ids=ids, site=site)
         gateway.mount(ACCOUNTS, accounts.handle)
+        gateway.mount(MACHINES, Machines(store, identities, clock, ids, site, secret, config.credentials.secret_access_key).handle)
         gateway.mount("/_longshore/", own.handle)
         return gateway, registry, sessions
 

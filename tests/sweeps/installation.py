@@ -390,6 +390,8 @@ async def _containers(there: Installation, names: dict[str, str]) -> None:
     await there.store.transact(connect)
     owned = {"name": "colour", "value": "blue", "targetId": instance}
     await there.done("ecs", "PutAttributes", cluster="main", attributes=[owned])
+    activation = await there.done("ecs", "LongshoreCreateActivation")
+    names["activation"] = activation["activation"]["activationId"]
     container = {"name": "app", "image": "busybox", "memory": 64}
     await there.done("iam", "CreateRole", RoleName="worker", AssumeRolePolicyDocument=TRUST_OF_TASKS)
     for name in ("retired", "definition"):

@@ -237,6 +237,10 @@ class Api:
     def __repr__(self) -> str:
         return f"Api({self._endpoint})"
 
+    def use(self, credentials: Credentials) -> None:
+        """Sign with these from now on."""
+        self._credentials = credentials
+
     async def register_container_instance(self, registration: Registration) -> Registered:
         answer = await self._call("ecs", ECS, "RegisterContainerInstance", msgspec.json.encode(registration))
         return _decoded("RegisterContainerInstance", answer, _RegisterAnswer).container_instance

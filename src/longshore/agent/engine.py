@@ -42,6 +42,10 @@ class Platform(Submits, SecretStores, Protocol):
     """What is asked and told on behalf of tasks."""
 
 
+#: how long the platform has to hear of tasks that were stopped when the agent was told to stop them
+LAST_WORDS_S = 5.0
+
+
 class Engine:
     def __init__(
         self,
@@ -129,12 +133,13 @@ class Engine:
         self.jobs.clear()
 
     async def stop_everything(self) -> None:
-        """Stop every task, each in its own time, and return when all have stopped."""
+        """Stop every task, each in its own time, and return when all have stopped and the platform has heard so, if it answers."""
         log.info("stopping %d tasks", len(self.wanted_tasks()))
         for job in self.jobs.values():
             job.stop()
         loops = list(self._loops.values())
         await asyncio.gather(*loops, return_exceptions=True)
+        await self.reporter.heard_all(LAST_WORDS_S)
         await self.network.remove()
 
     async def abandon_everything(self) -> None:

@@ -102,6 +102,11 @@ class Reporter:
         for wake in self._wakes.values():
             wake.set()
 
+    async def heard_all(self, within_s: float) -> None:
+        """Returns when the platform has heard of everything, or that took too long."""
+        if self._workers:
+            await asyncio.wait(list(self._workers.values()), timeout=within_s)
+
     async def forget_all(self) -> None:
         """Whatever was not heard is of no interest any more."""
         workers = list(self._workers.values())

@@ -31,6 +31,7 @@ from longshore.agent.engine import Engine
 from longshore.agent.exec import Sessions
 from longshore.agent.images import Images
 from longshore.agent.journal import Identity, Journal, JournalUnusable
+from longshore.agent.machine import MachineCredentials, NotLetIn
 from longshore.agent.metadata.doors import Doors
 from longshore.agent.registration import Facts, RegistrationRefused, WrongAttributes, register
 from longshore.agent.session import ControlSession, Endpoints, InstanceUnknown
@@ -78,7 +79,7 @@ async def _main(config: AgentConfig) -> int:
     loop.add_signal_handler(signal.SIGINT, interrupted)
     try:
         await run_agent(config, stop=stop, stop_tasks=stop_tasks, connected=_Ready(config.name))
-    except (WrongAttributes, RegistrationRefused) as error:
+    except (WrongAttributes, RegistrationRefused, NotLetIn) as error:
         log.error("%s", error)
         _say(event="failed", part=config.name, cause=str(error), fix="see its log")
         return EXIT_TERMINAL
@@ -132,7 +133,7 @@ async def run_agent(
     """Until `stop` is set; with `stop_tasks` set by then, every task is stopped first. `connected` is called at each connection.
     `with_doors`: containers can ask this agent; None: when the engine is a real one of its own.
 
-    Raises what `registration.register` raises, AlreadyRunning, JournalUnusable and NothingToTrust."""
+    Raises what `registration.register` raises, NotLetIn, AlreadyRunning, JournalUnusable and NothingToTrust."""
     clock, ids = clock or SystemClock(), ids or RandomIds()
     lock = _lock(config.data_dir)
     own_runtime = runtime is None
@@ -162,6 +163,7 @@ class Agent:
         self.connected: Callable[[], None] = lambda: None
         self.with_doors = False
         self._doors: Doors | None = None
+        self._doubt: Callable[[], None] = lambda: None
         self.stop_tasks = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -181,13 +183,24 @@ class Agent:
         docker_version = await self._engine_version()
         trust = trusted(self._config.ca_bundle)
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as http:
-            api = Api(http, self._config.endpoint, self._config.region, self._config.credentials, self._clock)
+            own = MachineCredentials(http, self._config, self._clock, self._ids)
+            self._doubt = own.doubt
+            credentials = self._config.credentials or await own.first()
+            api = Api(http, self._config.endpoint, self._config.region, credentials, self._clock)
             dialer = Dialer(api, trust)
             try:
-                while True:
-                    await self._be_instance(api, dialer, docker_version, trust)
+                async with asyncio.TaskGroup() as group:
+                    if self._config.credentials is None:
+                        group.create_task(own.renew(api), name="credentials")
+                    group.create_task(self._be_instances(api, dialer, docker_version, trust), name="instance")
+            except* (NotLetIn, CallRefused, RegistrationRefused, WrongAttributes, JournalUnusable) as ended:
+                raise ended.exceptions[0] from None
             finally:
                 await dialer.close()
+
+    async def _be_instances(self, api: Api, dialer: Dialer, docker_version: str, trust: ssl.SSLContext | bool) -> None:
+        while True:
+            await self._be_instance(api, dialer, docker_version, trust)
 
     async def _engine_version(self) -> str:
         return await self._until_engine_answers(self._runtime.version)
@@ -246,6 +259,7 @@ class Agent:
         control = ControlSession(engine, self._journal, endpoints, dialer, clock, ids, docker_version)
         telemetry = TelemetrySession(engine, self._runtime, endpoints, dialer, api, clock, ids, docker_version)
         control.connected = self.connected
+        control.refused = self._doubt
         sessions = Sessions(engine, self._runtime, dialer, endpoints.container_instance_arn)
         control.session_wanted = sessions.begin
         cleanup = Cleanup(engine, self._runtime, self._journal, clock, self._keeping)

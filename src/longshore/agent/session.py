@@ -69,6 +69,8 @@ class ControlSession:
         self._acknowledging: set[asyncio.Task[None]] = set()
         #: called at every connection
         self.connected: Callable[[], None] = lambda: None
+        #: called when the platform does not take this agent's signature
+        self.refused: Callable[[], None] = lambda: None
         #: somebody wants into a container
         self.session_wanted: Callable[[bytes], None] = lambda message: None
 
@@ -81,6 +83,8 @@ class ControlSession:
         if error.name == "InvalidInstanceException":
             raise InstanceUnknown(str(error))
         self._endpoints.forget()
+        if error.name == "AccessDeniedException":
+            self.refused()
         if error.name == "InactiveInstanceException":
             log.error("this container instance was deregistered; its tasks run on, and it asks again in an hour")
             return INACTIVE_S

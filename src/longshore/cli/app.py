@@ -15,10 +15,11 @@ import msgspec
 import typer
 
 from longshore import config
-from longshore.cli import account, ecr, explain, registry, service, task
+from longshore.cli import account, ecr, explain, instances, registry, service, task
 from longshore.cli.ecs_events import events
 from longshore.cli.exec import execute
 from longshore.cli.outcome import EXIT_CODES, ExitCode, Failure
+from longshore.cli.rebalance import rebalance
 from longshore.cli.sbom import sbom
 
 app = typer.Typer(
@@ -36,8 +37,10 @@ app.add_typer(ecr.app)
 app.add_typer(service.app)
 app.add_typer(explain.app)
 app.add_typer(task.app)
+app.add_typer(instances.app)
 ecr.app.command()(sbom)
 app.command()(events)
+app.command()(rebalance)
 app.command("exec", context_settings={"allow_interspersed_args": False})(execute)
 
 DataDir = Annotated[Path | None, typer.Option(help="Where the platform keeps everything [env: LONGSHORE_DATA_DIR].")]
@@ -295,9 +298,16 @@ def agent(
     attribute: Annotated[list[str] | None, typer.Option(help="name=value, as often as you like.")] = None,
     reserved_port: Annotated[list[int] | None, typer.Option(min=1, max=65535, help="A port tasks are not given.")] = None,
     ca: Annotated[Path | None, typer.Option(help="What to trust at an https endpoint: the file `longshore ca` prints there.")] = None,
+    activation: Annotated[
+        str | None, typer.Option(help="A code of `longshore instance activate`: lets this machine in; not needed again.")
+    ] = None,
     data_dir: DataDir = None,
 ) -> None:
-    """Make this machine a container instance of a platform elsewhere. Signs with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY."""
+    """Make this machine a container instance of a platform elsewhere.
+
+    It is let in by a code, and has credentials of its own from then on; without one it signs with AWS_ACCESS_KEY_ID and
+    AWS_SECRET_ACCESS_KEY.
+    """
     from longshore.cli.join import Joining, become_agent
 
     settings = _settings(data_dir)
@@ -320,6 +330,7 @@ def agent(
         docker_url=given.docker_url,
         log_level=given.log_level,
         ca_bundle=ca.absolute() if ca else given.ca_bundle,
+        activation=activation or "",
     )
     become_agent(joining, settings.data)
 

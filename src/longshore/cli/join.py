@@ -15,7 +15,10 @@ from pathlib import Path
 from longshore.cli import machine
 from longshore.cli.client import Platform, Unreachable
 from longshore.cli.outcome import ExitCode, Failure
-from longshore.config import AgentConfig, Credentials, DataDirectory, PlatformConfig, write_platform
+from longshore.config import MACHINE_SESSION, AgentConfig, Credentials, DataDirectory, PlatformConfig, write_platform
+
+#: asking for health needs no signature
+NOBODY = Credentials("", "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,21 +39,26 @@ class Joining:
     docker_url: str
     log_level: str
     ca_bundle: Path | None = None
+    #: a code of `longshore instance activate`; goes before an access key
+    activation: str = ""
 
 
 def agent_config(joining: Joining, data: DataDirectory, size: machine.Size) -> AgentConfig:
     """Raises Failure for what cannot be used."""
-    if joining.credentials is None:
+    was_let_in = (data.agent(joining.name) / MACHINE_SESSION).exists()
+    if joining.credentials is None and not joining.activation and not was_let_in:
         raise Failure(
-            "no access key to sign with",
-            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to a key of the platform (`longshore env` prints one there)",
+            "nothing to be let in with",
+            "give a code with --activation (`longshore instance activate` makes one there), or set AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY to a key that agents may use",
             ExitCode.USAGE,
         )
     return AgentConfig(
         name=joining.name,
         data_dir=data.agent(joining.name),
         endpoint=joining.endpoint.rstrip("/"),
-        credentials=joining.credentials,
+        credentials=None if joining.activation else joining.credentials,
+        activation=joining.activation,
         instance_id=data.instance_id(joining.name),
         address=joining.address or own_address(joining.endpoint),
         zone=joining.zone or f"{joining.region}a",
@@ -89,7 +97,7 @@ def become_agent(joining: Joining, data: DataDirectory) -> None:
     except machine.Unusable as missing:
         raise Failure(str(missing), missing.fix, ExitCode.MISSING_PART) from missing
     try:
-        healthy = Platform(config.endpoint, config.region, config.credentials, ca_bundle=config.ca_bundle).asked_for_health()
+        healthy = Platform(config.endpoint, config.region, NOBODY, ca_bundle=config.ca_bundle).asked_for_health()
     except Unreachable:
         healthy = False
     if not healthy:

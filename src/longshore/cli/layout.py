@@ -30,6 +30,7 @@ from longshore.config import (
     ServerConfig,
     Storage,
     Tls,
+    local_code,
     read_platform,
     seconds,
 )
@@ -222,14 +223,16 @@ def platform(
 
 def _local_agent(number: int, wishes: Wishes, machine: Size, server: ServerConfig, instance_id: Callable[[str], str]) -> AgentConfig:
     name = f"agent-{number}"
+    identifier = instance_id(name)
     cpu_units = wishes.instance_cpu_units or machine.cpus * 1024 // wishes.instances
     memory_mib = wishes.instance_memory_mib or machine.memory_mib // wishes.instances
     return AgentConfig(
         name=name,
         data_dir=DataDirectory(wishes.data_dir).agent(name),
         endpoint=server.endpoint,
-        credentials=server.credentials,
-        instance_id=instance_id(name),
+        credentials=None,
+        activation=local_code(server.credentials.secret_access_key, identifier),
+        instance_id=identifier,
         address=f"127.0.1.{number}",
         zone=server.zones[(number - 1) % len(server.zones)],
         cpu_units=max(cpu_units, _LEAST_CPU_UNITS),

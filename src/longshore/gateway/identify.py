@@ -12,7 +12,7 @@ from longshore.kit.clock import Clock
 from longshore.services.call import Principal, Site
 from longshore.services.ecs.bound_sessions import lives
 from longshore.services.iam.identities import Credentials, find_credentials, root_principal
-from longshore.services.sts.sessions import TOKEN_PREFIX, Sessions
+from longshore.services.sts.sessions import TOKEN_PREFIX, Claims, Sessions
 from longshore.store.base import Store
 
 #: the keys that --dev mode accepts as the root of the default account, secret the same as the id
@@ -56,6 +56,20 @@ class Identities:
         found = self._of_session(credential)
         expires_at = found.secret.expires_at if found else None
         return found.principal if found and expires_at is not None and self._clock.now() < expires_at else None
+
+    def claims_of(self, request: ApiRequest) -> Claims:
+        """Of a request signed with a session, which may have ended: for renewing it alone. Raises what sigv4.verify raises."""
+        token = _session_token(request)
+        claims = self._sessions.claims(token) if token is not None and self._sessions is not None else None
+
+        def look_up(access_key_id: str) -> Secret | None:
+            if claims is None or claims.access_key_id != access_key_id:
+                return None
+            return Secret(claims.secret_access_key, token)
+
+        verify(SignedRequest(request.method, request.path, request.query, request.pairs, request.body), look_up, self._clock.now())
+        assert claims is not None  # verify refuses keys that are not found
+        return claims
 
     def identify(self, request: ApiRequest) -> Identified:
         """Raises what sigv4.verify raises: a request without a good signature gets no further."""

@@ -12,11 +12,12 @@ import msgspec
 from aiohttp import web
 
 from longshore.aws.arn import parse_arn
-from longshore.aws.errors import AwsError
+from longshore.aws.errors import AccessDenied, AwsError
 from longshore.gateway.answer import Answer
 from longshore.gateway.authorise import Access
 from longshore.gateway.identify import Identified, Identities
 from longshore.gateway.request import ApiRequest
+from longshore.services.ecs.acting import acting_for
 from longshore.services.ecs.model import CONTAINER_INSTANCES, ContainerInstance
 from longshore.store.base import Store
 
@@ -60,15 +61,20 @@ def admit(
         raise Refused("InvalidInstanceException", "The container instance is not known.")
     if instance.status == "INACTIVE":
         raise Refused("InactiveInstanceException", "The container instance is no longer registered.")
-    denial = access.denial(
-        identified.principal,
-        action,
-        arn,
-        region=identified.region,
-        source_ip=request.remote or "",
-        secure=request.secure,
-        user_agent=request.headers.get("User-Agent", ""),
-    )
-    if denial is not None:
-        raise Refused("AccessDeniedException", denial, 403)
+    try:
+        asked = [(action, arn), *acting_for(identified.principal, instance)]
+    except AccessDenied as denied:
+        raise Refused("AccessDeniedException", denied.message, 403) from None
+    for wanted, resource in asked:
+        denial = access.denial(
+            identified.principal,
+            wanted,
+            resource,
+            region=identified.region,
+            source_ip=request.remote or "",
+            secure=request.secure,
+            user_agent=request.headers.get("User-Agent", ""),
+        )
+        if denial is not None:
+            raise Refused("AccessDeniedException", denial, 403)
     return Opened(identified, instance, signed.base_url, request.query.get("sendCredentials") == "true")

@@ -7,7 +7,9 @@ from typing import Any
 from longshore.kit.resource import Kind
 from longshore.services.ecs.capacity.model import CAPACITY_PROVIDERS
 from longshore.services.ecs.exec.model import EXEC_SESSIONS
+from longshore.services.ecs.machines.model import ACTIVATIONS, MACHINES
 from longshore.services.ecs.model import CLUSTERS, CONTAINER_INSTANCES, FAMILIES, TASK_DEFINITIONS, TASKS
+from longshore.services.ecs.rebalance.model import REBALANCES
 from longshore.services.ecs.rollout.model import (
     DEPLOYMENTS,
     SERVICE_DEPLOYMENTS,
@@ -33,4 +35,7 @@ KINDS: tuple[Kind[Any], ...] = (
     EXEC_SESSIONS,
     CAPACITY_PROVIDERS,
     ACCOUNT_SETTINGS,
+    REBALANCES,
+    ACTIVATIONS,
+    MACHINES,
 )

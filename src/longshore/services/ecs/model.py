@@ -119,6 +119,8 @@ class ContainerInstance(msgspec.Struct, frozen=True, gc=False):
     deregistered_at: float | None = None
     #: why it is in its status, where there is more to say
     status_reason: str = ""
+    #: ARN of the principal whose instance it is; empty for those of earlier versions until they register again
+    registered_by: str = ""
     #: the capacity provider it was registered for; empty for most
     capacity_provider: str = ""
     #: what the agent's checks of its machine found

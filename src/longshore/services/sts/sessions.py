@@ -114,6 +114,13 @@ class Sessions:
         self._lives = lives
         self._read = lru_cache(maxsize=_MOST_REMEMBERED)(lambda token: read_token(secret, token))
 
+    def claims(self, token: str) -> Claims | None:
+        """What a token of ours says, whatever has become of its bearer."""
+        try:
+            return self._read(token)
+        except TokenInvalid:
+            return None
+
     def credentials(self, token: str) -> Credentials | None:
         """The secret key of a session and who its bearer is, expired or not; None when the token is none, or its bearer is gone."""
         try:

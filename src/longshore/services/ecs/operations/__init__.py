@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from longshore.services.ecs.operations import (
     account_settings,
+    activations,
     agent,
     attributes,
     capacity_providers,
@@ -14,6 +15,7 @@ from longshore.services.ecs.operations import (
     event_stream,
     execute_command,
     placement_explanations,
+    rebalances,
     service_deployments,
     service_explanations,
     service_listings,
@@ -29,6 +31,7 @@ from longshore.services.ecs.operations import (
 
 __all__ = [
     "account_settings",
+    "activations",
     "agent",
     "attributes",
     "capacity_providers",
@@ -39,6 +42,7 @@ __all__ = [
     "event_stream",
     "execute_command",
     "placement_explanations",
+    "rebalances",
     "service_deployments",
     "service_explanations",
     "service_listings",

@@ -8,9 +8,10 @@ from msgspec.structs import replace
 
 from longshore.aws.shapes import ecs as shapes
 from longshore.services.call import Call
+from longshore.services.ecs.acting import Pairs, only_itself
 from longshore.services.ecs.api import api
 from longshore.services.ecs.errors import InvalidParameterException
-from longshore.services.ecs.lookup import child_resources, cluster_arn, container_instance_arn, find_cluster
+from longshore.services.ecs.lookup import child_arn, child_resources, cluster_arn, container_instance_arn, find_cluster
 from longshore.services.ecs.model import CONTAINER_INSTANCES, ContainerInstance
 from longshore.services.ecs.views import container_instance_view
 from longshore.store.base import Tx
@@ -23,11 +24,17 @@ def _named(call: Call, request: shapes.UpdateContainerInstancesStateRequest) -> 
     return child_resources(call, request.cluster, "container-instance", request.container_instances)
 
 
+def _of_its_own(call: Call, request: shapes.UpdateContainerInstancesStateRequest) -> Pairs:
+    """A machine drains itself at most."""
+    arns = [child_arn(call, request.cluster, "container-instance", one) for one in request.container_instances]
+    return only_itself(call, call.store, arns)
+
+
 def _cluster_condition(call: Call, request: shapes.UpdateContainerInstancesStateRequest) -> dict[str, list[str]]:
     return {"ecs:cluster": [cluster_arn(call, request.cluster)]}
 
 
-@api.operation("UpdateContainerInstancesState", resource=_named, conditions=_cluster_condition)
+@api.operation("UpdateContainerInstancesState", resource=_named, also=_of_its_own, conditions=_cluster_condition)
 async def update_container_instances_state(
     call: Call, request: shapes.UpdateContainerInstancesStateRequest
 ) -> shapes.UpdateContainerInstancesStateResponse:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from longshore.aws.arn import parse_arn
 from longshore.aws.shapes import ecs as shapes
 from longshore.services.call import Call
+from longshore.services.ecs.acting import Pairs, acting_for_machine, only_itself
 from longshore.services.ecs.api import api
 from longshore.services.ecs.cluster_query import QueryError, matches, parse
 from longshore.services.ecs.errors import ClientException, InvalidParameterException
@@ -17,6 +18,7 @@ from longshore.services.ecs.fleet import facts_of
 from longshore.services.ecs.identity_document import Identity, capacity_of, identity_attributes, read_identity
 from longshore.services.ecs.listing import list_page
 from longshore.services.ecs.lookup import (
+    child_arn,
     child_resources,
     cluster_resource,
     container_instance_arn,
@@ -42,7 +44,18 @@ BUILT_IN = ("ecs.", "com.amazonaws.")
 # ── registering ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@api.operation("RegisterContainerInstance", resource=cluster_resource)
+def _the_machine(call: Call, request: shapes.RegisterContainerInstanceRequest) -> Pairs:
+    """An instance that is there belongs to who registered it, and a machine registers itself alone."""
+    try:
+        machine = read_identity(request.instance_identity_document).instance_id
+    except InvalidParameterException:
+        return []  # which the operation says
+    same = call.store.list(CONTAINER_INSTANCES, "ec2_instance", f"{scope_of_call(call)}:{machine}") if machine else []
+    named = call.store.get(CONTAINER_INSTANCES, request.container_instance_arn or "")
+    return acting_for_machine(call, [*same, *([named] if named is not None else [])], machine)
+
+
+@api.operation("RegisterContainerInstance", resource=cluster_resource, also=_the_machine)
 async def register_container_instance(
     call: Call, request: shapes.RegisterContainerInstanceRequest
 ) -> shapes.RegisterContainerInstanceResponse:
@@ -84,6 +97,7 @@ def _newcomer(
         agent_version=version.agent_version or "",
         agent_hash=version.agent_hash or "",
         docker_version=version.docker_version or "",
+        registered_by=call.principal.arn,
     )
 
 
@@ -122,6 +136,7 @@ def _returning(known: ContainerInstance, newcomer: ContainerInstance, given: tup
         agent_version=newcomer.agent_version or known.agent_version,
         agent_hash=newcomer.agent_hash or known.agent_hash,
         docker_version=newcomer.docker_version or known.docker_version,
+        registered_by=newcomer.registered_by,
     )
 
 
@@ -210,7 +225,12 @@ def _filter(reader: Reader, request: shapes.ListContainerInstancesRequest) -> Ca
 # ── deregistering ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@api.operation("DeregisterContainerInstance", resource=cluster_resource)
+def _of_its_own(call: Call, request: shapes.DeregisterContainerInstanceRequest) -> Pairs:
+    """A machine deregisters itself at most."""
+    return only_itself(call, call.store, [child_arn(call, request.cluster, "container-instance", request.container_instance)])
+
+
+@api.operation("DeregisterContainerInstance", resource=cluster_resource, also=_of_its_own)
 async def deregister_container_instance(
     call: Call, request: shapes.DeregisterContainerInstanceRequest
 ) -> shapes.DeregisterContainerInstanceResponse:
