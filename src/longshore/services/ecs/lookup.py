@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from longshore.aws.arn import parse_arn
@@ -148,10 +149,16 @@ def find_service(reader: Reader, call: Call, cluster: Cluster, reference: str) -
 
 def parse_definition(call: Call, reference: str) -> tuple[str, int | None]:
     """(family, revision) of `family`, `family:revision` or an ARN. Raises ClientException."""
+    return _parsed_definition(call.arn("ecs", "task-definition/"), reference)
+
+
+@lru_cache(maxsize=4096)
+def _parsed_definition(own: str, reference: str) -> tuple[str, int | None]:
+    """A request asks several times: what it acts on, which roles it hands over, what it runs. `own` begins the caller's ARNs."""
     name = reference
     if reference.startswith("arn:"):
         parsed = parse_arn(reference)
-        if parsed is None or not parsed.resource.startswith("task-definition/") or not _is_own(call, reference):
+        if parsed is None or not parsed.resource.startswith("task-definition/") or not reference.startswith(own):
             raise ClientException("The specified task definition does not exist.")
         name = parsed.resource_id
     family, colon, revision = name.partition(":")

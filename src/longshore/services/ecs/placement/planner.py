@@ -59,6 +59,8 @@ class Search:
         self._masks = masks
         self.request = request
         self._fitting = self._who_fits()
+        #: neither instances nor their capacity providers change while tasks are placed
+        self._asked = int(np.count_nonzero(self.concerned()))
         self._last: int | None = None
         self._count = 0
         #: what each strategy found of the instance chosen last
@@ -68,12 +70,13 @@ class Search:
         """The place of the next task, which its caller takes before it asks again."""
         if self._last is not None:
             self._fitting[self._last] = self._still_fits(self._last)
-        row = self._choose()
-        self._count += 1
-        self._last = row
-        if row is None:
+        fitting = int(np.count_nonzero(self._fitting))
+        if not fitting:
+            self._last, self.scores = None, ()
             return self._refused()
-        return Placement(self.columns.arns[row], self._asked(), int(np.count_nonzero(self._fitting)))
+        row = self._last = self._choose()
+        self._count += 1
+        return Placement(self.columns.arns[row], self._asked, fitting)
 
     @property
     def row(self) -> int:
@@ -89,9 +92,6 @@ class Search:
     def concerned(self) -> Mask:
         """Whom the request is about at all."""
         return concerned(self.columns, self._masks, self.request)
-
-    def _asked(self) -> int:
-        return int(np.count_nonzero(self.concerned()))
 
     def _who_fits(self) -> Mask:
         """A mask of its own. What instances are by themselves is asked in one, kept question."""
@@ -132,13 +132,10 @@ class Search:
 
     # ── strategies ──
 
-    def _choose(self) -> int | None:
-        """Of those that fit, the one left when every strategy has chosen."""
+    def _choose(self) -> int:
+        """Of those that fit, of which there are some, the one left when every strategy has chosen."""
         pool = self._fitting
         scores: list[int] = []
-        if not pool.any():
-            self.scores = ()
-            return None
         for strategy in self.request.strategy or DEFAULT_STRATEGY:
             if strategy.type == "random":
                 rows = self._in_order(pool)
@@ -149,7 +146,7 @@ class Search:
             pool, best = least(pool, judged)
             scores.append(best)
         self.scores = tuple(scores)
-        rows = np.flatnonzero(pool)
+        rows = pool.nonzero()[0]
         if len(rows) > 1:
             tasks = self.columns.tasks[rows]
             rows = rows[tasks == tasks.min()]
