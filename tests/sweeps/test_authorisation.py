@@ -50,7 +50,10 @@ REFUSES = {
     ("ecs", "LongshoreStopRebalance"): "InvalidParameterException",
 }
 #: what an operation may ask for beside its own action: it hands over a role, or will do something else on the caller's behalf
-FURTHER = ("ecs:LongshoreActForContainerInstance", "iam:PassRole", "sts:TagSession", "ecr:CreateRepository", "secretsmanager:GetSecretValue")
+FURTHER = (
+    *("ecs:LongshoreActForContainerInstance", "iam:PassRole", "sts:TagSession"),
+    *("ecr:CreateRepository", "secretsmanager:GetSecretValue"),
+)
 #: IAM's own prefix where it is not the folder's name
 PREFIXES = {"elbv2": "elasticloadbalancing"}
 _DENIED = {"json": ("AccessDeniedException", 400), "query": ("AccessDenied", 403), "ec2": ("UnauthorizedOperation", 403)}
