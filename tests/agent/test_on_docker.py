@@ -35,8 +35,9 @@ RANGE = "10.213.9.0/24"
 class OnDocker:
     """An agent with a real engine; `run` starts a task of a definition and waits until it runs."""
 
-    def __init__(self, platform: Platform, image: str) -> None:
+    def __init__(self, platform: Platform, agent: AgentUnderTest, image: str) -> None:
         self.platform = platform
+        self.agent = agent
         self.image = image
         self.arns: list[str] = []
 
@@ -106,7 +107,7 @@ async def on(platform: Platform, agent_config: AgentConfig, docker_url: str, bas
     under_test = AgentUnderTest(config, runtime)
     await under_test.start()
     await platform.connected()
-    made = OnDocker(platform, base_image)
+    made = OnDocker(platform, under_test, base_image)
     try:
         yield made
     finally:
@@ -284,7 +285,8 @@ async def test_tasks_with_addresses_of_their_own_use_the_same_port(on: OnDocker)
 async def test_an_interface_survives_its_agent(on: OnDocker, platform: Platform) -> None:
     await on.run({}, networkMode="awsvpc", attachment=own(3))
     before = {one["Id"] for one in containers_of(on.arns[-1]) if one["State"] == "running"}
-    await platform.control[-1].ws.close()
+    await on.agent.crash()
+    await on.agent.start()
     await platform.connected(2)
     assert {one["Id"] for one in containers_of(on.arns[-1]) if one["State"] == "running"} == before and len(before) == 2
     holder = next(one for one in containers_of(on.arns[-1]) if one["Labels"]["com.amazonaws.ecs.container-name"].startswith("~"))

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from longshore.aws.shapes import ecs as shapes
-from longshore.services.ecs.model import TaskDefinition, TaskSpec
+from longshore.services.ecs.model import Attachment, Task, TaskDefinition, TaskSpec
 from longshore.services.ecs.new_task import new_task, reservation_of
 from longshore.services.ecs.overrides import normal
 from longshore.services.ecs.payload import for_another, is_repeatable, task_payload
@@ -20,6 +20,9 @@ from tests.services.ecs.conftest import SITE
 _CAPTURES = Path(__file__).resolve().parents[4] / "shared" / "data" / "agent-captures"
 GATEWAY = "http://10.0.0.1:4566"
 TASK = f"arn:aws:ecs:us-east-1:000000000000:task/default/{'1' * 32}"
+
+
+INTERFACE = Attachment(id="a-1", eni_id="eni-1", mac_address="0e:1", private_address="10.1.0.7", gateway="10.1.0.1/24")
 
 
 def payload(container: dict[str, Any] | None = None, overrides: dict[str, Any] | None = None, **members: Any) -> dict[str, Any]:
@@ -128,6 +131,45 @@ def test_docker_is_told_what_the_protocol_has_no_fields_for() -> None:
     assert outside["Devices"] == [{"PathOnHost": "/dev/null", "PathInContainer": "/dev/null", "CgroupPermissions": "rm"}]
     assert (outside["Privileged"], outside["CapAdd"], outside["NetworkMode"]) == (True, ["NET_ADMIN"], "bridge")
     assert outside["ExtraHosts"] == ["db:10.0.0.1"]
+
+
+def test_an_interface_is_told_as_the_protocol_has_it() -> None:
+    made, kept = _placed("awsvpc", attachment=INTERFACE)
+    (interface,) = task_payload(made, kept, SITE, GATEWAY)["elasticNetworkInterfaces"]
+    assert interface["attachmentArn"] == "arn:aws:ecs:us-east-1:000000000000:attachment/a-1"
+    assert (interface["ec2Id"], interface["macAddress"], interface["subnetGatewayIpv4Address"]) == ("eni-1", "0e:1", "10.1.0.1/24")
+    assert interface["ipv4Addresses"] == [{"primary": True, "privateAddress": "10.1.0.7"}]
+    assert interface["privateDnsName"] == "ip-10-1-0-7.ec2.internal"
+    assert not is_repeatable(made, kept), "each task has its own"
+
+
+def test_gpus_are_handed_out_in_the_order_of_the_containers() -> None:
+    made, kept = _placed(None, gpus=("g1", "g2", "g3"), counts=(2, 1))
+    told = task_payload(made, kept, SITE, GATEWAY)["associations"]
+    assert [(one["name"], one["type"], one["containers"]) for one in told] == [
+        ("g1", "gpu", ["c0"]),
+        ("g2", "gpu", ["c0"]),
+        ("g3", "gpu", ["c1"]),
+    ]
+    assert not is_repeatable(made, kept)
+
+
+def _placed(
+    mode: str | None, *, attachment: Attachment | None = None, gpus: tuple[str, ...] = (), counts: tuple[int, ...] = (0,)
+) -> tuple[Task, TaskDefinition]:
+    containers = [
+        {"name": f"c{at}", "image": "busybox", "memory": 64}
+        | ({"resourceRequirements": [{"type": "GPU", "value": str(count)}]} if count else {})
+        for at, count in enumerate(counts)
+    ]
+    document = {"family": "web", "containerDefinitions": containers} | ({"networkMode": mode} if mode else {})
+    definition = checked(msgspec.convert(document, shapes.RegisterTaskDefinitionRequest))
+    kept = TaskDefinition(arn="arn:aws:ecs:us-east-1:000000000000:task-definition/web:3", family="web", revision=3, definition=definition)
+    spec = TaskSpec(task_definition_arn=kept.arn, group="family:web", created_at=0.0)
+    task = new_task(TASK, "arn:aws:ecs:us-east-1:000000000000:cluster/default", kept, spec, ["a", "b"])
+    assert task.spec.reservation.gpus == sum(counts) and task.spec.reservation.enis == (mode == "awsvpc")
+    status = msgspec.structs.replace(task.status, attachments=(attachment,) if attachment is not None else ())
+    return msgspec.structs.replace(task, gpu_ids=gpus, status=status), kept
 
 
 def test_a_stream_prefix_becomes_the_name_of_the_stream() -> None:
