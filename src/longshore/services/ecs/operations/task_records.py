@@ -6,8 +6,9 @@ put the two together.
 
 from __future__ import annotations
 
-import heapq
-from collections.abc import Iterable
+import asyncio
+import itertools
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -40,6 +41,9 @@ MOST_CONTAINERS, MOST_PROBES, MOST_TEXT = 50, 10, 4096
 #: seconds around a task's life in which its service's events are shown, and how many
 AROUND_S, MOST_EVENTS = 60.0, 50
 _PAGE = 100
+#: stopped tasks looked at before others have their turn
+_STRIDE = 2000
+_LATEST = 1e18
 
 
 # ── written ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -134,7 +138,7 @@ async def list_task_history(call: Call, request: shapes.ListTaskHistoryRequest) 
     question = ("LongshoreListTaskHistory", cluster.arn, *wanted, request.since, request.until)
     refusal = InvalidParameterException("Invalid token.")
     before = _position(unseal(call.secret_for_signing, question, request.next_token, refusal))
-    live = _live(call, cluster, request, set(wanted), before, limit + 1)
+    live = await _live(call, cluster, request, set(wanted), before, limit + 1)
     past = await call.archive.find(
         ARCHIVED,
         cluster.arn,
@@ -166,28 +170,34 @@ def _facets(call: Call, cluster: Cluster, request: shapes.ListTaskHistoryRequest
     return tuple(f"{name}={value}" for name, value in given if value)
 
 
-def _live(
+async def _live(
     call: Call, cluster: Cluster, request: shapes.ListTaskHistoryRequest, wanted: set[str], before: Position | None, limit: int
 ) -> list[Entry]:
-    """Of those that DescribeTasks shows still. They are few, or somebody wished to keep many at hand."""
+    """Of those that DescribeTasks shows still. They may be very many, where somebody wished to keep them at hand."""
     index, value = "cluster", f"{cluster.arn}|STOPPED"
     if request.service_name:
         index, value = "service_name", f"{cluster.arn}|service:{request.service_name.rsplit('/', 1)[-1]}|STOPPED"
     elif request.family:
         index, value = "family", f"{cluster.arn}|{request.family}|STOPPED"
+    since, until = request.since or 0.0, request.until if request.until is not None else _LATEST
+    in_time: list[tuple[float, str, Task]] = []
+    after: str | None = None
+    while page := call.store.list(TASKS, index, value, after=after, limit=_STRIDE):
+        for task in page:
+            at = task.status.stopped_at
+            if at is not None and since <= at <= until and (before is None or (at, task.arn) < before):
+                in_time.append((at, task.arn, task))
+        after = page[-1].arn
+        await asyncio.sleep(0)  # others have their turn
+    return list(itertools.islice(_newest(in_time, wanted), limit))
 
-    def is_wanted(task: Task) -> bool:
-        at = task.status.stopped_at or 0.0
-        return (
-            task.is_stopped
-            and (request.since is None or at >= request.since)
-            and (request.until is None or at <= request.until)
-            and (before is None or (at, task.arn) < before)
-            and wanted <= set(facets_of(task))
-        )
 
-    found = (task for task in call.store.list(TASKS, index, value) if is_wanted(task))
-    return [history_entry(task) for task in heapq.nlargest(limit, found, key=lambda task: (task.status.stopped_at or 0.0, task.arn))]
+def _newest(in_time: list[tuple[float, str, Task]], wanted: set[str]) -> Iterator[Entry]:
+    """Newest first, and looked at only as far as somebody asks."""
+    in_time.sort(key=lambda one: one[:2], reverse=True)
+    for _, _, task in in_time:
+        if task.is_stopped and wanted <= set(facets_of(task)):
+            yield history_entry(task)
 
 
 def _place(entry: Entry) -> Position:
