@@ -38,10 +38,13 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
         "CreateCluster": "no capacity providers, execute-command configuration or Service Connect defaults",
         "UpdateCluster": "settings only",
         "CreateService": (
-            "REPLICA with the ECS deployment controller, strategy ROLLING, launch types EC2 and EXTERNAL; no capacity providers, "
-            "service registries, Service Connect, Classic Load Balancers, deployment alarms or lifecycle hooks, managed volumes"
+            "launch types EC2 and EXTERNAL; no "
+            "service registries, Service Connect, Classic Load Balancers, deployment alarms, hooks that call functions, managed volumes, "
+            "CodeDeploy"
         ),
         "UpdateService": "as CreateService",
+        "StopServiceDeployment": "ABORT for rolling updates only",
+        "CreateTaskSet": "no service registries",
         "RunTask": "launch types EC2 and EXTERNAL; no capacity providers, no managed volumes",
         "StartTask": "as RunTask",
         "SubmitAttachmentStateChanges": "interfaces of tasks; others are acknowledged",
