@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,7 +114,11 @@ def test_a_machine_that_joins_answers_for_itself(tmp_path: Path) -> None:
         docker_url="unix:///run/docker.sock",
         log_level="info",
     )
-    config = agent_config(joining, DataDirectory(tmp_path), Size(8, 4096))
+    config = agent_config(replace(joining, task_network="10.9.1.0/24"), DataDirectory(tmp_path), Size(8, 4096))
+    assert config.task_network == "10.9.1.0/24"
+    for wrong in ("10.9.1.1/24", "10.0.0.0/8", "10.9.1.0/30", "nowhere"):
+        with pytest.raises(Failure, match="is no range for tasks"):
+            agent_config(replace(joining, task_network=wrong), DataDirectory(tmp_path), Size(8, 4096))
     assert (config.address, config.zone, config.cpu_units, config.memory_mib) == ("127.0.0.1", "eu-west-1a", 8192, 4096)
     assert (config.endpoint, config.attributes) == ("http://127.0.0.1:4566", {"rack": "7", "ssd": ""})
 

@@ -297,6 +297,9 @@ def agent(
     memory: Annotated[int | None, typer.Option(min=128, help="MiB of memory to offer; all unless given.")] = None,
     attribute: Annotated[list[str] | None, typer.Option(help="name=value, as often as you like.")] = None,
     reserved_port: Annotated[list[int] | None, typer.Option(min=1, max=65535, help="A port tasks are not given.")] = None,
+    task_network: Annotated[
+        str | None, typer.Option(help="The range tasks in awsvpc get addresses from, e.g. 10.9.1.0/24; chosen unless given.")
+    ] = None,
     ca: Annotated[Path | None, typer.Option(help="What to trust at an https endpoint: the file `longshore ca` prints there.")] = None,
     activation: Annotated[
         str | None, typer.Option(help="A code of `longshore instance activate`: lets this machine in; not needed again.")
@@ -327,6 +330,7 @@ def agent(
         memory_mib=memory,
         attributes=tuple(attribute or ()),
         reserved_ports=tuple(reserved_port or (22, 2375, 2376)),
+        task_network=task_network or "",
         docker_url=given.docker_url,
         log_level=given.log_level,
         ca_bundle=ca.absolute() if ca else given.ca_bundle,

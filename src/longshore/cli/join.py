@@ -10,6 +10,7 @@ import socket
 import sys
 import urllib.parse
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from longshore.cli import machine
@@ -41,6 +42,8 @@ class Joining:
     ca_bundle: Path | None = None
     #: a code of `longshore instance activate`; goes before an access key
     activation: str = ""
+    #: "" leaves the choice to the agent
+    task_network: str = ""
 
 
 def agent_config(joining: Joining, data: DataDirectory, size: machine.Size) -> AgentConfig:
@@ -67,11 +70,23 @@ def agent_config(joining: Joining, data: DataDirectory, size: machine.Size) -> A
         cluster=joining.cluster,
         region=joining.region,
         reserved_ports=joining.reserved_ports,
+        task_network=_range(joining.task_network),
         docker_url=joining.docker_url,
         attributes=dict(_attribute(text) for text in joining.attributes),
         log_level=joining.log_level,
         ca_bundle=joining.ca_bundle if joining.endpoint.startswith("https://") else None,
     )
+
+
+def _range(text: str) -> str:
+    """Raises Failure for what is no range that tasks could be given addresses from."""
+    try:
+        network = IPv4Network(text) if text else None
+    except ValueError:
+        network = IPv4Network("0.0.0.0/0")
+    if network is not None and not 20 <= network.prefixlen <= 28:
+        raise Failure(f"{text!r} is no range for tasks", "give one of /20 to /28, such as --task-network 10.9.1.0/24", ExitCode.USAGE)
+    return text
 
 
 def own_address(endpoint: str) -> str:
