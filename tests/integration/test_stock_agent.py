@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from longshore.config import DataDirectory
@@ -178,6 +179,31 @@ def lab(tmp_path: Path, free_port: Callable[..., int], base_image: str) -> Itera
         agent.end()
         platform.down()
         _remove_containers(tmp_path)
+
+
+def test_its_tasks_act_in_their_roles_and_in_no_other(lab: Lab, free_port: Callable[..., int]) -> None:
+    lab.instance(agentConnected=True)
+    trusted = {"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    role = lab.iam.create_role(RoleName="stock", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trusted]}))
+    may = {"Effect": "Allow", "Action": "ecs:ListClusters", "Resource": "*"}
+    lab.iam.put_role_policy(RoleName="stock", PolicyName="list", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [may]}))
+    port = free_port()
+    fetch = "wget -qO /www/index.html http://127.0.0.1:51679$AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"
+    lab.run(f"mkdir -p /www && {fetch} && exec httpd -f -p {port} -h /www", mode="host", taskRoleArn=role["Role"]["Arn"])
+    given = json.loads(lab.asked(port))
+    assert given["RoleArn"] == role["Role"]["Arn"]
+    told = lab.platform.variables()
+    own = boto3.client(
+        "ecs",
+        endpoint_url=told["AWS_ENDPOINT_URL"],
+        region_name=told["AWS_REGION"],
+        aws_access_key_id=given["AccessKeyId"],
+        aws_secret_access_key=given["SecretAccessKey"],
+        aws_session_token=given["Token"],
+    )
+    assert own.list_clusters()["clusterArns"]
+    with pytest.raises(own.exceptions.ClientError, match="not authorized to perform: ecs:ListTasks"):
+        own.list_tasks()
 
 
 def _remove_containers(directory: Path) -> None:
