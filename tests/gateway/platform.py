@@ -61,7 +61,7 @@ class Platform:
         row = ecs.ContainerInstance(
             arn=arn,
             cluster_arn=CLUSTER,
-            ec2_instance_id=f"i-{arn[-17:]}",
+            ec2_instance_id=str(more.pop("ec2_instance_id", f"i-{arn[-17:]}")),
             registered_at=self.clock.now(),
             capacity=ecs.Capacity(2048, 24105),
             **more,  # type: ignore[arg-type]

@@ -23,9 +23,18 @@ from tests.gateway.platform import CLUSTER, INSTANCE, KEY, REGION, SECRET, Platf
 class StockAgent:
     """Used as an asynchronous context: connected inside."""
 
-    def __init__(self, platform: Platform, arn: str = INSTANCE, *, acknowledges: bool = True, answers: bool = True) -> None:
+    def __init__(
+        self,
+        platform: Platform,
+        arn: str = INSTANCE,
+        *,
+        acknowledges: bool = True,
+        answers: bool = True,
+        keys: tuple[str, str, str | None] = (KEY, SECRET, None),
+    ) -> None:
         self._platform = platform
         self._arn = arn
+        self._keys = keys
         #: payloads it acknowledges; anything at all it answers
         self.acknowledges = acknowledges
         self.answers = answers
@@ -41,7 +50,9 @@ class StockAgent:
         self.socket: aiohttp.ClientWebSocketResponse
 
     async def __aenter__(self) -> StockAgent:
-        self.socket = await open_socket(self._platform, control_url(self._platform, self._arn))
+        key, secret, token = self._keys
+        signed = {"key": key, "secret": secret, **({"token": token} if token else {})}
+        self.socket = await open_socket(self._platform, control_url(self._platform, self._arn), **signed)
         self._receiving = asyncio.create_task(self._receive())
         return self
 
@@ -171,7 +182,14 @@ def telemetry_url(platform: Platform, arn: str = INSTANCE) -> URL:
 
 
 def signed_headers(
-    platform: Platform, url: URL, *, key: str = KEY, secret: str = SECRET, region: str = REGION, service: str = "ecs"
+    platform: Platform,
+    url: URL,
+    *,
+    key: str = KEY,
+    secret: str = SECRET,
+    token: str | None = None,
+    region: str = REGION,
+    service: str = "ecs",
 ) -> dict[str, str]:
     host = f"{url.host}:{url.port}"
     added = sign(
@@ -184,6 +202,7 @@ def signed_headers(
         secret_access_key=secret,
         region=region,
         service=service,
+        session_token=token,
         now=platform.clock.now(),
     )
     return {"Host": host, **added}
