@@ -161,6 +161,15 @@ def test_the_same_port_twice_goes_to_two_instances() -> None:
     assert arns(asking(ports=(HostPort(80),)), instance("a"), instance("b"), count=3) == ["a", "b", None]
 
 
+@pytest.mark.parametrize(
+    "wanted",
+    [asking(cpu=512, memory=0), asking(cpu=0, memory=512), asking(cpu=0, memory=0, gpus=1), asking(cpu=0, memory=0, enis=2)],
+)
+def test_tasks_alike_end_where_any_one_resource_does(wanted: PlacementRequest) -> None:
+    fleet = (instance("a", gpus=2, enis=5), instance("b", gpus=2, enis=5))
+    assert arns(wanted, *fleet, count=6) == ["a", "b", "a", "b", None]
+
+
 # ── laws ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
