@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,10 +13,11 @@ from yarl import URL
 from longshore.aws.errors import AwsError
 from longshore.aws.shapes import ecs as shapes
 from longshore.aws.sigv4 import sign
-from longshore.gateway.agents.roles import LOOK_S
+from longshore.gateway.agents.roles import LOOK_S, RoleCredentials
 from longshore.gateway.identify import Identities
 from longshore.gateway.request import ApiRequest
 from longshore.kit.clock import SteppedClock
+from longshore.kit.ids import RandomIds
 from longshore.services.call import Principal, Site
 from longshore.services.ecs.task_roles import LASTING_S, RENEWED_WITH_S, credentials_id
 from longshore.services.iam import model as iam
@@ -80,23 +82,37 @@ async def test_overrides_name_other_roles(platform: Platform) -> None:
         assert told(agent, arn)["roleCredentials"]["roleArn"] == other
 
 
+async def renewing(platform: Platform, instance: str = INSTANCE) -> tuple[list[dict[str, Any]], RoleCredentials, asyncio.Task[None]]:
+    """What is sent of credentials as time goes by, on a connection that lasts."""
+    sent: list[dict[str, Any]] = []
+
+    async def send(kind: str, message: dict[str, Any]) -> None:
+        assert kind == "IAMRoleCredentialsMessage"
+        sent.append(message)
+
+    made = RoleCredentials(platform.store, SIGNING_SECRET, platform.clock, RandomIds(), instance, send)
+    await made.send_all()
+    for message in sent:
+        made.acknowledged(message["messageId"])
+    job = asyncio.create_task(made.renew())
+    await asyncio.sleep(0)
+    return sent, made, job
+
+
 async def test_they_are_renewed_under_the_same_id_with_half_of_their_life_left(platform: Platform) -> None:
     arn = await platform.task(1)
-    async with StockAgent(platform) as agent:
-        await agent.until_told(arn, "RUNNING")
-        await until(lambda: len(agent.of_type("IAMRoleCredentialsMessage")) == 2, "an agent that starts asks for all of them")
-        first = told(agent, arn)["roleCredentials"]
-        await agent.settled()
-        await platform.clock.step(LASTING_S - RENEWED_WITH_S - LOOK_S)
-        await agent.settled()
-        assert len(agent.of_type("IAMRoleCredentialsMessage")) == 2
+    sent, _, job = await renewing(platform)
+    first = next(one for one in sent if one["roleType"] == "TaskApplication")["roleCredentials"]
+    for _ in range(int((LASTING_S - RENEWED_WITH_S) / LOOK_S)):
         await platform.clock.step(LOOK_S)
-        await platform.clock.step(LOOK_S)
-        await until(lambda: len(agent.of_type("IAMRoleCredentialsMessage")) == 4, "both renewed")
-        renewed = [one for one in agent.of_type("IAMRoleCredentialsMessage") if one["roleType"] == "TaskApplication"][-1]
-        assert renewed["taskArn"] == arn and renewed["roleCredentials"]["credentialsId"] == first["credentialsId"]
-        assert renewed["roleCredentials"]["accessKeyId"] != first["accessKeyId"]
-        assert renewed["roleCredentials"]["expiration"] > first["expiration"]
+    assert len(sent) == 2
+    await platform.clock.step(LOOK_S)
+    await until(lambda: len(sent) == 4, "both renewed")
+    renewed = [one for one in sent if one["roleType"] == "TaskApplication"][-1]
+    assert renewed["taskArn"] == arn and renewed["roleCredentials"]["credentialsId"] == first["credentialsId"]
+    assert renewed["roleCredentials"]["accessKeyId"] != first["accessKeyId"]
+    assert renewed["roleCredentials"]["expiration"] > first["expiration"]
+    job.cancel()
 
 
 async def test_what_is_not_acknowledged_is_sent_again(platform: Platform) -> None:
@@ -123,10 +139,13 @@ async def test_nothing_of_a_task_goes_to_another_instance(platform: Platform) ->
     arn = await platform.task(1)
     async with StockAgent(platform) as own, StockAgent(platform, OTHER) as other:
         await own.until_told(arn, "RUNNING")
-        await platform.clock.step(LASTING_S)
-        await until(lambda: len(own.of_type("IAMRoleCredentialsMessage")) >= 4)
         await other.settled()
         assert other.of_type("PayloadMessage") == [] and other.of_type("IAMRoleCredentialsMessage") == []
+    sent, _, job = await renewing(platform, OTHER)
+    for _ in range(4):
+        await platform.clock.step(LASTING_S)
+    assert sent == []
+    job.cancel()
 
 
 async def test_a_stopping_task_keeps_its_rights_and_a_stopped_one_has_none(platform: Platform) -> None:
