@@ -35,8 +35,12 @@ TITLES: Mapping[str, str] = {
 #: API -> operation -> what is left out. An operation that is served and not named here does what AWS documents.
 PARTIAL: Mapping[str, Mapping[str, str]] = {
     "ecs": {
-        "CreateCluster": "no capacity providers, execute-command configuration or Service Connect defaults",
-        "UpdateCluster": "settings only",
+        "CreateCluster": "no Service Connect defaults; what the configuration says of logs and keys is kept and shown",
+        "UpdateCluster": "as CreateCluster",
+        "CreateCapacityProvider": "Auto Scaling group providers, kept and shown: nothing scales yet; no ECS Managed Instances",
+        "UpdateCapacityProvider": "as CreateCapacityProvider",
+        "UpdateContainerAgent": "always finds that there is no update: no agents are handed out here",
+        "ListServicesByNamespace": "always finds no namespace: there is no AWS Cloud Map",
         "CreateService": (
             "launch types EC2 and EXTERNAL; no "
             "service registries, Service Connect, Classic Load Balancers, deployment alarms, hooks that call functions, managed volumes, "
@@ -45,7 +49,7 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
         "UpdateService": "as CreateService",
         "StopServiceDeployment": "ABORT for rolling updates only",
         "CreateTaskSet": "no service registries",
-        "RunTask": "launch types EC2 and EXTERNAL; no capacity providers, no managed volumes",
+        "RunTask": "launch types EC2 and EXTERNAL, capacity providers of one's own instances; no managed volumes",
         "StartTask": "as RunTask",
         "SubmitAttachmentStateChanges": "interfaces of tasks; others are acknowledged",
     },

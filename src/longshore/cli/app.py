@@ -296,6 +296,7 @@ def agent(
     cpu: Annotated[int | None, typer.Option(min=128, help="CPU units to offer; all unless given.")] = None,
     memory: Annotated[int | None, typer.Option(min=128, help="MiB of memory to offer; all unless given.")] = None,
     attribute: Annotated[list[str] | None, typer.Option(help="name=value, as often as you like.")] = None,
+    capacity_provider: Annotated[str | None, typer.Option(help="The capacity provider that this instance belongs to.")] = None,
     reserved_port: Annotated[list[int] | None, typer.Option(min=1, max=65535, help="A port tasks are not given.")] = None,
     task_network: Annotated[
         str | None, typer.Option(help="The range tasks in awsvpc get addresses from, e.g. 10.9.1.0/24; chosen unless given.")
@@ -328,7 +329,7 @@ def agent(
         name=name,
         cpu_units=cpu,
         memory_mib=memory,
-        attributes=tuple(attribute or ()),
+        attributes=(*(attribute or ()), *((f"longshore.capacity-provider={capacity_provider}",) if capacity_provider else ())),
         reserved_ports=tuple(reserved_port or (22, 2375, 2376)),
         task_network=task_network or "",
         docker_url=given.docker_url,

@@ -292,3 +292,29 @@ def test_no_task_would_be_fairer_elsewhere_and_nobody_has_less_than_its_share(it
     assert all(one * other_weight <= (other + 1) * weight for one, weight in weighted for other, other_weight in weighted)
     total = sum(weight for _, weight in weighted)
     assert all(extra >= (count - bases) * weight // total for extra, weight in weighted)
+
+
+# ── services ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_services_tasks_follow_its_strategy_as_it_grows(ecs: Ecs) -> None:
+    from longshore.control.deployments.controller import Deployments
+    from longshore.services.ecs.model import TASKS
+    from longshore.services.ecs.rollout.model import SERVICES
+    from tests.services.ecs.conftest import SITE
+
+    await associated(ecs, "od", "spot", default=(item("od", 1, 1), item("spot", 2)))
+    await ecs.define(container={"memory": 64})
+    await ecs("CreateService", serviceName="site", taskDefinition="web", desiredCount=1)
+    call = ecs.call
+    controller = Deployments(call.store, call.clock, call.ids, SITE)
+    (service,) = call.store.list(SERVICES)
+    for count, expected in ((1, {"od": 1}), (4, {"od": 2, "spot": 2}), (7, {"od": 3, "spot": 4})):
+        await ecs("UpdateService", service="site", desiredCount=count)
+        for _ in range(4):
+            await controller.reconcile(service.arn)
+        tasks = call.store.list(TASKS, "service", service.arn)
+        assert Counter(task.spec.capacity_provider for task in tasks) == expected
+        instances = {task.container_instance_arn: task.spec.capacity_provider for task in tasks}
+        shown = (await ecs("DescribeContainerInstances", containerInstances=list(instances)))["containerInstances"]
+        assert all(one["capacityProviderName"] == instances[one["containerInstanceArn"]] for one in shown)
