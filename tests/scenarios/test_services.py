@@ -205,3 +205,21 @@ async def test_scaling_in_keeps_the_zones_balanced() -> None:
         await stage.change(lambda spec: replace(spec, desired_count=2))
         await stage.settle()
         assert Counter(task.availability_zone for task in stage.tasks("RUNNING")) == {"us-east-1a": 1, "us-east-1b": 1}
+
+
+async def test_room_that_a_stopping_task_still_takes_is_waited_for_without_a_word() -> None:
+    async with staged() as stage:
+        await stage.instance(1, "a", memory_mib=100)
+        await stage.service(await stage.definition(1, memory=64), 1, minimum_healthy_percent=0, maximum_percent=100)
+        await stage.settle()
+        await stage.run_pending()
+        await stage.deploy(await stage.definition(2, memory=64), 2)
+        await stage.settle()
+        assert len(stage.tasks("STOPPING")) == 1
+        await stage.stop_stopping()
+        assert len(stage.tasks("PENDING")) == 1
+        await stage.run_pending()
+        assert not any("unable to place" in line for line in stage.events())
+        await stage.change(lambda spec: replace(spec, desired_count=2))
+        await stage.settle()
+        assert sum("unable to place" in line for line in stage.events()) == 1, "and where nothing stops it is said at once"

@@ -55,7 +55,10 @@ def calm(world: World) -> None:
     """Nothing befalls it any more, and there is room."""
     for machine in world.machines[:2]:
         machine.draining = machine.lost = False
-    if world.balanced:
+    size = len(world.machines) if world.daemon else world.desired
+    # machines that are lost may still have their daemons or not: whatever their number, there is a way
+    cramped = any(lower_limit(count, world.rails[0]) >= upper_limit(count, world.rails[1]) for count in range(1, size + 1))
+    if world.balanced or (world.daemon and cramped):
         world.rails = (world.rails[0], 200)
     for _ in range(CALM_TURNS):
         world.turn()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from longshore.control.deployments.decide import decide
-from longshore.control.deployments.vocabulary import Breaker, Member, Phase, Plan, Rollout, Snapshot, Station
+from longshore.control.deployments.vocabulary import SILENCE_S, Breaker, Member, Phase, Plan, Rollout, Snapshot, Station
 from longshore.services.ecs.rollout.model import Tally, Told
 
 WARM_UP_S = 40.0
@@ -127,6 +127,9 @@ class World:
         for name, state in ((decided.complete, "COMPLETED"), (decided.fail, "FAILED")):
             if name:
                 self.rollouts[name] = state
+        for one in self.told:
+            again = one.sentence in decided.tell
+            assert not again or self.now - one.at >= SILENCE_S, f"said twice: {one.sentence}"
         self.steady = self.steady if decided.steady is None else decided.steady
         self.told = self.told if decided.told is None else decided.told
         self.events += decided.tell

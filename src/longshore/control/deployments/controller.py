@@ -226,10 +226,12 @@ def _tell(tx: Tx, service: Service, todo: Plan, launched: Launched, now: float) 
         replaces = min(len(started), sum(start.replaces for start, _ in launched.groups))
         append_event(tx, service, event_words.started_tasks(name, started, replaces), now)
     told = service.told if todo.told is None else todo.told
-    refusals = [Saying(launched.refused, "placement")] if launched.refused else []
+    # what is still stopping may well be what takes the room: it is no news before that is over
+    refused = launched.refused and not _makes_room(tx, service)
+    refusals = [Saying(launched.refused, "placement")] if refused else []
     refusals += [Saying(launched.zone_refused, NO_PLACE)] if launched.zone_refused else []
     if todo.start:
-        lasting = frozenset(one.cause for one in told) - {"placement", NO_PLACE}
+        lasting = frozenset(one.cause for one in told) - ({NO_PLACE} if launched.refused and not refused else {"placement", NO_PLACE})
         speech = spoken(told, refusals, now, lasting=lasting)
         told = told if speech.told is None else speech.told
         refusals = [saying for saying in refusals if saying.sentence in speech.tell]
@@ -239,6 +241,15 @@ def _tell(tx: Tx, service: Service, todo: Plan, launched: Launched, now: float) 
     for zone, arns_there in in_zones.items():
         append_event(tx, service, event_words.started_in_zone(name, arns_there, zone), now)
     return told
+
+
+def _makes_room(tx: Tx, service: Service) -> bool:
+    """Tasks of the service are stopping, where somebody is there to stop them."""
+    for task in tx.list(TASKS, "service", service.arn):
+        instance = tx.get(CONTAINER_INSTANCES, task.container_instance_arn) if task.stop is not None else None
+        if instance is not None and instance.agent_connected:
+            return True
+    return False
 
 
 def _write_service(tx: Tx, before: Service, service: Service, todo: Plan, launched: Launched, now: float) -> None:
