@@ -21,7 +21,8 @@ TRUST = {
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "ecs-tasks.amazonaws.com"}, "Action": "sts:AssumeRole"}],
 }
 SERVES = (
-    "trap 'exit 0' TERM; echo $PASSWORD $COLOUR $(hostname -i) > /tmp/index.html; httpd -p 8080 -h /tmp; while true; do sleep 0.05; done"
+    "trap 'exit 0' TERM; echo $PASSWORD $COLOUR $(hostname -i) > /tmp/index.html; "
+    "wget -q -O /tmp/task.json $ECS_CONTAINER_METADATA_URI_V4/task; httpd -p 8080 -h /tmp; while true; do sleep 0.05; done"
 )
 
 
@@ -109,6 +110,11 @@ def test_two_tasks_with_the_same_port_share_the_traffic_and_know_their_secrets(
     request = urllib.request.Request(f"http://127.0.0.1:{port}/", headers={"Host": balancer["DNSName"]})
     answers = {urllib.request.urlopen(request, timeout=10).read().decode().strip() for _ in range(8)}
     assert answers == {f"hush blue {address}" for address in addresses}
+    for address in addresses:
+        told = json.loads(urllib.request.urlopen(f"http://{address}:8080/task.json", timeout=10).read())
+        assert [one["Name"] for one in told["Containers"]] == ["web"]
+        assert told["Containers"][0]["Networks"][0]["NetworkMode"] == "awsvpc"
+        assert told["Containers"][0]["Networks"][0]["IPv4Addresses"] == [address]
     ecs.delete_service(service="own", force=True)
     until(lambda: not ecs.list_tasks(serviceName="own")["taskArns"])
     for address in addresses:
