@@ -133,6 +133,12 @@ class Lab:
 
         return until(look, f"{arn} {status} {wanted}; the agent said: {self.agent.said[-2000:]}")
 
+    def of_service(self, *, running: int) -> list[str] | None:
+        """ARNs of the service's tasks that are to run, if it runs so many."""
+        service = self.ecs.describe_services(services=["stock"])["services"][0]
+        tasks: list[str] = self.ecs.list_tasks(serviceName="stock")["taskArns"]
+        return tasks if service["runningCount"] == running == len(tasks) else None
+
     def port(self, arn: str) -> int:
         bindings = self.task(arn, "RUNNING")["containers"][0]["networkBindings"]
         return int(bindings[0]["hostPort"])
@@ -266,11 +272,25 @@ def _answers(lab: Lab) -> bool:
 def test_nothing_is_placed_on_it_while_it_drains_and_it_is_left_alone_once_it_is_deregistered(lab: Lab) -> None:
     instance = lab.instance(agentConnected=True)["containerInstanceArn"]
     task = lab.run(FOREVER)
+    lab.ecs.create_service(
+        serviceName="stock",
+        taskDefinition=f"stock{lab.definitions}",
+        desiredCount=1,
+        launchType="EXTERNAL",
+        deploymentConfiguration={"minimumHealthyPercent": 0, "maximumPercent": 100},
+    )
+    of_service = until(lambda: lab.of_service(running=1), "the service runs")[0]
     lab.ecs.update_container_instances_state(containerInstances=[instance], status="DRAINING")
     with pytest.raises(lab.ecs.exceptions.InvalidParameterException, match="No Container Instances were found"):
         lab.ecs.run_task(taskDefinition=f"stock{lab.definitions}", launchType="EXTERNAL")
+    assert "DRAINING" in lab.task(of_service, "STOPPED")["stoppedReason"]
+    assert lab.of_service(running=0) == []
     lab.task(task, "RUNNING")
     lab.ecs.update_container_instances_state(containerInstances=[instance], status="ACTIVE")
+    until(lambda: lab.of_service(running=1), "the service runs again")
+    lab.ecs.update_service(service="stock", desiredCount=0)
+    until(lambda: lab.of_service(running=0) == [], "the service runs no more")
+    lab.ecs.delete_service(service="stock")
     lab.run(FOREVER)
     lab.ecs.deregister_container_instance(containerInstance=instance, force=True)
     until(lambda: "InactiveInstanceException" in lab.agent.said, "the agent hears that it is not registered any more")
