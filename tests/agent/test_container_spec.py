@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from longshore.agent import messages
-from longshore.agent.container_spec import Place, container_name, create_body, network_bindings, volume_name
+from longshore.agent.container_spec import Fetched, Place, container_name, create_body, network_bindings, volume_name
 from longshore.runtime.base import PublishedPort
 from tests.agent.platform import container, task, task_arn
 
@@ -168,3 +168,26 @@ def test_docker_settings_of_the_payload_have_the_last_word() -> None:
 
 def test_logs_go_to_files_unless_told_otherwise() -> None:
     assert body(container())["HostConfig"]["LogConfig"] == {"Type": "json-file", "Config": {}}
+
+
+def test_what_was_fetched_is_in_the_request_and_nowhere_else() -> None:
+    logs = docker(host_config={"LogConfig": {"Type": "splunk", "Config": {"splunk-url": "u"}}})
+    made = read(task(1, container(environment={"A": "1"}, dockerConfig=logs)))
+    fetched = Fetched(environment={"PASSWORD": "hush"}, log_options={"splunk-token": "hush"})
+    found = create_body(made, made.containers[0], PLACE, "bb:1", fetched=fetched)
+    assert "PASSWORD=hush" in found["Env"]
+    assert found["HostConfig"]["LogConfig"] == {"Type": "splunk", "Config": {"splunk-url": "u", "splunk-token": "hush"}}
+    assert "hush" not in repr(fetched) and "hush" not in json.dumps(create_body(made, made.containers[0], PLACE, "bb:1"))
+
+
+def test_a_control_group_takes_the_place_of_a_quota_for_each() -> None:
+    made = read(task(1, container(), cpu=0.5, memory=64))
+    host = create_body(made, made.containers[0], PLACE, "bb:1", parent="/ecs/t")["HostConfig"]
+    assert host["CgroupParent"] == "/ecs/t" and "NanoCpus" not in host
+
+
+def test_gpus_are_asked_for_by_name() -> None:
+    given = [{"name": "GPU-1", "type": "gpu", "containers": ["main"]}, {"name": "GPU-2", "type": "gpu", "containers": ["other"]}]
+    made = body(container(), associations=given)
+    assert made["HostConfig"]["DeviceRequests"] == [{"Driver": "nvidia", "DeviceIDs": ["GPU-1"], "Capabilities": [["gpu"]]}]
+    assert "NVIDIA_VISIBLE_DEVICES=GPU-1" in made["Env"]

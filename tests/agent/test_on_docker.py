@@ -240,6 +240,35 @@ async def test_a_container_that_takes_too_much_memory_says_so(on: OnDocker) -> N
     assert ended["exitCode"] == 137 and ended["reason"] == "OutOfMemoryError: Container killed due to memory usage"
 
 
+async def test_containers_that_take_too_much_together_are_stopped_by_the_task_s_limit(on: OnDocker) -> None:
+    """Neither takes more than it may by itself."""
+    takes = ["sh", "-c", "x=$(yes | head -c 14000000); " + WAITS[2]]
+    payload = on.payload({"memory": None, "command": takes}, {"memory": None, "command": takes, "essential": False}, cpu="256", memory="24")
+    await on.platform.send_tasks(payload)
+    if not (await on.agent.runtime.facts()).limits_groups:
+        pytest.skip("no control groups can be made here")
+    await until(lambda: any(one.get("reason", "").startswith("OutOfMemoryError") for one in _told(on, payload["arn"])), 30.0)
+
+
+def _told(on: OnDocker, arn: str) -> list[dict[str, Any]]:
+    return [one for report in on.platform.reports if report["task"] == arn for one in report.get("containers", ())]
+
+
+@pytest.mark.parametrize(
+    ("driver", "options"),
+    [
+        ("syslog", {"syslog-address": "udp://127.0.0.1:9", "tag": "web"}),
+        ("gelf", {"gelf-address": "udp://127.0.0.1:9"}),
+        ("fluentd", {"fluentd-async-connect": "true", "fluentd-address": "127.0.0.1:9"}),
+    ],
+)
+async def test_a_log_driver_is_the_engine_s_own(on: OnDocker, driver: str, options: dict[str, str]) -> None:
+    attributes = {attribute["name"] for attribute in on.platform.registrations[0]["attributes"]}
+    assert f"com.amazonaws.ecs.capability.logging-driver.{driver}" in attributes
+    (found,) = await on.run({"logConfiguration": {"logDriver": driver, "options": options}})
+    assert found["HostConfig"]["LogConfig"] == {"Type": driver, "Config": options}
+
+
 def own(number: int) -> Attachment:
     return Attachment(
         id=f"a-{number}",
