@@ -250,3 +250,26 @@ def test_one_set_of_masks_answers_as_fresh_ones_do_while_the_world_changes(wante
     for one in second[1]:
         columns.task_moved(None, held_by(one))
     assert Search(columns, masks, wanted).next() == Search(columns_of(*second), Masks(columns_of(*second)), wanted).next()
+
+
+def test_amounts_beyond_all_reason_are_answered_like_any_other() -> None:
+    fleet = (instance("a", cpu=10**30, memory=2**62), instance("b"))
+    assert arns(asking(cpu=10**6, memory=10**6), *fleet, count=2) == ["a", "a"]
+    assert place(asking(cpu=10**40), *fleet).reason == "RESOURCE:CPU"
+    columns = columns_of(fleet)
+    for one in fleet:
+        columns.instance_moved(one, None)
+    assert not columns.row_of
+    assert not columns.cpu.any()
+
+
+def test_columns_grow_with_the_fleet() -> None:
+    fleet = [instance(f"{number:03}", zone="ab"[number % 2], attributes={"rack": str(number % 7)}) for number in range(300)]
+    wanted = asking(strategy=(spread("attribute:rack"), spread("instanceId")))
+    columns = columns_of(fleet[:10])
+    masks = Masks(columns)
+    before = [like(wanted, str(number), one.instance_arn or "") for number, one in enumerate(place_all(wanted, columns, 20, masks))]
+    for one in fleet[10:]:
+        columns.instance_moved(None, one)
+    assert place_all(wanted, columns, 290, masks) == place_all(wanted, columns_of(fleet, before), 290)
+    assert columns.dense(columns.groups[wanted.group]).sum() == 310

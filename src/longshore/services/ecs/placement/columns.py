@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from longshore.services.ecs.model import ContainerInstance, HostPort, Reservation, Task
 from longshore.services.ecs.placement.ports import held_ports
-from longshore.services.ecs.placement.tally import Ints, Tally, Values
+from longshore.services.ecs.placement.tally import Indexes, Ints, Tally, Values
 
 Mask = NDArray[np.bool_]
 
@@ -27,6 +27,8 @@ Mask = NDArray[np.bool_]
 MOST_DENSE_BYTES = 32 << 20
 #: names that columns are kept for; whoever may run tasks may name any
 MOST_ATTRIBUTES = 64
+#: agents may say what they like; a million processors and a pebibyte are believed
+MOST_OFFERED = 1 << 30
 _FIRST_SIZE = 64
 _COLUMNS = ("cpu", "memory", "gpus", "enis", "tasks", "running", "active", "connected", "changed_at")
 
@@ -49,6 +51,21 @@ def held_by(task: Task | None) -> Held | None:
     return Held(task.container_instance_arn, spec.reservation, spec.group, held_ports(task), task.status.last_status == "RUNNING")
 
 
+def _standing(instance: ContainerInstance) -> tuple[object, ...]:
+    """All that placement and the cluster query language ask of an instance. Its other members change far more often."""
+    return (
+        instance.status,
+        instance.agent_connected,
+        instance.capacity,
+        instance.attributes,
+        instance.availability_zone,
+        instance.capacity_provider,
+        instance.agent_version,
+        instance.ec2_instance_id,
+        instance.registered_at,
+    )
+
+
 class Columns:
     def __init__(self) -> None:
         self.size = _FIRST_SIZE
@@ -56,34 +73,34 @@ class Columns:
         self.arns: list[str] = [""] * self.size
         self.instances: list[ContainerInstance | None] = [None] * self.size
         self._free_rows = list(range(self.size - 1, -1, -1))
-        self.cpu: Ints = np.zeros(self.size, np.int64)
-        self.memory: Ints = np.zeros(self.size, np.int64)
-        self.gpus: Ints = np.zeros(self.size, np.int64)
-        self.enis: Ints = np.zeros(self.size, np.int64)
+        self.cpu: Ints = np.zeros(self.size, np.int32)
+        self.memory: Ints = np.zeros(self.size, np.int32)
+        self.gpus: Ints = np.zeros(self.size, np.int32)
+        self.enis: Ints = np.zeros(self.size, np.int32)
         #: all that have not stopped, and those that are RUNNING
-        self.tasks: Ints = np.zeros(self.size, np.int64)
-        self.running: Ints = np.zeros(self.size, np.int64)
+        self.tasks: Ints = np.zeros(self.size, np.int32)
+        self.running: Ints = np.zeros(self.size, np.int32)
         self.active: Mask = np.zeros(self.size, np.bool_)
         self.connected: Mask = np.zeros(self.size, np.bool_)
-        self.changed_at: Ints = np.zeros(self.size, np.int64)
+        self.changed_at: NDArray[np.int64] = np.zeros(self.size, np.int64)
         self.epoch = 0
         self.groups: dict[str, Tally] = {}
         self.ports: dict[HostPort, Tally] = {}
         #: attribute names that somebody asked about
         self.attributes: dict[str, Values] = {}
         self._dense: dict[Tally, None] = {}
-        self._ranks: tuple[Ints, Ints] | None = None
+        self._ranks: tuple[Indexes, Indexes] | None = None
 
     def __repr__(self) -> str:
         return f"Columns({len(self.row_of)} instances, {len(self.groups)} groups, {len(self._dense)} whole columns of tallies)"
 
     # ── what is asked ──
 
-    def ranks(self) -> tuple[Ints, Ints]:
+    def ranks(self) -> tuple[Indexes, Indexes]:
         """Rows in the order of their ARNs, and each row's place in that order: nothing depends on the order of arrival."""
         if self._ranks is None:
-            in_order = np.fromiter((self.row_of[arn] for arn in sorted(self.row_of)), np.int64, len(self.row_of))
-            place = np.zeros(self.size, np.int64)
+            in_order = np.fromiter((self.row_of[arn] for arn in sorted(self.row_of)), np.intp, len(self.row_of))
+            place = np.zeros(self.size, np.intp)
             place[in_order] = np.arange(len(in_order))
             self._ranks = (in_order, place)
         return self._ranks
@@ -108,11 +125,11 @@ class Columns:
     def dense(self, tally: Tally | None) -> Ints:
         """How many each row has."""
         if tally is None:
-            return np.zeros(self.size, np.int64)
+            return np.zeros(self.size, np.int32)
         self._dense.pop(tally, None)
         self._dense[tally] = None
         column = tally.column if tally.column is not None else tally.make_column(self.size)
-        while len(self._dense) * self.size * 8 > MOST_DENSE_BYTES and len(self._dense) > 1:
+        while len(self._dense) * self.size * 4 > MOST_DENSE_BYTES and len(self._dense) > 1:
             oldest = next(iter(self._dense))
             oldest.drop()
             del self._dense[oldest]
@@ -122,11 +139,11 @@ class Columns:
         """How many there are by the code of the attribute's value; on all instances, also those that take no more tasks."""
         values = self.attribute(name)
         if tally is None:
-            return np.zeros(len(values.texts), np.int64)
+            return np.zeros(len(values.texts), np.int32)
         known = tally.sums.get(name) if tally.sums is not None else None
         if known is not None and known[0] == values.edition and len(known[1]) == len(values.texts):
             return known[1]
-        sums = np.zeros(len(values.texts), np.int64)
+        sums = np.zeros(len(values.texts), np.int32)
         for row, amount in tally.rows.items():
             sums[values.codes[row]] += amount
         if tally.sums is None:
@@ -139,6 +156,9 @@ class Columns:
     def instance_moved(self, old: ContainerInstance | None, new: ContainerInstance | None) -> None:
         arn = (new or old).arn  # type: ignore[union-attr]
         row = self._row(arn)
+        if old is not None and new is not None and _standing(old) == _standing(new):
+            self.instances[row] = new
+            return
         if old is not None:
             self._offer(row, old, -1)
         if new is not None:
@@ -156,10 +176,10 @@ class Columns:
 
     def _offer(self, row: int, instance: ContainerInstance, sign: int) -> None:
         capacity = instance.capacity
-        self.cpu[row] += sign * capacity.cpu
-        self.memory[row] += sign * capacity.memory_mib
+        self.cpu[row] += sign * min(capacity.cpu, MOST_OFFERED)
+        self.memory[row] += sign * min(capacity.memory_mib, MOST_OFFERED)
         self.gpus[row] += sign * len(capacity.gpus)
-        self.enis[row] += sign * capacity.enis
+        self.enis[row] += sign * min(capacity.enis, MOST_OFFERED)
         self._hold(row, (HostPort(port) for port in capacity.reserved_ports), sign)
         self._hold(row, (HostPort(port, "udp") for port in capacity.reserved_ports_udp), sign)
 
@@ -251,12 +271,12 @@ class Columns:
         self._ranks = None
 
     def _grow(self) -> None:
-        more = self.size
+        more = max(_FIRST_SIZE, self.size // 4)
         for name in _COLUMNS:
             column = getattr(self, name)
             setattr(self, name, np.concatenate([column, np.zeros(more, column.dtype)]))
         for values in self.attributes.values():
-            values.codes = np.concatenate([values.codes, np.zeros(more, np.int64)])
+            values.codes = np.concatenate([values.codes, np.zeros(more, np.intp)])
         for tally in self._dense:
             tally.drop()
         self._dense = {}

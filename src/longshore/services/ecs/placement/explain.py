@@ -79,7 +79,7 @@ class Explained:
             if not pool.any():
                 break
             if strategy.type == "random":
-                score = np.ones(self._columns.size, np.int64)
+                score = np.ones(self._columns.size, np.int32)
                 score[chosen] = 0
             else:
                 score = judge(self._columns, self._request.group, strategy).copy()
@@ -90,9 +90,11 @@ class Explained:
     def _ranked(self) -> dict[int, int]:
         """Row -> 1 for the best, and so on, of those that fit."""
         rows = np.flatnonzero(self._fitting)
-        keys = [self._columns.ranks()[1][rows], self._columns.tasks[rows]]
-        keys += [score[rows] for _, score, _, _ in reversed(self._strategies)]
-        return {int(row): rank for rank, row in enumerate(rows[np.lexsort(keys)].tolist(), start=1)} if len(rows) else {}
+        if not len(rows):
+            return {}
+        scores = [score[rows] for _, score, _, _ in reversed(self._strategies)]
+        order = np.lexsort(np.stack([self._columns.ranks()[1][rows], self._columns.tasks[rows], *scores]))
+        return {row: rank for rank, row in enumerate(rows[order].tolist(), start=1)}
 
     # ── instances ──
 

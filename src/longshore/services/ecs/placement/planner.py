@@ -44,13 +44,13 @@ from longshore.services.ecs.placement.request import (
     Refusal,
     of_group,
 )
-from longshore.services.ecs.placement.tally import Ints
+from longshore.services.ecs.placement.tally import Indexes, Ints
 
 #: refusals told one by one; of all others only how many there are
 MOST_REFUSALS = 100
 #: consecutive choices at random are this far apart
 _STRIDE = 0.618033988749895
-_MOST = np.iinfo(np.int64).max
+_MOST = np.int32(np.iinfo(np.int32).max)
 
 
 class Search:
@@ -157,7 +157,7 @@ class Search:
     def _chance(self) -> float:
         return (self.request.chance + self._count * _STRIDE) % 1.0
 
-    def _in_order(self, pool: Mask) -> Ints:
+    def _in_order(self, pool: Mask) -> Indexes:
         in_order = self.columns.ranks()[0]
         return in_order[pool[in_order]]
 

@@ -10,7 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+#: half the width of what numpy counts with by itself: twice as many in a glance
+Ints = NDArray[np.int32]
+#: instance by instance, which element of another array
+Indexes = NDArray[np.intp]
 
 
 class Tally:
@@ -34,9 +37,9 @@ class Tally:
             self.column[row] += amount
 
     def make_column(self, size: int) -> Ints:
-        column = np.zeros(size, np.int64)
+        column = np.zeros(size, np.int32)
         if self.rows:
-            column[np.fromiter(self.rows.keys(), np.int64, len(self.rows))] = np.fromiter(self.rows.values(), np.int64, len(self.rows))
+            column[np.fromiter(self.rows.keys(), np.intp, len(self.rows))] = np.fromiter(self.rows.values(), np.int32, len(self.rows))
         self.column = column
         return column
 
@@ -57,7 +60,7 @@ class Values:
     __slots__ = ("codes", "edition", "known", "texts")
 
     def __init__(self, size: int) -> None:
-        self.codes: Ints = np.zeros(size, np.int64)
+        self.codes: Indexes = np.zeros(size, np.intp)
         self.known: dict[str, int] = {}
         #: by code
         self.texts: list[str | None] = [None]
