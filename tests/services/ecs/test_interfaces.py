@@ -139,3 +139,11 @@ def test_an_address_is_given_as_long_as_one_is_free_and_never_twice(prefix: int,
     found = free_address(block, busy, arn)
     assert (found is None) == (not hosts - busy)
     assert found is None or str(found) in hosts - busy
+
+
+@given(st.integers(24, 28), st.data(), st.text(min_size=1))
+def test_the_last_address_that_is_free_is_found(prefix: int, data: st.DataObject, arn: str) -> None:
+    block = IPv4Network(f"10.77.1.0/{prefix}")
+    hosts = [str(block.network_address + number) for number in range(FIRST_HOST, block.num_addresses - 1)]
+    left = data.draw(st.sampled_from(hosts))
+    assert str(free_address(block, set(hosts) - {left}, arn)) == left
