@@ -95,7 +95,7 @@ class Theatre:
         for _ in range(12):
             await self.stage.run_pending()
             await self.stage.balance()
-            await self.stage.step(0 if self.stage.store.count(elbv2.TARGETS) else 41)
+            await self.stage.step(1 if self.stage.store.count(elbv2.TARGETS) else 41)
             await self.stage.stop_stopping()
 
     async def deployments(self) -> list[dict[str, Any]]:

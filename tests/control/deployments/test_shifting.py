@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from longshore.aws.shapes import ecs as shapes
 from longshore.control.deployments.shifting.gather import steps_of
 from longshore.control.deployments.shifting.plan import plan
-from longshore.control.deployments.shifting.stages import BAKE, CLEAN_UP, ORDER, Hook, Shift
+from longshore.control.deployments.shifting.stages import BAKE, CLEAN_UP, ORDER, SETTLE_S, Hook, Shift
 from longshore.control.deployments.vocabulary import Breaker, Member, Phase, Plan, Rollout, Snapshot
 from longshore.services.ecs.rollout.model import Pause, ServiceSpec
 from longshore.services.ecs.rollout.traffic import weights_for
@@ -109,12 +109,16 @@ class World:
             kept = [m for m in before.members if m.deployment_id == "blue" and m.phase is Phase.HEALTHY and m.arn not in stopped]
             there = [m for m in before.members if m.deployment_id == "blue" and m.phase is Phase.HEALTHY]
             assert len(kept) >= min(DESIRED, len(there)), "blue stays whole until the end"
+        left = "green" if shift.rolling_back else "blue" if shift.stage == CLEAN_UP else ""
+        if any(before_.deployment_id == left and before_.arn in {s.arn for s in todo.stop} for before_ in before.members):
+            assert self.now >= shift.shifted_at + SETTLE_S, "who was sent to them a moment ago is served"
 
     def _step(self, todo: Plan) -> None:
         step = todo.step
         assert step is not None
         if step.roll_back or step.give_up:
-            self.shift = replace(self.shift, rolling_back=step.roll_back, production_percent=0.0)
+            at = self.now if self.shift.production_percent else 0.0
+            self.shift = replace(self.shift, rolling_back=step.roll_back, production_percent=0.0, shifted_at=at)
             self.rollouts["green"] = "FAILED"
             self.finished = "STOPPED" if step.give_up else ""
         elif step.stage:
@@ -128,6 +132,7 @@ class World:
                 stage_at=self.now,
                 step=step.step,
                 production_percent=share,
+                shifted_at=self.shift.shifted_at if step.production is None else self.now,
                 pauses=(*self.shift.pauses, *pauses),
             )
         if step.timed_out:

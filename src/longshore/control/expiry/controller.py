@@ -19,7 +19,8 @@ from longshore.services.ecs.exec.rules import drop_expired
 from longshore.services.ecs.flight.entries import FLIGHT, history_entry
 from longshore.services.ecs.flight.entries import TASKS as ARCHIVED
 from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS, Task
-from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICE_EVENTS, SERVICES
+from longshore.services.ecs.rollout.model import SERVICE_EVENTS, SERVICES
+from longshore.services.ecs.rollout.revisions import forget_history
 from longshore.store.archive import Archive
 from longshore.store.base import Store, StoreUnavailable, Tx
 
@@ -121,6 +122,5 @@ def _forget_service(tx: Tx, arn: str) -> None:
         return  # made again under the same name meanwhile
     for event in tx.list(SERVICE_EVENTS, "service", arn):
         tx.delete(SERVICE_EVENTS, SERVICE_EVENTS.key(event))
-    for deployment in tx.list(DEPLOYMENTS, "history", arn):
-        tx.delete(DEPLOYMENTS, deployment.id)
+    forget_history(tx, arn)
     tx.delete(SERVICES, arn)

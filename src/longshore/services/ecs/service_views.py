@@ -103,8 +103,8 @@ def _deployment(reader: Reader, service: Service, deployment: Deployment) -> sha
         id=deployment.id,
         status=deployment.status,
         task_definition=deployment.task_definition_arn,
-        # an old deployment wants what it still has, and less and less of it
-        desired_count=desired_count_of(reader, service) if primary else running + pending,
+        # an old deployment wants what it still has, and less and less of it; one that traffic is shifted from is kept whole
+        desired_count=desired_count_of(reader, service) if primary or _is_kept(reader, service, deployment) else running + pending,
         pending_count=pending,
         running_count=running,
         failed_tasks=deployment.tally.failed_starts + deployment.tally.failed_checks,
@@ -114,6 +114,13 @@ def _deployment(reader: Reader, service: Service, deployment: Deployment) -> sha
         capacity_provider_strategy=service.spec.capacity_provider_strategy or None,
         rollout_state=deployment.rollout_state,
         rollout_state_reason=deployment.rollout_state_reason,
+    )
+
+
+def _is_kept(reader: Reader, service: Service, deployment: Deployment) -> bool:
+    return any(
+        one.source_deployment_id == deployment.id and one.spec is not None and one.spec.strategy != "ROLLING" and one.stage != "CLEAN_UP"
+        for one in reader.list(SERVICE_DEPLOYMENTS, "open", service.arn)
     )
 
 

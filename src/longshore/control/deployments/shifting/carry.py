@@ -61,6 +61,7 @@ def _entered(under_way: ServiceDeployment, shift: Shift, step: Step, now: float)
         step=step.step,
         production_percent=under_way.production_percent if step.production is None else step.production,
         test_percent=100.0 if step.test else under_way.test_percent,
+        shifted_at=now if step.production is not None or step.test else under_way.shifted_at,
         pauses=(*under_way.pauses, *pauses),
     )
 
@@ -110,6 +111,7 @@ def _roll_back(tx: Tx, service: Service, shift: Shift, step: Step, under_way: Se
             rollback_at=now,
             rollback_reason=step.roll_back,
             rollback_deployment_id=blue.id,
+            shifted_at=now if under_way.production_percent or under_way.test_percent else 0.0,
             production_percent=0.0,
             test_percent=0.0,
             pauses=tuple(_left(pause) for pause in under_way.pauses),

@@ -43,6 +43,7 @@ def _shift(reader: Reader, service: Service, one: ServiceDeployment, spec: Servi
         step_bake_s=between_min * 60.0,
         bake_s=spec.bake_time_min * 60.0,
         production_percent=one.production_percent,
+        shifted_at=one.shifted_at,
         balanced=has_two_sides(load_balancers),
         tested=has_test_rule(load_balancers),
         hooks=tuple(_hook(hook) for hook in spec.lifecycle_hooks),

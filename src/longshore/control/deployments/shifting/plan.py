@@ -66,9 +66,25 @@ def plan(snapshot: Snapshot, shift: Shift) -> Plan:
         step=step,
         steady=False if snapshot.steady else None,
         tell=tuple(tell),
-        waits=tuple(wait for crew in crews for wait in crew.waits),
-        look_again_at=earliest([again_at, *(crew.look_again_at for crew in crews)], snapshot.now),
+        waits=(*_waits(snapshot, shift), *(wait for crew in crews for wait in crew.waits)),
+        look_again_at=earliest([again_at, shift.settled_at, *(crew.look_again_at for crew in crews)], snapshot.now),
     )
+
+
+def _waits(snapshot: Snapshot, shift: Shift) -> list[str]:
+    """What keeps the deployment where it is, for whoever asks why."""
+    if shift.rolling_back:
+        return [f"deployment {shift.green} is taken back: {shift.rolling_back}"]
+    found = [
+        f"deployment {shift.green} pauses at {shift.stage} for another {pause.expires_at - snapshot.now:.0f} s, or until it may go on"
+        for pause in _here(shift)
+        if pause.status == "AWAITING_ACTION"
+    ]
+    if shift.stage == PRODUCTION and shift.step + 1 < len(shift.percents):
+        found.append(f"{shift.production_percent:g} % of the traffic goes to {shift.green} until {shift.step_bake_s:.0f} s are over")
+    if shift.stage == BAKE and shift.blue:
+        found.append(f"{shift.blue} stays beside {shift.green} until {shift.bake_s:.0f} s are over")
+    return found
 
 
 # ── the tasks of both sides ─────────────────────────────────────────────────────────────────────────────────────────
@@ -76,14 +92,19 @@ def plan(snapshot: Snapshot, shift: Shift) -> Plan:
 
 def _crews(snapshot: Snapshot, shift: Shift) -> list[Plan]:
     """What each deployment's tasks need, as if it were alone."""
+    is_settled = snapshot.now >= shift.settled_at
     blue_is_whole = not shift.blue or healthy(snapshot, shift.blue) >= snapshot.desired
     plans = []
     for rollout in snapshot.rollouts:
         if rollout.id == shift.green:
+            if shift.rolling_back and not is_settled:
+                continue
             wanted = 0 if shift.rolling_back or is_before(shift.stage, SCALE_UP) else snapshot.desired
         elif rollout.id == shift.blue:
+            if not shift.keeps_blue and not is_settled:
+                continue
             wanted = snapshot.desired if shift.keeps_blue else 0
-        elif blue_is_whole and shift.stage == RECONCILE:
+        elif blue_is_whole and is_settled and shift.stage == RECONCILE:
             wanted = 0
         else:
             continue

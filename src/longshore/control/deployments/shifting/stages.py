@@ -27,6 +27,10 @@ CLEAN_UP = "CLEAN_UP"
 ORDER = (RECONCILE, PRE_SCALE_UP, SCALE_UP, POST_SCALE_UP, TEST, POST_TEST, PRE_PRODUCTION, PRODUCTION, POST_PRODUCTION, BAKE, CLEAN_UP)
 
 
+#: a balancer may follow a rewritten rule a moment later: who served until then goes on for so long
+SETTLE_S = 5.0
+
+
 def is_before(stage: str, other: str) -> bool:
     return ORDER.index(stage) < ORDER.index(other) if stage else True
 
@@ -54,6 +58,8 @@ class Shift(msgspec.Struct, frozen=True):
     step_bake_s: float = 0.0
     bake_s: float = 0.0
     production_percent: float = 0.0
+    #: when the rules were last rewritten
+    shifted_at: float = 0.0
     #: there are listener rules to rewrite: for production at all, and for tests
     balanced: bool = False
     tested: bool = False
@@ -68,6 +74,11 @@ class Shift(msgspec.Struct, frozen=True):
 
     def leaves(self, deployment_id: str) -> int:
         return dict(self.leaving).get(deployment_id, 0)
+
+    @property
+    def settled_at(self) -> float:
+        """From when on nobody is sent to where traffic was shifted away from."""
+        return self.shifted_at + SETTLE_S if self.shifted_at else 0.0
 
     @property
     def keeps_blue(self) -> bool:

@@ -28,7 +28,7 @@ from longshore.services.ecs.placement_rules import checked_constraints, checked_
 from longshore.services.ecs.rollout.beginning import Names, begin_deployment
 from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICE_EVENTS, SERVICES, TASK_SETS, Service, ServiceSpec
 from longshore.services.ecs.rollout.revisions import forget_history, is_other_deployment
-from longshore.services.ecs.rollout.rules import check_shifting, with_configuration
+from longshore.services.ecs.rollout.rules import check_reachable, check_shifting, with_configuration
 from longshore.services.ecs.scheduling_rules import begun, check_daemon, with_rebalancing
 from longshore.services.ecs.service_rules import (
     check_load_balancers,
@@ -235,6 +235,7 @@ async def update_service(call: Call, request: shapes.UpdateServiceRequest) -> sh
         if begins or request.network_configuration is not None or request.deployment_configuration is not None:
             _check_runnable(tx, call, changed.spec)
         if begins:
+            check_reachable(tx, service, changed.spec)
             begin_deployment(tx, service, changed, names, now)
         elif changed.spec.desired_count != service.spec.desired_count:
             _rescale(tx, changed, now)

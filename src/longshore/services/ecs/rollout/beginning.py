@@ -46,7 +46,8 @@ class Names:
 
 def begin_deployment(tx: Tx, before: Service | None, service: Service, names: Names, now: float) -> Deployment:
     """A PRIMARY deployment of `service` as it is wanted now; `before` is what it was until now, None for a new one."""
-    source = _superseded(tx, before, names, now) if before is not None else None
+    superseded = _superseded(tx, before, names, now) if before is not None else Superseded()
+    source = superseded.source
     living = tx.list(DEPLOYMENTS, "service", service.arn)
     revision = record_revision(tx, service, names.revision_id, now)
     deployment = Deployment(
@@ -75,6 +76,7 @@ def begin_deployment(tx: Tx, before: Service | None, service: Service, names: Na
             source_deployment_id=source.id if source else "",
             source_revision_arn=source.revision_arn if source else "",
             spec=service.spec,
+            shifted_at=now if superseded.given else 0.0,
         ),
     )
     prune(tx, service.arn, now)
@@ -100,13 +102,22 @@ def _side(spec: ServiceSpec, occupied: LoadBalancers) -> bool:
 # ── what was on its way ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _superseded(tx: Tx, before: Service, names: Names, now: float) -> Deployment | None:
-    """Nothing of the service is PRIMARY or on its way any more. Returns the deployment that the next one takes over from."""
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    #: the deployment that the next one takes over from
+    source: Deployment | None = None
+    #: traffic had to be taken from others and given to it
+    given: bool = False
+
+
+def _superseded(tx: Tx, before: Service, names: Names, now: float) -> Superseded:
+    """Nothing of the service is PRIMARY or on its way any more."""
     shifted = _shifted(tx, before.arn)
     source = _source(tx, before.arn, shifted)
+    given = False
     for under_way in tx.list(SERVICE_DEPLOYMENTS, "open", before.arn):
         if source is not None:
-            _give_traffic_to(tx, before, source, under_way, now)
+            given = _give_traffic_to(tx, before, source, under_way, now) or given
         tx.put(SERVICE_DEPLOYMENTS, ended_by_another(under_way, now, shifted=under_way.deployment_id in shifted))
     for deployment in tx.list(DEPLOYMENTS, "service", before.arn):
         changed = deployment
@@ -119,7 +130,7 @@ def _superseded(tx: Tx, before: Service, names: Names, now: float) -> Deployment
             changed = replace(changed, status="ACTIVE", updated_at=now)
         if changed is not deployment:
             tx.put(DEPLOYMENTS, changed)
-    return tx.get(DEPLOYMENTS, source.id) if source is not None else None
+    return Superseded(tx.get(DEPLOYMENTS, source.id) if source is not None else None, given)
 
 
 def _shifted(reader: Reader, service_arn: str) -> set[str]:
@@ -138,15 +149,18 @@ def _source(reader: Reader, service_arn: str, shifted: set[str]) -> Deployment |
     return max(carrying or living, key=lambda one: (one.id in shifted, one.status == "PRIMARY", one.created_at), default=None)
 
 
-def _give_traffic_to(tx: Tx, service: Service, source: Deployment, under_way: ServiceDeployment, now: float) -> None:
+def _give_traffic_to(tx: Tx, service: Service, source: Deployment, under_way: ServiceDeployment, now: float) -> bool:
+    """Whether any had to be taken from somebody else."""
     if under_way.spec is None or under_way.spec.strategy == "ROLLING":
-        return
+        return False
     other_id = under_way.source_deployment_id if source.id == under_way.deployment_id else under_way.deployment_id
     own = settings_of(tx, service, source.id).load_balancers
     rest = settings_of(tx, service, other_id).load_balancers if other_id else ()
-    if has_two_sides(own) and (under_way.production_percent or under_way.test_percent):
-        shift_production(tx, own, rest, 100.0, now)
-        shift_test(tx, own, rest, 100.0, now)
+    if not has_two_sides(own) or not (under_way.production_percent or under_way.test_percent):
+        return False
+    shift_production(tx, own, rest, 100.0, now)
+    shift_test(tx, own, rest, 100.0, now)
+    return True
 
 
 def ended_by_another(under_way: ServiceDeployment, now: float, *, shifted: bool) -> ServiceDeployment:

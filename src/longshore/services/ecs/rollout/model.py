@@ -225,6 +225,8 @@ class ServiceDeployment(msgspec.Struct, frozen=True, gc=False):
     #: percent of the traffic that the new revision gets, as it was last asked for
     production_percent: float = 0.0
     test_percent: float = 0.0
+    #: when its rules were last rewritten
+    shifted_at: float = 0.0
     pauses: tuple[Pause, ...] = ()
     #: the deployment that takes the service back, why, and since when
     rollback_deployment_id: str = ""

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from longshore.aws.shapes import ecs as shapes
 from longshore.services.call import Call
 from longshore.services.ecs.errors import InvalidParameterException, UnsupportedFeatureException
-from longshore.services.ecs.rollout.model import ServiceSpec
+from longshore.services.ecs.rollout.model import DEPLOYMENTS, Service, ServiceSpec
 from longshore.services.elbv2.model import LISTENERS, LOAD_BALANCERS, RULES, TARGET_GROUPS, Listener, TargetGroup
 from longshore.services.elbv2.shifting import actions_at, listener_at
 from longshore.store.base import Reader
@@ -153,6 +153,21 @@ def check_shifting(reader: Reader, call: Call, spec: ServiceSpec) -> None:
             )
     if len(set(named)) != len(named):
         raise InvalidParameterException("Target groups and alternate target groups of a service must differ from each other.")
+
+
+def check_reachable(reader: Reader, service: Service, after: ServiceSpec) -> None:
+    """Who gives up shifting traffic names the target group that has it now: nobody moves it any more."""
+    before = {(lb.container_name, lb.container_port): lb for lb in service.spec.load_balancers if lb.advanced_configuration is not None}
+    primary = next((one for one in reader.list(DEPLOYMENTS, "service", service.arn) if one.status == "PRIMARY"), None)
+    for lb in after.load_balancers:
+        old = before.get((lb.container_name, lb.container_port))
+        if primary is None or not primary.alternate or old is None or lb.advanced_configuration is not None:
+            continue
+        if lb.target_group_arn == old.target_group_arn and old.advanced_configuration is not None:
+            raise InvalidParameterException(
+                f"The target group {lb.target_group_arn} gets no production traffic: "
+                f"it goes to {old.advanced_configuration.alternate_target_group_arn}. Name that one to give up advancedConfiguration."
+            )
 
 
 def _check_advanced(reader: Reader, call: Call, lb: shapes.LoadBalancer, advanced: shapes.AdvancedConfiguration, strategy: str) -> None:
