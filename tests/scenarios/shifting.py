@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
+
 from longshore.aws.shapes import elbv2 as elb_shapes
 from longshore.services.call import Call, Principal
+from longshore.services.ecs import kinds as ecs_kinds
 from longshore.services.elbv2 import model as elbv2
 from longshore.services.elbv2.names import rule_arn
 from longshore.services.elbv2.shifting import weights_at
@@ -146,3 +149,21 @@ async def theatre() -> AsyncIterator[Theatre]:
         there = Theatre(stage)
         await there.furnish()
         yield there
+
+
+@asynccontextmanager
+async def reborn(before: Theatre) -> AsyncIterator[Theatre]:
+    """Another platform that knows nothing but what was written down: every row as the database would give it back."""
+    rows = {kind: before.stage.store.list(kind) for kind in (*ecs_kinds.KINDS, *elbv2.KINDS)}
+    now = before.stage.clock.now()
+
+    def put(tx: Tx) -> None:
+        for kind, values in rows.items():
+            for value in values:
+                tx.put(kind, msgspec.msgpack.decode(msgspec.msgpack.encode(value), type=kind.type))
+
+    async with staged() as stage:
+        await stage.clock.step(now - stage.clock.now())
+        await stage.store.transact(put)
+        await stage.settle()
+        yield Theatre(stage)

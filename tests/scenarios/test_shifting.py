@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from longshore.services.ecs import model as ecs
+from longshore.services.ecs.rollout import model as rollout
 from longshore.services.elbv2 import model as elbv2
-from tests.scenarios.shifting import BLUE, GREEN, TEST, pause, theatre
+from tests.scenarios.shifting import BLUE, GREEN, TEST, Theatre, pause, reborn, theatre
 
 BLUE_GREEN: dict[str, Any] = {"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5}
 
@@ -272,3 +273,76 @@ async def test_a_service_that_is_deleted_in_the_middle_goes_and_its_deployment_i
         await there.work()
         assert there.running() == {}
         assert (await there.latest())["status"] == "STOPPED"
+
+
+#: where a deployment waits for somebody, and whom the production rule serves there
+_HELD = {
+    "PRE_SCALE_UP": (100, 0),
+    "POST_SCALE_UP": (100, 0),
+    "POST_TEST_TRAFFIC_SHIFT": (100, 0),
+    "PRE_PRODUCTION_TRAFFIC_SHIFT": (100, 0),
+    "POST_PRODUCTION_TRAFFIC_SHIFT": (0, 100),
+}
+
+
+async def let_go(there: Theatre, action: str = "CONTINUE") -> None:
+    one = await there.latest()
+    (hook,) = [hook for hook in one["lifecycleHookDetails"] if hook["status"] == "AWAITING_ACTION"]
+    wish = {"hookId": hook["hookId"], "action": action}
+    await there.ecs("ContinueServiceDeployment", serviceDeploymentArn=one["serviceDeploymentArn"], **wish)
+    await there.stage.settle()
+
+
+@pytest.mark.parametrize("stage", _HELD)
+@pytest.mark.parametrize("action", ["CONTINUE", "ROLLBACK"])
+async def test_what_was_written_down_is_all_that_a_deployment_needs_to_go_on_from_any_stage(stage: str, action: str) -> None:
+    async with theatre() as there:
+        await there.created(strategy="BLUE_GREEN", bakeTimeInMinutes=5)
+        await there.deploy(deploymentConfiguration={"lifecycleHooks": [pause(stage)]})
+        await there.stage.run_pending()
+        await there.stage.balance()
+        assert there.weights() == _HELD[stage]
+        async with reborn(there) as after:
+            assert after.weights() == _HELD[stage]
+            await let_go(after, action)
+            await after.work()
+            await after.stage.step(301)
+            await after.work()
+            last = await after.latest()
+            if action == "CONTINUE":
+                assert (last["status"], after.running(), after.weights()) == ("SUCCESSFUL", {"2": 2}, (0, 100))
+            else:
+                assert (last["status"], after.running(), after.weights()[0]) == ("ROLLBACK_SUCCESSFUL", {"1": 2}, 100)
+
+
+async def test_the_log_of_a_deployment_that_pauses_and_is_taken_back() -> None:
+    async with theatre() as there:
+        await there.created(**BLUE_GREEN)
+        said = len(there.stage.events())
+        await there.deploy(deploymentConfiguration={"lifecycleHooks": [pause("POST_PRODUCTION_TRAFFIC_SHIFT")]})
+        await there.work()
+        await let_go(there, "ROLLBACK")
+        await there.work()
+        blue, green = sorted(there.stage.store.list(rollout.DEPLOYMENTS), key=lambda one: one.created_at)
+        names = {BLUE: "blue", GREEN: "green", short(blue.id): "d-blue", short(green.id): "d-green"}
+        assert [named(line, names) for line in there.stage.events()[said:]] == [
+            "(service web) has started 2 tasks: (task t3) (task t4).",
+            "(service web) registered 2 targets in (target-group green)",
+            "(service web) (deployment d-green) deployment failed.",
+            "(service web) rolling back to deployment d-blue.",
+            "(service web, taskSet d-green) has begun draining connections on 2 tasks.",
+            "(service web) has stopped 2 running tasks: (task t4) (task t3).",
+            "(service web) deregistered 2 targets in (target-group green)",
+            "(service web) has reached a steady state.",
+        ]
+
+
+def short(deployment_id: str) -> str:
+    """As the stage writes it."""
+    return f"d{deployment_id.removeprefix('ecs-svc/').lstrip('0')}"
+
+
+def named(line: str, names: dict[str, str]) -> str:
+    for long, name in names.items():
+        line = line.replace(long, name)
+    return line
