@@ -208,9 +208,10 @@ class View:
     def derive(self, derivation: Derivation[D]) -> D:
         found: D | None = self.derived.get(derivation)
         if found is None:
-            found = self.derived[derivation] = derivation.make()
             for kind in derivation.kinds:
                 self.table(kind)
+            found = self.derived[derivation] = derivation.make()
+            for kind in derivation.kinds:
                 self.following[kind] = (*self.following.get(kind, ()), found)
         return found
 
