@@ -32,6 +32,7 @@ pytestmark = [
     pytest.mark.timeout(600),
 ]
 PATIENCE_S = 90.0
+AGENTS_POLICY = "arn:aws:iam::aws:policy/service-role/AmazonEC2ContainerServiceforEC2Role"
 
 
 def until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
@@ -46,19 +47,22 @@ def until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_
 
 
 class StockAgent:
-    """One agent with a data directory of its own."""
+    """One agent with a data directory of its own, and the keys of a user who may no more than the managed policy for agents says."""
 
     def __init__(self, platform: Installation, directory: Path, **settings: str) -> None:
         self.directory = directory
         (directory / "data").mkdir(parents=True, exist_ok=True)
-        told = platform.variables()
+        told, iam = platform.variables(), platform.client("iam")
+        iam.create_user(UserName="machine")
+        iam.attach_user_policy(UserName="machine", PolicyArn=AGENTS_POLICY)
+        key = iam.create_access_key(UserName="machine")["AccessKey"]
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(directory),
             "ECS_BACKEND_HOST": told["AWS_ENDPOINT_URL"],
             "AWS_DEFAULT_REGION": told["AWS_REGION"],
-            "AWS_ACCESS_KEY_ID": told["AWS_ACCESS_KEY_ID"],
-            "AWS_SECRET_ACCESS_KEY": told["AWS_SECRET_ACCESS_KEY"],
+            "AWS_ACCESS_KEY_ID": key["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": key["SecretAccessKey"],
             "ECS_CLUSTER": "default",
             "ECS_EXTERNAL": "true",
             "ECS_DATADIR": str(directory / "data"),
