@@ -248,7 +248,6 @@ async def test_a_lost_zone_is_made_up_for_in_the_other() -> None:
             "(service web) has stopped 1 running tasks: (task t3).",
             "(service web) has started 1 tasks: (task t6).",
             "(service web) has reached a steady state.",
-            "(service web) has reached a steady state.",
             "(service web) is not AZ balanced with 4 tasks in us-east-1b, 0 tasks in us-east-1a. AZ Rebalancing in progress.",
             "(service web) has started 2 tasks in us-east-1a to AZ Rebalance: (task t8) (task t7).",
             "(service web) has stopped 2 running tasks in us-east-1b due to AZ rebalancing: (task t5) (task t6).",

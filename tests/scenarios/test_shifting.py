@@ -9,7 +9,7 @@ import pytest
 from longshore.services.ecs import model as ecs
 from longshore.services.ecs.rollout import model as rollout
 from longshore.services.elbv2 import model as elbv2
-from tests.scenarios.shifting import BLUE, GREEN, TEST, Theatre, pause, reborn, theatre
+from tests.scenarios.shifting import BLUE, GREEN, PRODUCTION, TEST, Theatre, load_balancer, pause, reborn, theatre
 
 BLUE_GREEN: dict[str, Any] = {"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5}
 
@@ -273,6 +273,80 @@ async def test_a_service_that_is_deleted_in_the_middle_goes_and_its_deployment_i
         await there.work()
         assert there.running() == {}
         assert (await there.latest())["status"] == "STOPPED"
+
+
+async def test_a_rolling_update_stays_on_the_side_that_serves() -> None:
+    async with theatre() as there:
+        await there.created(strategy="BLUE_GREEN")
+        await there.deploy(2)
+        await there.work()
+        assert there.weights() == (0, 100)
+        await there.deploy(3, deploymentConfiguration={"strategy": "ROLLING"})
+        await there.work()
+        assert (there.running(), there.weights()) == ({"3": 2}, (0, 100))
+        assert {target.target_group_arn for target in there.stage.store.list(elbv2.TARGETS)} == {GREEN}
+
+
+async def test_a_rolling_update_in_the_middle_of_a_canary_gets_all_traffic_on_one_side() -> None:
+    async with theatre() as there:
+        await there.created(strategy="CANARY", canaryConfiguration={"canaryPercent": 50.0, "canaryBakeTimeInMinutes": 60})
+        await there.deploy(2)
+        await there.stage.run_pending()
+        await there.stage.balance()
+        assert there.weights() == (50, 50)
+        await there.deploy(3, deploymentConfiguration={"strategy": "ROLLING"})
+        assert there.weights() == (100, 0)
+        await there.work()
+        assert (there.running(), there.weights()) == ({"3": 2}, (100, 0))
+        assert (await there.latest())["status"] == "SUCCESSFUL"
+
+
+async def test_who_gives_up_shifting_names_the_target_group_that_serves() -> None:
+    async with theatre() as there:
+        await there.created(strategy="BLUE_GREEN")
+        await there.deploy(2)
+        await there.work()
+        plain = {"targetGroupArn": BLUE, "containerName": "main", "containerPort": 80}
+        change = {"service": "web", "deploymentConfiguration": {"strategy": "ROLLING"}}
+        code, message = await there.ecs.refused("UpdateService", **change, loadBalancers=[plain])
+        assert code == "InvalidParameterException" and GREEN in message
+        await there.deploy(3, deploymentConfiguration={"strategy": "ROLLING"}, loadBalancers=[plain | {"targetGroupArn": GREEN}])
+        await there.work()
+        assert (there.running(), there.weights()) == ({"3": 2}, (0, 100))
+        assert {target.target_group_arn for target in there.stage.store.list(elbv2.TARGETS)} == {GREEN}
+
+
+async def test_a_rolling_service_may_begin_to_shift_traffic() -> None:
+    async with theatre() as there:
+        plain = {"targetGroupArn": BLUE, "containerName": "main", "containerPort": 80}
+        await there.ecs("CreateService", serviceName="web", taskDefinition="web:1", desiredCount=2, loadBalancers=[plain])
+        await there.work()
+        await there.deploy(2, deploymentConfiguration=BLUE_GREEN, loadBalancers=[load_balancer()])
+        await there.work()
+        assert (there.running(), there.weights()) == ({"1": 2, "2": 2}, (0, 100))
+        one = await there.latest()
+        await there.ecs("StopServiceDeployment", serviceDeploymentArn=one["serviceDeploymentArn"])
+        await there.work()
+        assert (there.running(), there.weights()) == ({"1": 2}, (100, 0))
+        service = (await there.ecs("DescribeServices", services=["web"]))["services"][0]
+        assert "advancedConfiguration" not in service["loadBalancers"][0]
+
+
+@pytest.mark.parametrize(
+    ("advanced", "words"),
+    [
+        ({"alternateTargetGroupArn": BLUE}, "must differ"),
+        ({"alternateTargetGroupArn": GREEN + "0"}, "does not exist"),
+        ({"productionListenerRule": TEST[:-1] + "9"}, "production listener rule does not exist"),
+        ({"testListenerRule": PRODUCTION}, "must differ from the production listener rule"),
+        ({"roleArn": ""}, "roleArn"),
+    ],
+)
+async def test_what_traffic_is_to_be_shifted_by_must_be_there(advanced: dict[str, str], words: str) -> None:
+    async with theatre() as there:
+        wanted = {"serviceName": "web", "taskDefinition": "web:1", "desiredCount": 1, "deploymentConfiguration": BLUE_GREEN}
+        code, message = await there.ecs.refused("CreateService", **wanted, loadBalancers=[load_balancer(**advanced)])
+        assert code == "InvalidParameterException" and words in message
 
 
 #: where a deployment waits for somebody, and whom the production rule serves there

@@ -142,8 +142,9 @@ class Grounds:
         return task.status.started_at + spec.health_check_grace_period_s
 
     def is_lost(self, task: Task) -> bool:
+        """It went with its instance, and is waited for no more; nor is it when the instance is back and the task is stopped there."""
         instance = self.instance(task)
-        return instance is not None and instance.is_lost
+        return instance is not None and (instance.is_lost or (task.stop is not None and task.stop.reason == lost_with(instance)))
 
     def instance(self, task: Task) -> ContainerInstance | None:
         arn = task.container_instance_arn
