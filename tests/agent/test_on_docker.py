@@ -12,6 +12,8 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from longshore.agent.sharing import network_name
+from longshore.agent.task_network import POOL, TaskNetwork
 from longshore.aws.shapes import ecs as shapes
 from longshore.config import AgentConfig
 from longshore.runtime.docker import DockerRuntime
@@ -309,6 +311,34 @@ async def test_tasks_with_addresses_of_their_own_use_the_same_port(on: OnDocker)
     report = await on.stop(on.arns[0])
     assert report["status"] == "STOPPED"
     assert not any(one["State"] == "running" for one in containers_of(on.arns[0])), "and what held its address has gone with it"
+
+
+async def test_tasks_of_two_instances_on_one_machine_reach_each_other(docker_url: str, base_image: str) -> None:
+    """From their own addresses, as in a VPC."""
+    runtime = DockerRuntime(docker_url)
+    networks = [TaskNetwork(runtime, f"i-0d0c4e20000000{number:03x}") for number in (1, 2)]
+    made = []
+    try:
+        for at, network in enumerate(networks):
+            await network.choose()
+            await network.make()
+            name = network_name(f"i-0d0c4e20000000{at + 1:03x}")
+            tells = "printf '#!/bin/sh\\necho; echo $REMOTE_ADDR' > /tmp/cgi-bin/who; busybox chmod +x /tmp/cgi-bin/who"
+            serves = f"mkdir /tmp/cgi-bin; {tells}; httpd -f -p 8080 -h /tmp"
+            body = {"Image": base_image, "Cmd": ["sh", "-c", serves], "HostConfig": {"NetworkMode": name}}
+            made.append(await runtime.create(f"longshore-test-{name}", body))
+            await runtime.start(made[-1])
+        first, second = [await runtime.inspect(one) for one in made]
+        if not await runtime.let_cross(str(POOL), allowed=True):
+            pytest.skip("iptables cannot be used here")
+        seen = output({"Id": second.id}, f"wget -q -O - http://{first.ip_address}:8080/cgi-bin/who")
+        assert seen.strip("[]").removeprefix("::ffff:") == second.ip_address
+    finally:
+        for one in made:
+            await runtime.remove(one)
+        for network in networks:
+            await network.remove()
+        await runtime.close()
 
 
 async def test_an_interface_survives_its_agent(on: OnDocker, platform: Platform) -> None:

@@ -56,3 +56,25 @@ async def test_a_network_that_is_there_keeps_its_range() -> None:
 @pytest.mark.parametrize("wish", ["10.1.0.0/28", "192.168.7.0/24"])
 async def test_an_owner_may_choose(wish: str) -> None:
     assert await TaskNetwork(FakeRuntime(), INSTANCE, wish).choose() == wish
+
+
+async def test_the_networks_of_one_machine_reach_each_other_until_the_last_is_gone() -> None:
+    runtime = FakeRuntime()
+    first, second = TaskNetwork(runtime, INSTANCE), TaskNetwork(runtime, "i-0fedcba9876543210")
+    for network in (first, second):
+        await network.choose()
+        await network.make()
+    assert first.range != second.range and runtime.crossing == {str(POOL)}
+    await first.remove()
+    assert runtime.crossing == {str(POOL)}
+    await second.remove()
+    assert runtime.crossing == frozenset()
+
+
+async def test_a_range_of_the_owners_is_the_owners_to_route() -> None:
+    runtime = FakeRuntime()
+    network = TaskNetwork(runtime, INSTANCE, "192.168.7.0/24")
+    await network.choose()
+    await network.make()
+    await network.remove()
+    assert runtime.crossing == frozenset()

@@ -53,12 +53,19 @@ class TaskNetwork:
         """Tasks with an address of their own that fit here at once."""
         return max(0, IPv4Network(self.range).num_addresses - RESERVED) if self.range else 0
 
+    @property
+    def _is_pooled(self) -> bool:
+        """The ranges of a machine reach each other where they are of one pool."""
+        return bool(self.range) and IPv4Network(self.range).subnet_of(POOL)
+
     async def make(self) -> None:
         """Raises RuntimeFailure."""
         async with self._making:
             if not self._made:
                 await self._runtime.create_network(network_name(self._instance_id), self.range, {LABEL: self._instance_id})
                 self._made = True
+                if self._is_pooled and not await self._runtime.let_cross(str(POOL), allowed=True):
+                    log.warning("tasks of other container instances on this machine cannot reach each other: iptables cannot be used")
 
     def engine_is_back(self) -> None:
         """Another process, or somebody else, may have removed the network."""
@@ -69,6 +76,8 @@ class TaskNetwork:
         self._made = False
         try:
             await self._runtime.remove_network(network_name(self._instance_id))
+            if self._is_pooled and not any(name.startswith(network_name("i-")) for name in await self._runtime.subnets()):
+                await self._runtime.let_cross(str(POOL), allowed=False)
         except InUse as error:
             log.info("the network of the tasks stays: %s", error)
         except RuntimeFailure as error:

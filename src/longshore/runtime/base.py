@@ -258,6 +258,9 @@ class Runtime(Protocol):
     async def remove_network(self, name: str) -> None:
         """Not when a container is in it (InUse); nothing happens when it is gone already."""
 
+    async def let_cross(self, pool: str, *, allowed: bool) -> bool:
+        """Whether containers of different bridges with addresses in `pool` reach each other from now on."""
+
     async def subnets(self) -> dict[str, tuple[str, ...]]:
         """Every network the engine knows, with its address ranges."""
 

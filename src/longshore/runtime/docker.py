@@ -20,6 +20,7 @@ import aiodocker
 import aiohttp
 import msgspec
 
+from longshore.runtime import crossing
 from longshore.runtime.base import (
     Anatomy,
     Attached,
@@ -279,6 +280,15 @@ class DockerRuntime:
             return
         except NotAllowed as error:  # Docker Engine's word for a network with containers in it
             raise InUse(str(error)) from error
+
+    async def let_cross(self, pool: str, *, allowed: bool) -> bool:
+        """The engine of another machine has its rules there."""
+        if not self._url.startswith("unix://"):
+            return False
+        if not allowed:
+            await asyncio.to_thread(crossing.forbid, pool)
+            return False
+        return await asyncio.to_thread(crossing.allow, pool)
 
     async def subnets(self) -> dict[str, tuple[str, ...]]:
         found = await self._ask("GET", "networks")

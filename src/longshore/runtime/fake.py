@@ -122,6 +122,8 @@ class FakeRuntime:
         self._wanted_ports: dict[str, list[tuple[int, str, str, str]]] = {}
         self._volumes: dict[str, dict[str, str]] = {}
         self._networks: dict[str, str] = {"bridge": "172.17.0.0/16"}
+        #: ranges whose bridges reach each other
+        self.crossing: frozenset[str] = frozenset()
         #: control groups by name: (cpus, memory in MiB)
         self.groups: dict[str, tuple[float, int]] = {}
         #: what containers were created from, by name
@@ -375,6 +377,11 @@ class FakeRuntime:
     async def remove_network(self, name: str) -> None:
         self._check()
         self._networks.pop(name, None)
+
+    async def let_cross(self, pool: str, *, allowed: bool) -> bool:
+        self._check()
+        self.crossing = self.crossing | {pool} if allowed else self.crossing - {pool}
+        return allowed
 
     async def subnets(self) -> dict[str, tuple[str, ...]]:
         self._check()
