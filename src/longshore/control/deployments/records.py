@@ -140,9 +140,11 @@ def _followed(reader: Reader, one: ServiceDeployment, now: float) -> ServiceDepl
 
 
 def _revisions(reader: Reader, service: Service) -> list[tuple[Deployment, ServiceRevision]]:
-    """What runs, where not every image is known by its digest yet."""
+    """What is being deployed, where not every image is known by its digest yet."""
     found = []
     for deployment in reader.list(DEPLOYMENTS, "service", service.arn):
+        if deployment.rollout_state != "IN_PROGRESS":
+            continue
         revision = reader.get(SERVICE_REVISIONS, deployment.revision_arn) if deployment.revision_arn else None
         if revision is not None and not all(image.digest for image in revision.images):
             found.append((deployment, revision))

@@ -9,6 +9,7 @@ from longshore.aws.shapes import ecs as shapes
 from longshore.services.call import Call
 from longshore.services.ecs.errors import ClientException, InvalidParameterException, UnsupportedFeatureException
 from longshore.services.ecs.model import TaskDefinition
+from longshore.services.ecs.rollout.model import ServiceSpec
 from longshore.services.elbv2.model import LISTENERS, RULES, TARGET_GROUPS
 from longshore.store.base import Reader
 
@@ -56,6 +57,18 @@ def check_offered(
         raise UnsupportedFeatureException(
             "Volume configurations, VPC Lattice, gateway connectors and monitoring are not offered by this installation."
         )
+
+
+def check_role(spec: ServiceSpec, definition: TaskDefinition) -> None:
+    """Raises InvalidParameterException for a role, or a platform version, where ECS takes none."""
+    if spec.platform_version:
+        raise InvalidParameterException("The platform version must be null when specifying an EC2 launch type.")
+    if not spec.role_arn:
+        return
+    if not spec.load_balancers:
+        raise InvalidParameterException("IAM roles are only valid for services configured to use load balancers.")
+    if len(spec.load_balancers) > 1 or definition.definition.network_mode == "awsvpc" or spec.strategy != "ROLLING":
+        raise InvalidParameterException("You cannot specify an IAM role for services that require a service linked role.")
 
 
 # ── load balancers ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -33,6 +33,7 @@ from longshore.services.ecs.scheduling_rules import begun, check_daemon, with_re
 from longshore.services.ecs.service_rules import (
     check_load_balancers,
     check_offered,
+    check_role,
     checked_desired_count,
     checked_grace_period,
 )
@@ -293,6 +294,7 @@ def _check_runnable(tx: Tx, call: Call, spec: ServiceSpec) -> None:
     if definition is None:
         raise InvalidParameterException("TaskDefinition not found.")
     check_launchable(call, definition, spec.launch_type, spec.network_configuration)
+    check_role(spec, definition)
     check_load_balancers(tx, call, spec.load_balancers, definition)
     check_shifting(tx, call, spec)
 
