@@ -72,6 +72,7 @@ class Doors:
             platform = Platform.at(config.endpoint, self._trust)
             server = MetadataServer(self._entrance, endpoints, self._runtime, config.instance_id, platform, self._clock)
             group.create_task(server.run(), name="metadata")
+            group.create_task(self._entrance.keep(self._runtime, self._clock), name="entrance")
         introspection = Introspection(engine, self._runtime, config.cluster, arn)
         group.create_task(introspection.run((config.address, "127.0.0.1")), name="introspection")
 

@@ -21,12 +21,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from longshore.agent.metadata.link import ADDRESS, OTHER_PORT, PLATFORM_PORT, USUAL_PORT
+from longshore.kit.clock import Clock
 from longshore.runtime.base import Runtime, RuntimeFailure
 
 log = logging.getLogger("longshore.agent")
 
 #: of the bridge that has the address, where an agent may not change the machine's interfaces itself
 NETWORK, SUBNET = "longshore-link", "169.254.170.0/24"
+_LOOK_S = 15.0
 
 
 class NoEntrance(Exception):
@@ -52,8 +54,8 @@ class Entrance:
         where = directory or run_directory(user_id)
         try:
             _prepare(where, user_id)
-            await _ensure_address(runtime, where, user_id)
             with _locked(where):
+                await _ensure_address(runtime, where, user_id)
                 requests = _requests_socket()
                 try:
                     return cls(where, requests, _listening(PLATFORM_PORT))
@@ -67,13 +69,23 @@ class Entrance:
         except RuntimeFailure as error:
             raise NoEntrance(f"{ADDRESS}: the engine makes no network with this address: {error}") from error
 
+    async def keep(self, runtime: Runtime, clock: Clock) -> None:
+        """For ever: whoever takes the address away (another program that puts the machine's interfaces in order) is made good."""
+        while True:
+            await clock.sleep(_LOOK_S)
+            try:
+                if not _has_address():
+                    log.warning("%s is gone from this machine, and is put there again", ADDRESS)
+                    await _ensure_address(runtime, self._directory, os.geteuid())
+            except (OSError, RuntimeFailure, NoEntrance) as error:
+                log.error("containers do not reach this agent: %s", error)
+
     async def close(self, runtime: Runtime) -> None:
         """Lets go of the door, and takes the address away when nobody else listens there."""
         self.requests.close()
         self.platform.close()
-        with contextlib.suppress(OSError, RuntimeFailure):
-            with _locked(self._directory):
-                last = _nobody_listens(self.port)
+        with contextlib.suppress(OSError, RuntimeFailure), _locked(self._directory):
+            last = _nobody_listens(self.port)
             if last and os.geteuid() == 0 and (self._directory / "address").exists():
                 (self._directory / "address").unlink()
                 await _ip("addr", "del", f"{ADDRESS}/32", "dev", "lo")
@@ -151,12 +163,11 @@ def _listening(port: int) -> socket.socket:
 
 
 def _nobody_listens(port: int) -> bool:
-    """Whoever does keeps a socket that shares its port with nobody from being bound there."""
+    """Whoever does, or is about to, keeps a socket that shares its port with nobody from being bound there. So does a connection that
+    has just ended; the address stays then, which harms nobody."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((ADDRESS, port))
-            probe.listen()
         except OSError:
             return False
     return True
@@ -164,7 +175,7 @@ def _nobody_listens(port: int) -> bool:
 
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """Nobody comes or goes meanwhile. Held for as long as it takes to bind two sockets."""
+    """Nobody comes or goes meanwhile: the address is there when sockets are bound to it. Held for a moment only."""
     descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
