@@ -14,7 +14,8 @@ def matching_instances(reader: Reader, service: Service) -> list[ContainerInstan
     """ACTIVE ones of the cluster that meet the placement constraints of the service and of its task definition."""
     definition = definition_of_arn(reader, service.spec.task_definition_arn)
     own = (definition.definition.placement_constraints if definition is not None else None) or ()
-    expressions = [c.expression or "" for c in (*service.spec.placement_constraints, *own) if c.type == "memberOf"]
+    expressions = [c.expression or "" for c in service.spec.placement_constraints if c.type == "memberOf"]
+    expressions += [c.expression or "" for c in own if c.type == "memberOf"]
     queries = [parse(expression) for expression in expressions]
     found = [one for one in reader.list(CONTAINER_INSTANCES, "cluster", service.cluster_arn) if one.status == "ACTIVE"]
     if service.spec.launch_type == "EXTERNAL":
