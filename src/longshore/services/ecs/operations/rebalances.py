@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -15,13 +17,15 @@ from longshore.services.ecs.model import CONTAINER_INSTANCES, Cluster
 from longshore.services.ecs.outlook.seen import Scheduler
 from longshore.services.ecs.rebalance import shapes
 from longshore.services.ecs.rebalance.model import REBALANCES, Move, Rebalance
-from longshore.services.ecs.rebalance.plan import Decided, Host, World, plan
-from longshore.services.ecs.rebalance.world import world_of
+from longshore.services.ecs.rebalance.plan import Decided, Group, Host, World, plan
+from longshore.services.ecs.rebalance.world import group_of, hosts_of
 from longshore.services.ecs.rollout.model import SERVICES, Service
 from longshore.store.base import Reader, Tx
 
 #: moves in one plan unless asked for otherwise, and rebalances remembered for each cluster
 MOST_MOVES, REMEMBERED = 100, 20
+#: instances times services that are decided about in a few milliseconds
+_AT_ONCE = 100
 
 Asked = shapes.PlanRebalanceRequest | shapes.StartRebalanceRequest
 
@@ -43,15 +47,8 @@ def _condition(call: Call, request: Asked | shapes.DescribeRebalancesRequest | s
 @api.operation("LongshorePlanRebalance", resource=_resource, conditions=_condition, shape=shapes.PLAN_REBALANCE)
 async def plan_rebalance(call: Call, request: shapes.PlanRebalanceRequest) -> shapes.PlanRebalanceResponse:
     """Changes nothing. Raises ServiceNotFoundException."""
-    scheduler, now = _scheduler(call), call.clock.now()
-
-    def look(tx: Tx) -> tuple[Cluster, World, dict[str, str]]:
-        cluster = find_cluster(tx, call, request.cluster)
-        return cluster, *world_of(tx, cluster.arn, _services(tx, call, cluster, request), scheduler, now)
-
-    # in a transaction, because what placement decides from is up to date nowhere else; nothing is written
-    cluster, world, left = await call.store.transact(look)
-    decided = plan(world, request.max_moves or MOST_MOVES)
+    cluster, _, world, left = await _look(call, request)
+    decided = await _decide(world, request.max_moves or MOST_MOVES)
     left_alone = tuple(shapes.ServiceBalance(service_arn=arn, left_because=why) for arn, why in left.items())
     return shapes.PlanRebalanceResponse(
         cluster_arn=cluster.arn,
@@ -59,6 +56,31 @@ async def plan_rebalance(call: Call, request: shapes.PlanRebalanceRequest) -> sh
         services=(*_service_balances(world, decided), *left_alone),
         instances=tuple(_instance_balance(call.store, host, world, decided) for host in world.hosts),
     )
+
+
+async def _look(call: Call, request: Asked) -> tuple[Cluster, list[Service], World, dict[str, str]]:
+    """In transactions, because what placement decides from is up to date nowhere else; nothing is written. One for each service, so
+    that in a large cluster nobody waits for long: whatever changes in between, moves are looked at again when they are made."""
+    scheduler, now = _scheduler(call), call.clock.now()
+    cluster = find_cluster(call.store, call, request.cluster)
+    services = _services(call.store, call, cluster, request)
+    groups: list[Group] = []
+    left: dict[str, str] = {}
+    for service in services:
+        group, why = await call.store.transact(partial(group_of, service=service, scheduler=scheduler, now=now))
+        if group is not None:
+            groups.append(group)
+        else:
+            left[service.arn] = why
+    hosts = await call.store.transact(partial(hosts_of, cluster_arn=cluster.arn))
+    return cluster, services, World(hosts, tuple(groups)), left
+
+
+async def _decide(world: World, most_moves: int) -> Decided:
+    """Beside the loop where it takes longer than an answer to others may wait."""
+    if len(world.hosts) * len(world.groups) <= _AT_ONCE:
+        return plan(world, most_moves)
+    return await asyncio.get_running_loop().run_in_executor(None, plan, world, most_moves)
 
 
 def _scheduler(call: Call) -> Scheduler:
@@ -142,16 +164,15 @@ def _percent(capacity: int, free: int) -> int:
 @api.operation("LongshoreStartRebalance", resource=_resource, conditions=_condition, shape=shapes.START_REBALANCE)
 async def start_rebalance(call: Call, request: shapes.StartRebalanceRequest) -> shapes.StartRebalanceResponse:
     """Plans and begins; one at a time in each cluster. Raises ConflictException, and ClientException where there is nothing to move."""
-    scheduler, now, identifier = _scheduler(call), call.clock.now(), call.ids.hex(32)
+    cluster, services, world, _ = await _look(call, request)
+    moves = tuple(_moves(await _decide(world, request.max_moves or MOST_MOVES)))
+    now, identifier = call.clock.now(), call.ids.hex(32)
 
     def start(tx: Tx) -> Rebalance:
-        cluster = find_cluster(tx, call, request.cluster)
+        find_cluster(tx, call, cluster.arn)
         going_on = tx.list(REBALANCES, "open", cluster.arn)
         if going_on:
             raise ConflictException("A rebalance of this cluster is going on.", resourceIds=[going_on[0].arn])
-        services = _services(tx, call, cluster, request)
-        world, _ = world_of(tx, cluster.arn, services, scheduler, now)
-        moves = tuple(_moves(plan(world, request.max_moves or MOST_MOVES)))
         if not moves:
             raise ClientException("There is nothing to move.")
         _forget(tx, cluster)

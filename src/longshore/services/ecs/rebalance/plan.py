@@ -11,14 +11,13 @@ protected and can stay where they are may be moved.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 
 import msgspec
 
 #: strategies of a service that count, as ECS allows
 LEVELS = 5
-#: candidates looked at for each service and move: the worst places to be and the best to go to
-_WORST, _BEST = 24, 48
+#: candidates looked at for each service and move: places in each of so many values of its first strategy (zones, say)
+_VALUES, _PLACES = 12, 4
 #: a move that only evens out use must be worth this much (percent points squared)
 _WORTHWHILE = 400
 
@@ -76,6 +75,9 @@ class Decided(msgspec.Struct, frozen=True):
 
 
 Delta = tuple[int, ...]
+#: what changes, service, task, from, to
+Choice = tuple[Delta, str, str, str, str]
+_NOTHING: Delta = (0,) * (LEVELS + 1)
 
 
 class _State:
@@ -85,6 +87,9 @@ class _State:
         self.counts = {group.service_arn: Counter(group.counts) for group in world.groups}
         self.movable = {group.service_arn: {arn: list(tasks) for arn, tasks in group.movable.items()} for group in world.groups}
         self.values: dict[tuple[str, str], Counter[str]] = {}
+        self._percent: dict[str, int] = {}
+        #: field -> host ARN -> value; worked out once, since hosts do not change
+        self._values: dict[str, dict[str, str]] = {}
         for group in world.groups:
             for kind, field in group.strategy:
                 if kind == "spread":
@@ -94,18 +99,34 @@ class _State:
 
     def value(self, arn: str, field: str) -> str:
         """What a host has of something that is spread over; hosts that are gone count as one."""
-        host = self.hosts.get(arn)
-        if field.lower() in ("instanceid", "host"):
-            return arn
-        name = field.removeprefix("attribute:")
-        if host is None:
-            return ""
-        return host.zone if name == "ecs.availability-zone" else host.attributes.get(name, "")
+        known = self._values.get(field)
+        if known is None:
+            name = field.removeprefix("attribute:")
+            by_instance, by_zone = field.lower() in ("instanceid", "host"), name == "ecs.availability-zone"
+            known = {
+                arn: arn if by_instance else host.zone if by_zone else host.attributes.get(name, "") for arn, host in self.hosts.items()
+            }
+            self._values[field] = known
+        found = known.get(arn)
+        if found is None:
+            found = arn if field.lower() in ("instanceid", "host") else ""
+        return found
 
     def used(self, arn: str, more: tuple[int, ...] = (0, 0), times: int = 1) -> int:
         """Percent of CPU or memory, whichever is more."""
+        if not any(more):
+            return self._used(arn)
         capacity, free = self.hosts[arn].capacity, self.free[arn]
         return max((100 * (capacity[n] - free[n] + times * more[n])) // capacity[n] if capacity[n] else 0 for n in (0, 1))
+
+    def _used(self, arn: str) -> int:
+        """Asked for every instance again and again, and worked out when something has changed there."""
+        known = self._percent.get(arn)
+        if known is None:
+            capacity, free = self.hosts[arn].capacity, self.free[arn]
+            known = max((100 * (capacity[n] - free[n])) // capacity[n] if capacity[n] else 0 for n in (0, 1))
+            self._percent[arn] = known
+        return known
 
     def move(self, group: Group, task_arn: str, start: str, end: str) -> None:
         self.counts[group.service_arn][start] -= 1
@@ -116,6 +137,8 @@ class _State:
                 tally = self.values[group.service_arn, field]
                 tally[self.value(start, field)] -= 1
                 tally[self.value(end, field)] += 1
+        self._percent.pop(start, None)
+        self._percent.pop(end, None)
         for number, amount in enumerate(group.ask):
             self.free[end][number] -= amount
             if start in self.free:
@@ -123,24 +146,36 @@ class _State:
 
 
 def plan(world: World, most_moves: int) -> Decided:
+    """Each move is the best of its service, of the service that gains most as far as is known: a service is looked at again when
+    its turn comes, and all of them before it is said that nothing is left."""
     state = _State(world)
+    groups = {group.service_arn: group for group in sorted(world.groups, key=lambda one: one.service_arn)}
     moves: list[Wanted] = []
-    moved: set[str] = set()
+    known: dict[str, Choice] = {}
+    fresh = False
     while len(moves) < most_moves:
-        best: tuple[Delta, str, str, str, str] | None = None
-        chosen: Group | None = None
-        for group in world.groups:
-            for delta, task_arn, start, end in _candidates(state, group, moved):
-                key = (delta, group.service_arn, task_arn, start, end)
-                if best is None or key < best:
-                    best, chosen = key, group
-        if best is None or chosen is None:
-            break
-        delta, _, task_arn, start, end = best
-        reason = _reason(state, chosen, delta, start, end)
-        state.move(chosen, task_arn, start, end)
-        moved.add(task_arn)
-        moves.append(Wanted(task_arn, chosen.service_arn, start, end, reason))
+        if not known:
+            if fresh:
+                break
+            known = {arn: found for arn, group in groups.items() if (found := _best(state, group)) is not None}
+            fresh = True
+            continue
+        supposed = min(known.values())
+        group = groups[supposed[1]]
+        found = _best(state, group)
+        if found != supposed:
+            # instances have changed since it was looked at
+            known.pop(group.service_arn)
+            if found is not None:
+                known[group.service_arn] = found
+            continue
+        delta, _, task_arn, start, end = found
+        moves.append(Wanted(task_arn, group.service_arn, start, end, _reason(state, group, delta, start, end)))
+        state.move(group, task_arn, start, end)
+        fresh = False
+        known.pop(group.service_arn)
+        if (after := _best(state, group)) is not None:
+            known[group.service_arn] = after
     return Decided(
         tuple(moves),
         {arn: {host: count for host, count in sorted(counts.items()) if count} for arn, counts in state.counts.items()},
@@ -148,40 +183,57 @@ def plan(world: World, most_moves: int) -> Decided:
     )
 
 
-def _candidates(state: _State, group: Group, moved: set[str]) -> Iterator[tuple[Delta, str, str, str]]:
-    """(what changes, task, from, to) of moves that make something better; a task is moved once."""
+def _best(state: _State, group: Group) -> Choice | None:
+    """The move of one of its tasks that makes most better; None where none does. A task that was moved stays where it is then."""
     counts = state.counts[group.service_arn]
-    starts = [
-        (arn, next(task for task in tasks if task not in moved))
-        for arn, tasks in state.movable[group.service_arn].items()
-        if any(task not in moved for task in tasks)
-    ]
+    starts = [arn for arn, tasks in state.movable[group.service_arn].items() if tasks]
+    if not starts:
+        return None
     ends = [arn for arn in group.allowed if _fits(state, group, arn) and not (group.distinct and counts[arn])]
-    packs = any(kind == "binpack" for kind, _ in group.strategy)
-    sign = -1 if packs else 1
-    starts.sort(key=lambda one: (*(-sign * rank for rank in _ranks(state, group, one[0])), one[0]))
-    ends.sort(key=lambda arn: (*(sign * rank for rank in _ranks(state, group, arn)), arn))
-    for start, task_arn in starts[:_WORST]:
-        for end in ends[:_BEST]:
+    sign = -1 if any(kind == "binpack" for kind, _ in group.strategy) else 1
+    best: Choice | None = None
+    for start in _picked(state, group, starts, -sign):
+        for end in _picked(state, group, ends, sign):
             if start == end:
                 continue
             delta = delta_of(state, group, start, end)
-            if delta < (0,) * (LEVELS + 1) and (any(delta[:LEVELS]) or delta[LEVELS] <= -_WORTHWHILE):
-                yield delta, task_arn, start, end
+            if delta >= _NOTHING or not (any(delta[:LEVELS]) or delta[LEVELS] <= -_WORTHWHILE):
+                continue
+            choice = (delta, group.service_arn, state.movable[group.service_arn][start][0], start, end)
+            if best is None or choice < best:
+                best = choice
+    return best
 
 
-def _ranks(state: _State, group: Group, arn: str) -> tuple[int, ...]:
-    """How full a place is, by each strategy in turn and then by use."""
-    ranks = [
-        state.values[group.service_arn, field][state.value(arn, field)] if kind == "spread" else state.counts[group.service_arn][arn]
-        for kind, field in group.strategy
-    ]
-    return (*ranks, state.used(arn) if arn in state.hosts else 100)
+def _picked(state: _State, group: Group, arns: list[str], sign: int) -> list[str]:
+    """Those worth a look: the emptiest places (`sign` 1) or the fullest (-1) in each of the emptiest or fullest zones, say."""
+    ranked = sorted(([sign * rank for rank in ranks], arn) for ranks, arn in zip(_ranks(state, group, arns), arns, strict=True))
+    kind, field = group.strategy[0] if group.strategy else ("", "")
+    buckets: dict[str, list[str]] = {}
+    for _, arn in ranked:
+        bucket = buckets.setdefault(state.value(arn, field) if kind == "spread" else "", [])
+        if len(bucket) < _PLACES or kind != "spread":
+            bucket.append(arn)
+    return [arn for bucket in list(buckets.values())[:_VALUES] for arn in bucket[: _PLACES if kind == "spread" else _VALUES * _PLACES]]
+
+
+def _ranks(state: _State, group: Group, arns: list[str]) -> list[list[int]]:
+    """How full each place is, by each strategy in turn and then by use."""
+    counts = state.counts[group.service_arn]
+    columns: list[list[int]] = []
+    for kind, field in group.strategy:
+        if kind == "spread":
+            tally = state.values[group.service_arn, field]
+            columns.append([tally[state.value(arn, field)] for arn in arns])
+        else:
+            columns.append([counts[arn] for arn in arns])
+    columns.append([state.used(arn) if arn in state.hosts else 100 for arn in arns])
+    return [list(ranks) for ranks in zip(*columns, strict=True)]
 
 
 def _fits(state: _State, group: Group, arn: str) -> bool:
-    free = state.free.get(arn)
-    return free is not None and all(amount <= left for amount, left in zip(group.ask, free, strict=True))
+    free, ask = state.free.get(arn), group.ask
+    return free is not None and ask[0] <= free[0] and ask[1] <= free[1] and ask[2] <= free[2] and ask[3] <= free[3]
 
 
 def delta_of(state: _State, group: Group, start: str, end: str) -> Delta:

@@ -13,7 +13,7 @@ from longshore.services.ecs.placement.masks import Masks
 from longshore.services.ecs.placement.placing import request_of
 from longshore.services.ecs.placement.planner import failures
 from longshore.services.ecs.placement.request import AGENT, ATTRIBUTE, DEFAULT_STRATEGY, LOCATION, MEMBER_OF, PORTS, PORTS_UDP, REASONS
-from longshore.services.ecs.rebalance.plan import Group, Host, World
+from longshore.services.ecs.rebalance.plan import Group, Host
 from longshore.services.ecs.rollout.model import DEPLOYMENTS, Service
 from longshore.store.base import Reader, Tx
 
@@ -21,20 +21,19 @@ from longshore.store.base import Reader, Tx
 _LASTING = frozenset({AGENT, ATTRIBUTE, LOCATION, MEMBER_OF, PORTS, PORTS_UDP})
 
 
-def world_of(tx: Tx, cluster_arn: str, services: list[Service], scheduler: Scheduler, now: float) -> tuple[World, dict[str, str]]:
-    """With it, service ARN -> why none of its tasks is moved."""
-    columns, masks = tx.derived(FLEETS).of(tx, cluster_arn)
-    groups: list[Group] = []
-    left: dict[str, str] = {}
-    for service in services:
-        outlook = scheduler(tx, service, now)
-        why = why_left(tx, service, outlook)
-        group = _group(tx, columns, masks, service, outlook) if not why else None
-        if group is not None:
-            groups.append(group)
-        else:
-            left[service.arn] = why or "it has no task that may be moved"
-    return World(tuple(_hosts(columns)), tuple(groups)), left
+def hosts_of(tx: Tx, cluster_arn: str) -> tuple[Host, ...]:
+    columns, _ = tx.derived(FLEETS).of(tx, cluster_arn)
+    return tuple(_hosts(columns))
+
+
+def group_of(tx: Tx, service: Service, scheduler: Scheduler, now: float) -> tuple[Group | None, str]:
+    """Or why none of the service's tasks is moved."""
+    outlook = scheduler(tx, service, now)
+    why = why_left(tx, service, outlook)
+    if why:
+        return None, why
+    columns, masks = tx.derived(FLEETS).of(tx, service.cluster_arn)
+    return _group(tx, columns, masks, service, outlook), "it has no task that may be moved"
 
 
 def why_left(reader: Reader, service: Service, outlook: Outlook) -> str:
