@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 
 from longshore.cli import layout
 from longshore.cli.join import Joining, agent_config
-from longshore.cli.layout import LastTime, last_time
+from longshore.cli.layout import LastTime, last_time, wanted_history
 from longshore.cli.machine import Size
 from longshore.cli.outcome import Failure
 from longshore.config import (
     UNPRIVILEGED_PORT_OFFSET,
+    BadSetting,
     Credentials,
     DataDirectory,
+    History,
     PlatformConfig,
     ServerConfig,
     Storage,
@@ -142,3 +144,23 @@ def test_what_is_not_asked_for_is_as_it_was_last_time(tmp_path: Path) -> None:
     assert last_time(data, "us-east-1").zones == "a,b,c"
     data.platform_file.write_bytes(b"{")
     assert last_time(data, None) == LastTime()
+
+
+def test_how_long_stopped_tasks_are_remembered_is_as_asked_as_the_environment_says_or_as_last_time() -> None:
+    last, silent = History(stopped_tasks_kept_s=7200.0, task_history_kept_s=60.0), environment({"HOME": "/x"})
+    assert wanted_history(last, silent, None, None) == last
+    assert wanted_history(last, silent, "24h", "0") == History(stopped_tasks_kept_s=86_400.0, task_history_kept_s=0.0)
+    said = environment({"HOME": "/x", "LONGSHORE_STOPPED_TASKS_KEPT": "3h", "LONGSHORE_TASK_HISTORY_KEPT": "0"})
+    assert wanted_history(last, said, None, None) == History(stopped_tasks_kept_s=10_800.0, task_history_kept_s=0.0)
+    assert wanted_history(last, said, None, "2w").task_history_kept_s == 14 * 86_400.0
+
+
+@pytest.mark.parametrize(("kept", "history"), [("10m", None), ("soon", None), (None, "-1h"), (None, "1y")])
+def test_an_hour_is_the_least_and_durations_are_durations(kept: str | None, history: str | None) -> None:
+    with pytest.raises(Failure):
+        wanted_history(History(), environment({"HOME": "/x"}), kept, history)
+
+
+def test_a_duration_in_the_environment_that_is_none_is_named() -> None:
+    with pytest.raises(BadSetting, match="LONGSHORE_STOPPED_TASKS_KEPT"):
+        environment({"HOME": "/x", "LONGSHORE_STOPPED_TASKS_KEPT": "long"})

@@ -46,6 +46,34 @@ app.command("exec", context_settings={"allow_interspersed_args": False})(execute
 DataDir = Annotated[Path | None, typer.Option(help="Where the platform keeps everything [env: LONGSHORE_DATA_DIR].")]
 Output = Annotated[str, typer.Option("-o", "--output", help="text or json.", metavar="text|json")]
 
+# options of `up` that take more than a line
+IncompleteImages = Annotated[bool, typer.Option("--incomplete-images", help="Let `docker push` and its like leave out layers of an image.")]
+VulnerabilityDatabase = Annotated[
+    Path | None, typer.Option(exists=True, help="OSV records to scan images with: a directory, ZIP file or JSON lines; as last time.")
+]
+ScannerName = Annotated[
+    str | None, typer.Option(help="What scans images; as last time, at first auto.", metavar="auto|built-in|trivy|grype")
+]
+SpeakTls = Annotated[
+    bool | None, typer.Option("--tls/--no-tls", help="Speak HTTPS, with a certificate of an authority made here; as last time.")
+]
+TlsNames = Annotated[
+    list[str] | None, typer.Option(help="Host name or address others reach this machine by, as often as you like; as last time.")
+]
+EncryptAll = Annotated[
+    bool | None, typer.Option("--encrypt/--no-encrypt", help="Encrypt what new repositories keep, whatever they ask for; as last time.")
+]
+StoppedTasksKept = Annotated[
+    str | None, typer.Option(help="How long stopped tasks are listed, such as 24h; as last time, at first 1h.", metavar="TIME")
+]
+TaskHistoryKept = Annotated[
+    str | None, typer.Option(help="How long `task list` knows them after that; as last time, at first 7d.", metavar="TIME")
+]
+LostAfter = Annotated[
+    str | None,
+    typer.Option(help="Services do without an instance whose agent is away so long; as last time, at first 10m; 0: never.", metavar="TIME"),
+]
+
 
 @dataclass(frozen=True, slots=True)
 class _Settings:
@@ -84,38 +112,17 @@ def up(
     region: Annotated[str | None, typer.Option(help="The default region; as last time, at first us-east-1.")] = None,
     account: Annotated[str | None, typer.Option(help="The account, 12 digits; as last time, at first 000000000000.")] = None,
     dev: Annotated[bool, typer.Option("--dev", help="Accept the keys test/test and resets: for development machines only.")] = False,
-    incomplete_images: Annotated[
-        bool, typer.Option("--incomplete-images", help="Let `docker push` and its like leave out layers of an image.")
-    ] = False,
-    vulnerability_database: Annotated[
-        Path | None, typer.Option(exists=True, help="OSV records to scan images with: a directory, ZIP file or JSON lines; as last time.")
-    ] = None,
-    scanner: Annotated[
-        str | None, typer.Option(help="What scans images; as last time, at first auto.", metavar="auto|built-in|trivy|grype")
-    ] = None,
-    tls: Annotated[
-        bool | None, typer.Option("--tls/--no-tls", help="Speak HTTPS, with a certificate of an authority made here; as last time.")
-    ] = None,
+    incomplete_images: IncompleteImages = False,
+    vulnerability_database: VulnerabilityDatabase = None,
+    scanner: ScannerName = None,
+    tls: SpeakTls = None,
     tls_certificate: Annotated[Path | None, typer.Option(help="Speak HTTPS with this certificate (PEM) instead; as last time.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its private key (PEM), if it is not in the same file.")] = None,
-    tls_name: Annotated[
-        list[str] | None, typer.Option(help="Host name or address others reach this machine by, as often as you like; as last time.")
-    ] = None,
-    encrypt: Annotated[
-        bool | None, typer.Option("--encrypt/--no-encrypt", help="Encrypt what new repositories keep, whatever they ask for; as last time.")
-    ] = None,
-    stopped_tasks_kept: Annotated[
-        str | None, typer.Option(help="How long stopped tasks are listed, such as 24h; as last time, at first 1h.", metavar="TIME")
-    ] = None,
-    task_history_kept: Annotated[
-        str | None, typer.Option(help="How long `task list` knows them after that; as last time, at first 7d.", metavar="TIME")
-    ] = None,
-    lost_after: Annotated[
-        str | None,
-        typer.Option(
-            help="Services do without an instance whose agent is away so long; as last time, at first 10m; 0: never.", metavar="TIME"
-        ),
-    ] = None,
+    tls_name: TlsNames = None,
+    encrypt: EncryptAll = None,
+    stopped_tasks_kept: StoppedTasksKept = None,
+    task_history_kept: TaskHistoryKept = None,
+    lost_after: LostAfter = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when everything is ready; stop with `longshore down`.")] = False,
 ) -> None:
     """Start the platform on this machine."""
@@ -144,9 +151,7 @@ def up(
         tls=wanted_tls(last.tls, given.tls if tls is None else tls, tls_certificate, tls_key, tls_name or ()),
         storage=wanted_storage(last.storage, given.encrypt if encrypt is None else encrypt),
         events=wanted_events(last.events, given.events_days, given.events_mib),
-        history=wanted_history(
-            last.history, stopped_tasks_kept or given.stopped_tasks_kept_s, task_history_kept or given.task_history_kept_s
-        ),
+        history=wanted_history(last.history, given, stopped_tasks_kept, task_history_kept),
         lost_after_s=wanted_lost_after(last.lost_after_s, lost_after or given.lost_after_s),
     )
     start(wishes, given, sys.stdout, detach=detach)

@@ -23,6 +23,7 @@ from longshore.config import (
     AgentConfig,
     Credentials,
     DataDirectory,
+    Environment,
     Events,
     History,
     PlatformConfig,
@@ -128,10 +129,13 @@ def wanted_storage(last: Storage, encrypt: bool | None) -> Storage:
     return last if encrypt is None else msgspec.structs.replace(last, encrypt=encrypt)
 
 
-def wanted_history(last: History, stopped_tasks_kept: str | float | None, task_history_kept: str | float | None) -> History:
-    """As last time, but for what is asked for: seconds, or durations as people write them. Raises Failure."""
-    stopped_s = last.stopped_tasks_kept_s if stopped_tasks_kept is None else _seconds(stopped_tasks_kept, "--stopped-tasks-kept")
-    history_s = last.task_history_kept_s if task_history_kept is None else _seconds(task_history_kept, "--task-history-kept")
+def wanted_history(last: History, given: Environment, stopped_tasks_kept: str | None, task_history_kept: str | None) -> History:
+    """As last time, but for what options, or else the environment, ask for. Raises Failure."""
+    stopped_s, history_s = given.stopped_tasks_kept_s, given.task_history_kept_s
+    if stopped_tasks_kept is not None or stopped_s is None:
+        stopped_s = last.stopped_tasks_kept_s if stopped_tasks_kept is None else _seconds(stopped_tasks_kept, "--stopped-tasks-kept")
+    if task_history_kept is not None or history_s is None:
+        history_s = last.task_history_kept_s if task_history_kept is None else _seconds(task_history_kept, "--task-history-kept")
     if stopped_s < History().stopped_tasks_kept_s:
         raise _misuse("stopped tasks are shown for an hour at least, as in ECS", "ask for 1h or more")
     return msgspec.structs.replace(last, stopped_tasks_kept_s=stopped_s, task_history_kept_s=history_s)
