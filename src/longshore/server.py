@@ -278,6 +278,7 @@ class Server:
             pull_through=cache,
             archive=archive,
             events=events,
+            utilisation=sessions.utilisation,
             scheduler=partial(outlook, warm_up_s=site.warm_up_s),
             traffic=self.balancer.traffic if self.balancer is not None else None,
         )

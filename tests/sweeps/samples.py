@@ -260,6 +260,7 @@ def _more(names: Mapping[str, str]) -> Mapping[tuple[str, str], dict[str, Any]]:
         ("ecs", "LongshoreCreateActivation"): {"description": "rack 4", "expiresInMinutes": 90, "registrationLimit": 2},
         ("ecs", "LongshoreListActivations"): {},
         ("ecs", "LongshoreDeleteActivation"): {"activationId": names["activation"]},
+        ("ecs", "LongshoreGetUtilization"): main | {"tasks": [names["task"]], "containerInstances": [names["instance"]]},
         ("ecs", "LongshoreListEvents"): main | {"task": names["task"], "startTime": 1.5, "maxResults": 5, "waitSeconds": 0},
         ("ecs", "LongshorePlanRebalance"): main | {"service": "site", "maxMoves": 5},
         ("ecs", "LongshoreStartRebalance"): main,

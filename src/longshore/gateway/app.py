@@ -37,6 +37,7 @@ from longshore.services.call import Call, Site
 from longshore.services.ecr.pull_through.cache import PullThroughCache
 from longshore.services.ecs.outlook.counts import Counter as TrafficCounter
 from longshore.services.ecs.outlook.seen import Scheduler
+from longshore.services.ecs.utilisation import Utilisation
 from longshore.services.iam.identities import KeyUses, used_key
 from longshore.store.archive import Archive, MemoryArchive
 from longshore.store.base import Store, StoreUnavailable
@@ -70,6 +71,7 @@ class Gateway:
         pull_through: PullThroughCache | None = None,
         archive: Archive | None = None,
         events: EventLog | None = None,
+        utilisation: Utilisation | None = None,
         scheduler: Scheduler | None = None,
         traffic: TrafficCounter | None = None,
     ) -> None:
@@ -86,6 +88,7 @@ class Gateway:
         self._pull_through = pull_through
         self._archive = archive or MemoryArchive()
         self._events = events
+        self._utilisation = utilisation or Utilisation()
         self._scheduler = scheduler
         self._traffic = traffic
         self._draining = False
@@ -167,6 +170,7 @@ class Gateway:
             pull_through=self._pull_through,
             archive=self._archive,
             events=self._events,
+            utilisation=self._utilisation,
             scheduler=self._scheduler,
             traffic=self._traffic,
         )

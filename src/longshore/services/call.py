@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
+from longshore.services.ecs.utilisation import Utilisation
 from longshore.store.archive import Archive, MemoryArchive
 from longshore.store.base import Store
 from longshore.store.blobs import BlobStore
@@ -153,6 +154,8 @@ class Call:
     pull_through: PullThroughCache | None = field(default=None, repr=False)
     #: what is over: flight records, tasks that are history
     archive: Archive = field(default_factory=MemoryArchive, repr=False)
+    #: what tasks use, as their agents said last
+    utilisation: Utilisation = field(default_factory=Utilisation, repr=False)
     #: what happened; None where nobody writes it down
     events: EventLog | None = field(default=None, repr=False)
 

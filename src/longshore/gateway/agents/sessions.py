@@ -19,6 +19,7 @@ from longshore.gateway.identify import Identities
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.services.call import Site
+from longshore.services.ecs.utilisation import Utilisation
 from longshore.store.base import Store, StoreError
 
 log = logging.getLogger("longshore.gateway.agents")
@@ -44,6 +45,7 @@ class AgentSessions:
         self._control: dict[str, ControlSession] = {}
         self._sockets: set[web.WebSocketResponse] = set()
         self._closing = False
+        self.utilisation = Utilisation()
 
     @property
     def connected_instances(self) -> tuple[str, ...]:
@@ -86,7 +88,7 @@ class AgentSessions:
             return refused.answer
         socket = await self._open(request)
         try:
-            await TelemetrySession(socket, opened.instance, self._store, self._clock, self._ids).run()
+            await TelemetrySession(socket, opened.instance, self._store, self._clock, self._ids, self.utilisation).run()
         finally:
             self._sockets.discard(socket)
         return socket

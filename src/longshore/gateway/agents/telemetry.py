@@ -1,7 +1,7 @@
 """The telemetry socket (TCS): health of containers, state of the instance, metrics.
 
 Every frame from the agent is a header block, a blank line and JSON. Health is written to the tasks when it changes;
-metrics are acknowledged and not kept yet (protocol: the agent protocol §4).
+of metrics what tasks use at present is remembered, in memory (protocol: the agent protocol §4).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.services.ecs.lookup import essential_containers
 from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS, ContainerInstance, HealthCheck, Task
+from longshore.services.ecs.utilisation import Utilisation
 from longshore.store.base import Store, StoreError, Tx
 
 log = logging.getLogger("longshore.gateway.agents")
@@ -35,13 +36,16 @@ _STATUSES = ("OK", "IMPAIRED", "INSUFFICIENT_DATA", "INITIALIZING")
 
 
 class TelemetrySession:
-    def __init__(self, socket: web.WebSocketResponse, instance: ContainerInstance, store: Store, clock: Clock, ids: Ids) -> None:
+    def __init__(
+        self, socket: web.WebSocketResponse, instance: ContainerInstance, store: Store, clock: Clock, ids: Ids, utilisation: Utilisation
+    ) -> None:
         self._socket = socket
         self._instance = instance
         self._arn = instance.arn
         self._store = store
         self._clock = clock
         self._ids = ids
+        self._utilisation = utilisation
 
     async def run(self) -> None:
         """Until the agent goes or its instance is deregistered."""
@@ -74,6 +78,8 @@ class TelemetrySession:
             elif message.kind == "PublishInstanceStatusRequest" and (found := status_reports(message.content)):
                 now = self._clock.now()
                 await self._store.transact(lambda tx: apply_statuses(tx, self._arn, found, now))
+            elif message.kind == "PublishMetricsRequest":
+                self._utilisation.note(self._arn, message.content, self._clock.now())
         except StoreError as error:
             log.error("%s: health that it reports could not be written: %s", self._arn, error)
             return

@@ -27,6 +27,7 @@ from longshore.services.ecs.operations import (
     task_records,
     task_sets,
     tasks,
+    utilization,
 )
 
 __all__ = [
@@ -54,4 +55,5 @@ __all__ = [
     "task_records",
     "task_sets",
     "tasks",
+    "utilization",
 ]
