@@ -7,6 +7,7 @@ from collections import Counter
 from msgspec.structs import replace
 
 from longshore.aws.shapes import ecs as shapes
+from longshore.control.deployments.controller import pause_after_nothing_s
 from longshore.services.ecs import model as ecs
 from longshore.services.ecs.rollout import model as rollout
 from longshore.services.elbv2 import model as elbv2
@@ -223,3 +224,49 @@ async def test_room_that_a_stopping_task_still_takes_is_waited_for_without_a_wor
         await stage.change(lambda spec: replace(spec, desired_count=2))
         await stage.settle()
         assert sum("unable to place" in line for line in stage.events()) == 1, "and where nothing stops it is said at once"
+
+
+async def test_a_large_service_is_looked_at_less_often_and_misses_nothing() -> None:
+    assert (pause_after_nothing_s(250), pause_after_nothing_s(5000)) == (0.0, 0.5)
+    async with staged() as stage:
+        await stage.instance(1, "a", memory_mib=64 * 400)
+        await stage.service(await stage.definition(1), 300)
+        await stage.settle()
+        await stage.step(1)
+        assert len(stage.tasks("PENDING")) == 300
+        await stage.run_pending()
+        await stage.step(1)
+        assert stage.events()[-1] == "(service web) has reached a steady state."
+        await stage.end(stage.tasks("RUNNING")[0])
+        await stage.step(1)
+        assert len(stage.tasks("PENDING")) == 1
+
+
+async def test_scale_in_mirrors_the_services_own_strategy() -> None:
+    async with staged() as stage:
+        for number, zone in ((1, "a"), (2, "a"), (3, "b")):
+            await stage.instance(number, zone)
+            await stage.change_instance(number, attributes=(ecs.Attribute("rack", "left" if number < 3 else "right"),))
+        racks = (shapes.PlacementStrategy(type="spread", field="attribute:rack"),)
+        await stage.service(await stage.definition(1), 6, placement_strategy=racks)
+        await stage.settle()
+        await stage.run_pending()
+        assert len(stage.tasks(on=3)) == 3
+        await stage.change(lambda spec: replace(spec, desired_count=2))
+        await stage.settle()
+        assert len(stage.tasks("RUNNING", on=3)) == 1
+        assert len(stage.tasks("RUNNING", on=1)) + len(stage.tasks("RUNNING", on=2)) == 1
+
+
+async def test_scale_in_empties_an_instance_where_tasks_are_packed() -> None:
+    async with staged() as stage:
+        await stage.instance(1, "a", memory_mib=256)
+        await stage.instance(2, "a", memory_mib=256)
+        packed = (shapes.PlacementStrategy(type="binpack", field="memory"),)
+        await stage.service(await stage.definition(1, memory=64), 6, placement_strategy=packed)
+        await stage.settle()
+        await stage.run_pending()
+        assert sorted(len(stage.tasks("RUNNING", on=number)) for number in (1, 2)) == [2, 4]
+        await stage.change(lambda spec: replace(spec, desired_count=4))
+        await stage.settle()
+        assert sorted(len(stage.tasks("RUNNING", on=number)) for number in (1, 2)) == [0, 4]

@@ -41,6 +41,15 @@ log = logging.getLogger("longshore.control.deployments")
 MOST_AT_ONCE = 100
 #: a service without a place for its tasks is looked at again after this, whatever happens
 RETRY_PLACEMENT_S = 30.0
+#: tasks of a service that is looked at whenever something changes; a larger one waits a second for so many of its tasks
+SMALL = 250
+TASKS_PER_PAUSE_S = 10_000
+
+
+def pause_after_nothing_s(tasks: int) -> float:
+    """How long a service is left alone when there was nothing to do for it. A look costs by the task, and every task changes a few
+    times: thousands that start would have their service looked at thousands of times for nothing."""
+    return tasks / TASKS_PER_PAUSE_S if tasks > SMALL else 0.0
 
 
 class Deployments:
@@ -52,6 +61,8 @@ class Deployments:
         self._ids = ids
         self._site = site
         self._waiting = Waiting()
+        #: when a large service was last looked at in vain
+        self._idle_at: dict[str, float] = {}
         self.watches: Sequence[Watched] = (
             Watched(SERVICES, lambda change: (change.key,)),
             Watched(DEPLOYMENTS, lambda change: (change.value.service_arn,)),
@@ -68,11 +79,17 @@ class Deployments:
     async def reconcile(self, key: str) -> float | None:
         service = self._store.get(SERVICES, key)
         if service is None or service.status == "INACTIVE":
+            self._idle_at.pop(key, None)
             return None
         now = self._clock.now()
+        pause_s = self._idle_at.get(key, 0.0) + pause_after_nothing_s(self._store.count(TASKS, "service", key)) - now
+        if pause_s > 0:
+            return pause_s
         wanted = decide(snapshot_of(self._store, service, now, self._site.warm_up_s))
         if wanted.is_empty and not records.is_behind(self._store, service, now):
+            self._idle_at[key] = now
             return _seconds_until(wanted.look_again_at, now)
+        self._idle_at.pop(key, None)
         drawn = Drawn.of(self._ids, min(wanted.starting, MOST_AT_ONCE))
         done, launched = await self._store.transact(lambda tx: self._step(tx, key, now, drawn))
         if done is None:

@@ -78,6 +78,8 @@ class Grounds:
         self._now = now
         self._warm_up_s = warm_up_s
         self._instances: dict[str, ContainerInstance | None] = {}
+        #: instance -> what each placement strategy spreads over, as it has it
+        self._values: dict[str, tuple[str, ...]] = {}
         self._checked: dict[str, bool] = {}
         #: deployment id -> the service as that deployment's tasks are made for it
         self._services: dict[str, Service] = {}
@@ -153,12 +155,15 @@ class Grounds:
         return self._instances[arn]
 
     def _spread(self, task: Task, instance: ContainerInstance | None) -> tuple[str, ...]:
-        return tuple(
-            task.container_instance_arn
-            if field.lower() in ("instanceid", "host")
-            else (instance.attribute(field.removeprefix("attribute:")) or "" if instance is not None and field else "")
-            for field in self._fields
-        )
+        arn = task.container_instance_arn
+        if arn not in self._values:
+            self._values[arn] = tuple(
+                arn
+                if field.lower() in ("instanceid", "host")
+                else (instance.attribute(field.removeprefix("attribute:")) or "" if instance is not None and field else "")
+                for field in self._fields
+            )
+        return self._values[arn]
 
     def _left(self, instance: ContainerInstance | None) -> tuple[int, int]:
         if instance is None:
