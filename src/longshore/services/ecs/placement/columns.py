@@ -89,19 +89,19 @@ class Columns:
         #: attribute names that somebody asked about
         self.attributes: dict[str, Values] = {}
         self._dense: dict[Tally, None] = {}
-        self._ranks: tuple[Indexes, Indexes] | None = None
+        self._ranks: tuple[Indexes, Ints] | None = None
 
     def __repr__(self) -> str:
         return f"Columns({len(self.row_of)} instances, {len(self.groups)} groups, {len(self._dense)} whole columns of tallies)"
 
     # ── what is asked ──
 
-    def ranks(self) -> tuple[Indexes, Indexes]:
+    def ranks(self) -> tuple[Indexes, Ints]:
         """Rows in the order of their ARNs, and each row's place in that order: nothing depends on the order of arrival."""
         if self._ranks is None:
             in_order = np.fromiter((self.row_of[arn] for arn in sorted(self.row_of)), np.intp, len(self.row_of))
-            place = np.zeros(self.size, np.intp)
-            place[in_order] = np.arange(len(in_order))
+            place = np.zeros(self.size, np.int32)
+            place[in_order] = np.arange(len(in_order), dtype=np.int32)
             self._ranks = (in_order, place)
         return self._ranks
 

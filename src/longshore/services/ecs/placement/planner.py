@@ -146,13 +146,10 @@ class Search:
             pool, best = least(pool, judged)
             scores.append(best)
         self.scores = tuple(scores)
-        rows = pool.nonzero()[0]
-        if len(rows) > 1:
-            tasks = self.columns.tasks[rows]
-            rows = rows[tasks == tasks.min()]
-        if len(rows) > 1:
-            return int(rows[self.columns.ranks()[1][rows].argmin()])
-        return int(rows[0])
+        if np.count_nonzero(pool) == 1:
+            return int(pool.argmax())
+        pool, _ = least(pool, self.columns.tasks)
+        return int(_but_for_others(pool, self.columns.ranks()[1]).argmin())
 
     def _chance(self) -> float:
         return (self.request.chance + self._count * _STRIDE) % 1.0
@@ -286,10 +283,15 @@ def is_instance(field: str) -> bool:
 
 
 def least(pool: Mask, judged: Ints) -> tuple[Mask, int]:
-    """Those of a pool that are judged best, and how; the pool is not empty."""
-    among = np.where(pool, judged, _MOST)
+    """Those of a pool that are judged best, and how. The pool is not empty, and nobody in it is judged less than 0."""
+    among = _but_for_others(pool, judged)
     best = np.minimum.reduce(among)
     return among == best, int(best)
+
+
+def _but_for_others(pool: Mask, judged: Ints) -> Ints:
+    """`judged`, with the most there is for those outside of the pool. A product costs a third of what choosing one by one does."""
+    return np.maximum(judged, np.multiply(~pool, _MOST))
 
 
 def strategies_of(request: PlacementRequest) -> Sequence[shapes.PlacementStrategy]:
