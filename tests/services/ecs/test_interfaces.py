@@ -131,6 +131,27 @@ async def test_instances_that_give_no_addresses_take_no_such_tasks(ecs: Ecs) -> 
     assert answer["tasks"] == [] and answer["failures"][0]["reason"] == "ATTRIBUTE"
 
 
+async def test_subnets_say_in_which_zones_a_task_may_be(ecs: Ecs) -> None:
+    await ready(ecs)
+    refused = await ecs("RunTask", taskDefinition="vpc", networkConfiguration=network(OTHER_ZONE))
+    assert refused["tasks"] == [] and [failure["reason"] for failure in refused["failures"]] == ["LOCATION"]
+    there = await ecs.instance(2, zone=ZONES[1], attributes=CAN, more=ENI)
+    for subnets in ((OTHER_ZONE,), (SUBNET, OTHER_ZONE)):
+        (task,) = (await ecs("RunTask", taskDefinition="vpc", networkConfiguration=network(*subnets)))["tasks"]
+        details = {detail["name"]: detail["value"] for detail in task["attachments"][0]["details"]}
+        assert details["subnetId"] == (OTHER_ZONE if task["containerInstanceArn"] == there else SUBNET)
+
+
+async def test_an_instance_takes_as_many_as_it_has_interfaces_for(ecs: Ecs) -> None:
+    await ecs.cluster()
+    await ecs.instance(attributes=CAN, more=({"name": "ENI", "type": "INTEGER", "integerValue": 2},))
+    await ecs.define("vpc", networkMode="awsvpc")
+    answer = await ecs("RunTask", taskDefinition="vpc", count=3, networkConfiguration=network(SUBNET))
+    assert len(answer["tasks"]) == 2 and [failure["reason"] for failure in answer["failures"]] == ["RESOURCE:ENI"]
+    await ecs.report(answer["tasks"][0]["taskArn"], "STOPPED")
+    assert len((await ecs("RunTask", taskDefinition="vpc", networkConfiguration=network(SUBNET)))["tasks"]) == 1
+
+
 @given(st.integers(24, 28), st.sets(st.integers(0, 255)), st.text(min_size=1))
 def test_an_address_is_given_as_long_as_one_is_free_and_never_twice(prefix: int, taken: set[int], arn: str) -> None:
     block = IPv4Network(f"10.77.1.0/{prefix}")
