@@ -203,3 +203,10 @@ def test_registries_and_digests_are_told_from_names() -> None:
     assert digest_of("h:1/web:1", image) == OLD
     assert digest_of("docker.io/library/nginx:1", image) == NEW
     assert digest_of("h:1/other:1", image) == ""
+
+
+async def test_a_private_registry_is_given_the_credentials_of_whoever_asks_and_nobody_else_s(bench: Bench) -> None:
+    image, mine, others = "registry.example/team/app:1", RegistryAuth("bob", "hush", "r"), RegistryAuth("eve", "guess", "r")
+    bench.registry.publish(image, OLD)
+    await asyncio.gather(bench.images.get(image, None, None, mine), bench.images.get(image, None, None, others))
+    assert set(bench.registry.auths) == {mine, others} and bench.tokens.asked == []
