@@ -395,8 +395,11 @@ def counts_as_failed(task: Task) -> bool:
     return status.started_at is None or (status.stopped_at or 0.0) - status.started_at < SHORT_LIFE_S
 
 
+_BEFORE_RUNNING = frozenset(stage.name for stage in Lifecycle if stage < Lifecycle.RUNNING)
+
+
 def _is_pending(task: Task) -> bool:
-    return not task.is_stopped and task.stop is None and Lifecycle[task.status.last_status] < Lifecycle.RUNNING
+    return task.status.last_status in _BEFORE_RUNNING and task.stop is None
 
 
 def _is_running(task: Task) -> bool:
