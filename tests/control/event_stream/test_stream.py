@@ -318,9 +318,10 @@ async def _law(steps: list[tuple[str, Any]]) -> None:
                 assert row is not None
                 await world.put(CONTAINER_INSTANCES, replace(row, agent_connected=not row.agent_connected))
     log.failures.clear()
-    await fall_silent()
     await listen()
-    await world.clock.step(200.0)
+    for _ in range(3):  # after a failure it waits; then what is left on the instance is looked at
+        await world.settle()
+        await world.clock.step(100.0)
     await fall_silent()
     rows: dict[str, Any] = {task_arn(number): world.store.get(TASKS, task_arn(number)) for number in stages}
     for key, row in {**rows, INSTANCE: world.store.get(CONTAINER_INSTANCES, INSTANCE)}.items():
