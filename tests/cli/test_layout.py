@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from longshore.cli import layout
 from longshore.cli.join import Joining, agent_config
-from longshore.cli.layout import LastTime, last_time, wanted_history
+from longshore.cli.layout import LastTime, last_time, wanted_history, wanted_lost_after
 from longshore.cli.machine import Size
 from longshore.cli.outcome import Failure
 from longshore.config import (
@@ -164,3 +164,16 @@ def test_an_hour_is_the_least_and_durations_are_durations(kept: str | None, hist
 def test_a_duration_in_the_environment_that_is_none_is_named() -> None:
     with pytest.raises(BadSetting, match="LONGSHORE_STOPPED_TASKS_KEPT"):
         environment({"HOME": "/x", "LONGSHORE_STOPPED_TASKS_KEPT": "long"})
+
+
+def test_when_an_instance_counts_as_lost_is_as_asked_or_as_last_time_and_may_be_never() -> None:
+    assert [wanted_lost_after(600.0, asked) for asked in (None, "0", "90s", "2h", 30.0)] == [600.0, 0.0, 90.0, 7200.0, 30.0]
+    assert environment({"HOME": "/x", "LONGSHORE_LOST_AFTER": "5m"}).lost_after_s == 300.0
+    with pytest.raises(Failure, match="--lost-after"):
+        wanted_lost_after(600.0, "soon")
+
+
+def test_the_server_is_told_when_instances_are_lost(home: Home) -> None:
+    server = _platform(home, lost_after_s=42.0).server
+    assert server is not None
+    assert server.lost_after_s == 42.0
