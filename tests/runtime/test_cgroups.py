@@ -21,6 +21,14 @@ def test_version_one_has_a_tree_for_each_controller(tmp_path: Path) -> None:
     assert (tmp_path / "memory/ecs/t2/memory.limit_in_bytes").read_text() == "-1"
 
 
+def test_an_old_kernel_is_told_to_count_what_lies_below(tmp_path: Path) -> None:
+    for controller in ("cpu", "memory"):
+        (tmp_path / controller / "ecs").mkdir(parents=True)
+    switch = tmp_path / "memory/ecs/memory.use_hierarchy"
+    switch.write_text("0\n")
+    assert ControlGroups(tmp_path).usable() and switch.read_text() == "1"
+
+
 def test_version_two_has_one_tree_and_passes_its_controllers_on(tmp_path: Path) -> None:
     (tmp_path / "cgroup.controllers").write_text("cpu memory pids")
     groups = ControlGroups(tmp_path)

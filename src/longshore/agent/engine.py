@@ -144,9 +144,15 @@ class Engine:
 
     async def abandon_everything(self) -> None:
         """Remove every container of this instance: the platform knows nothing of them."""
+        made = [job.making for job in self.jobs.values()]
         await self.close()
         found = await self._look_until_answered()
         await asyncio.gather(*(self._remove(state.id) for state in found))
+        for making in made:
+            try:
+                await making.remove()
+            except RuntimeFailure as error:
+                log.warning("something of a task is left behind: %s", error)
         await self.network.remove()
 
     # ── what the platform wants ──

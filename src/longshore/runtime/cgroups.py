@@ -33,6 +33,7 @@ class ControlGroups:
         try:
             for folder in self._folders(()):
                 folder.mkdir(exist_ok=True)
+            self._count_below()
             if self._unified:
                 self._pass_on(self._root)
                 self._pass_on(self._root / PARENT)
@@ -71,6 +72,12 @@ class ControlGroups:
         if self._unified:
             return [self._root.joinpath(PARENT, *below)]
         return [self._root.joinpath(controller, PARENT, *below) for controller in ("cpu", "memory")]
+
+    def _count_below(self) -> None:
+        """Kernels before 5.11 count the memory of what lies below a group only when they are told to, before anything does."""
+        switch = self._root / "memory" / PARENT / "memory.use_hierarchy"
+        if switch.exists() and switch.read_text().strip() == "0":
+            self._write(switch, "1")
 
     def _pass_on(self, folder: Path) -> None:
         self._write(folder / "cgroup.subtree_control", "+cpu +memory")
