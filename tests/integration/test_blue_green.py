@@ -1,15 +1,20 @@
-"""A blue/green deployment under load, for real: containers on Docker Engine behind HAProxy, there and back, and not one request fails."""
+"""A blue/green deployment under load, for real: containers on Docker Engine behind HAProxy, there and back, the server killed in the
+middle, and not one request fails."""
 
 from __future__ import annotations
 
 import http.client
+import os
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from botocore.exceptions import BotoCoreError
 
+from longshore.config import DataDirectory
 from tests.integration.installation import Installation
 from tests.integration.test_draining import Load, until
 
@@ -88,6 +93,28 @@ def register(ecs: Any, image: str, version: str) -> None:
     ecs.register_task_definition(family="sides", containerDefinitions=[container])
 
 
+def paused_at(stage: str) -> dict[str, Any]:
+    return {"targetType": "PAUSE", "lifecycleStages": [f"{stage}_TRAFFIC_SHIFT"]}
+
+
+def pauses(shown: dict[str, Any]) -> list[str]:
+    return [hook["hookId"] for hook in shown.get("lifecycleHookDetails", ()) if hook["status"] == "AWAITING_ACTION"]
+
+
+def kill_the_server(house: Installation) -> None:
+    state = DataDirectory(house.data).read_state()
+    assert state is not None
+    (pid,) = (part.pid for part in state.parts if part.name == "server")
+    os.kill(pid, signal.SIGKILL)
+
+
+def answered(ask: Callable[[], object]) -> bool:
+    try:
+        return bool(ask())
+    except BotoCoreError:
+        return False
+
+
 def test_traffic_goes_to_the_new_tasks_and_back_without_a_failed_request(
     house: Installation, base_image: str, free_port: Callable[..., int]
 ) -> None:
@@ -95,7 +122,6 @@ def test_traffic_goes_to_the_new_tasks_and_back_without_a_failed_request(
     port = free_port()
     for version in ("one", "two", "three"):
         register(ecs, base_image, version)
-    pause = {"targetType": "PAUSE", "lifecycleStages": ["POST_TEST_TRAFFIC_SHIFT"]}
     ecs.create_service(
         serviceName="web",
         taskDefinition="sides:1",
@@ -112,21 +138,22 @@ def test_traffic_goes_to_the_new_tasks_and_back_without_a_failed_request(
     until("the first deployment is done", lambda: latest()["status"] == "SUCCESSFUL")
     with Load(port) as load:
         until("answers", lambda: len(load.answers) > 50)
-        ecs.update_service(
-            service="web", taskDefinition="sides:2", deploymentConfiguration={"lifecycleHooks": [pause], "bakeTimeInMinutes": 1}
-        )
-        held = until("a pause", lambda: [hook for hook in latest().get("lifecycleHookDetails", ()) if hook["status"] == "AWAITING_ACTION"])
+        ecs.update_service(service="web", taskDefinition="sides:2", deploymentConfiguration={"lifecycleHooks": [paused_at("POST_TEST")]})
+        held = until("a pause", lambda: pauses(latest()))
         until("test traffic goes to the new tasks", lambda: get(port, "/preview") == "two")
         assert set(load.answers) == {"one"}
-        arn = latest()["serviceDeploymentArn"]
-        ecs.continue_service_deployment(serviceDeploymentArn=arn, hookId=held[0]["hookId"])
+        kill_the_server(house)
+        until("the server is back", lambda: answered(latest), 30)
+        ecs.continue_service_deployment(serviceDeploymentArn=latest()["serviceDeploymentArn"], hookId=held[0])
         until("production traffic goes to the new tasks", lambda: set(load.answers[-20:]) == {"two"})
-        assert latest()["lifecycleStage"] == "BAKE_TIME"
-        ecs.stop_service_deployment(serviceDeploymentArn=arn, stopType="ROLLBACK")
-        until("production traffic is back", lambda: set(load.answers[-20:]) == {"one"})
-        until("the rollback is done", lambda: latest()["status"] == "ROLLBACK_SUCCESSFUL")
-        ecs.update_service(service="web", taskDefinition="sides:3", deploymentConfiguration={"lifecycleHooks": [], "bakeTimeInMinutes": 0})
-        until("the third version is deployed", lambda: latest()["status"] == "SUCCESSFUL")
-        until("and alone", lambda: set(load.answers[-20:]) == {"three"})
+        until("the old tasks are gone", lambda: latest()["status"] == "SUCCESSFUL")
+        ecs.update_service(
+            service="web", taskDefinition="sides:3", deploymentConfiguration={"lifecycleHooks": [paused_at("POST_PRODUCTION")]}
+        )
+        held = until("a pause with all traffic shifted", lambda: pauses(latest()))
+        until("production traffic goes to the third version", lambda: set(load.answers[-20:]) == {"three"})
+        ecs.continue_service_deployment(serviceDeploymentArn=latest()["serviceDeploymentArn"], hookId=held[0], action="ROLLBACK")
+        until("production traffic is back", lambda: set(load.answers[-20:]) == {"two"})
     assert load.failures == []
-    assert ecs.describe_services(services=["web"])["services"][0]["runningCount"] == 2
+    assert latest()["status"] == "ROLLBACK_IN_PROGRESS"
+    assert latest()["targetServiceRevision"]["requestedProductionTrafficWeight"] == 0.0

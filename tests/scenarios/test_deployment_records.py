@@ -203,3 +203,14 @@ async def test_the_tasks_of_a_task_set_stand_in_its_own_target_group_and_leave_i
         assert there.running() == {"2": 1}
         number = first.removeprefix("ecs-svc/").lstrip("0")
         assert f"(service web, taskSet d{number}) has begun draining connections on 1 tasks." in there.stage.events()
+
+
+async def test_that_a_task_set_cannot_start_is_said_once() -> None:
+    async with theatre() as there:
+        await foreign(there, 1)
+        await task_set(there, 1, 100)
+        for _ in range(12):
+            for task in there.stage.tasks("PENDING"):
+                await there.stage.end(task)
+            await there.stage.step(300)
+        assert len([line for line in there.stage.events() if "unable to consistently start" in line]) == 1

@@ -172,6 +172,35 @@ async def test_new_tasks_that_cannot_start_are_given_up_by_the_circuit_breaker_w
         assert there.running() == {"1": 2}
 
 
+async def test_that_new_tasks_cannot_start_is_said_once_and_the_old_ones_serve_on() -> None:
+    async with theatre() as there:
+        await there.created(**BLUE_GREEN)
+        await there.deploy()
+        for _ in range(12):
+            for task in there.stage.tasks("PENDING"):
+                await there.stage.end(task)
+            await there.stage.step(300)
+        said = [line for line in there.stage.events() if "unable to consistently start" in line]
+        assert len(said) == 1
+        assert (there.running(), there.weights()) == ({"1": 2}, (100, 0))
+
+
+async def test_a_protected_old_task_holds_the_clean_up_and_that_is_said_once() -> None:
+    async with theatre() as there:
+        await there.created(strategy="BLUE_GREEN")
+        await there.stage.protect(there.stage.tasks("RUNNING")[0], 30)
+        await there.deploy()
+        await there.work()
+        for _ in range(5):
+            await there.stage.step(60)
+        assert there.running() == {"1": 1, "2": 2}
+        assert (await there.latest())["lifecycleStage"] == "CLEAN_UP"
+        assert len([line for line in there.stage.events() if "protection" in line]) == 1
+        await there.stage.step(1800)
+        await there.work()
+        assert (await there.latest())["status"] == "SUCCESSFUL"
+
+
 async def test_traffic_goes_back_when_no_new_task_is_healthy_any_more() -> None:
     async with theatre() as there:
         await there.created(**BLUE_GREEN)

@@ -33,7 +33,7 @@ from longshore.control.deployments.shifting.stages import (
     Step,
     is_before,
 )
-from longshore.control.deployments.vocabulary import Phase, Plan, Snapshot, earliest
+from longshore.control.deployments.vocabulary import Phase, Plan, Saying, Snapshot, earliest, spoken
 from longshore.services.ecs import event_words
 from longshore.services.ecs.rollout.model import Pause
 
@@ -49,7 +49,7 @@ def plan(snapshot: Snapshot, shift: Shift) -> Plan:
     step, again_at = next_step(snapshot, shift)
     done = step.finish if step is not None else ""
     retire = tuple(rollout.id for rollout in snapshot.rollouts if _is_over(snapshot, shift, rollout.id, done))
-    tell = [sentence for crew in crews for sentence in crew.tell]
+    tell: list[str] = []
     if done == "SUCCESSFUL":
         tell.append(event_words.deployment_completed(snapshot.service_name, shift.green))
     if step is not None and step.roll_back:
@@ -57,17 +57,19 @@ def plan(snapshot: Snapshot, shift: Shift) -> Plan:
             event_words.deployment_given_up(snapshot.service_name, shift.green),
             event_words.rolling_back(snapshot.service_name, shift.blue),
         ]
+    speech = spoken(snapshot.told, _sayings(crews), snapshot.now, lasting=rolling.ELSEWHERE)
     given_up = shift.green if step is not None and (step.roll_back or step.give_up) else ""
     return Plan(
-        start=tuple(start for crew in crews for start in crew.start if start.deployment_id != given_up),
-        stop=tuple(stop for crew in crews for stop in crew.stop),
+        start=tuple(start for _, crew in crews for start in crew.start if start.deployment_id != given_up),
+        stop=tuple(stop for _, crew in crews for stop in crew.stop),
         retire=retire,
         complete=shift.green if done == "SUCCESSFUL" else "",
         step=step,
         steady=False if snapshot.steady else None,
-        tell=tuple(tell),
-        waits=(*_waits(snapshot, shift), *(wait for crew in crews for wait in crew.waits)),
-        look_again_at=earliest([again_at, shift.settled_at, *(crew.look_again_at for crew in crews)], snapshot.now),
+        tell=(*speech.tell, *tell),
+        told=speech.told,
+        waits=(*_waits(snapshot, shift), *(wait for _, crew in crews for wait in crew.waits)),
+        look_again_at=earliest([again_at, shift.settled_at, *(crew.look_again_at for _, crew in crews)], snapshot.now),
     )
 
 
@@ -90,7 +92,12 @@ def _waits(snapshot: Snapshot, shift: Shift) -> list[str]:
 # ── the tasks of both sides ─────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _crews(snapshot: Snapshot, shift: Shift) -> list[Plan]:
+def _sayings(crews: list[tuple[str, Plan]]) -> list[Saying]:
+    """What is to be said of one deployment or another, each once for as long as it holds."""
+    return [Saying(sentence, f"{deployment_id}: {sentence}") for deployment_id, crew in crews for sentence in crew.tell]
+
+
+def _crews(snapshot: Snapshot, shift: Shift) -> list[tuple[str, Plan]]:
     """What each deployment's tasks need, as if it were alone."""
     is_settled = snapshot.now >= shift.settled_at
     blue_is_whole = not shift.blue or healthy(snapshot, shift.blue) >= snapshot.desired
@@ -108,7 +115,7 @@ def _crews(snapshot: Snapshot, shift: Shift) -> list[Plan]:
             wanted = 0
         else:
             continue
-        plans.append(_crew(snapshot, rollout.id, wanted))
+        plans.append((rollout.id, _crew(snapshot, rollout.id, wanted)))
     return plans
 
 

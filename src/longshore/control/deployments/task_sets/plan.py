@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from longshore.control.deployments import plan as rolling
-from longshore.control.deployments.vocabulary import Phase, Plan, Share, Snapshot, earliest
+from longshore.control.deployments.vocabulary import Phase, Plan, Saying, Share, Snapshot, earliest, spoken
 from longshore.services.ecs import event_words
 
 STEADY, STABILIZING = "STEADY_STATE", "STABILIZING"
@@ -20,12 +20,15 @@ def plan(snapshot: Snapshot, shares: tuple[Share, ...]) -> Plan:
     stability = [(share, _stability(snapshot, share, crew)) for share, crew in crews]
     news = [(share, now) for share, now in stability if now != share.stability]
     tell = [event_words.task_set_steady(snapshot.service_name, share.id) for share, now in news if now == STEADY]
+    sayings = [Saying(sentence, f"{share.id}: {sentence}") for share, crew in crews for sentence in crew.tell]
+    speech = spoken(snapshot.told, sayings, snapshot.now, lasting=rolling.ELSEWHERE)
     steady = all(now == STEADY for _, now in stability) and not snapshot.leaving
     return Plan(
         start=tuple(start for _, crew in crews for start in crew.start),
         stop=tuple(stop for _, crew in crews for stop in crew.stop),
         steady=None if steady == snapshot.steady else steady,
-        tell=tuple(tell),
+        tell=(*speech.tell, *tell),
+        told=speech.told,
         stability=tuple((share.arn, now) for share, now in news),
         drop=tuple(share.arn for share in shares if share.draining and not _left(snapshot, share)),
         waits=tuple(wait for _, crew in crews for wait in crew.waits),
