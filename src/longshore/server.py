@@ -76,6 +76,8 @@ from longshore.services.ecr.pull_through.cache import PullThroughCache
 from longshore.services.ecr.remote.connection import Remotes
 from longshore.services.ecs import kinds as ecs_kinds
 from longshore.services.ecs.exec.rules import forget_all as forget_exec_sessions
+from longshore.services.ecs.resource_tags import no_policies
+from longshore.services.ecs.resource_tags import resource_conditions as ecs_conditions
 from longshore.services.elbv2 import model as elbv2_model
 from longshore.services.iam import model as iam_model
 from longshore.services.iam.entities import TRUSTED_ACTIONS, entity_conditions, trust_policies
@@ -99,6 +101,7 @@ KINDS = (
 #: services whose resources have a say in who may do what with them
 RESOURCE_SIDES = {
     "ecr": ResourceSide(resource_policies, resource_conditions, frozenset({"ecr:DeleteRepositoryPolicy"})),
+    "ecs": ResourceSide(no_policies, ecs_conditions),
     "iam": ResourceSide(trust_policies, entity_conditions, must_allow=TRUSTED_ACTIONS),
 }
 #: seconds after RUNNING at which a task without any health check counts as healthy: as in ECS, and in --dev mode

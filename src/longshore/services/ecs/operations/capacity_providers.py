@@ -36,6 +36,7 @@ from longshore.services.ecs.errors import (
 from longshore.services.ecs.listing import page_limit
 from longshore.services.ecs.lookup import cluster_resource, find_cluster, scope_of_call
 from longshore.services.ecs.model import CLUSTERS, TASKS, Cluster
+from longshore.services.ecs.resource_tags import creation_conditions
 from longshore.services.ecs.rollout.model import SERVICES
 from longshore.services.ecs.tagging import tagging_rights, tags_from
 from longshore.services.ecs.views import capacity_provider_view, cluster_view
@@ -71,7 +72,7 @@ def _tagged(call: Call, request: shapes.CreateCapacityProviderRequest) -> Iterab
 
 
 def _creates(call: Call, request: shapes.CreateCapacityProviderRequest) -> dict[str, list[str]]:
-    return {"ecs:CreateAction": ["CreateCapacityProvider"]}
+    return creation_conditions("CreateCapacityProvider", request.tags)
 
 
 def _associated(call: Call, request: shapes.PutClusterCapacityProvidersRequest) -> dict[str, list[str]]:

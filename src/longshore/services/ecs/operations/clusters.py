@@ -21,6 +21,7 @@ from longshore.services.ecs.lookup import DEFAULT_CLUSTER, cluster_arn, cluster_
 from longshore.services.ecs.model import CLUSTERS, CONTAINER_INSTANCES, TASKS, Cluster
 from longshore.services.ecs.names import NAME
 from longshore.services.ecs.operations.capacity_providers import with_providers
+from longshore.services.ecs.resource_tags import creation_conditions
 from longshore.services.ecs.rollout.model import SERVICES
 from longshore.services.ecs.settings.rules import setting_for
 from longshore.services.ecs.tagging import tagging_rights, tags_from
@@ -42,7 +43,7 @@ def _tagged(call: Call, request: shapes.CreateClusterRequest) -> Iterable[tuple[
 
 def _creates(call: Call, request: shapes.CreateClusterRequest) -> dict[str, list[str]]:
     providers = [call.arn("ecs", f"capacity-provider/{one}") for one in request.capacity_providers or () if not one.startswith("arn:")]
-    return {"ecs:CreateAction": ["CreateCluster"], "ecs:capacity-provider": providers}
+    return {"ecs:capacity-provider": providers, **creation_conditions("CreateCluster", request.tags)}
 
 
 @api.operation("CreateCluster", resource=_named_cluster, also=_tagged, conditions=_creates)

@@ -25,6 +25,7 @@ from longshore.services.ecs.lookup import (
 from longshore.services.ecs.model import Cluster, TaskDefinition
 from longshore.services.ecs.names import NAME
 from longshore.services.ecs.placement_rules import checked_constraints, checked_strategy
+from longshore.services.ecs.resource_tags import creation_conditions
 from longshore.services.ecs.rollout.beginning import Names, begin_deployment
 from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICE_EVENTS, SERVICES, TASK_SETS, Service, ServiceSpec
 from longshore.services.ecs.rollout.revisions import forget_history, is_other_deployment
@@ -38,7 +39,7 @@ from longshore.services.ecs.service_rules import (
     checked_grace_period,
 )
 from longshore.services.ecs.service_views import service_view, status_of
-from longshore.services.ecs.tagging import tags_from
+from longshore.services.ecs.tagging import tagging_rights, tags_from
 from longshore.store.base import Tx
 
 _NOT_IDEMPOTENT = "Creation of service was not idempotent."
@@ -62,6 +63,16 @@ def _cluster_condition(call: Call, request: Asked | shapes.DeleteServiceRequest)
     return {"ecs:cluster": [cluster_arn(call, request.cluster)]}
 
 
+def _creation_conditions(call: Call, request: shapes.CreateServiceRequest) -> dict[str, list[str]]:
+    strategy = request.capacity_provider_strategy or ()
+    providers = [call.arn("ecs", f"capacity-provider/{item.capacity_provider}") for item in strategy]
+    return _cluster_condition(call, request) | {"ecs:capacity-provider": providers} | creation_conditions("CreateService", request.tags)
+
+
+def _creation_rights(call: Call, request: shapes.CreateServiceRequest) -> Iterable[tuple[str, str]]:
+    return [*_roles(call, request), *tagging_rights(call, request.tags, *_created(call, request))]
+
+
 def _roles(call: Call, request: Asked) -> Iterable[tuple[str, str]]:
     found = find_definition(call.store, call, request.task_definition) if request.task_definition else None
     definition = found.definition if found is not None else shapes.TaskDefinition()
@@ -73,7 +84,7 @@ def _roles(call: Call, request: Asked) -> Iterable[tuple[str, str]]:
 # ── creating ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@api.operation("CreateService", resource=_created, also=_roles, conditions=_cluster_condition)
+@api.operation("CreateService", resource=_created, also=_creation_rights, conditions=_creation_conditions)
 async def create_service(call: Call, request: shapes.CreateServiceRequest) -> shapes.CreateServiceResponse:
     """Asking again for the same service gives the one there is; for another of that name InvalidParameterException."""
     if not NAME.fullmatch(request.service_name):

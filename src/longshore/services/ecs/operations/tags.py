@@ -25,6 +25,7 @@ from longshore.services.ecs.model import (
     Task,
     TaskDefinition,
 )
+from longshore.services.ecs.resource_tags import creation_conditions
 from longshore.services.ecs.rollout.model import SERVICES, TASK_SETS, Service, TaskSet
 from longshore.services.ecs.tagging import merged, tags_from, tags_view
 from longshore.store.base import Reader, Tx
@@ -85,7 +86,15 @@ def _write(tx: Tx, arn: str, resource: Tagged, tags: tuple[Tag, ...]) -> None:
         _PLACES[resource_type].write(tx, replace(resource, tags=tags))
 
 
-@api.operation("TagResource", resource=_named)
+def _brought(call: Call, request: shapes.TagResourceRequest) -> dict[str, list[str]]:
+    return creation_conditions("", request.tags)
+
+
+def _taken_away(call: Call, request: shapes.UntagResourceRequest) -> dict[str, list[str]]:
+    return {"aws:tagkeys": list(request.tag_keys)}
+
+
+@api.operation("TagResource", resource=_named, conditions=_brought)
 async def tag_resource(call: Call, request: shapes.TagResourceRequest) -> shapes.TagResourceResponse:
     given = tags_from(request.tags)
 
@@ -97,7 +106,7 @@ async def tag_resource(call: Call, request: shapes.TagResourceRequest) -> shapes
     return shapes.TagResourceResponse()
 
 
-@api.operation("UntagResource", resource=_named)
+@api.operation("UntagResource", resource=_named, conditions=_taken_away)
 async def untag_resource(call: Call, request: shapes.UntagResourceRequest) -> shapes.UntagResourceResponse:
     """Keys that are not there are nothing to worry about; those of AWS's own services stay."""
     gone = {key for key in request.tag_keys if not key.lower().startswith("aws:")}

@@ -22,7 +22,8 @@ from longshore.services.ecs.lookup import (
 )
 from longshore.services.ecs.model import FAMILIES, TASK_DEFINITIONS, Family, TaskDefinition
 from longshore.services.ecs.required_attributes import required_attributes
-from longshore.services.ecs.tagging import tags_from, tags_view
+from longshore.services.ecs.resource_tags import creation_conditions
+from longshore.services.ecs.tagging import tagging_rights, tags_from, tags_view
 from longshore.services.ecs.task_definition_rules import checked, compatibilities
 from longshore.services.ecs.views import task_definition_view
 from longshore.store.base import Tx
@@ -39,10 +40,15 @@ def _any_revision(call: Call, request: shapes.RegisterTaskDefinitionRequest) -> 
 
 
 def _roles(call: Call, request: shapes.RegisterTaskDefinitionRequest) -> Iterable[tuple[str, str]]:
-    return passed_roles(call, request.task_role_arn, request.execution_role_arn)
+    yield from passed_roles(call, request.task_role_arn, request.execution_role_arn)
+    yield from tagging_rights(call, request.tags, *_any_revision(call, request))
 
 
-@api.operation("RegisterTaskDefinition", resource=_any_revision, also=_roles)
+def _conditions(call: Call, request: shapes.RegisterTaskDefinitionRequest) -> dict[str, list[str]]:
+    return creation_conditions("RegisterTaskDefinition", request.tags)
+
+
+@api.operation("RegisterTaskDefinition", resource=_any_revision, also=_roles, conditions=_conditions)
 async def register_task_definition(call: Call, request: shapes.RegisterTaskDefinitionRequest) -> shapes.RegisterTaskDefinitionResponse:
     """Raises ClientException for what is no task definition. The revision is one more than the family ever had."""
     definition = checked(request)

@@ -31,11 +31,12 @@ from longshore.services.ecs.lookup import (
     find_service,
     passed_roles,
 )
+from longshore.services.ecs.resource_tags import creation_conditions
 from longshore.services.ecs.rollout.model import SERVICES, TASK_SETS, Service, TaskSet
 from longshore.services.ecs.rollout.views import task_set_view, wanted_of
 from longshore.services.ecs.service_rules import check_load_balancers
 from longshore.services.ecs.service_views import status_of
-from longshore.services.ecs.tagging import tags_from
+from longshore.services.ecs.tagging import tagging_rights, tags_from
 from longshore.store.base import Reader, Tx
 
 MOST_TASK_SETS = 5
@@ -88,7 +89,12 @@ def _conditions(call: Call, request: OfService) -> dict[str, list[str]]:
 def _roles(call: Call, request: shapes.CreateTaskSetRequest) -> Iterable[tuple[str, str]]:
     found = find_definition(call.store, call, request.task_definition)
     definition = found.definition if found is not None else shapes.TaskDefinition()
-    return passed_roles(call, definition.task_role_arn, definition.execution_role_arn)
+    yield from passed_roles(call, definition.task_role_arn, definition.execution_role_arn)
+    yield from tagging_rights(call, request.tags, *_new(call, request))
+
+
+def _creation_conditions(call: Call, request: shapes.CreateTaskSetRequest) -> dict[str, list[str]]:
+    return _conditions(call, request) | creation_conditions("CreateTaskSet", request.tags)
 
 
 # ── what is named ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -122,7 +128,7 @@ def _checked_scale(scale: shapes.Scale | None) -> float:
 # ── operations ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@api.operation("CreateTaskSet", resource=_new, also=_roles, conditions=_conditions)
+@api.operation("CreateTaskSet", resource=_new, also=_roles, conditions=_creation_conditions)
 async def create_task_set(call: Call, request: shapes.CreateTaskSetRequest) -> shapes.CreateTaskSetResponse:
     """The same client token gives the task set there is."""
     if request.service_registries:

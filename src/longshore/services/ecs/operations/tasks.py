@@ -36,6 +36,7 @@ from longshore.services.ecs.new_task import new_task, placed
 from longshore.services.ecs.overrides import check_overrides, normal
 from longshore.services.ecs.placement.placing import place_tasks, refusal_on, request_of
 from longshore.services.ecs.placement_rules import checked_constraints, checked_strategy, with_definition
+from longshore.services.ecs.resource_tags import creation_conditions
 from longshore.services.ecs.stopping import stopped_by
 from longshore.services.ecs.tagging import tagging_rights, tags_from
 from longshore.services.ecs.task_roles import refused_role
@@ -72,7 +73,7 @@ def _conditions(call: Call, request: Asked) -> dict[str, list[str]]:
     if isinstance(request, shapes.RunTaskRequest):
         strategy = request.capacity_provider_strategy or ()
         found["ecs:capacity-provider"] = [call.arn("ecs", f"capacity-provider/{item.capacity_provider}") for item in strategy]
-    return found | {"ecs:CreateAction": ["RunTask" if isinstance(request, shapes.RunTaskRequest) else "StartTask"]}
+    return found | creation_conditions("RunTask" if isinstance(request, shapes.RunTaskRequest) else "StartTask", request.tags)
 
 
 # ── running ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,30 @@
+"""Policies that ask for the tags of ECS's resources, and for those that a request brings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.sweeps.installation import USER, Installation
+
+
+def allowed_if(action: str, condition: dict[str, Any]) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": action, "Resource": "*", "Condition": {"StringEquals": condition}}
+
+
+async def test_rights_by_the_tags_of_a_resource_follow_its_tags(there: Installation) -> None:
+    await there.allow(allowed_if("ecs:DeleteCluster", {"aws:ResourceTag/team": "web"}))
+    assert (await there.ask("ecs", "DeleteCluster", {"cluster": "empty"}, USER)).denied
+    made = await there.done("ecs", "DescribeClusters", clusters=["empty"])
+    await there.done("ecs", "TagResource", resourceArn=made["clusters"][0]["clusterArn"], tags=[{"key": "team", "value": "web"}])
+    assert (await there.ask("ecs", "DeleteCluster", {"cluster": "empty"}, USER)).status == 200
+
+
+async def test_tagging_can_be_allowed_for_the_creation_of_something_only(there: Installation) -> None:
+    create = {"Effect": "Allow", "Action": "ecs:CreateCluster", "Resource": "*"}
+    tagged = {"clusterName": "new", "tags": [{"key": "team", "value": "web"}]}
+    await there.allow(create, allowed_if("ecs:TagResource", {"ecs:CreateAction": "CreateService"}))
+    assert (await there.ask("ecs", "CreateCluster", tagged, USER)).denied
+    await there.allow(create, allowed_if("ecs:TagResource", {"ecs:CreateAction": "CreateCluster", "aws:RequestTag/team": "web"}))
+    assert (await there.ask("ecs", "CreateCluster", tagged, USER)).status == 200
+    other = {"clusterName": "other", "tags": [{"key": "team", "value": "api"}]}
+    assert (await there.ask("ecs", "CreateCluster", other, USER)).denied
