@@ -9,7 +9,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -53,7 +53,8 @@ class World:
     container_id: str
     sessions: Sessions
     clock: Clock2
-    jobs: list[asyncio.Task[Any]] = field(default_factory=list)
+    #: the instance's agent is told of nothing
+    mute: bool = False
 
     async def offer(self, session_id: str = "s-1", **more: Any) -> Session:
         now = self.clock.now()
@@ -117,10 +118,12 @@ async def world() -> AsyncIterator[World]:
 
         async def send(kind: str, message: dict[str, Any]) -> None:
             assert kind == "LongshoreExecMessage"
-            sessions.begin(msgspec.json.encode(message))
+            if not there.mute:
+                sessions.begin(msgspec.json.encode(message))
 
+        there = World(platform, hub, runtime, container_id, sessions, clock)
         telling = asyncio.create_task(announce_sessions(platform.store, INSTANCE, platform.url, send))
-        yield World(platform, hub, runtime, container_id, sessions, clock)
+        yield there
         telling.cancel()
         await asyncio.gather(telling, return_exceptions=True)
         await hub.close()
@@ -294,13 +297,17 @@ async def test_another_instance_cannot_take_a_session_over(world: World) -> None
     api = Api(world.platform.http, world.platform.url, REGION, Credentials(KEY, SECRET), world.clock)
     thief = Dialer(api)
     url = thief.url(f"{world.platform.url}{AGENT_ROUTE}", {"sessionId": session.session_id, "containerInstanceArn": other})
-    with pytest.raises(Exception, match="not one that this container instance is to serve"):
-        await thief.open(url)
     own = thief.url(f"{world.platform.url}{AGENT_ROUTE}", {"sessionId": session.session_id, "containerInstanceArn": INSTANCE})
     with pytest.raises(Exception, match="not one that this container instance is to serve"):
         await thief.open(own)  # nobody has come with the token: there is nothing to serve
+    world.mute = True
+    client = asyncio.create_task(Pipes(None).run(session))
+    await until(lambda: [row.status for row in world.rows] == ["OPEN"])
+    with pytest.raises(Exception, match="not one that this container instance is to serve"):
+        await thief.open(url)
+    client.cancel()
+    await asyncio.gather(client, return_exceptions=True)
     await thief.close()
-    assert (await Pipes().run(session))[0].exit_code == 0
 
 
 async def test_what_comes_without_a_websocket_is_told_what_is_wanted(world: World) -> None:
