@@ -14,7 +14,7 @@ from longshore.cli.client import Platform, Unreachable
 from longshore.cli.deploying import Deploying, Wanted, traffic_line
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.cli.service_answers import Explained, GroupTraffic, Service, Traffic
-from longshore.cli.service_tables import print_services, tree_of
+from longshore.cli.service_tables import print_services, short_event, tree_of
 
 _ARN = "arn:aws:ecs:us-east-1:000000000000"
 
@@ -228,3 +228,31 @@ def test_services_are_a_table() -> None:
     described = [msgspec.convert(service(pendingCount=1), Service)]
     said = drawn(lambda console: print_services(console, described), 80)
     assert "site     2 +1 of 2  site:1  completed" in said
+
+
+_GROUP = "arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/web/0123456789abcdef"
+_TASKS = [f"(task {number:032x})" for number in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        ("(service site) has reached a steady state.", "has reached a steady state."),
+        (f"(service site) registered 2 targets in (target-group {_GROUP})", "registered 2 targets in (target-group web)"),
+        (
+            "(service site, taskSet ecs-svc/1) has begun draining connections on 1 tasks.",
+            "(taskSet ecs-svc/1) has begun draining connections on 1 tasks.",
+        ),
+        (
+            f"(service site) has started 5 tasks: {' '.join(_TASKS)}.",
+            "has started 5 tasks: (task 00000000) (task 00000000) (task 00000000) and 2 more.",
+        ),
+        (
+            f"(service site) (instance i-1) (port 80) is unhealthy in (target-group {_GROUP}) due to (reason x)",
+            "(instance i-1) (port 80) is unhealthy in (target-group web) due to (reason x)",
+        ),
+        ("anything else", "anything else"),
+    ],
+)
+def test_events_are_told_short(message: str, line: str) -> None:
+    assert short_event(message) == line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from rich.text import Text
     from rich.tree import Tree
 
+_SERVICE = re.compile(r"^\(service [^,)]*\) |(?<=^\()service [^,)]*, ")
+_TARGET_GROUP = re.compile(r"\(target-group arn:[^)]*:targetgroup/(?P<name>[^/)]+)/[^)]*\)")
+_TASK = re.compile(r"\(task ([0-9a-f]{32})\)")
+_TASKS = re.compile(r"\(task [0-9a-f]{32}\)( \(task [0-9a-f]{32}\))*")
+#: tasks named in a line
+_NAMED = 3
 #: in the order in which tasks come to serve
 _PHASES = ("HEALTHY", "WARMING", "STARTING", "UNHEALTHY", "LEAVING")
 _COLOURS = {"HEALTHY": "green", "WARMING": "yellow", "STARTING": "yellow", "UNHEALTHY": "red", "LEAVING": "dim"}
@@ -123,7 +130,19 @@ def print_events(console: Console, events: Iterable[ServiceEvent]) -> None:
 
 
 def event_line(event: ServiceEvent) -> str:
-    return printable(f"{clock(event.created_at)}  {event.message}")
+    return printable(f"{clock(event.created_at)}  {short_event(event.message)}")
+
+
+def short_event(message: str) -> str:
+    """AWS's sentence without what stands above it anyway: of the service its name, of ARNs the names, of tasks the first few."""
+    message = _SERVICE.sub("", message)
+    message = _TARGET_GROUP.sub(lambda found: f"(target-group {found['name']})", message)
+    tasks = _TASK.findall(message)
+    if tasks:
+        more = f" and {len(tasks) - _NAMED} more" if len(tasks) > _NAMED else ""
+        named = " ".join(f"(task {task[:8]})" for task in tasks[:_NAMED]) + more
+        message = _TASKS.sub(lambda found: named, message, count=1)
+    return message
 
 
 def clock(at: float) -> str:
