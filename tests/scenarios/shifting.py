@@ -23,7 +23,8 @@ _ELB = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}"
 BLUE, GREEN = (f"{_ELB}:targetgroup/{name}/0123456789abcdef" for name in ("blue", "green"))
 BALANCER = f"{_ELB}:loadbalancer/app/web/0123456789abcdef"
 LISTENER = f"{_ELB}:listener/app/web/0123456789abcdef/0123456789abcdef"
-PRODUCTION, TEST = (rule_arn(LISTENER, f"{number:016x}") for number in (1, 2))
+#: FOREIGN forwards to a target group that is somebody else's
+PRODUCTION, TEST, FOREIGN = (rule_arn(LISTENER, f"{number:016x}") for number in (1, 2, 3))
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ecsInfrastructureRole"
 
 
@@ -65,8 +66,8 @@ class Theatre:
             tx.put(elbv2.TARGET_GROUPS, elbv2.TargetGroup(arn, arn.split("/")[1], "HTTP", 80, "vpc-1", "instance", now))
         nothing = elb_shapes.Action(type="fixed-response", fixed_response_config=elb_shapes.FixedResponseActionConfig(status_code="404"))
         tx.put(elbv2.LISTENERS, elbv2.Listener(LISTENER, BALANCER, 80, "HTTP", (nothing,)))
-        for priority, arn in ((1, PRODUCTION), (2, TEST)):
-            forward = elb_shapes.Action(type="forward", target_group_arn=BLUE)
+        for priority, arn, group in ((1, PRODUCTION, BLUE), (2, TEST, BLUE), (3, FOREIGN, BLUE.replace("blue", "other"))):
+            forward = elb_shapes.Action(type="forward", target_group_arn=group)
             path = elb_shapes.RuleCondition(field="path-pattern", values=("/*",))
             tx.put(elbv2.RULES, elbv2.Rule(arn, LISTENER, priority, (path,), (forward,)))
 

@@ -9,7 +9,7 @@ import pytest
 from longshore.services.ecs import model as ecs
 from longshore.services.ecs.rollout import model as rollout
 from longshore.services.elbv2 import model as elbv2
-from tests.scenarios.shifting import BLUE, GREEN, PRODUCTION, TEST, Theatre, load_balancer, pause, reborn, theatre
+from tests.scenarios.shifting import BLUE, FOREIGN, GREEN, PRODUCTION, TEST, Theatre, load_balancer, pause, reborn, theatre
 
 BLUE_GREEN: dict[str, Any] = {"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5}
 
@@ -130,6 +130,19 @@ async def test_a_pause_that_nobody_answers_ends_as_it_was_told_to(action: str, w
         assert there.weights() == weights
         await there.work()
         assert there.running() == ({"1": 2, "2": 2} if action == "CONTINUE" else {"1": 2})
+
+
+async def test_a_first_deployment_that_is_told_to_go_back_ends_where_it_is() -> None:
+    async with theatre() as there:
+        await there.create(strategy="BLUE_GREEN", lifecycleHooks=[pause("PRE_SCALE_UP")])
+        await let_go(there, "ROLLBACK")
+        last = await there.latest()
+        assert (last["status"], there.stage.tasks()) == ("STOPPED", [])
+        service = (await there.ecs("DescribeServices", services=["web"]))["services"][0]
+        assert service["deployments"][0]["rolloutState"] == "FAILED"
+        await there.deploy(2, deploymentConfiguration={"lifecycleHooks": []})
+        await there.work()
+        assert (there.running(), (await there.latest())["status"]) == ({"2": 2}, "SUCCESSFUL")
 
 
 async def test_a_rollback_in_the_bake_time_shifts_back_at_once_and_stops_the_new_tasks_only() -> None:
@@ -367,7 +380,8 @@ async def test_a_rolling_service_may_begin_to_shift_traffic() -> None:
         ({"alternateTargetGroupArn": BLUE}, "must differ"),
         ({"alternateTargetGroupArn": GREEN + "0"}, "does not exist"),
         ({"productionListenerRule": TEST[:-1] + "9"}, "production listener rule does not exist"),
-        ({"testListenerRule": PRODUCTION}, "must differ from the production listener rule"),
+        ({"testListenerRule": PRODUCTION}, "listener rules of a service must differ"),
+        ({"testListenerRule": FOREIGN}, "forwards to other target groups"),
         ({"roleArn": ""}, "roleArn"),
     ],
 )

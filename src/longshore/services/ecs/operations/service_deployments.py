@@ -218,7 +218,7 @@ def _check_way_back(reader: Reader, one: ServiceDeployment) -> None:
 async def continue_service_deployment(
     call: Call, request: shapes.ContinueServiceDeploymentRequest
 ) -> shapes.ContinueServiceDeploymentResponse:
-    """A deployment that pauses goes on to the next stage, or back."""
+    """A deployment that pauses goes on to the next stage, or back; where nothing ran before, it ends there."""
     back, now = request.action == "ROLLBACK", call.clock.now()
 
     def go_on(tx: Tx) -> None:
@@ -228,8 +228,6 @@ async def continue_service_deployment(
             raise InvalidParameterException("The service deployment has no lifecycle hook with that hookId.")
         if pause.status != "AWAITING_ACTION" or one.status != "IN_PROGRESS":
             raise InvalidParameterException(f"The lifecycle hook is not awaiting an action: it is {pause.status}.")
-        if back:
-            _check_way_back(tx, one)
         tx.put(SERVICE_DEPLOYMENTS, _decided(one, pause, now, back=back))
 
     await call.store.transact(go_on)

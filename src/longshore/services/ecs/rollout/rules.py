@@ -12,7 +12,7 @@ from longshore.services.call import Call
 from longshore.services.ecs.errors import InvalidParameterException, UnsupportedFeatureException
 from longshore.services.ecs.rollout.model import DEPLOYMENTS, Service, ServiceSpec
 from longshore.services.elbv2.model import LISTENERS, LOAD_BALANCERS, RULES, TARGET_GROUPS, Listener, TargetGroup
-from longshore.services.elbv2.shifting import actions_at, listener_at
+from longshore.services.elbv2.shifting import actions_at, listener_at, weights_at
 from longshore.store.base import Reader
 
 SHIFTING = ("BLUE_GREEN", "CANARY", "LINEAR")
@@ -140,19 +140,36 @@ def _checked_hook(hook: shapes.DeploymentLifecycleHook) -> shapes.DeploymentLife
 # ── load balancers that shift traffic ───────────────────────────────────────────────────────────────────────────────
 
 
-def check_shifting(reader: Reader, call: Call, spec: ServiceSpec) -> None:
-    """What traffic is to be shifted by must be there: an alternate target group, and rules that forward."""
+def check_shifting(reader: Reader, call: Call, spec: ServiceSpec, before: ServiceSpec | None) -> None:
+    """What traffic is to be shifted by must be there: an alternate target group, and rules that forward; to nobody else, whose
+    share would be lost, than to the service's target groups as they are wanted and as they were `before`."""
+    own = _groups_of(spec) | (_groups_of(before) if before is not None else set())
     named: list[str] = []
+    rules: list[str] = []
     for lb in spec.load_balancers:
         if lb.advanced_configuration is not None:
-            _check_advanced(reader, call, lb, lb.advanced_configuration, spec.strategy)
-            named += [lb.target_group_arn or "", lb.advanced_configuration.alternate_target_group_arn or ""]
+            advanced = lb.advanced_configuration
+            _check_advanced(reader, call, lb, advanced)
+            named += [lb.target_group_arn or "", advanced.alternate_target_group_arn or ""]
+            rules += [rule for rule in (advanced.production_listener_rule, advanced.test_listener_rule) if rule]
         elif spec.strategy != "ROLLING":
             raise InvalidParameterException(
                 f"advancedConfiguration is required for load balancers of services with the deployment strategy {spec.strategy}."
             )
     if len(set(named)) != len(named):
         raise InvalidParameterException("Target groups and alternate target groups of a service must differ from each other.")
+    if len(set(rules)) != len(rules):
+        raise InvalidParameterException("The production and test listener rules of a service must differ from each other.")
+    for rule in rules:
+        if others := sorted(weights_at(reader, rule).keys() - own):
+            raise InvalidParameterException(f"The listener rule {rule} forwards to other target groups, too: {', '.join(others)}")
+
+
+def _groups_of(spec: ServiceSpec) -> set[str]:
+    groups = {lb.target_group_arn or "" for lb in spec.load_balancers}
+    return groups | {
+        lb.advanced_configuration.alternate_target_group_arn or "" for lb in spec.load_balancers if lb.advanced_configuration is not None
+    }
 
 
 def check_reachable(reader: Reader, service: Service, after: ServiceSpec) -> None:
@@ -170,7 +187,7 @@ def check_reachable(reader: Reader, service: Service, after: ServiceSpec) -> Non
             )
 
 
-def _check_advanced(reader: Reader, call: Call, lb: shapes.LoadBalancer, advanced: shapes.AdvancedConfiguration, strategy: str) -> None:
+def _check_advanced(reader: Reader, call: Call, lb: shapes.LoadBalancer, advanced: shapes.AdvancedConfiguration) -> None:
     if not advanced.alternate_target_group_arn:
         raise InvalidParameterException("alternateTargetGroupArn of an advancedConfiguration must not be empty.")
     if not advanced.production_listener_rule:
@@ -183,8 +200,6 @@ def _check_advanced(reader: Reader, call: Call, lb: shapes.LoadBalancer, advance
         raise InvalidParameterException("The alternate target group must have the target type, protocol and VPC of the target group.")
     production = _listener(reader, call, advanced.production_listener_rule, "production")
     if advanced.test_listener_rule:
-        if advanced.test_listener_rule == advanced.production_listener_rule:
-            raise InvalidParameterException("The test listener rule must differ from the production listener rule.")
         test = _listener(reader, call, advanced.test_listener_rule, "test")
         if test.load_balancer_arn != production.load_balancer_arn:
             raise InvalidParameterException("The production and the test listener rule must be of the same load balancer.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from longshore.aws.shapes import ecs as shapes
+from longshore.services.ecs.daemons import matching_instances
 from longshore.services.ecs.model import TASKS
 from longshore.services.ecs.rollout.model import (
     DEPLOYMENTS,
@@ -107,7 +108,8 @@ def _target(reader: Reader, service: Service | None, one: ServiceDeployment) -> 
     running, pending = reader.total(TASKS, "in_deployment", one.deployment_id)
     wanted = one.spec.desired_count if one.spec is not None else 0
     if service is not None and not one.is_over:
-        wanted = service.spec.desired_count
+        is_daemon = service.spec.scheduling_strategy == "DAEMON"
+        wanted = len(matching_instances(reader, service)) if is_daemon else service.spec.desired_count
     return shapes.ServiceRevisionSummary(
         arn=one.target_revision_arn,
         requested_task_count=0 if one.rollback_at is not None else wanted,
