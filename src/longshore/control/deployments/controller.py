@@ -95,7 +95,6 @@ class Deployments:
         if done is None:
             return None
         if launched.refused or launched.zone_refused:
-            self._waiting.begin(service.cluster_arn, key, launched.reasons)
             return RETRY_PLACEMENT_S
         self._waiting.end(service.cluster_arn, key)
         return _seconds_until(done.look_again_at, now)
@@ -106,6 +105,9 @@ class Deployments:
             return None, Launched()
         todo = decide(snapshot_of(tx, service, now, self._site.warm_up_s))
         launched = launch(tx, service, todo.start, drawn, now)
+        if launched.refused or launched.zone_refused:
+            # before the commit: what makes room in the very same one, or right after, is not to be missed
+            self._waiting.begin(service.cluster_arn, service_arn, launched.reasons)
         _stop_tasks(tx, service, todo, now)
         _write_deployments(tx, service, todo, now)
         write_task_sets(tx, service, todo, now)
