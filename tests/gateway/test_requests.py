@@ -72,9 +72,9 @@ async def test_a_signature_for_one_service_opens_no_other(client: Client) -> Non
 
 
 async def test_an_operation_not_served_is_refused_by_name(client: Client) -> None:
-    answer = await client.json("CreateCapacityProvider")
+    answer = await client.json("CreateDaemon")
     assert (answer.status, code_of(answer.body)) == (400, "UnknownOperationException")
-    assert "CreateCapacityProvider" in answer.text
+    assert "CreateDaemon" in answer.text
     answer = await client.query("Action=AssumeRoot&Version=2011-06-15")
     assert answer.status == 400
     assert "<Code>InvalidAction</Code>" in answer.text

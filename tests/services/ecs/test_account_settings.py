@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+import msgspec
 import pytest
 
 from longshore.aws.errors import AccessDenied
+from longshore.aws.shapes import ecs as shapes
 from longshore.services.call import Principal, Session
 from longshore.services.ecs.api import api
+from longshore.services.ecs.model import TaskDefinition
+from longshore.services.ecs.settings.log_mode import log_mode_for, with_log_mode
 from longshore.services.ecs.settings.rules import RULES
 from tests.services.ecs.conftest import ACCOUNT, ROOT, Ecs, botocore_model
 
@@ -120,8 +125,6 @@ async def test_new_clusters_have_the_container_insights_of_whoever_makes_them(ec
 
 
 async def test_whoever_creates_with_tags_must_be_allowed_to_tag_unless_the_account_says_otherwise(ecs: Ecs) -> None:
-    from longshore.aws.shapes import ecs as shapes
-
     also = api.operations["CreateCluster"].also
     assert also is not None
     request = shapes.CreateClusterRequest(cluster_name="c", tags=(shapes.Tag(key="a", value="b"),))
@@ -129,3 +132,26 @@ async def test_whoever_creates_with_tags_must_be_allowed_to_tag_unless_the_accou
     assert list(also(ecs.call, shapes.CreateClusterRequest(cluster_name="c"))) == []
     await ecs("PutAccountSettingDefault", name="tagResourceAuthorization", value="off")
     assert list(also(ecs.call, request)) == []
+
+
+def test_logs_are_delivered_as_the_account_says_where_their_definition_does_not() -> None:
+    def told(log: dict[str, Any] | None, mode: str) -> Any:
+        container = {"name": "app", "logConfiguration": log} if log else {"name": "app"}
+        definition = msgspec.convert({"containerDefinitions": [container]}, shapes.TaskDefinition)
+        (after,) = with_log_mode(TaskDefinition("arn", "web", 1, definition), mode).definition.container_definitions or ()
+        return after.log_configuration.options if after.log_configuration is not None else None
+
+    journal = {"logDriver": "journald", "options": {"tag": "x"}}
+    assert told(journal, "non-blocking") == {"tag": "x", "mode": "non-blocking", "max-buffer-size": "10m"}
+    assert told(journal, "blocking") == {"tag": "x"}
+    own = {"logDriver": "journald", "options": {"mode": "blocking"}}
+    assert told(own, "non-blocking") == {"mode": "blocking"}
+    assert told({"logDriver": "awsfirelens"}, "non-blocking") is None
+    assert told(None, "non-blocking") is None
+
+
+async def test_the_accounts_log_mode_is_the_root_users(ecs: Ecs) -> None:
+    arn = ecs.call.arn("ecs", "task/default/1")
+    assert log_mode_for(ecs.call.store, arn) == "blocking"
+    await ecs("PutAccountSettingDefault", name="defaultLogDriverMode", value="non-blocking")
+    assert log_mode_for(ecs.call.store, arn) == "non-blocking"

@@ -26,6 +26,7 @@ from longshore.kit.ids import Ids
 from longshore.services.call import Site
 from longshore.services.ecs.model import CONTAINER_INSTANCES, TASK_DEFINITIONS, TASKS, Task, TaskDefinition, revision_key
 from longshore.services.ecs.payload import for_another, is_repeatable, task_payload
+from longshore.services.ecs.settings.log_mode import log_mode_for, with_log_mode
 from longshore.services.ecs.stopping import may_be_told_to_stop, stopped_by
 from longshore.services.ecs.task_roles import FAILED
 from longshore.services.sts.service_roles import RoleUnusable
@@ -177,14 +178,16 @@ class ControlSession:
             return {}  # what runs, runs on without
 
     def _payload(self, task: Task, definition: TaskDefinition) -> dict[str, Any]:
-        known = self._payloads.get(definition.arn)
+        mode = log_mode_for(self._store, task.arn)
+        key = f"{definition.arn}|{mode}"
+        known = self._payloads.get(key)
         if known is not None and task.spec.overrides is None:
             return for_another(known, task)
-        payload = task_payload(task, definition, self._site, self._gateway_url)
+        payload = task_payload(task, with_log_mode(definition, mode), self._site, self._gateway_url)
         if is_repeatable(task, definition):
             if len(self._payloads) >= MOST_PAYLOADS:
                 self._payloads.clear()
-            self._payloads[definition.arn] = payload
+            self._payloads[key] = payload
         return payload
 
     def _stop_message(self, task: Task) -> dict[str, Any]:

@@ -38,7 +38,7 @@ RULES: dict[str, Rule] = {
     "tagResourceAuthorization": Rule("on", ("on", "off")),
     "fargateTaskRetirementWaitPeriod": Rule("7", ("0", "7", "14"), of_the_account=True),
     "guardDutyActivate": Rule("off", ("on", "off"), read_only=True),
-    "defaultLogDriverMode": Rule("non-blocking", ("blocking", "non-blocking")),
+    "defaultLogDriverMode": Rule("blocking", ("blocking", "non-blocking")),
     "fargateEventWindows": Rule("disabled", _ON_OFF),
 }
 _PRINCIPAL = re.compile(r"arn:aws:iam::(?P<account>[0-9]{12}):(root|(user|role)/[\x21-\x7e]{1,576})")
