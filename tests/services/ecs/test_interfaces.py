@@ -131,6 +131,18 @@ async def test_instances_that_give_no_addresses_take_no_such_tasks(ecs: Ecs) -> 
     assert answer["tasks"] == [] and answer["failures"][0]["reason"] == "ATTRIBUTE"
 
 
+@pytest.mark.parametrize(
+    "claimed", ["", "nonsense", "127.0.0.0/24", "0.0.0.0/0", "8.8.8.0/24", "169.254.0.0/16", "10.0.0.0/8", "10.1.1.0/30"]
+)
+async def test_what_an_agent_claims_is_no_range_unless_it_is_private(ecs: Ecs, claimed: str) -> None:
+    """Its task is placed without an address, and load balancers are sent nowhere."""
+    await ecs.cluster()
+    await ecs.instance(attributes=(CAN[0], ("longshore.task-network", claimed)), more=ENI)
+    await ecs.define("vpc", networkMode="awsvpc")
+    (task,) = (await ecs("RunTask", taskDefinition="vpc", networkConfiguration=network(SUBNET)))["tasks"]
+    assert task["attachments"] == [] and task["containers"][0]["networkInterfaces"] == []
+
+
 async def test_subnets_say_in_which_zones_a_task_may_be(ecs: Ecs) -> None:
     await ready(ecs)
     refused = await ecs("RunTask", taskDefinition="vpc", networkConfiguration=network(OTHER_ZONE))

@@ -26,6 +26,9 @@ from longshore.store.base import Reader
 RANGE_ATTRIBUTE = "longshore.task-network"
 #: as in a subnet of EC2, the first four addresses and the last are nobody's
 FIRST_HOST = 4
+#: lengths of a range's prefix
+WIDEST, NARROWEST = 16, 28
+PRIVATE = tuple(IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
 MOST_SUBNETS = 16
 MOST_GROUPS = 5
 
@@ -109,12 +112,13 @@ def with_interface(reader: Reader, task: Task, instance: ContainerInstance) -> T
 
 
 def range_of(instance: ContainerInstance) -> IPv4Network | None:
-    """None also for what is no range: agents say what they like."""
+    """None also for what is no private range: agents say what they like, and load balancers are sent there."""
     try:
         network = IPv4Network(instance.attribute(RANGE_ATTRIBUTE) or "")
     except ValueError:
         return None
-    return network if network.prefixlen <= 28 else None
+    is_private = any(network.subnet_of(block) for block in PRIVATE)
+    return network if is_private and WIDEST <= network.prefixlen <= NARROWEST else None
 
 
 def free_address(network: IPv4Network, taken: Iterable[str], task_arn: str) -> IPv4Address | None:
