@@ -180,7 +180,6 @@ def _more(names: Mapping[str, str]) -> Mapping[tuple[str, str], dict[str, Any]]:
             "serviceName": "other",
             "taskDefinition": "web",
             "desiredCount": 1,
-            "role": "balancing",
             "deploymentConfiguration": {"maximumPercent": 200, "minimumHealthyPercent": 50},
             "placementStrategy": [{"type": "spread", "field": "instanceId"}],
             "placementConstraints": [{"type": "memberOf", "expression": "attribute:colour == blue"}],
