@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 
@@ -18,15 +17,13 @@ from longshore.services.ecs.model import (
     ContainerInstance,
     HealthCheck,
     Lifecycle,
-    NetworkBinding,
     TaskDefinition,
 )
+from longshore.services.ecs.placement.ports import held_ports
 from longshore.services.ecs.rollout.model import SERVICES, Service
 from longshore.services.ecs.tagging import tags_view
 from longshore.store.base import Reader
 
-_PORT_RANGE = re.compile(r"(?P<first>[0-9]{1,5})-(?P<last>[0-9]{1,5})")
-_LAST_PORT = 65_535
 _WORST_FIRST = ("IMPAIRED", "INSUFFICIENT_DATA", "INITIALIZING", "OK")
 
 # ── clusters ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -169,21 +166,9 @@ def _taken_ports(reader: Reader, instance: ContainerInstance) -> tuple[tuple[str
     """Ports that are not to be had, TCP and UDP: kept by the machine, reserved by tasks or bound by their containers."""
     taken = {"tcp": set(instance.capacity.reserved_ports), "udp": set(instance.capacity.reserved_ports_udp)}
     for task in reader.list(TASKS, "active_on", instance.arn):
-        for port in task.spec.reservation.ports:
+        for port in held_ports(task):
             taken[port.protocol].add(port.port)
-        for container in task.status.containers:
-            for binding in container.network_bindings:
-                taken.setdefault(binding.protocol, set()).update(_bound_ports(binding))
     return tuple(map(str, sorted(taken["tcp"]))), tuple(map(str, sorted(taken["udp"])))
-
-
-def _bound_ports(binding: NetworkBinding) -> Collection[int]:
-    """A range comes from its agent as text, so it is read with care: one that makes no sense binds nothing."""
-    if binding.host_port:
-        return (binding.host_port,)
-    ends = _PORT_RANGE.fullmatch(binding.host_port_range)
-    first, last = (int(ends["first"]), int(ends["last"])) if ends is not None else (1, 0)
-    return range(first, last + 1) if last <= _LAST_PORT else ()
 
 
 def _free_gpus(reader: Reader, instance: ContainerInstance) -> tuple[str, ...] | None:
