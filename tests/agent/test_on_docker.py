@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from longshore.services.ecs.payload import task_payload
 from longshore.services.ecs.task_definition_rules import checked
 from tests.agent.conftest import AgentUnderTest
 from tests.agent.platform import CLUSTER_ARN, Platform, task_arn, until
+from tests.chaos.private_engine import PrivateEngine
+from tests.engines import base_image as base_image_of
 from tests.engines import docker_request
 from tests.services.ecs.conftest import SITE
 
@@ -382,3 +385,40 @@ async def test_a_shared_volume_is_made_where_that_is_allowed_and_stays(on: OnDoc
     assert ask(f"/volumes/{name}")["Labels"] == {"longshore.instance": INSTANCE}
     await on.stop(on.arns[-1])
     await on.stop(on.arns[-2])
+
+
+@pytest.mark.engine("docker", "dockerd", "containerd", "ip")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts an engine")
+async def test_after_a_kill_of_the_engine_tasks_have_addresses_again(
+    platform: Platform, agent_config: AgentConfig, tmp_path: Path, docker_url: str
+) -> None:
+    """The engine ends what it ran, as it does unless it is told to let it live; the network is there again."""
+    engine = PrivateEngine(tmp_path / "engine", 212)
+    await asyncio.to_thread(engine.start)
+    runtime = DockerRuntime(engine.url)
+    config = replace(agent_config, instance_id=INSTANCE, docker_url=engine.url, task_network=RANGE)
+    under_test = AgentUnderTest(config, runtime)
+    made = OnDocker(platform, under_test, await asyncio.to_thread(base_image_of, engine.url))
+    try:
+        await under_test.start()
+        await platform.connected()
+        first = made.payload({}, networkMode="awsvpc", attachment=own(1))
+        await platform.send_tasks(first)
+        await made.reported(first["arn"])
+        await asyncio.to_thread(engine.restart, kill=True)
+        await platform.reported(first["arn"], "STOPPED", 30.0)
+        # the same address once more: nobody holds it
+        second = made.payload({}, networkMode="awsvpc", attachment=own(1))
+        await platform.send_tasks(second)
+        await made.reported(second["arn"])
+        running = [one["Labels"]["com.amazonaws.ecs.task-arn"] for one in engine.containers()]
+        assert running == [second["arn"]] * 2, "and nothing of the first one runs"
+    finally:
+        await under_test.crash()
+        for one in engine.containers(running=False):
+            await runtime.remove(one["Id"])
+        await runtime.remove_network(network_name(INSTANCE))
+        for arn in made.arns:
+            await runtime.remove_group(arn.rpartition("/")[2])
+        await runtime.close()
+        await asyncio.to_thread(engine.remove)
