@@ -156,10 +156,13 @@ async def _read_head(reader: asyncio.StreamReader) -> None:
 
 
 def _end_process(pid: int, container_id: str, ending: signal.Signals) -> None:
-    """Only if the process is (still) one of the container's: a number may be another's by now, or of another machine."""
+    """Only if the process is (still) one of the container's: a number may be another's by now, or of another machine.
+
+    The engine begins a command as the leader of a group of its own, and what it started goes with it.
+    """
     try:
         if pid > 1 and container_id in Path(f"/proc/{pid}/cgroup").read_text():
-            os.kill(pid, ending)
+            (os.killpg if os.getpgid(pid) == pid else os.kill)(pid, ending)
     except OSError:
         return
 

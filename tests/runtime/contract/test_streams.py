@@ -55,6 +55,18 @@ async def test_a_command_that_is_let_go_of_is_ended(engine: Engine) -> None:
         assert await execution.exit_code() is not None
 
 
+async def test_what_a_command_started_is_ended_with_it(engine: Engine) -> None:
+    if isinstance(engine.runtime, FakeRuntime):
+        pytest.skip("its commands start nothing")
+    container_id = await running(engine)
+    execution = await engine.runtime.execute(container_id, ["sh", "-c", "echo x; sleep 4321; true"], tty=False)
+    assert await execution.read() == Chunk(b"x\n")
+    await execution.close()
+    looking = await engine.runtime.execute(container_id, ["ps"], tty=False)
+    assert b"4321" not in (await all_of(looking))[0]
+    await looking.close()
+
+
 async def test_what_a_container_wrote_can_be_read_from_any_line_on(engine: Engine) -> None:
     if isinstance(engine.runtime, FakeRuntime):
         container_id = await running(engine)

@@ -164,6 +164,19 @@ async def test_only_so_many_sessions_are_offered_and_expired_ones_make_room(ecs:
     assert ecs.call.store.count(EXEC_SESSIONS) == 1
 
 
+async def test_sessions_that_nobody_came_to_are_forgotten(ecs: Ecs) -> None:
+    from longshore.config import History
+    from longshore.control.expiry.controller import Expiry
+
+    await execute(ecs, await running_task(ecs))
+    expiry = Expiry(ecs.call.store, ecs.clock, ecs.call.archive, History())
+    await expiry.reconcile("everything")
+    assert ecs.call.store.count(EXEC_SESSIONS) == 1
+    await ecs.clock.step(61)
+    await expiry.reconcile("everything")
+    assert ecs.call.store.count(EXEC_SESSIONS) == 0
+
+
 async def test_of_many_who_come_with_a_token_one_is_let_in(ecs: Ecs) -> None:
     task = await running_task(ecs)
     session = (await execute(ecs, task))["session"]
