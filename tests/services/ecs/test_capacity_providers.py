@@ -245,6 +245,8 @@ def of(*given: tuple[str, int, int]) -> tuple[shapes.CapacityProviderStrategyIte
     ("strategy", "count", "running", "expected"),
     [
         (of(("a", 1, 0), ("b", 1, 0)), 4, {}, {"a": 2, "b": 2}),
+        (of(("a", 1, 0), ("b", 1, 0)), 1, {}, {"a": 1}),
+        (of(("b", 1, 0), ("a", 1, 0)), 3, {}, {"b": 2, "a": 1}),
         (of(("a", 1, 0), ("b", 4, 0)), 5, {}, {"a": 1, "b": 4}),
         (of(("a", 1, 0), ("b", 4, 0)), 10, {}, {"a": 2, "b": 8}),
         (of(("a", 1, 3), ("b", 1, 0)), 2, {}, {"a": 2}),
