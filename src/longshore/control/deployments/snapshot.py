@@ -247,9 +247,7 @@ def _task_set_rollout(reader: Reader, task_set: TaskSet, wanted: Iterable[Task],
     """A task set as if it were a deployment that has long been completed."""
     proven = _proven(task_set.id, wanted, now)
     tally = tallied(task_set.tally, reader.list(TASKS, "failed_in", task_set.id), max(proven, default=0.0))
-    return Rollout(
-        id=task_set.id, primary=True, state="COMPLETED", tally=tally, recounted=tally != task_set.tally, proven=bool(proven)
-    )
+    return Rollout(id=task_set.id, primary=True, state="COMPLETED", tally=tally, recounted=tally != task_set.tally, proven=bool(proven))
 
 
 def _rollout(reader: Reader, deployment: Deployment, wanted: Iterable[Task], now: float) -> Rollout:
