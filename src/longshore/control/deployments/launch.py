@@ -117,11 +117,13 @@ def _launch(tx: Tx, service: Service, start: StartTasks, count: int, drawn: Draw
     ]
     if broken := refused_role(tx, tasks[0], definition):
         return (), NoPlace(broken)
+    shares = _shares(tx, service, start.deployment_id, tasks)
     if start.instance_arn:
-        return _put_there(tx, tasks[0], start.instance_arn, request_of(tx, tasks[0], definition, chance=drawn.chance))
+        one = shares[0][0]
+        return _put_there(tx, one, start.instance_arn, request_of(tx, one, definition, chance=drawn.chance))
     made: list[str] = []
     why: NoPlace | None = None
-    for share in _shares(tx, service, start.deployment_id, tasks):
+    for share in shares:
         request = request_of(tx, share[0], definition, chance=drawn.chance)
         if start.zone:
             request = replace(request, zones=(start.zone,))

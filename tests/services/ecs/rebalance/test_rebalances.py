@@ -163,6 +163,39 @@ async def test_services_that_cannot_be_moved_are_left_with_the_reason(world: Wor
     assert [one.left_because for one in planned.services] == [why]
 
 
+async def test_a_service_of_several_capacity_providers_is_left_alone(world: World) -> None:
+    for name in ("od", "spot"):
+        await world.ecs("CreateCapacityProvider", name=name, autoScalingGroupProvider={"autoScalingGroupArn": name})
+    both = {"capacityProviders": ["od", "spot"], "defaultCapacityProviderStrategy": []}
+    await world.ecs("PutClusterCapacityProviders", cluster="default", **both)
+    strategy = [{"capacityProvider": "od", "weight": 1}, {"capacityProvider": "spot", "weight": 1}]
+    await world.ecs("UpdateService", service="site", capacityProviderStrategy=strategy)
+    planned = await operations.plan_rebalance(world.ecs.call, shapes.PlanRebalanceRequest())
+    assert [one.left_because for one in planned.services] == ["its capacity provider strategy shares its tasks out"]
+
+
+async def test_tasks_of_one_capacity_provider_stay_with_it(world: World) -> None:
+    await world.ecs("CreateCapacityProvider", name="own", autoScalingGroupProvider={"autoScalingGroupArn": "own"})
+    one = {"capacityProviders": ["own"], "defaultCapacityProviderStrategy": []}
+    await world.ecs("PutClusterCapacityProviders", cluster="default", **one)
+    other = await world.ecs.instance(3, zone=ZONES[1])
+    first = world.running()[0].container_instance_arn
+    (second,) = [arn for arn in (await world.ecs("ListContainerInstances"))["containerInstanceArns"] if arn not in (first, other)]
+
+    async def belongs(arn: str) -> None:
+        await world.ecs("PutAttributes", attributes=[{"name": "longshore.capacity-provider", "value": "own", "targetId": arn}])
+
+    await belongs(first)
+    await world.ecs("UpdateService", service="site", capacityProviderStrategy=[{"capacityProvider": "own", "weight": 1}])
+    await world.settle()
+    assert world.zones() == [ZONES[0]] * 4
+    await belongs(second)
+    await start(world)
+    await world.settle()
+    assert sorted(task.container_instance_arn for task in world.running()) == sorted([first, first, second, second])
+    assert {task.spec.capacity_provider for task in world.running()} == {"own"}
+
+
 async def test_a_successor_that_ends_leaves_its_task_where_it_is(world: World) -> None:
     begun = await start(world, max_moves=1)
     await world.rebalances.reconcile(begun.rebalance_arn)

@@ -45,6 +45,8 @@ def why_left(reader: Reader, service: Service, outlook: Outlook) -> str:
         return "a DAEMON service has one task on each instance"
     if spec.deployment_controller != "ECS":
         return "its deployments are somebody else's"
+    if len(spec.capacity_provider_strategy) > 1:
+        return "its capacity provider strategy shares its tasks out"
     if outlook.most_tasks <= outlook.desired_count:
         return "its maximumPercent leaves no room to start a task before another is stopped"
     deployments = reader.list(DEPLOYMENTS, "service", service.arn)
