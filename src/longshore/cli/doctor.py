@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
@@ -17,6 +18,8 @@ from longshore.cli.tls import served_certificate, settled
 from longshore.config import UNPRIVILEGED_PORT_OFFSET, DataDirectory, Environment
 from longshore.kit.certificates import CertificateProblem, facts
 
+#: where containers look for their agent
+CONTAINERS_ADDRESS = "169.254.170.2"
 _SOON_DAYS = 14
 _LEAST_DISK_MIB = 2048
 
@@ -40,6 +43,7 @@ def examine(environment: Environment, data: DataDirectory, host: str, port: int)
         lambda: _https(data),
         _low_ports,
         _loopback,
+        _containers,
         lambda: _directory(data),
         _clients,
     )
@@ -131,6 +135,28 @@ def _loopback() -> Iterator[Finding]:
                 yield Finding("loopback", "missing", f"{address} ({whose}): {error.strerror}", f"sudo ifconfig lo0 alias {address}")
                 return
     yield Finding("loopback", "ok", "127.0.1.N for container instances, 127.0.2.N for load balancers")
+
+
+def _containers() -> Iterator[Finding]:
+    """How containers reach their agent (docs/task-roles.md)."""
+    root = os.geteuid() == 0
+    port = 80 if machine.may_bind_low_ports() else 51679
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)  # as agents do, which share it
+        try:
+            probe.bind((CONTAINERS_ADDRESS, port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                taken = f"{CONTAINERS_ADDRESS}:{port} is taken by something else: tasks get neither credentials nor metadata"
+                yield Finding(
+                    "task roles", "note", taken, "stop it (another user's agent, or the stock agent's rules), or run as that user"
+                )
+                return
+    if root:
+        yield Finding("task roles", "ok", f"containers reach their agent at {CONTAINERS_ADDRESS}, put on the loopback interface (root)")
+        return
+    way = f"containers reach their agent at {CONTAINERS_ADDRESS}:{port}, a bridge of the engine's (you are not root)"
+    yield Finding("task roles", "note", f"{way}; tasks in network mode host get no role", "run as root for those")
 
 
 def _directory(data: DataDirectory) -> Iterator[Finding]:
