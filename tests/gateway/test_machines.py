@@ -300,8 +300,11 @@ async def test_nobody_renews_what_is_not_a_machines(platform: Platform, victim: 
 async def test_a_revoked_activation_ends_its_machines_sessions_at_once(platform: Platform) -> None:
     code, identifier = await activation(platform)
     keys = keys_of(await let_in(platform, code, HERE))
-    await instance_of(platform, keys, HERE)
-    gone = await ecs(platform, "LongshoreDeleteActivation", ROOT, activationId=identifier)
+    arn = await instance_of(platform, keys, HERE)
+    async with StockAgent(platform, arn, keys=keys) as agent:
+        await until(lambda: platform.seen(arn).agent_connected)
+        gone = await ecs(platform, "LongshoreDeleteActivation", ROOT, activationId=identifier)
+        await agent.until_closed()
     assert gone.content["activation"]["instanceIds"] == [HERE]
     assert (await ecs(platform, "DiscoverPollEndpoint", keys, cluster="demo")).status == 400
     assert (await renew(platform, keys)).content["error"] == "AccessDeniedException"

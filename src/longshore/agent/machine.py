@@ -166,7 +166,7 @@ class MachineCredentials:
         if response.status >= 500:
             raise PlatformUnreachable(f"{self._config.endpoint}: status {response.status}")
         if response.status != 200:
-            raise _Refused(content[:500].decode(errors="replace"))
+            raise _Refused(_said(content))
         try:
             return msgspec.json.decode(content, type=MachineSession)
         except msgspec.MsgspecError as error:
@@ -175,6 +175,14 @@ class MachineCredentials:
     def _keep(self, session: MachineSession) -> None:
         self._session = msgspec.structs.replace(session, begun_at=self._clock.now(), endpoint=self._config.endpoint)
         write_privately(self._file, msgspec.json.encode(self._session))
+
+
+def _said(content: bytes) -> str:
+    try:
+        said = msgspec.json.decode(content, type=dict[str, str])
+    except msgspec.MsgspecError:
+        return content[:500].decode(errors="replace")
+    return f"{said.get('error', '')}: {said.get('message', '')}"
 
 
 def session_file(data_dir: Path) -> Path:

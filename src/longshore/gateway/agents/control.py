@@ -16,7 +16,7 @@ from typing import Any
 from aiohttp import WSMsgType, web
 from msgspec.structs import replace
 
-from longshore.gateway.agents.ending import until_deregistered, until_expired, until_first_ends
+from longshore.gateway.agents.ending import until_deregistered, until_expired, until_first_ends, until_revoked
 from longshore.gateway.agents.exec_offers import announce_sessions
 from longshore.gateway.agents.frames import read_frame, written
 from longshore.gateway.agents.handshake import Opened
@@ -65,6 +65,7 @@ class ControlSession:
         self._told: dict[str, str] = {}
         #: definition ARN -> a payload that serves for its next tasks, too: definitions never change
         self._payloads: dict[str, dict[str, Any]] = {}
+        self._principal = opened.identified.principal
         self._roles = RoleCredentials(store, secret, clock, ids, self._arn, self._send)
         self._lacks_credentials = opened.lacks_credentials
         self._manifest_id = ""
@@ -87,6 +88,7 @@ class ControlSession:
                 sessions=announce_sessions(self._store, self._arn, self._gateway_url, self._send),
                 silence=self._until_silent(),
                 registered=until_deregistered(self._store, self._instance),
+                allowed=until_revoked(self._store, self._principal),
                 only=self._until_replaced(),
                 life=self._until_expired(),
             )

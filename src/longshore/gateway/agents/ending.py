@@ -9,6 +9,9 @@ from typing import Any
 
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
+from longshore.services.call import Principal
+from longshore.services.ecs.acting import machine_of
+from longshore.services.ecs.machines.model import MACHINES, machine_key
 from longshore.services.ecs.model import CONTAINER_INSTANCES, ContainerInstance, scope_of
 from longshore.store.base import Store
 
@@ -33,6 +36,25 @@ async def until_deregistered(store: Store, instance: ContainerInstance) -> None:
         while True:
             present = store.get(CONTAINER_INSTANCES, instance.arn)
             if present is not None and present.status == "INACTIVE":
+                return
+            await watch.next()
+    finally:
+        watch.close()
+
+
+async def until_revoked(store: Store, principal: Principal) -> None:
+    """Returns once the session of a machine is worth nothing any more; never for others, whose keys are asked about at each connection."""
+    session = principal.session
+    machine = machine_of(principal)
+    if session is None or not machine:
+        await asyncio.Event().wait()
+        return
+    key = machine_key(principal.account_id, machine)
+    watch = store.watch(MACHINES, index="id", value=key)
+    try:
+        while True:
+            row = store.get(MACHINES, key)
+            if row is None or row.activated_at > session.issued_at:
                 return
             await watch.next()
     finally:

@@ -61,7 +61,7 @@ MACHINES: Kind[Machine] = Kind(
     type=Machine,
     key=lambda machine: machine_key(machine.account_id, machine.instance_id),
     indexes={
-        "account": lambda machine: (machine.account_id,),
+        "id": lambda machine: (machine_key(machine.account_id, machine.instance_id),),
         "activation": lambda machine: (f"{machine.account_id}:{machine.activation_id}",) if machine.activation_id else (),
     },
 )
