@@ -377,3 +377,35 @@ async def test_a_server_that_stops_ends_its_sessions(world: World) -> None:
     with pytest.raises(Failure):
         await client
     await until(lambda: execution.was_ended, "the command is ended")
+
+
+# ── a hostile client ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_who_knows_a_sessions_name_alone_does_not_end_it_while_its_agent_is_on_its_way(world: World) -> None:
+    world.mute = True
+    session = await world.offer()
+    client = asyncio.create_task(Pipes().run(session))
+    await until(lambda: [row.status for row in world.rows] == ["OPEN"])
+    assert "closed (1008)" in await refused(replace(session, token_value="a guess"))
+    assert "closed (1008)" in await refused(session)
+    assert [row.status for row in world.rows] == ["OPEN"]
+    order = {"sessionId": session.session_id, "endpoint": f"{world.platform.url}{AGENT_ROUTE}", "taskArn": TASK, "containerName": "main"}
+    world.sessions.begin(msgspec.json.encode(order))
+    assert (await client)[0].exit_code == 0
+
+
+async def test_one_of_two_who_come_with_the_token_at_once_is_served(world: World) -> None:
+    session = await world.offer()
+    ended = await asyncio.gather(*(Pipes().run(session) for _ in range(4)), return_exceptions=True)
+    served = [one for one in ended if not isinstance(one, BaseException)]
+    assert [closing.exit_code for closing, *_ in served] == [0]
+    assert len(world.runtime.executions) == 1
+
+
+@pytest.mark.parametrize("frame", ['{"x":' + "[" * 8000, '{"TokenValue":"\\ud800"}'])
+async def test_an_opening_that_no_reader_gets_to_the_end_of_is_refused_as_any_other(world: World, frame: str) -> None:
+    session = await world.offer()
+    async with world.platform.http.ws_connect(session.stream_url) as socket:
+        await socket.send_str(frame)
+        assert (await socket.receive(timeout=5)).data == aiohttp.WSCloseCode.POLICY_VIOLATION

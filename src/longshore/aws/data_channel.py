@@ -148,7 +148,7 @@ def acknowledged(message: Message) -> int:
     """The sequence number that an `acknowledge` message speaks of. Raises Malformed."""
     try:
         return msgspec.json.decode(message.payload, type=Acknowledgement).sequence
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise Malformed(f"an acknowledgement of nothing: {error}") from error
 
 
@@ -163,7 +163,7 @@ def handshake_response(client_version: str, request: bytes) -> bytes:
     try:
         asked = msgspec.json.decode(request, type=dict[str, Any]).get("RequestedClientActions") or []
         actions = [{"ActionType": str(action["ActionType"]), "ActionStatus": 1, "ActionResult": None, "Error": ""} for action in asked]
-    except (msgspec.MsgspecError, KeyError, TypeError) as error:
+    except (msgspec.MsgspecError, KeyError, TypeError, RecursionError) as error:
         raise Malformed(f"a handshake that asks for nothing: {error}") from error
     return msgspec.json.encode({"ClientVersion": client_version, "ProcessedClientActions": actions, "Errors": []})
 
@@ -176,27 +176,32 @@ def pieces(data: bytes) -> Iterator[bytes]:
 class Incoming:
     """The order of a stream that comes in: what may be handed on, and what was heard already.
 
-    A message that is ahead of its turn is kept, up to `most` of them.
+    A message that is ahead of its turn is kept, up to `most` of them and `most_bytes` of payload.
     """
 
-    def __init__(self, most: int = 256) -> None:
+    def __init__(self, most: int = 256, most_bytes: int = 4 * MOST_PAYLOAD) -> None:
         self._most = most
+        self._most_bytes = most_bytes
         self._expected = 0
         self._ahead: dict[int, Message] = {}
+        #: bytes of payload that are ahead of their turn
+        self.held = 0
 
     def take(self, message: Message) -> tuple[bool, list[Message]]:
         """Whether it is to be acknowledged, and what is next in order now."""
         if message.sequence < self._expected or message.sequence in self._ahead:
             return True, []
         if message.sequence > self._expected:
-            if len(self._ahead) >= self._most:
+            if len(self._ahead) >= self._most or self.held + len(message.payload) > self._most_bytes:
                 return False, []
             self._ahead[message.sequence] = message
+            self.held += len(message.payload)
             return True, []
         ready = [message]
         self._expected += 1
         while (following := self._ahead.pop(self._expected, None)) is not None:
             ready.append(following)
+            self.held -= len(following.payload)
             self._expected += 1
         return True, ready
 

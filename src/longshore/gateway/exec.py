@@ -24,7 +24,7 @@ from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.services.ecs.exec.model import EXEC_SESSIONS, ExecSession
 from longshore.services.ecs.exec.rules import open_session
-from longshore.store.base import Store, StoreError
+from longshore.store.base import Store, StoreError, Tx
 
 log = logging.getLogger("longshore.gateway.exec")
 
@@ -95,14 +95,23 @@ class ExecSessions:
             return None
         try:
             opening = msgspec.json.decode(frame.data, type=Opening)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, RecursionError):
             return None
         now = self._clock.now()
-        self._awaited[session_id] = asyncio.get_running_loop().create_future()
-        session = await self._store.transact(lambda tx: open_session(tx, session_id, opening.token_value, now))
-        if session is None:
-            del self._awaited[session_id]
-        return session
+        awaited: asyncio.Future[web.WebSocketResponse] = asyncio.get_running_loop().create_future()
+
+        def open_it(tx: Tx) -> ExecSession | None:
+            session = open_session(tx, session_id, opening.token_value, now)
+            if session is not None:  # whoever is not let in changes nothing for who was; the agent may come with the commit
+                self._awaited[session_id] = awaited
+            return session
+
+        try:
+            return await self._store.transact(open_it)
+        except BaseException:
+            if self._awaited.get(session_id) is awaited:
+                del self._awaited[session_id]
+            raise
 
     async def _serve(self, client: web.WebSocketResponse, session: ExecSession) -> None:
         over = self._over[session.id] = asyncio.Event()

@@ -15,6 +15,7 @@ import logging
 
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
+from msgspec.structs import replace
 
 from longshore import __version__
 from longshore.aws import data_channel
@@ -30,6 +31,8 @@ log = logging.getLogger("longshore.gateway.exec")
 MOST_FRAME = 256 * 1024
 #: bytes of input under way to the agent
 MOST_INPUT = 4 * 1024 * 1024
+#: bytes that a message takes beside its payload, about
+_MESSAGE_COST = 512
 #: seconds in which nothing was said by anybody
 IDLE_S = 20 * 60.0
 #: seconds the client has to acknowledge the last output
@@ -46,7 +49,7 @@ class Bridge:
         self._session = session
         self._clock = clock
         self._ids = ids
-        self._incoming, self._outgoing = Incoming(64), Outgoing()
+        self._incoming, self._outgoing = Incoming(64, MOST_FRAME * 4), Outgoing()
         self._ready = asyncio.Event()
         self._room = asyncio.Event()
         #: (what to tell the agent, the message to acknowledge then)
@@ -57,6 +60,11 @@ class Bridge:
         self._taken = asyncio.Event()
         self._last_said = clock.now()
         self.outcome = Ended()
+
+    @property
+    def held(self) -> int:
+        """Bytes of what the client has sent that are kept for the agent, about."""
+        return self._input_bytes + self._incoming.held
 
     async def refuse(self, reason: str) -> None:
         self.outcome = Ended(reason=reason)
@@ -185,7 +193,7 @@ class Bridge:
 
     async def _on_input(self, message: Message) -> bool:
         """False: the client wants it ended."""
-        if self._input_bytes + len(message.payload) > MOST_INPUT:
+        if self._input_bytes + len(message.payload) + _MESSAGE_COST > MOST_INPUT:
             return True  # not acknowledged, so it comes again
         to_acknowledge, ready = self._incoming.take(message)
         if to_acknowledge and message not in ready:
@@ -211,9 +219,9 @@ class Bridge:
             self._hand_on(b"", message)
 
     def _hand_on(self, frame: bytes, message: Message | None = None) -> None:
-        """A frame for the agent, if any; then the message is acknowledged."""
-        self._input_bytes += len(frame)
-        self._input.put_nowait((frame, message))
+        """A frame for the agent, if any; then the message is acknowledged. What says nothing to the agent takes its place all the same."""
+        self._input_bytes += len(frame) + _MESSAGE_COST
+        self._input.put_nowait((frame, replace(message, payload=b"") if message is not None else None))
 
     async def _pass_input_on(self, agent: web.WebSocketResponse) -> None:
         while True:
@@ -226,7 +234,7 @@ class Bridge:
                     await agent.send_bytes(frame)
                 except ConnectionError:
                     break
-            self._input_bytes -= len(frame)
+            self._input_bytes -= len(frame) + _MESSAGE_COST
             self._under_way += len(frame) - 1 if frame.startswith(relay.INPUT) else 0
             if message is not None:
                 await self._acknowledge(message)
@@ -244,7 +252,7 @@ class Bridge:
 def _ended(content: bytes) -> Ended:
     try:
         return msgspec.json.decode(content, type=Ended)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return Ended(reason="The agent did not say how it ended.")
 
 
@@ -252,7 +260,7 @@ def _size(content: bytes) -> bytes:
     """What the agent is told of the client's terminal; nothing for what is no size."""
     try:
         size = msgspec.json.decode(content, type=TerminalSize)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, RecursionError):
         return b""
     if not (0 < size.cols <= _MOST_SIZE and 0 < size.rows <= _MOST_SIZE):
         return b""
