@@ -38,6 +38,7 @@ class Line:
     async def __aiter__(self) -> AsyncIterator[aiohttp.WSMessage]:
         while (frame := await self.says.get()) is not None:
             yield frame
+            self.says.task_done()
 
     def say(self, sequence: int, payload: bytes, payload_type: int, flags: int = 0) -> None:
         message = Message(
@@ -75,8 +76,7 @@ async def test_a_client_that_floods_a_command_that_reads_nothing_fills_no_more_t
     for number in range(count):
         client.say(21 + number + (0 if in_order else drawn.randrange(1, 90)), payload, payload_type)
         if number % 50 == 0:
-            while not client.says.empty():
-                await asyncio.sleep(0)
+            await client.says.join()
             most = max(most, bridge.held, _kept(bridge))
     assert not running.done() and most <= MOST_INPUT + _AHEAD
     await client.close()
@@ -95,8 +95,7 @@ async def test_an_agent_that_never_says_that_it_took_anything_is_sent_no_more_th
     client.say(0, b"{}", data_channel.HANDSHAKE_RESPONSE)
     for sequence in range(1, 200):
         client.say(sequence, b"x" * data_channel.PIECE, data_channel.DATA)
-    while not client.says.empty():
-        await asyncio.sleep(0)
+    await client.says.join()
     assert agent.told <= 1 + 256 * 1024 // data_channel.PIECE
     await client.close()
     await running
