@@ -12,6 +12,7 @@ import logging
 from aiohttp import WSCloseCode, web
 
 from longshore.gateway.agents.control import ControlSession, connected, disconnected
+from longshore.gateway.agents.ending import until_first_ends, until_revoked
 from longshore.gateway.agents.handshake import Opened, Refused, admit
 from longshore.gateway.agents.telemetry import TelemetrySession
 from longshore.gateway.authorise import Access
@@ -88,7 +89,9 @@ class AgentSessions:
             return refused.answer
         socket = await self._open(request)
         try:
-            await TelemetrySession(socket, opened.instance, self._store, self._clock, self._ids, self.utilisation).run()
+            session = TelemetrySession(socket, opened.instance, self._store, self._clock, self._ids, self.utilisation)
+            principal = opened.identified.principal
+            await until_first_ends(f"tcs:{opened.instance.arn}", run=session.run(), allowed=until_revoked(self._store, principal))
         finally:
             self._sockets.discard(socket)
         return socket
