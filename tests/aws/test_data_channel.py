@@ -13,10 +13,13 @@ from longshore.aws.data_channel import Incoming, Malformed, Message, Outgoing, p
 
 #: an input message of the public plugin, its places counted by hand: header length, type in 32 bytes, schema, time, sequence,
 #: flags, the UUID's second half before its first, digest, payload type, payload length, payload
-_PLUGIN = bytes.fromhex(
-    "00000074" + b"input_stream_data".ljust(32).hex() + "00000001" + "0000018bcfe56800" + "0000000000000007" + "0000000000000000"
-    "a508b5f073f31b16dd01e56bff48483e" + "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824" + "00000001" + "00000005"
-) + b"hello"
+_PLUGIN = (
+    bytes.fromhex(
+        "00000074" + b"input_stream_data".ljust(32).hex() + "00000001" + "0000018bcfe56800" + "0000000000000007" + "0000000000000000"
+        "a508b5f073f31b16dd01e56bff48483e" + "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824" + "00000001" + "00000005"
+    )
+    + b"hello"
+)
 
 
 def message(sequence: int, payload: bytes = b"x") -> Message:

@@ -16,8 +16,8 @@ from longshore.services.call import Site
 from longshore.services.ecs.model import CLUSTERS, CONTAINER_INSTANCES, TASK_DEFINITIONS, TASKS
 from longshore.services.iam import model as iam
 from longshore.services.iam.identities import ensure_root
-from longshore.store.base import Tx
 from longshore.store.archive import MemoryArchive
+from longshore.store.base import Tx
 from longshore.store.memory_blobs import MemoryBlobStore
 from tests.gateway.platform import ACCOUNT, CLUSTER, INSTANCE, KEY, REGION, SECRET, Platform, platform_on, until
 from tests.gateway.stock_agent import StockAgent
