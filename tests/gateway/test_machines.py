@@ -337,3 +337,30 @@ async def test_an_instance_of_an_earlier_version_belongs_to_who_registers_it_nex
     await instance_of(platform, own, HERE)
     assert platform.seen().registered_by.endswith(f":assumed-role/{ROLE_NAME}/{HERE}")
     assert platform.seen().cluster_arn == CLUSTER
+
+
+# ── a code and the id of a machine that is there ──
+
+
+async def test_a_code_is_no_way_to_an_instance_that_is_registered_already(platform: Platform) -> None:
+    """Whoever has a code says what the machine's id is: that of one which joined with keys of its own, or with the same code."""
+    await instance_of(platform, ROOT, HERE)
+    code, _ = await activation(platform, registrationLimit=5)
+    assert (await let_in(platform, code, HERE)).content["error"] == "AccessDeniedException"
+    await let_in(platform, code, THERE)
+    again = keys_of(await let_in(platform, code, THERE))  # whose answer was lost asks again
+    arn = await instance_of(platform, again, THERE)
+    assert (await let_in(platform, code, THERE)).content["error"] == "AccessDeniedException"
+    assert (await ecs(platform, "DiscoverPollEndpoint", again, cluster="demo", containerInstance=arn)).status == 200
+    gone = await ecs(platform, "DeregisterContainerInstance", ROOT, cluster="demo", containerInstance=arn)
+    assert gone.status == 200 and (await let_in(platform, code, THERE)).status == 200
+
+
+async def test_a_machine_that_was_let_in_first_does_not_act_for_an_instance_registered_under_its_id_later(platform: Platform) -> None:
+    code, _ = await activation(platform)
+    squatter = keys_of(await let_in(platform, code, HERE))
+    arn = await instance_of(platform, ROOT, HERE)
+    for url_of in (control_url, telemetry_url):
+        assert not await opens(platform, squatter, arn, url_of)
+    assert (await ecs(platform, "DiscoverPollEndpoint", squatter, cluster="demo", containerInstance=arn)).denied
+    assert (await registered(platform, squatter, HERE)).denied

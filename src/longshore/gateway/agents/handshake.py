@@ -62,7 +62,7 @@ def admit(
     if instance.status == "INACTIVE":
         raise Refused("InactiveInstanceException", "The container instance is no longer registered.")
     try:
-        asked = [(action, arn), *acting_for(identified.principal, instance)]
+        asked = [(action, arn), *acting_for(store, identified.principal, instance)]
     except AccessDenied as denied:
         raise Refused("AccessDeniedException", denied.message, 403) from None
     for wanted, resource in asked:

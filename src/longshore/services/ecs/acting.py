@@ -4,7 +4,8 @@ Policies for agents (AmazonEC2ContainerServiceforEC2Role) allow those actions fo
 the agent of one machine take the tasks of another, and the credentials of their roles with them. So an instance belongs to the
 principal that registered it: a user, or one session of a role by its name, which on EC2 is the machine's id. Anybody else needs, beside
 the action itself, ecs:LongshoreActForContainerInstance on the instance, as administrators have it. The sessions that Longshore gives to
-machines can act for their own machine only, whatever their role is allowed.
+machines can act for their own machine only, whatever their role is allowed; and not for one that somebody else registered under their
+machine's id, which whoever has a code may choose. The platform's own machine alone takes over what was registered for it before.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable
 
 from longshore.aws.errors import AccessDenied
 from longshore.services.call import Call, Principal
+from longshore.services.ecs.machines.model import MACHINES, machine_key
 from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS, ContainerInstance
 from longshore.store.base import Reader
 
@@ -26,15 +28,18 @@ def machine_of(principal: Principal) -> str:
     return "" if bound_to.startswith("arn:") else bound_to
 
 
-def acting_for(principal: Principal, instance: ContainerInstance) -> Pairs:
+def acting_for(reader: Reader, principal: Principal, instance: ContainerInstance) -> Pairs:
     """What `principal` needs leave for besides, to act for the instance. Raises AccessDenied for the machine of another."""
-    machine = machine_of(principal)
-    if machine:
-        require_machine(principal, instance.ec2_instance_id, instance.arn)
-        return []
-    if principal.is_root or instance.registered_by in ("", principal.arn):
+    require_machine(principal, instance.ec2_instance_id, instance.arn)
+    if principal.is_root or instance.registered_by in ("", principal.arn) or _is_the_platforms_own(reader, principal):
         return []
     return [(ACT, instance.arn)]
+
+
+def _is_the_platforms_own(reader: Reader, principal: Principal) -> bool:
+    machine = machine_of(principal)
+    row = reader.get(MACHINES, machine_key(principal.account_id, machine)) if machine else None
+    return row is not None and not row.activation_id
 
 
 def require_machine(principal: Principal, instance_id: str, resource: str) -> None:
@@ -50,7 +55,7 @@ def require_machine(principal: Principal, instance_id: str, resource: str) -> No
 def acting_for_instance(call: Call, arn: str) -> Pairs:
     """None for an instance nobody knows: the operation says so itself."""
     instance = call.store.get(CONTAINER_INSTANCES, arn)
-    return acting_for(call.principal, instance) if instance is not None else []
+    return acting_for(call.store, call.principal, instance) if instance is not None else []
 
 
 def acting_for_task(call: Call, arn: str) -> Pairs:
@@ -62,7 +67,7 @@ def acting_for_task(call: Call, arn: str) -> Pairs:
 def acting_for_machine(call: Call, instances: Iterable[ContainerInstance], instance_id: str) -> Pairs:
     """For registering: what is there of the machine already, and the machine itself."""
     require_machine(call.principal, instance_id, instance_id or "a machine that does not say its id")
-    return [pair for instance in instances if instance.status != "INACTIVE" for pair in acting_for(call.principal, instance)]
+    return [pair for instance in instances if instance.status != "INACTIVE" for pair in acting_for(call.store, call.principal, instance)]
 
 
 def only_itself(call: Call, reader: Reader, arns: Iterable[str]) -> Pairs:

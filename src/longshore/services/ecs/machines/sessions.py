@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from longshore.aws.errors import AccessDenied, Validation
 from longshore.kit.ids import Ids
 from longshore.services.ecs.machines.model import ACTIVATIONS, MACHINES, Activation, Machine, machine_key
+from longshore.services.ecs.model import CONTAINER_INSTANCES
 from longshore.services.iam.lookup import new_id
 from longshore.services.iam.model import ATTACHMENTS, INLINE_POLICIES, ROLES, Attachment, InlinePolicy, Role, user_key
 from longshore.services.sts.service_roles import EC2, Issued, RoleUnusable, issue
@@ -71,6 +72,12 @@ def let_in(tx: Tx, code: str, instance_id: str, now: float, drawn: Drawn, *, loc
         known = tx.get(MACHINES, machine_key(account_id, instance_id))
         if known is not None and known.activation_id != activation_id:
             raise AccessDenied(f"The machine {instance_id} has credentials already. Delete its activation to let it in anew.")
+        if any(
+            one.status != "INACTIVE"
+            for one in tx.list(CONTAINER_INSTANCES, "ec2_instance", f"{activation.region}:{account_id}:{instance_id}")
+        ):
+            # whoever has a code chooses the id; it must not be a way to the tasks of a machine that is there
+            raise AccessDenied(f"The machine {instance_id} is a container instance already. Deregister it to let it in with a code.")
     ensure_role(tx, account_id, now, drawn)
     return tx.put(MACHINES, Machine(instance_id, account_id, now, activation_id, now))
 
