@@ -343,6 +343,16 @@ async def test_a_rolling_update_in_the_middle_of_a_canary_gets_all_traffic_on_on
         assert (await there.latest())["status"] == "SUCCESSFUL"
 
 
+async def test_what_never_served_is_nothing_to_take_over_from() -> None:
+    async with theatre() as there:
+        await there.create(strategy="ROLLING")
+        await there.deploy(2, deploymentConfiguration={"strategy": "CANARY"})
+        await there.deploy(3, deploymentConfiguration={"strategy": "ROLLING"})
+        await there.work()
+        assert (there.running(), there.weights()) == ({"3": 2}, (100, 0))
+        assert {target.target_group_arn for target in there.stage.store.list(elbv2.TARGETS)} == {BLUE}
+
+
 async def test_who_gives_up_shifting_names_the_target_group_that_serves() -> None:
     async with theatre() as there:
         await there.created(strategy="BLUE_GREEN")

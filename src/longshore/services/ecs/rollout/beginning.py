@@ -143,8 +143,14 @@ def _shifted(reader: Reader, service_arn: str) -> set[str]:
 
 
 def _source(reader: Reader, service_arn: str, shifted: set[str]) -> Deployment | None:
-    """The one that carries the service: whose traffic has been shifted, else the newest that completed, else the primary."""
+    """The one that carries the service: whose traffic has been shifted; else what the deployment under way was to take over from;
+    else the newest that completed, or the primary."""
     living = reader.list(DEPLOYMENTS, "service", service_arn)
+    if not shifted:
+        taken_over = {one.source_deployment_id for one in reader.list(SERVICE_DEPLOYMENTS, "open", service_arn)}
+        found = next((one for one in living if one.id in taken_over), None)
+        if found is not None:
+            return found
     carrying = [one for one in living if one.rollout_state == "COMPLETED" or one.id in shifted]
     return max(carrying or living, key=lambda one: (one.id in shifted, one.status == "PRIMARY", one.created_at), default=None)
 
