@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longshore.control.deployments.plan import breaker_threshold, plan, wait_s
+from longshore.control.deployments.plan import breaker_threshold, plan, serves, wait_s
 from longshore.control.deployments.vocabulary import Breaker, Member, Phase, Plan, Rollout, Snapshot, lower_limit, upper_limit
 from longshore.services.ecs.rollout.model import Tally
 
@@ -115,6 +115,8 @@ def stopped(decided: Plan, given_: Snapshot) -> list[str]:
             0,
             ["old:starting"],
         ),
+        ("what runs since a moment ago serves, too, though it does not count", snapshot("new:starting*3 old:warming*3"), 0, []),
+        ("and goes with the others when there are enough", snapshot("new:healthy*3 old:warming*2"), 0, ["old:warming"] * 2),
         ("a wish for none stops all", snapshot("new:healthy*2 old:healthy", desired=0), 0, ["new:healthy"] * 2 + ["old:healthy"]),
         ("a deleted service stops all", snapshot("new:healthy*2", deleted=True), 0, ["new:healthy"] * 2),
         ("a failed deployment starts nothing", snapshot("new:healthy", state="FAILED"), 0, []),
@@ -159,6 +161,20 @@ def test_running_without_a_check_lets_old_tasks_go_only_after_a_while() -> None:
     decided = plan(snapshot("new:warming*3 old:healthy*3"))
     assert decided.stop == ()
     assert decided.look_again_at == NOW + 40
+
+
+@given(st.integers(1, 6), st.integers(0, 100), st.lists(st.sampled_from(sorted(PHASES)), max_size=8), st.data())
+def test_law_an_update_leaves_as_much_as_the_floor_asks_for_of_what_serves(
+    desired: int, floor: int, old: list[str], data: st.DataObject
+) -> None:
+    """Whatever runs is counted here, though the floor's own count begins later: what served before an update goes on serving."""
+    new = data.draw(st.lists(st.sampled_from(sorted(PHASES)), max_size=desired))
+    fleet = " ".join([*(f"new:{phase}" for phase in new), *(f"old:{phase}" for phase in old)])
+    given_ = snapshot(fleet, desired=desired, rails=(floor, 200), state=data.draw(st.sampled_from(["IN_PROGRESS", "FAILED"])))
+    going = {stop.arn for stop in plan(given_).stop}
+    before = [member for member in given_.members if serves(member)]
+    after = [member for member in before if member.arn not in going]
+    assert len(after) >= min(len(before), given_.floor)
 
 
 def test_a_steady_state_is_told_once() -> None:

@@ -177,6 +177,7 @@ class _Stopping:
         self._healthy -= member.phase is Phase.HEALTHY
 
     def leaves_enough(self, member: Member) -> bool:
+        """Whether the floor holds without it. One that does not count as healthy yet takes nothing away, but may be what serves."""
         return self._healthy - (member.phase is Phase.HEALTHY) >= self._floor
 
 
@@ -227,13 +228,15 @@ def _stop_unhealthy(snapshot: Snapshot, crew: Crew, stopping: _Stopping) -> None
 
 
 def _stop_outgoing(snapshot: Snapshot, crew: Crew, stopping: _Stopping) -> None:
-    """What does not serve first, then as many as the floor leaves: those on drained instances, whose time may be short, before others."""
+    """What does not serve first, then as many as the floor leaves: those on drained instances, whose time may be short, before others.
+
+    What has come to run a moment ago serves, too, though it does not count yet: an update that comes so soon does not take it away."""
     covered = len(crew.fresh) >= snapshot.desired or len(snapshot.members) >= snapshot.ceiling
     for member in sorted(crew.outgoing, key=lambda m: (m.phase is Phase.HEALTHY, not m.outgoing, m.created_at, m.arn)):
         if member.gone or (member.protected_until is not None and member.phase is not Phase.UNHEALTHY):
             continue
         reason = member.outgoing or scaling_reason(member.deployment_id)
-        if member.phase is Phase.HEALTHY:
+        if serves(member):
             if stopping.leaves_enough(member):
                 stopping.add(member, reason)
         elif member.phase is Phase.UNHEALTHY or snapshot.desired == 0 or covered or (member.outgoing and member.phase is Phase.STARTING):
