@@ -9,6 +9,8 @@ from longshore.control.deployments.daemon import plan
 from longshore.control.deployments.vocabulary import Member, Phase, Plan, Rollout, Snapshot, Station
 
 PHASES = {"starting": Phase.STARTING, "warming": Phase.WARMING, "healthy": Phase.HEALTHY, "unhealthy": Phase.UNHEALTHY}
+#: RUNNING since a moment ago, with nothing that checks its health
+PHASES["young"] = Phase.WARMING
 
 
 def snapshot(words: str, *, rails: tuple[int, int] = (0, 100), state: str = "IN_PROGRESS", steady: bool = False) -> Snapshot:
@@ -27,7 +29,16 @@ def snapshot(words: str, *, rails: tuple[int, int] = (0, 100), state: str = "IN_
             if word != "leaving":
                 deployment, _, phase = word.partition("-")
                 arn = f"{name}{len(members)}"
-                members.append(Member(arn, deployment, PHASES[phase], instance_arn=name, created_at=float(len(members))))
+                members.append(
+                    Member(
+                        arn,
+                        deployment,
+                        PHASES[phase],
+                        instance_arn=name,
+                        created_at=float(len(members)),
+                        warm_at=1_040.0 if phase == "young" else None,
+                    )
+                )
     return Snapshot(
         now=1_000.0,
         service_name="web",
@@ -64,6 +75,7 @@ def stops(decided: Plan) -> str:
         ("on as many as the ceiling has room for", snapshot("a: old-healthy | b: old-healthy", rails=(50, 150)), "a", "b1"),
         ("the old one goes when the new one serves", snapshot("a: old-healthy new-healthy", rails=(100, 200)), "", "a0"),
         ("and not before", snapshot("a: old-healthy new-warming", rails=(100, 200)), "", ""),
+        ("nor one that runs since a moment ago", snapshot("a: old-young new-starting", rails=(100, 200)), "", ""),
         (
             "nothing starts above the ceiling, not even where there is none yet",
             snapshot("a: old-healthy new-starting | b: old-healthy new-starting | c:", rails=(100, 150)),

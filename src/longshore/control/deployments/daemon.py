@@ -68,7 +68,7 @@ class _Rounds:
     def may_end(self, member: Member) -> bool:
         if member.protected_until is not None and member.phase is not Phase.UNHEALTHY:
             return False
-        return member.phase is not Phase.HEALTHY or self._healthy - 1 >= self._floor
+        return not serves(member) or self._healthy - (member.phase is Phase.HEALTHY) >= self._floor
 
     def tend(self, station: Station, members: list[Member]) -> None:
         """One wanted station: exactly one task of the primary deployment, and nothing else in the end."""
@@ -81,7 +81,7 @@ class _Rounds:
         has_room = self._beside > 0 and self._room > 0 and station.reachable and self.primary.state != "FAILED"
         starts_beside = keep is None and bool(worn) and has_room
         for member in worn:
-            if keep is not None and keep.phase is not Phase.HEALTHY and member.phase is Phase.HEALTHY:
+            if keep is not None and keep.phase is not Phase.HEALTHY and serves(member):
                 continue  # the new one is not there yet
             if starts_beside and member.phase is not Phase.STARTING:
                 continue  # the new one comes first
