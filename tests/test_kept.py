@@ -12,6 +12,7 @@ from longshore.services.ecr import kinds as ecr_kinds
 from longshore.services.ecr.encryption.keys import ensure_encryption, with_data_key
 from longshore.services.ecr.model import REPOSITORIES, Repository
 from longshore.services.secretsmanager import model as secretsmanager_model
+from longshore.services.ssm import model as ssm_model
 from longshore.store.base import Store
 from longshore.store.blobs import digest_of
 from longshore.store.file_blobs import FileBlobStore
@@ -20,7 +21,7 @@ from longshore.store.memory import memory_store
 
 @pytest.fixture
 async def store() -> Store:
-    return memory_store((*ecr_kinds.KINDS, *secretsmanager_model.KINDS))
+    return memory_store((*ecr_kinds.KINDS, *secretsmanager_model.KINDS, *ssm_model.KINDS))
 
 
 async def begin(path: Path, store: Store, *, always: bool) -> bytes:
@@ -47,6 +48,20 @@ async def test_a_lost_key_is_not_replaced_while_anything_is_sealed_with_it(tmp_p
     with pytest.raises(CannotStart, match="missing"):
         signing_secret(path, store)
     assert not path.exists()
+
+
+@pytest.mark.parametrize("kind", ["String", "SecureString"])
+async def test_a_lost_key_is_missed_where_a_parameter_was_sealed_with_it(tmp_path: Path, store: Store, kind: str) -> None:
+    path = tmp_path / "signing-key"
+    await begin(path, store, always=False)
+    version = ssm_model.Version(number=1, type=kind, value=b"v", modified_at=0.0, modified_by="")
+    await store.transact(lambda tx: tx.put(ssm_model.PARAMETERS, ssm_model.Parameter("us-east-1", "000000000000", "p", (version,))))
+    path.unlink()
+    if kind == "String":
+        assert signing_secret(path, store)
+    else:
+        with pytest.raises(CannotStart, match="missing"):
+            signing_secret(path, store)
 
 
 async def test_where_nothing_is_sealed_a_lost_key_is_made_anew(tmp_path: Path, store: Store) -> None:
