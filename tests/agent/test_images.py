@@ -76,6 +76,36 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     made.journal.close()
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["http://x/y", "a/../../containers/json", "x/..", "x//y", "A/B", "x:tag:tag", f"x:{'t' * 200}", "x@sha256:zz", "x/", "x#y", "x:", "x@"],
+)
+async def test_what_is_no_reference_never_gets_to_the_engine(bench: Bench, name: str) -> None:
+    with pytest.raises(CannotPull, match=r"^CannotPullContainerError: .*invalid reference format"):
+        await bench.images.get(name, None)
+    assert bench.registry.asked == bench.registry.pulls == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "busybox",
+        "longshore-test/busybox:1",
+        IMAGE,
+        f"127.0.0.1:4566/a__b/c.d-e---f@{OLD}",
+        f"x:1@{OLD}",
+        "Registry.example.com/x",
+        "489c36cce433",
+        OLD,
+        "localhost/x:latest",
+        "x:1-A_b.c",
+    ],
+)
+async def test_every_form_of_a_reference_does(bench: Bench, name: str) -> None:
+    bench.registry.publish(name, OLD)
+    assert (await bench.images.get(name, None)).reference == name
+
+
 async def test_what_is_not_here_is_pulled_once_for_all_who_want_it(bench: Bench) -> None:
     bench.registry.publish(IMAGE, OLD)
     ready = await asyncio.gather(*(bench.images.get(IMAGE, None) for _ in range(5)))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -38,6 +39,12 @@ USE_NOTED_S = 60.0
 TOKEN_MARGIN_S = 1800.0
 #: tokens kept at once
 MOST_TOKENS = 256
+#: what the engine takes for an image: [HOST[:PORT]/]PATH[:TAG][@DIGEST]. Names end up in paths of its API, so anything else stays out.
+_REFERENCE = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?/)?"
+    r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
+    r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@[a-z0-9+._-]+:[0-9a-f]{32,128})?"
+)
 
 
 class CannotPull(Exception):
@@ -122,6 +129,8 @@ class Images:
         return forget
 
     async def _get(self, reference: str, login: Login | None) -> Ready:
+        if not _REFERENCE.fullmatch(reference):
+            raise CannotPull("CannotPullContainerError", f"{reference}: invalid reference format")
         here = await self._runtime.image(reference)
         if here is not None and await self._is_current(reference, here, login):
             return self._ready(reference, here)
