@@ -245,9 +245,7 @@ def _rolling(platform: Running, client: Client, image: str) -> Iterator[Figure]:
     what = f"rolling update of {ROLLED} under load"
     reached = len(theirs.failed) < theirs.asked
     if not reached:
-        print(
-            "   Swarm's published port answers nobody on this machine (its mesh needs the kernel's IPVS): no figures of its requests"
-        )
+        print("   Swarm's published port answers nobody on this machine (its mesh needs the kernel's IPVS): no figures of its requests")
     failed, asked = (len(theirs.failed), theirs.asked) if reached else (None, None)
     yield Figure(f"{what}: requests failed", "", len(ours.failed), failed, PEER, Target("<=", 0))
     yield Figure(f"{what}: requests made", "", ours.asked, asked, PEER)

@@ -68,9 +68,13 @@ def _service_of_task(change: base.Change[Task]) -> Iterable[str]:
 
 def _concerned(reader: Reader, service: Service) -> bool:
     """Services that never had a load balancer cost nothing here."""
-    return bool(service.spec.load_balancers) or service.spec.deployment_controller == "EXTERNAL" or any(
-        task.status.last_status == "DEACTIVATING" or reader.count(TARGETS, "owner", task.arn)
-        for task in reader.list(TASKS, "service", service.arn)
+    return (
+        bool(service.spec.load_balancers)
+        or service.spec.deployment_controller == "EXTERNAL"
+        or any(
+            task.status.last_status == "DEACTIVATING" or reader.count(TARGETS, "owner", task.arn)
+            for task in reader.list(TASKS, "service", service.arn)
+        )
     )
 
 

@@ -438,9 +438,7 @@ TASKS: Kind[Task] = Kind(
         "capacity_provider": lambda task: (
             (f"{task.cluster_arn}|{task.spec.capacity_provider}",) if task.spec.capacity_provider and not task.is_stopped else ()
         ),
-        "client_token": lambda task: (
-            (f"{task.cluster_arn}|{task.spec.client_token.rpartition('|')[0]}",) if task.spec.client_token else ()
-        ),
+        "client_token": lambda task: (f"{task.cluster_arn}|{task.spec.client_token.rpartition('|')[0]}",) if task.spec.client_token else (),
         "external": lambda task: (task.cluster_arn,) if task.spec.launch_type == "EXTERNAL" and not task.is_stopped else (),
     },
     totals={
