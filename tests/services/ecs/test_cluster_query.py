@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longshore.services.ecs.cluster_query import Facts, QueryError, matches, parse
@@ -90,7 +90,23 @@ def test_what_cannot_be_read_says_where(text: str, complaint: str) -> None:
     assert complaint in str(caught.value)
 
 
-@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|a)*$", "a*a*a*a*a*b", "(?=a)", "(a)\\1", "((((a))))+"])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(a+)+$",
+        "(a|a)*$",
+        "a*a*a*a*a*b",
+        "(?=a)",
+        "(a)\\1",
+        "((((a))))+",
+        "a?" * 30 + "a" * 30,
+        "(a|aa|)" * 20,
+        "(a|a)?" * 15,
+        "(?:a|(?:a|(?:a|aa)))" * 8,
+        "(a|b|c).*.*.*",
+        "(" * 20 + "a|b)" + "|a)" * 19 + ".*.*",
+    ],
+)
 def test_patterns_that_could_take_forever_are_refused(pattern: str) -> None:
     with pytest.raises(QueryError):
         parse(f"attribute:a =~ {pattern}")
@@ -111,3 +127,27 @@ def test_whatever_is_sent_is_read_or_refused(text: str) -> None:
     except QueryError:
         return
     assert matches(query, FACTS) in (True, False)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["(t3|m5|c5)[.].*", "us-east-1[ab]", "a|b|c", "(?:x|y)-?.+", "web(-[0-9]+)?(-(blue|green))?", ".*(a|b).*"]
+)
+def test_ordinary_patterns_are_taken(pattern: str) -> None:
+    parse(f'attribute:a =~ "{pattern}"')
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(["a", "a?", "a*", ".*", "(a|aa)", "(a|aa|)", "(?:a|b)?", "a{0,9}", "[ab]", "|", "(", ")", "?", "b"]), max_size=30
+    )
+)
+def test_law_no_pattern_that_is_taken_is_slow(parts: list[str]) -> None:
+    try:
+        query = parse(f'attribute:a =~ "{"".join(parts)}"')
+    except QueryError:
+        return
+    facts = Facts(True, "", "", 0.0, 0, {"a": "a" * 128 + "c"}, lambda: frozenset())
+    begun = time.process_time()
+    matches(query, facts)
+    assert time.process_time() - begun < 2.0

@@ -27,6 +27,10 @@ MOST_TEXT = 2000
 MOST_DEPTH = 32
 #: `*`, `+` and `{n,}` in one regular expression
 MOST_REPEATS = 3
+#: ways in which one regular expression can be tried on one value, and how many of them so many repeats alone make (of a value as long
+#: as values get); each `?` makes them twice as many, and each group as many times as it has alternatives
+MOST_WAYS = 6_000_000
+_WAYS_OF_REPEATS = (1, 255, 255**2 // 2, 255**3 // 6)
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -268,6 +272,7 @@ def _check_argument(subject: str, wanted: str, token: _Token) -> None:
 
 def _check_pattern(pattern: str, where: str) -> None:
     repeats, previous, in_class, position = 0, "", False, 0
+    ways, alternatives = 1, [1]
     while position < len(pattern):
         char = pattern[position]
         if char == "\\":
@@ -283,11 +288,21 @@ def _check_pattern(pattern: str, where: str) -> None:
             if previous == ")":
                 raise QueryError(f"a pattern must not repeat a group {where}")
             repeats += 1
-        elif char == "(" and pattern[position + 1 : position + 2] == "?" and pattern[position + 2 : position + 3] != ":":
-            raise QueryError(f"a pattern must not look around {where}")
+        elif char == "(":
+            if pattern[position + 1 : position + 2] == "?" and pattern[position + 2 : position + 3] != ":":
+                raise QueryError(f"a pattern must not look around {where}")
+            alternatives.append(1)
+        elif char == ")":
+            ways *= alternatives.pop() if len(alternatives) > 1 else 1
+        elif char == "|":
+            alternatives[-1] += 1
+        elif char == "?" and previous != "(":
+            ways *= 2
         previous, position = char, position + 1
     if repeats > MOST_REPEATS:
         raise QueryError(f"a pattern must not repeat more than {MOST_REPEATS} times {where}")
+    if ways * alternatives[0] * _WAYS_OF_REPEATS[repeats] > MOST_WAYS:
+        raise QueryError(f"a pattern must not have that many alternatives {where}")
     try:
         re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
