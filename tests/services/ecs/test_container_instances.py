@@ -63,8 +63,9 @@ async def test_what_a_document_claims_is_believed_only_where_it_makes_sense(ecs:
 async def test_an_instance_needs_cpu_and_memory(ecs: Ecs) -> None:
     await ecs.cluster()
     assert (await ecs.refused("RegisterContainerInstance", totalResources=[]))[0] == "InvalidParameterException"
-    bad_ports = resources(1, 1, ports=("http",))
-    assert (await ecs.refused("RegisterContainerInstance", totalResources=bad_ports))[0] == "InvalidParameterException"
+    for port in ("http", "0", "65536", "0000121234567", "00012" + "0" * 5000):
+        bad_ports = resources(1, 1, ports=(port,))
+        assert (await ecs.refused("RegisterContainerInstance", totalResources=bad_ports))[0] == "InvalidParameterException"
 
 
 async def test_an_unknown_cluster_is_named_so_that_agents_make_it(ecs: Ecs) -> None:

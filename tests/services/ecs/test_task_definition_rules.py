@@ -79,6 +79,7 @@ REFUSED: list[tuple[str, list[dict[str, Any]], dict[str, Any], str]] = [
         {},
         "more than once",
     ),
+    ("a range in other digits", [{"portMappings": [{"containerPortRange": "٨٠-٨١"}]}], {}, "containerPortRange"),
     ("a backward range", [{"portMappings": [{"containerPortRange": "90-80"}]}], {}, "containerPortRange"),
     ("a health check of another kind", [{"healthCheck": {"command": ["curl"]}}], {}, "must begin with CMD"),
     ("an impatient health check", [{"healthCheck": {"command": ["CMD", "true"], "interval": 1}}], {}, "between 5 and 300"),
@@ -150,6 +151,7 @@ FEATURES: list[tuple[str, list[dict[str, Any]], dict[str, Any], str]] = [
         "not supported when ipcMode=host",
     ),
     ("half a GPU", [{"resourceRequirements": [{"type": "GPU", "value": "0.5"}]}], {}, "GPU resource requirement"),
+    ("a number of GPUs with more digits than any", [{"resourceRequirements": [{"type": "GPU", "value": "0001" + "0" * 5000}]}], {}, "GPU"),
     ("no GPU at all", [{"resourceRequirements": [{"type": "GPU", "value": "0"}]}], {}, "GPU resource requirement"),
     (
         "two routers of logs",

@@ -13,7 +13,7 @@ from longshore.services.ecs.task_sizes import LEAST_MEMORY_MIB
 MOST_IMAGE = 255
 MOST_PORTS = 100
 _IMAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_\-.:/@#+]*")
-_RANGE = re.compile(r"(\d{1,5})-(\d{1,5})")
+_RANGE = re.compile(r"([0-9]{1,5})-([0-9]{1,5})")
 _HEALTH_RANGES = (("interval", 5, 300), ("timeout", 2, 60), ("retries", 1, 10), ("start_period", 0, 300))
 _HEALTH_NAMES = {"start_period": "startPeriod"}
 

@@ -69,7 +69,7 @@ def check_gpus(container: str, requirements: tuple[shapes.ResourceRequirement, .
     """Also of an override."""
     for wanted in requirements or ():
         value = wanted.value or ""
-        if wanted.type == "GPU" and not (value.isascii() and value.isdigit() and 1 <= int(value[:4]) <= MOST_GPUS):
+        if wanted.type == "GPU" and not (value.isascii() and value.isdigit() and len(value) <= 4 and 1 <= int(value) <= MOST_GPUS):
             raise ClientException(f"The GPU resource requirement of container '{container}' must be between 1 and {MOST_GPUS}.")
 
 

@@ -118,7 +118,7 @@ def _amount(by_name: dict[str, shapes.Resource], name: str, most: int) -> int:
 def _ports(resource: shapes.Resource | None) -> tuple[int, ...]:
     ports: set[int] = set()
     for text in (resource.string_set_value if resource is not None else None) or ():
-        if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 65535):
+        if not (text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535):
             raise InvalidParameterException(f"'{text[:32]}' is not a port.")
         ports.add(int(text))
     return tuple(sorted(ports))

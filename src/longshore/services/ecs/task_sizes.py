@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_CPU = re.compile(r"(\d{1,6}(?:\.\d{1,3})?|\.\d{1,3})\s*(vcpus?)?", re.IGNORECASE)
-_MEMORY = re.compile(r"(\d{1,8}(?:\.\d{1,3})?|\.\d{1,3})\s*(gb|mb|mib|gib)?", re.IGNORECASE)
+_CPU = re.compile(r"(\d{1,6}(?:\.\d{1,3})?|\.\d{1,3})\s*(vcpus?)?", re.IGNORECASE | re.ASCII)
+_MEMORY = re.compile(r"(\d{1,8}(?:\.\d{1,3})?|\.\d{1,3})\s*(gb|mb|mib|gib)?", re.IGNORECASE | re.ASCII)
 
 #: a task's CPU outside Fargate, in units (0.125 to 192 vCPUs)
 LEAST_CPU, MOST_CPU = 128, 196_608
