@@ -92,8 +92,7 @@ def _query(call: Call, request: shapes.ListEventsRequest) -> Query:
 def _after(request: shapes.ListEventsRequest) -> int:
     if request.cursor is None:
         return max(0, position_at(request.start_time) - 1) if request.start_time is not None else 0
-    is_number = request.cursor.isascii() and request.cursor.isdigit() and len(request.cursor) <= 19
-    if not is_number or int(request.cursor) >= 1 << 63:
+    if not request.cursor.isascii() or not request.cursor.isdigit() or int(request.cursor) >= 1 << 63:
         raise InvalidParameterException("cursor is not valid.")
     return int(request.cursor)
 
