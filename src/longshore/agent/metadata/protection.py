@@ -33,7 +33,7 @@ async def show_protection(api: Api | None, cluster: str, task_arn: str) -> tuple
 async def change_protection(api: Api | None, cluster: str, task_arn: str, body: bytes) -> tuple[int, dict[str, Any]]:
     try:
         wanted = msgspec.json.decode(body, type=_Wanted)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         return 400, _error(task_arn, "InvalidParameterException", f"UpdateTaskProtection: failed to decode request: {error}")
     if wanted.protection_enabled is None:
         return 400, _error(task_arn, "InvalidParameterException", "Invalid request: does not contain 'ProtectionEnabled' field")
