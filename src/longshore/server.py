@@ -10,7 +10,6 @@ import asyncio
 import errno
 import gc
 import logging
-import resource
 import signal
 import ssl
 import sys
@@ -58,6 +57,7 @@ from longshore.gateway.upkeep import Upkeep
 from longshore.kept import CannotStart, check_database, signing_secret
 from longshore.kit.certificates import CertificateProblem
 from longshore.kit.clock import SystemClock
+from longshore.kit.descriptors import allow_descriptors
 from longshore.kit.ids import RandomIds
 from longshore.kit.sealing import derived_key
 from longshore.registry.garbage import GarbageCollector
@@ -109,26 +109,18 @@ WARM_UP_S = 40.0
 DEV_WARM_UP_S = 2.0
 #: how long requests that have begun may take when the server stops
 DRAIN_S = 8.0
-#: open files and sockets at once
+#: open files and sockets at once: a layer on its way to a client takes three, and hundreds pull at once
 DESCRIPTORS = 16_384
 
 
 def serve(config: ServerConfig) -> int:
-    _allow_descriptors()
+    allow_descriptors(DESCRIPTORS)
     try:
         return asyncio.run(_run(config))
     except CannotStart as problem:
         _say(event="failed", part="server", cause=problem.cause, fix=problem.fix)
         log.error("%s; %s", problem.cause, problem.fix)
         return 1
-
-
-def _allow_descriptors() -> None:
-    """A layer on its way to a client takes three, and hundreds pull at once: often 1,024 are allowed, and more can be had."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 async def _run(config: ServerConfig) -> int:

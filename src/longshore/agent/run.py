@@ -41,6 +41,7 @@ from longshore.agent.telemetry import TelemetrySession
 from longshore.config import AgentConfig
 from longshore.kit.backoff import backoff_s
 from longshore.kit.clock import Clock, SystemClock
+from longshore.kit.descriptors import allow_descriptors
 from longshore.kit.ids import Ids, RandomIds
 from longshore.runtime import pause_image
 from longshore.runtime.base import Runtime, RuntimeFailure
@@ -48,6 +49,9 @@ from longshore.runtime.base import Runtime, RuntimeFailure
 T = TypeVar("T")
 
 log = logging.getLogger("longshore.agent")
+
+#: several for each container that asks something, is looked into or written from
+DESCRIPTORS = 16_384
 
 #: as the `docker_url` of an agent: containers exist in its memory only
 FAKE_ENGINE = "fake:"
@@ -63,6 +67,7 @@ EXIT_TERMINAL = 5
 
 def main(config: AgentConfig) -> int:
     """Runs until SIGTERM (its tasks run on) or SIGINT (they are stopped first); returns the exit code."""
+    allow_descriptors(DESCRIPTORS)
     return asyncio.run(_main(config))
 
 

@@ -1,9 +1,11 @@
-"""How much one caller may ask: 40 requests a second, and 60 at once, as the stock agent allows.
+"""How much one caller may ask: 40 requests a second, and 60 at once, as the stock agent allows; and how many connections it may keep.
 
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-metadata-endpoint-v4.html
 """
 
 from __future__ import annotations
+
+from collections import Counter
 
 from longshore.kit.clock import Clock
 
@@ -11,6 +13,9 @@ PER_SECOND = 40.0
 AT_ONCE = 60.0
 #: callers remembered; who has been quiet has all his allowance again, so forgetting costs nothing
 _MOST_CALLERS = 1024
+#: connections of one address at once, and of all: what an agent needs for its own work must be left, whatever a container does
+MOST_OF_ADDRESS = 128
+MOST_CONNECTIONS = 1024
 
 
 class Limits:
@@ -30,3 +35,24 @@ class Limits:
         allowed = left >= 1.0
         self._left[caller] = (left - 1.0 if allowed else left, now)
         return allowed
+
+
+class Crowd:
+    """Who is connected: so many of one address, so many in all. Containers that share the machine's network have one address."""
+
+    def __init__(self, most_of_address: int = MOST_OF_ADDRESS, most: int = MOST_CONNECTIONS) -> None:
+        self._most_of_address = most_of_address
+        self._most = most
+        self._here: Counter[str] = Counter()
+
+    def enter(self, address: str) -> bool:
+        """False where there is no room; who has entered leaves once."""
+        if self._here[address] >= self._most_of_address or self._here.total() >= self._most:
+            return False
+        self._here[address] += 1
+        return True
+
+    def leave(self, address: str) -> None:
+        self._here[address] -= 1
+        if not self._here[address]:
+            del self._here[address]

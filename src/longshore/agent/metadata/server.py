@@ -17,12 +17,13 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from longshore.agent.container_spec import INSTANCE_LABEL
 from longshore.agent.metadata.callers import Caller, Callers, Peer
 from longshore.agent.metadata.endpoints import Answer, Asked, Endpoints, unanswered
 from longshore.agent.metadata.entrance import Entrance
-from longshore.agent.metadata.limits import PER_SECOND, Limits
+from longshore.agent.metadata.limits import PER_SECOND, Crowd, Limits
 from longshore.kit.clock import Clock
 from longshore.runtime.base import NoSuchContainer, Runtime, RuntimeFailure
 
@@ -62,6 +63,7 @@ class MetadataServer:
         self._callers = Callers(runtime)
         self._limits = Limits(clock)
         self._connections: set[asyncio.Task[None]] = set()
+        self._passing = Crowd()
 
     async def run(self) -> None:
         """Until cancelled. An agent whose servers cannot be had goes on without."""
@@ -74,7 +76,7 @@ class MetadataServer:
     async def _serve(self) -> None:
         requests, platform = (self._entrance.socket_of(self._instance_id, what) for what in ("requests", "platform"))
         async with contextlib.AsyncExitStack() as stack:
-            runner = web.ServerRunner(web.Server(self._from_container, access_log=None), shutdown_timeout=1.0)
+            runner = web.ServerRunner(_Guarded(self._from_container, Crowd()), shutdown_timeout=1.0)
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await web.SockSite(runner, self._entrance.requests).start()
@@ -173,7 +175,16 @@ class MetadataServer:
         return kept
 
     async def _to_platform(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        caller = await self._callers.find(_peer(writer.get_extra_info("peername")))
+        peer = _peer(writer.get_extra_info("peername"))
+        if not self._passing.enter(peer.address):
+            return
+        try:
+            await self._to_platform_of(peer, reader, writer)
+        finally:
+            self._passing.leave(peer.address)
+
+    async def _to_platform_of(self, peer: Peer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        caller = await self._callers.find(peer)
         whose = caller.container.labels.get(INSTANCE_LABEL, "") if caller.container is not None else ""
         if not whose:
             return  # not of any task: the platform is not opened to whatever else runs here
@@ -193,6 +204,29 @@ class MetadataServer:
         for job in jobs:
             job.cancel()
         await asyncio.gather(*jobs, return_exceptions=True)
+
+
+class _Guarded(web.Server):
+    """Closes what comes when its address, or all together, have as many connections as they may."""
+
+    def __init__(self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], crowd: Crowd) -> None:
+        super().__init__(handler, access_log=None)
+        self._crowd = crowd
+        self._entered: dict[RequestHandler, str] = {}
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        super().connection_made(handler, transport)
+        address = _peer(transport.get_extra_info("peername")).address
+        if self._crowd.enter(address):
+            self._entered[handler] = address
+        else:
+            transport.abort()
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        address = self._entered.pop(handler, None)
+        if address is not None:
+            self._crowd.leave(address)
+        super().connection_lost(handler, exc)
 
 
 async def _splice(
