@@ -74,6 +74,23 @@ async def test_a_new_deployment_is_tried_at_once_whatever_became_of_the_one_befo
         assert len(stage.tasks("PENDING")) == 2
 
 
+async def test_tasks_that_end_a_moment_after_they_run_complete_no_deployment() -> None:
+    """Nothing checks them: for that moment all that are wanted are RUNNING."""
+    async with staged() as stage:
+        await two_instances(stage)
+        await stage.service(await stage.definition(1), 2, circuit_breaker=ROLL_BACK)
+        for _ in range(6):
+            await stage.settle()
+            await stage.run_pending()
+            await stage.step(1)
+            for task in stage.tasks("RUNNING"):
+                await stage.end(task)
+            await stage.step(8)
+        assert any("(deployment d1) deployment failed" in line for line in stage.events()), "\n".join(stage.events())
+        assert not any("completed" in line or "steady" in line for line in stage.events())
+        assert primary(stage).rollout_state == "FAILED"
+
+
 async def test_the_circuit_breaker_tells_its_story() -> None:
     async with staged() as stage:
         await running_service(stage, 2, circuit_breaker=ROLL_BACK)

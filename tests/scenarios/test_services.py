@@ -36,6 +36,9 @@ async def test_a_new_service_spreads_over_zones_and_becomes_steady() -> None:
             {"us-east-1a": 1, "us-east-1b": 2},
         )
         assert stage.events()[0].startswith("(service web) has started 3 tasks: (task t")
+        assert stage.events()[1:] == [], "what runs since a moment ago could still turn out to be a failed start"
+        await stage.step(10)
+        await stage.settle()
         assert stage.events()[1:] == [
             "(service web) (deployment d1) deployment completed.",
             "(service web) has reached a steady state.",
@@ -235,6 +238,7 @@ async def test_a_large_service_is_looked_at_less_often_and_misses_nothing() -> N
         await stage.step(1)
         assert len(stage.tasks("PENDING")) == 300
         await stage.run_pending()
+        await stage.step(10)
         await stage.step(1)
         assert stage.events()[-1] == "(service web) has reached a steady state."
         await stage.end(stage.tasks("RUNNING")[0])

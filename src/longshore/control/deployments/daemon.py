@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from longshore.control.deployments.plan import (
     ELSEWHERE,
     PATIENCE,
+    all_sound,
     break_off,
     breaks,
     diagnoses,
@@ -117,11 +118,11 @@ def plan(snapshot: Snapshot) -> Plan:
     retire = finished_rollouts(snapshot, rounds.stop)
     settled = not rounds.stop and not start and not again_at and _all_serve(snapshot, primary, by_station)
     others = has_others(snapshot, retire)
-    complete = settled and primary.state == "IN_PROGRESS" and not others
-    steady = settled and not others and snapshot.leaving == 0
+    complete = settled and primary.state == "IN_PROGRESS" and not others and all_sound(snapshot.members)
+    steady = settled and not others and snapshot.leaving == 0 and (complete or primary.state != "IN_PROGRESS")
     sayings = _sayings(snapshot, primary, complete=complete, steady=steady, stuck=rounds.stuck and not rounds.stop and not start)
     speech = spoken(snapshot.told, sayings, snapshot.now, lasting=frozenset() if steady else ELSEWHERE)
-    times = [again_at, *(time for m in snapshot.members for time in (m.warm_at, m.grace_until, m.protected_until))]
+    times = [again_at, *(time for m in snapshot.members for time in (m.warm_at, m.sound_at, m.grace_until, m.protected_until))]
     return Plan(
         start=tuple(start),
         stop=tuple(rounds.stop),

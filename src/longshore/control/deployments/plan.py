@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterable
 
 import msgspec
 from msgspec.structs import replace
@@ -96,8 +97,8 @@ def plan(snapshot: Snapshot) -> Plan:
     retire = finished_rollouts(snapshot, stop)
     others = has_others(snapshot, retire)
     settled = not stop and not start and not crew.outgoing and _all_serve(snapshot, crew)
-    complete = settled and not crew.moves and primary.state == "IN_PROGRESS" and not others
-    steady = settled and not others and snapshot.leaving == 0
+    complete = settled and not crew.moves and primary.state == "IN_PROGRESS" and not others and all_sound(crew.fresh)
+    steady = settled and not others and snapshot.leaving == 0 and (complete or primary.state != "IN_PROGRESS")
     sayings = _sayings(snapshot, primary, crew, complete=complete, steady=steady, busy=bool(stop or start))
     moves: list[StartTasks] = []
     lasting = frozenset() if steady and snapshot.steady and not snapshot.zones else frozenset({CAUSE})
@@ -263,6 +264,11 @@ def _all_serve(snapshot: Snapshot, crew: Crew) -> bool:
     return crew.counted == snapshot.desired and all(serves(member) for member in crew.fresh if member.arn not in coming)
 
 
+def all_sound(members: Iterable[Member]) -> bool:
+    """None of them could still turn out to be a failed start: a deployment whose tasks end a moment after RUNNING is not completed."""
+    return all(member.sound_at is None for member in members)
+
+
 def serves(member: Member) -> bool:
     """Healthy, or RUNNING with nothing that could ever say more than that."""
     return member.phase is Phase.HEALTHY or (member.phase is Phase.WARMING and member.warm_at is not None)
@@ -376,7 +382,7 @@ def general_waits(snapshot: Snapshot, primary: Rollout, again_at: float | None) 
 def _look_again(snapshot: Snapshot, again_at: float | None) -> float | None:
     times = [again_at]
     for member in snapshot.members:
-        times += (member.warm_at, member.grace_until, member.protected_until)
+        times += (member.warm_at, member.sound_at, member.grace_until, member.protected_until)
     return earliest(times, snapshot.now)
 
 

@@ -105,6 +105,7 @@ class Grounds:
             complaint=complaint,
             diagnosis=self._diagnosis(task) if phase is Phase.UNHEALTHY else "",
             warm_at=None if gone else warm_at,
+            sound_at=None if gone or warm_at is None else self._sound_at(task),
             grace_until=self._grace_until(task),
             instance_arn=task.container_instance_arn,
             outgoing=outgoing,
@@ -114,6 +115,10 @@ class Grounds:
             left=self._left(instance) if self._packs else (0, 0),
             in_place_of=task.spec.in_place_of,
         )
+
+    def _sound_at(self, task: Task) -> float | None:
+        at = (task.status.started_at or 0.0) + min(SHORT_LIFE_S, self._warm_up_s)
+        return at if at > self._now else None
 
     def phase(self, task: Task) -> tuple[Phase, str, float | None]:
         definition_arn = task.spec.task_definition_arn

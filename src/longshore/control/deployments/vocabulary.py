@@ -45,6 +45,8 @@ class Member(msgspec.Struct, frozen=True, gc=False):
     diagnosis: str = ""
     #: when a WARMING task becomes healthy by mere running
     warm_at: float | None = None
+    #: when a task that nothing checks will have run for long enough not to count as a failed start; None once it has
+    sound_at: float | None = None
     #: until then failed health checks do not count
     grace_until: float | None = None
     instance_arn: str = ""
