@@ -124,6 +124,16 @@ async def test_it_begins_at_a_time_or_with_the_last_ones(stream: Stream) -> None
     assert await stream.versions(cursor=nothing.cursor) == [5]
 
 
+@pytest.mark.parametrize("ahead", [1, 10**15, (1 << 63) - 1])
+async def test_a_cursor_from_ahead_of_the_log_is_told_that_it_missed_something_and_goes_on_from_now(stream: Stream, ahead: int) -> None:
+    await stream.tell("a")
+    cursor = min(stream.log.newest + ahead, (1 << 63) - 1)
+    answer = await stream.ask(cursor=str(cursor))
+    assert (answer.missed, list(answer.events), answer.cursor) == (True, [], str(stream.log.newest))
+    await stream.tell("b")
+    assert len((await stream.ask(cursor=answer.cursor)).events) == 1
+
+
 async def test_it_tells_of_what_was_asked_for_only(stream: Stream) -> None:
     await stream.tell("a")
     await stream.tell("a", "other")
