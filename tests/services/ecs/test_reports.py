@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from longshore.aws.shapes import ecs as shapes
 from longshore.services.ecs.model import Container, Lifecycle, Stop, Task, TaskSpec, TaskStatus
-from longshore.services.ecs.reports import apply_report
+from longshore.services.ecs.reports import MOST_BINDINGS, apply_report
 from longshore.services.ecs.task_views import _binding
 
 ESSENTIAL = frozenset({"app"})
@@ -104,3 +105,12 @@ def test_times_and_ports_that_cannot_be_are_left_out_and_the_rest_of_the_report_
         assert after.is_stopped
         assert (after.status.pull_started_at, after.status.pull_stopped_at, after.status.execution_stopped_at) == (None, None, 5.0)
         assert [binding.host_port for binding in after.status.containers[0].network_bindings] == [32_768]
+
+
+def test_what_is_kept_of_a_report_is_bounded_however_long_it_is() -> None:
+    ports = tuple(shapes.NetworkBinding(container_port=1, host_port=1, bind_ip="x" * 9000, host_port_range="y" * 9000) for _ in range(5000))
+    words = {"runtime_id": "r" * 9000, "image_digest": "d" * 9000, "reason": "w" * 9000}
+    told = change(status="RUNNING", network_bindings=ports, **words)
+    kept = apply_report(task(), report("RUNNING", told), 1.0, ESSENTIAL).status.containers[0]
+    assert len(msgspec.json.encode(kept)) < 1_000_000 and len(kept.network_bindings) == MOST_BINDINGS
+    assert max(len(kept.runtime_id), len(kept.image_digest), len(kept.network_bindings[0].bind_ip)) == 255

@@ -17,6 +17,8 @@ from longshore.services.ecs.model import Container, NetworkBinding, Task, TaskSt
 _CONTAINER_ORDER = {"PENDING": 0, "RUNNING": 1, "STOPPED": 2}
 #: the longest reason kept of a container or task
 MOST_REASON = 1024
+#: the longest id, digest or address kept, and how many ports of one container
+MOST_WORD, MOST_BINDINGS = 255, 1000
 MOST_PORT = 65_535
 #: the end of the year 9999
 _LAST_MOMENT = 253_402_300_799
@@ -81,19 +83,19 @@ def _merged(container: Container, change: shapes.ContainerStateChange) -> Contai
             container_port=binding.container_port or 0,
             host_port=binding.host_port or 0,
             protocol=binding.protocol or "tcp",
-            bind_ip=binding.bind_ip or "0.0.0.0",
-            container_port_range=binding.container_port_range or "",
-            host_port_range=binding.host_port_range or "",
+            bind_ip=(binding.bind_ip or "0.0.0.0")[:MOST_WORD],
+            container_port_range=(binding.container_port_range or "")[:MOST_WORD],
+            host_port_range=(binding.host_port_range or "")[:MOST_WORD],
         )
-        for binding in change.network_bindings or ()
+        for binding in (change.network_bindings or ())[:MOST_BINDINGS]
         # load balancers are told of these ports: what is none must not get there
         if 0 <= (binding.container_port or 0) <= MOST_PORT and 0 <= (binding.host_port or 0) <= MOST_PORT
     )
     return replace(
         container,
         last_status=forward,
-        runtime_id=change.runtime_id or container.runtime_id,
-        image_digest=change.image_digest or container.image_digest,
+        runtime_id=(change.runtime_id or container.runtime_id)[:MOST_WORD],
+        image_digest=(change.image_digest or container.image_digest)[:MOST_WORD],
         exit_code=change.exit_code if change.exit_code is not None else container.exit_code,
         reason=(change.reason or container.reason)[:MOST_REASON],
         network_bindings=bindings or container.network_bindings,
