@@ -2,13 +2,15 @@
 # What can go wrong with a service, and what is done about it: an instance is emptied, a version does not start, a zone is lost, a task
 # fits nowhere. On a platform of the demo's own, which is gone afterwards. With aws, docker and curl; what AWS cannot say, longshore says.
 #
-#   PORT            where the platform listens, 4577 unless given; the load balancer listens on the port after it
+#   PORT            where the platform listens, 4577 unless given
+#   LISTENER_PORT   where the load balancer listens, the port after it unless given
 set -Eeuo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export PATH="$here/../../.venv/bin:$PATH:/usr/sbin"
 export AWS_PAGER=
 port=${PORT:-4577}
+listener_port=${LISTENER_PORT:-$((port + 1))}
 
 # shellcheck source=examples/talk.sh
 . "$here/../talk.sh"
@@ -81,10 +83,10 @@ balancer=$(aws elbv2 create-load-balancer --name web --query 'LoadBalancers[0].L
 targets=$(aws elbv2 create-target-group --name web --protocol HTTP --port 80 --vpc-id "$vpc" --query 'TargetGroups[0].TargetGroupArn' --output text \
     --health-check-interval-seconds 5 --health-check-timeout-seconds 2 --healthy-threshold-count 2)
 aws elbv2 modify-target-group-attributes --target-group-arn "$targets" --attributes Key=deregistration_delay.timeout_seconds,Value=2 >/dev/null
-aws elbv2 create-listener --load-balancer-arn "$balancer" --protocol HTTP --port $((port + 1)) \
+aws elbv2 create-listener --load-balancer-arn "$balancer" --protocol HTTP --port "$listener_port" \
     --default-actions "Type=forward,TargetGroupArn=$targets" >/dev/null
 aws elbv2 wait load-balancer-available --load-balancer-arns "$balancer"
-url="http://$(aws elbv2 describe-load-balancers --query 'LoadBalancers[0].DNSName' --output text):$((port + 1))"
+url="http://$(aws elbv2 describe-load-balancers --query 'LoadBalancers[0].DNSName' --output text):$listener_port"
 
 instances() { aws ecs list-container-instances --query 'length(containerInstanceArns)' --output text; }
 three_instances() { [ "$(instances)" = 3 ]; }
@@ -96,6 +98,8 @@ run aws ecs create-service --service-name web --task-definition web --desired-co
     --load-balancers "targetGroupArn=$targets,containerName=web,containerPort=80" --query 'service.status' --output text >/dev/null
 run aws ecs wait services-stable --services web
 show_tasks
+answers() { curl -fsS -o /dev/null -m 5 "$url/" 2>/dev/null; }
+until_true 30 "the load balancer to answer at $url" answers
 : >"$work/visits"
 visit &
 visitor=$!

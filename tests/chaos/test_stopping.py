@@ -31,6 +31,8 @@ async def refuses_connections(server: ServerProcess) -> None:
                 _, writer = await asyncio.open_connection("127.0.0.1", server.port)
             except ConnectionRefusedError:
                 return
+            except ConnectionResetError:  # it waited to be accepted when the listening ended
+                continue
             writer.close()
             await asyncio.sleep(0.01)
 

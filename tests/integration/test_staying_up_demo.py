@@ -20,6 +20,7 @@ def test_nobody_notices_what_goes_wrong(tmp_path: Path, free_port: Callable[...,
     own = kept | {
         "HOME": str(tmp_path),
         "PORT": str(free_port()),
+        "LISTENER_PORT": str(free_port()),
         "DOCKER_HOST": docker_url,
         "DOCKER_CONFIG": str(tmp_path / "docker"),
         "AWS_EC2_METADATA_DISABLED": "true",
