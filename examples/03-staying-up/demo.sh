@@ -40,7 +40,7 @@ of_service() { aws ecs describe-services --services web --query "services[0].$1"
 # What the service has written down since the event $1, oldest first, in Amazon ECS's words.
 events() {
     aws ecs describe-services --services web --query 'services[0].events[].[id, message]' --output text |
-        awk -F '\t' -v seen="$1" '$1 == seen { exit } { print "   " $2 }' | tac
+        awk -F '\t' -v seen="$1" '$1 == seen { old = 1 } !old { print "   " $2 }' | tac
 }
 last_event() { of_service 'events[0].id'; }
 
