@@ -116,7 +116,8 @@ def test_two_tasks_with_the_same_port_share_the_traffic_and_know_their_secrets(
         assert told["Containers"][0]["Networks"][0]["NetworkMode"] == "awsvpc"
         assert told["Containers"][0]["Networks"][0]["IPv4Addresses"] == [address]
     ecs.delete_service(service="own", force=True)
-    until(lambda: not ecs.list_tasks(serviceName="own")["taskArns"])
+    arns = [task["taskArn"] for task in tasks]
+    until(lambda: all(task["lastStatus"] == "STOPPED" for task in ecs.describe_tasks(tasks=arns)["tasks"]), 60.0)
     for address in addresses:
         with pytest.raises(OSError):
             socket.create_connection((address, 8080), timeout=2)
