@@ -11,7 +11,6 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
 from ipaddress import ip_network
 from typing import Any, Literal, TypeVar
 from urllib.parse import quote
@@ -21,22 +20,19 @@ import aiohttp
 import msgspec
 
 from longshore.runtime import crossing
+from longshore.runtime import docker_answers as answers
 from longshore.runtime.base import (
     Anatomy,
-    Attached,
     Chunk,
     ContainerState,
     EngineFacts,
     Execution,
     InUse,
     LocalImage,
-    Mount,
     NameTaken,
     NoSuchContainer,
     NoSuchImage,
     NotAllowed,
-    Probe,
-    PublishedPort,
     RegistryAuth,
     RuntimeEvent,
     RuntimeFailure,
@@ -113,7 +109,7 @@ class DockerRuntime:
         except RuntimeUnavailable:
             raise
         except RuntimeFailure as error:
-            raise _registry_failure(str(error)) from error
+            raise answers.registry_failure(str(error)) from error
 
     async def image(self, image: str) -> LocalImage | None:
         try:
@@ -131,7 +127,7 @@ class DockerRuntime:
         except RuntimeUnavailable:
             raise
         except RuntimeFailure as error:
-            raise _registry_failure(str(error)) from error
+            raise answers.registry_failure(str(error)) from error
         return str(answer["Descriptor"]["digest"])
 
     async def remove_image(self, image: str) -> None:
@@ -173,7 +169,7 @@ class DockerRuntime:
                 raise
 
     async def inspect(self, container_id: str) -> ContainerState:
-        return container_state(await _answer(self._docker.containers.container(container_id).show()))
+        return answers.container_state(await _answer(self._docker.containers.container(container_id).show()))
 
     async def containers(self, labels: dict[str, str]) -> list[ContainerState]:
         filters = msgspec.json.encode({"label": _label_filter(labels)}).decode()
@@ -188,17 +184,17 @@ class DockerRuntime:
             return None
 
     async def usage(self, container_id: str) -> Usage:
-        return _usage(await self.statistics(container_id))
+        return answers.usage(await self.statistics(container_id))
 
     async def statistics(self, container_id: str) -> dict[str, Any]:
         stats: dict[str, Any] | None = await self._ask("GET", f"containers/{container_id}/stats", {"stream": "0", "one-shot": "1"})
         # a container that ends meanwhile makes the answer empty, or the time the zero time
-        if not stats or _seconds(stats.get("read")) is None:
+        if not stats or answers.seconds(stats.get("read")) is None:
             raise NoSuchContainer(f"container {container_id} does not run")
         return stats
 
     async def anatomy(self, container_id: str) -> Anatomy:
-        return _anatomy(await self._ask("GET", f"containers/{container_id}/json"))
+        return answers.anatomy(await self._ask("GET", f"containers/{container_id}/json"))
 
     async def at_address(self, address: str) -> ContainerState | None:
         for entry in await self._ask("GET", "containers/json"):
@@ -292,7 +288,7 @@ class DockerRuntime:
 
     async def subnets(self) -> dict[str, tuple[str, ...]]:
         found = await self._ask("GET", "networks")
-        return {str(network["Name"]): _subnets(network) for network in found}
+        return {str(network["Name"]): answers.subnets_of(network) for network in found}
 
     # ── control groups ──
 
@@ -327,7 +323,7 @@ class DockerRuntime:
                 yield RuntimeEvent("", "connected", {}, 0.0)
                 async for line in response.content:
                     if line.strip():
-                        yield _event(msgspec.json.decode(line))
+                        yield answers.event(msgspec.json.decode(line))
         except msgspec.DecodeError as error:
             raise RuntimeUnavailable(f"the event stream is no JSON: {error}") from error
         except (aiohttp.ClientError, OSError) as error:
@@ -364,7 +360,7 @@ class DockerRuntime:
         sent = {"Content-Type": "application/json", **(headers or {})}
         async with docker.session.request(method, url, params=params, headers=sent, data=body, timeout=timeout) as response:
             if response.status >= 400:
-                raise _failure(response.status, _message(await response.read()))
+                raise answers.failure(response.status, answers.message(await response.read()))
             yield response
 
 
@@ -374,42 +370,11 @@ async def _answer(call: Awaitable[T], timeout_s: float | None = _ANSWER_S) -> T:
         async with asyncio.timeout(timeout_s):
             return await call
     except aiodocker.DockerError as error:
-        raise _failure(error.status, str(error.message)) from error
+        raise answers.failure(error.status, str(error.message)) from error
     except TimeoutError as error:
         raise RuntimeUnavailable(f"Docker Engine did not answer within {timeout_s:.0f} s") from error
     except (aiohttp.ClientError, OSError) as error:
         raise RuntimeUnavailable(f"Docker Engine does not answer: {error or type(error).__name__}") from error
-
-
-def _failure(status: int, text: str) -> RuntimeFailure:
-    match status:
-        case 900:  # aiodocker's mark for "no connection"
-            return RuntimeUnavailable(text)
-        case 404:
-            return NoSuchContainer(text)
-        case 409:
-            return InUse(text)
-        case 401 | 403:
-            return NotAllowed(text)
-        case _:
-            return RuntimeFailure(text)
-
-
-def _registry_failure(text: str) -> RuntimeFailure:
-    """The engine passes on what registries say as plain text."""
-    lowered = text.lower()
-    if any(words in lowered for words in ("unauthorized", "no basic auth credentials", "authentication required", "denied")):
-        return NotAllowed(text)
-    if any(words in lowered for words in ("not found", "manifest unknown", "name unknown", "does not exist")):
-        return NoSuchImage(text)
-    return RuntimeFailure(text)
-
-
-def _message(body: bytes) -> str:
-    try:
-        return str(msgspec.json.decode(body)["message"])
-    except (msgspec.DecodeError, KeyError, TypeError):
-        return body.decode(errors="replace").strip()
 
 
 def _auth_header(auth: RegistryAuth) -> str:
@@ -419,117 +384,3 @@ def _auth_header(auth: RegistryAuth) -> str:
 
 def _label_filter(labels: dict[str, str]) -> list[str]:
     return [f"{name}={value}" for name, value in labels.items()]
-
-
-def container_state(found: dict[str, Any]) -> ContainerState:
-    """An answer of `GET /containers/{id}/json`."""
-    state = found["State"]
-    health = state.get("Health") or {}
-    probes = health.get("Log") or [{}]
-    status = str(state["Status"])
-    return ContainerState(
-        id=found["Id"],
-        name=str(found["Name"]).removeprefix("/"),
-        image=found["Config"].get("Image") or "",
-        image_id=found.get("Image") or "",
-        status=status,
-        labels=found["Config"].get("Labels") or {},
-        created_at=_seconds(found["Created"]) or 0.0,
-        exit_code=state.get("ExitCode") if status in ("exited", "dead") else None,
-        oom_killed=bool(state.get("OOMKilled")),
-        error=state.get("Error") or "",
-        started_at=_seconds(state.get("StartedAt")),
-        finished_at=_seconds(state.get("FinishedAt")),
-        health=_health(health.get("Status") or ""),
-        health_output=str(probes[-1].get("Output") or "")[:1024],
-        probes=tuple(_probe(probe) for probe in health.get("Log") or ()),
-        ports=_ports(found.get("NetworkSettings") or {}),
-        ip_address=_address(found.get("NetworkSettings") or {}),
-    )
-
-
-def _subnets(network: dict[str, Any]) -> tuple[str, ...]:
-    ranges = (network.get("IPAM") or {}).get("Config") or ()
-    return tuple(str(each["Subnet"]) for each in ranges if each.get("Subnet"))
-
-
-def _probe(found: dict[str, Any]) -> Probe:
-    output = str(found.get("Output") or "")[:1024]
-    return Probe(_seconds(found.get("Start")) or 0.0, int(found.get("ExitCode") or 0), output)
-
-
-def _health(status: str) -> str:
-    return "" if status == "none" else status
-
-
-def _ports(network: dict[str, Any]) -> tuple[PublishedPort, ...]:
-    published = []
-    for name, bindings in (network.get("Ports") or {}).items():
-        port, _, protocol = name.partition("/")
-        for binding in bindings or ():
-            published.append(PublishedPort(int(port), int(binding["HostPort"]), protocol, binding.get("HostIp") or "0.0.0.0"))
-    return tuple(sorted(published, key=lambda port: (port.container_port, port.protocol, port.host_ip, port.host_port)))
-
-
-def _address(network: dict[str, Any]) -> str:
-    own = network.get("IPAddress") or ""
-    return own or next((attached["IPAddress"] for attached in (network.get("Networks") or {}).values() if attached.get("IPAddress")), "")
-
-
-def _seconds(text: str | None) -> float | None:
-    """Seconds since the epoch of an RFC 3339 time; None for the zero time, which stands for never."""
-    if not text or text.startswith("0001-"):
-        return None
-    return datetime.fromisoformat(text).timestamp()
-
-
-def _event(event: dict[str, Any]) -> RuntimeEvent:
-    actor = event.get("Actor") or {}
-    action = str(event.get("Action") or "").partition(":")[0]
-    return RuntimeEvent(str(actor.get("ID") or ""), action, actor.get("Attributes") or {}, int(event.get("timeNano") or 0) / 1e9)
-
-
-def _usage(stats: dict[str, Any]) -> Usage:
-    cpu = stats.get("cpu_stats") or {}
-    memory = stats.get("memory_stats") or {}
-    networks = (stats.get("networks") or {}).values()
-    blocks = (stats.get("blkio_stats") or {}).get("io_service_bytes_recursive") or ()
-    percpu = (cpu.get("cpu_usage") or {}).get("percpu_usage") or ()
-    # as `docker stats` counts: what the page cache could give back is not used
-    details = memory.get("stats") or {}
-    reclaimable = details.get("total_inactive_file") or details.get("inactive_file") or 0
-    return Usage(
-        at=_seconds(stats.get("read")) or 0.0,
-        cpu_ns=int((cpu.get("cpu_usage") or {}).get("total_usage") or 0),
-        cpus=int(cpu.get("online_cpus") or len(percpu) or 1),
-        memory_bytes=max(0, int(memory.get("usage") or 0) - int(reclaimable)),
-        rx_bytes=sum(int(network.get("rx_bytes") or 0) for network in networks),
-        tx_bytes=sum(int(network.get("tx_bytes") or 0) for network in networks),
-        read_bytes=sum(int(block["value"]) for block in blocks if str(block["op"]).lower() == "read"),
-        written_bytes=sum(int(block["value"]) for block in blocks if str(block["op"]).lower() == "write"),
-    )
-
-
-def _anatomy(found: dict[str, Any]) -> Anatomy:
-    host = found.get("HostConfig") or {}
-    log = host.get("LogConfig") or {}
-    networks = (found.get("NetworkSettings") or {}).get("Networks") or {}
-    return Anatomy(
-        network_mode=str(host.get("NetworkMode") or ""),
-        networks=tuple(
-            Attached(
-                network=name,
-                address=str(network.get("IPAddress") or ""),
-                prefix_length=int(network.get("IPPrefixLen") or 0),
-                gateway=str(network.get("Gateway") or ""),
-                mac_address=str(network.get("MacAddress") or ""),
-            )
-            for name, network in networks.items()
-        ),
-        mounts=tuple(
-            Mount(name=str(mount.get("Name") or ""), source=str(mount.get("Source") or ""), destination=str(mount.get("Destination") or ""))
-            for mount in found.get("Mounts") or ()
-        ),
-        log_driver=str(log.get("Type") or ""),
-        log_options={str(name): str(value) for name, value in (log.get("Config") or {}).items()},
-    )
