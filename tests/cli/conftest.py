@@ -14,7 +14,8 @@ import pytest
 
 from longshore.cli.layout import Wishes
 from longshore.cli.up import up
-from longshore.config import DEFAULT_ACCOUNT_ID, DEFAULT_DOCKER_URL, DataDirectory, Environment, environment
+from longshore.config import DEFAULT_ACCOUNT_ID, DEFAULT_DOCKER_URL, DataDirectory
+from longshore.environment import Environment, environment
 
 TWIN = Path(__file__).with_name("supervisor_twin.py")
 

@@ -14,7 +14,8 @@ import pytest
 from longshore.cli import ecr_login
 from longshore.cli.ecr_login import Access, find_access, serves
 from longshore.cli.outcome import ExitCode, Failure
-from longshore.config import Credentials, environment
+from longshore.config import Credentials
+from longshore.environment import environment
 from tests.cli.conftest import Home
 
 KEYS = Credentials("AKIAFILE", "of-the-file")

@@ -16,17 +16,15 @@ from longshore.cli.machine import Size
 from longshore.cli.outcome import Failure
 from longshore.config import (
     UNPRIVILEGED_PORT_OFFSET,
-    BadSetting,
     Credentials,
     DataDirectory,
     History,
     PlatformConfig,
     ServerConfig,
     Storage,
-    default_data_dir,
-    environment,
     write_platform,
 )
+from longshore.environment import BadSetting, default_data_dir, environment
 from tests.cli.conftest import Home
 
 MACHINE = Size(4, 8192)

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longshore.cli import profile
-from longshore.config import Credentials, environment
+from longshore.config import Credentials
+from longshore.environment import environment
 
 KEY = Credentials("AKIAEXAMPLE", "secret/with+signs=")
 THEIRS = """\

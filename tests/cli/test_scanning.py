@@ -11,7 +11,8 @@ from longshore.cli.layout import SCANNERS, last_time
 from longshore.cli.machine import Size
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.cli.sbom import image_request
-from longshore.config import Credentials, Scanning, environment, write_platform
+from longshore.config import Credentials, Scanning, write_platform
+from longshore.environment import environment
 from longshore.scanner.choose import CHOICES
 from tests.cli.conftest import Home
 

@@ -41,7 +41,8 @@ class NewKey(msgspec.Struct, frozen=True, rename="camel"):
 def _asked(data_dir: Path | None, method: str, query: dict[str, str] | None, answer: type[T]) -> T:
     from longshore.cli.presence import running_state
     from longshore.cli.status import platform_of
-    from longshore.config import DataDirectory, environment
+    from longshore.config import DataDirectory
+    from longshore.environment import environment
 
     data = DataDirectory(data_dir.absolute() if data_dir else environment().data_dir)
     return msgspec.json.decode(b"".join(platform_of(running_state(data), data).own(method, "accounts", query)), type=answer)

@@ -21,6 +21,7 @@ from longshore.cli.exec import execute
 from longshore.cli.outcome import EXIT_CODES, ExitCode, Failure
 from longshore.cli.rebalance import rebalance
 from longshore.cli.sbom import sbom
+from longshore.environment import BadSetting, Environment, environment
 
 app = typer.Typer(
     name="longshore",
@@ -77,13 +78,13 @@ LostAfter = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class _Settings:
-    environment: config.Environment
+    environment: Environment
     data: config.DataDirectory
 
 
 def _settings(data_dir: Path | None) -> _Settings:
-    environment = config.environment()
-    return _Settings(environment, config.DataDirectory(data_dir.absolute() if data_dir else environment.data_dir))
+    given = environment()
+    return _Settings(given, config.DataDirectory(data_dir.absolute() if data_dir else given.data_dir))
 
 
 def _absolute(path: Path | None) -> Path | None:
@@ -252,7 +253,7 @@ def ecr_login(
     """Log docker or podman in to the registry, or install the credential helper that makes that needless."""
     from longshore.cli import ecr_login as login
 
-    given = config.environment()
+    given = environment()
     access = login.find_access(given)
     if program is not None and program not in login.PROGRAMS:
         raise Failure(f"{program!r} is not known", f"name one of {', '.join(login.PROGRAMS)}", ExitCode.USAGE)
@@ -386,7 +387,7 @@ def main() -> None:
     except Failure as failure:
         _complain(failure.cause, failure.fix)
         sys.exit(failure.code)
-    except config.BadSetting as error:
+    except BadSetting as error:
         _complain(str(error), "correct the variable or unset it")
         sys.exit(ExitCode.USAGE)
     except KeyboardInterrupt:

@@ -15,7 +15,8 @@ from longshore.cli import machine, presence
 from longshore.cli.layout import last_time
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.cli.tls import served_certificate, settled
-from longshore.config import UNPRIVILEGED_PORT_OFFSET, DataDirectory, Environment
+from longshore.config import UNPRIVILEGED_PORT_OFFSET, DataDirectory
+from longshore.environment import Environment
 from longshore.kit.certificates import CertificateProblem, facts
 
 #: where containers look for their agent

@@ -22,11 +22,11 @@ from typing import Any
 
 import msgspec
 
-from longshore import config
 from longshore.cli import machine, profile
 from longshore.cli.client import Platform
 from longshore.cli.outcome import ExitCode, Failure
-from longshore.config import DEFAULT_REGION, Credentials, Environment, write_privately
+from longshore.config import DEFAULT_REGION, Credentials, write_privately
+from longshore.environment import BadSetting, Environment, environment
 
 #: what credHelpers name; the program is docker-credential-<this>
 HELPER = "longshore"
@@ -180,7 +180,7 @@ def helper(arguments: Sequence[str], given: str) -> int:
             case ["store" | "erase"]:
                 return 0  # nothing is kept, so there is nothing to forget
             case ["list"]:
-                registry = urllib.parse.urlsplit(find_access(config.environment()).endpoint).netloc
+                registry = urllib.parse.urlsplit(find_access(environment()).endpoint).netloc
                 print(json.dumps({registry: "AWS"}))
                 return 0
             case _:
@@ -188,13 +188,13 @@ def helper(arguments: Sequence[str], given: str) -> int:
                 return ExitCode.USAGE
     except Failure as failure:
         print(f"longshore: {failure.cause}{f' → {failure.fix}' if failure.fix else ''}")
-    except config.BadSetting as error:
+    except BadSetting as error:
         print(f"longshore: {error}")
     return ExitCode.FAILED
 
 
 def _tell(server: str) -> int:
-    access = find_access(config.environment())
+    access = find_access(environment())
     if not serves(access, server):
         print(_NOT_FOUND)
         return ExitCode.FAILED

@@ -23,7 +23,6 @@ from longshore.config import (
     AgentConfig,
     Credentials,
     DataDirectory,
-    Environment,
     Events,
     History,
     PlatformConfig,
@@ -33,8 +32,8 @@ from longshore.config import (
     Tls,
     local_code,
     read_platform,
-    seconds,
 )
+from longshore.environment import Environment, seconds
 
 #: auto takes the built-in scanner where it has a database, else Trivy or Grype where they are installed
 SCANNERS = ("auto", "built-in", "trivy", "grype")

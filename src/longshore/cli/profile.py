@@ -7,7 +7,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from longshore.config import Credentials, Environment, write_privately
+from longshore.config import Credentials, write_privately
+from longshore.environment import Environment
 
 NAME = "longshore"
 _HEADER = re.compile(r"\s*\[(?P<name>[^\]]*)\]")

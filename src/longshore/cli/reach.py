@@ -13,7 +13,8 @@ def platform(data_dir: Path | None, region: str | None, patience_s: float) -> Pl
     from longshore.cli.ecr_login import find_access
     from longshore.cli.presence import running_state
     from longshore.cli.status import root_credentials
-    from longshore.config import DataDirectory, environment
+    from longshore.config import DataDirectory
+    from longshore.environment import environment
 
     given = environment()
     if given.endpoint and data_dir is None:

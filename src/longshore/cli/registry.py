@@ -87,7 +87,8 @@ class Collected(msgspec.Struct, frozen=True):
 def _lines(data_dir: Path | None, method: str, route: str, query: dict[str, str] | None = None) -> Iterator[bytes]:
     from longshore.cli.presence import running_state
     from longshore.cli.status import platform_of
-    from longshore.config import DataDirectory, environment
+    from longshore.config import DataDirectory
+    from longshore.environment import environment
 
     data = DataDirectory(data_dir.absolute() if data_dir else environment().data_dir)
     return platform_of(running_state(data), data).own(method, f"registry/{route}", query, patience_s=_PATIENCE_S)

@@ -52,7 +52,8 @@ class _Checked(msgspec.Struct, frozen=True, rename="camel"):
 def _platform(data_dir: Path | None) -> Platform:
     from longshore.cli.presence import running_state
     from longshore.cli.status import platform_of
-    from longshore.config import DataDirectory, environment
+    from longshore.config import DataDirectory
+    from longshore.environment import environment
 
     data = DataDirectory(data_dir.absolute() if data_dir else environment().data_dir)
     return platform_of(running_state(data), data)

@@ -21,7 +21,8 @@ from longshore.cli.events import PLATFORM, Event, GrowingFile, last_lines, read_
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.cli.progress import Progress, progress_for
 from longshore.cli.tls import settled
-from longshore.config import DataDirectory, Environment, PlatformConfig, write_platform
+from longshore.config import DataDirectory, PlatformConfig, write_platform
+from longshore.environment import Environment
 
 SUPERVISOR = (sys.executable, "-m", "longshore.main", "supervisor")
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
