@@ -8,9 +8,10 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from longshore.aws.flight import ContainerFlight
 from longshore.cli.exec import Asked, after_task
 from longshore.cli.outcome import Failure
-from longshore.cli.task_answers import Container, Flight, Line, Record, Task
+from longshore.cli.task_answers import Container, Line, Record, Task
 from longshore.cli.task_pages import ago, how_it_ended, print_list, print_record
 
 TASK = "arn:aws:ecs:us-east-1:000000000000:task/default/" + "f0" * 16
@@ -59,7 +60,7 @@ def test_a_page_tells_where_when_why_and_the_last_words() -> None:
         stopped_at=1_700_000_004.0,
         containers=(container,),
     )
-    flight = Flight("main", exit_code=137, signal="SIGKILL", oom_killed=True, log_tail="one\n\x1b[31mtwo\tthree", log_is_cut=True)
+    flight = ContainerFlight("main", exit_code=137, signal="SIGKILL", oom_killed=True, log_tail="one\n\x1b[31mtwo\tthree", log_is_cut=True)
     told = page(Record(task, archived=True, ec2_instance_id="i-0123", recorded_at=1.0, containers=(flight,)))
     for part in ("f0f0", "STOPPED", "(history)", "web:3", "i-0123", "us-east-1a", "EssentialContainerExited", "+1.5 s", "RUNNING"):
         assert part in told
@@ -92,7 +93,7 @@ def test_a_container_that_never_ran_is_told_apart() -> None:
     assert how_it_ended(Container("x", last_status="STOPPED"), None) == "STOPPED, never ran"
     assert how_it_ended(Container("x", last_status="RUNNING"), None) == "RUNNING"
     assert (
-        how_it_ended(Container("x", last_status="STOPPED", exit_code=0), Flight("x", restart_count=2))
+        how_it_ended(Container("x", last_status="STOPPED", exit_code=0), ContainerFlight("x", restart_count=2))
         == "STOPPED, exit code 0, restarted 2×"
     )
 

@@ -16,6 +16,7 @@ import msgspec
 import yarl
 
 from longshore.agent.messages import RoleCredentials
+from longshore.aws.flight import ContainerFlight
 from longshore.aws.sigv4 import sign
 from longshore.config import Credentials
 from longshore.kit.clock import Clock
@@ -120,34 +121,6 @@ class TaskChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     pull_started_at: float | None = None
     pull_stopped_at: float | None = None
     execution_stopped_at: float | None = None
-
-
-class Probe(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    """One run of a health check."""
-
-    at: float
-    exit_code: int
-    output: str = ""
-
-
-class ContainerFlight(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
-    """How a container ended; times are seconds since the epoch."""
-
-    name: str
-    runtime_id: str = ""
-    exit_code: int | None = None
-    signal: str = ""
-    oom_killed: bool = False
-    error: str = ""
-    reason: str = ""
-    started_at: float | None = None
-    finished_at: float | None = None
-    restart_count: int = 0
-    health: str = ""
-    probes: tuple[Probe, ...] = ()
-    log_tail: str = ""
-    log_is_cut: bool = False
-    log_error: str = ""
 
 
 class TaskRecord(msgspec.Struct, frozen=True, kw_only=True):

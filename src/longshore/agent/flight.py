@@ -12,9 +12,10 @@ import logging
 import signal
 from typing import Any
 
-from longshore.agent.api import ContainerFlight, Probe, TaskRecord
+from longshore.agent.api import TaskRecord
 from longshore.agent.sharing import is_internal
 from longshore.agent.task import TaskJob
+from longshore.aws.flight import ContainerFlight, Probe
 from longshore.runtime.base import ContainerState, NoSuchContainer, Runtime, RuntimeFailure
 
 log = logging.getLogger("longshore.agent")

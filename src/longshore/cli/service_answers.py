@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from longshore.aws.flight import ContainerFlight
+
 
 class Deployment(msgspec.Struct, frozen=True, rename="camel"):
     id: str
@@ -170,16 +172,6 @@ class Ended(msgspec.Struct, frozen=True, rename="camel"):
 
 class EndedTasks(msgspec.Struct, frozen=True):
     tasks: tuple[Ended, ...] = ()
-
-
-class ContainerFlight(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
-    name: str
-    exit_code: int | None = None
-    signal: str = ""
-    oom_killed: bool = False
-    error: str = ""
-    reason: str = ""
-    log_tail: str = ""
 
 
 class FlightRecord(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from longshore.aws.flight import ContainerFlight
+
 
 class Binding(msgspec.Struct, frozen=True, rename="camel"):
     bind_ip: str = msgspec.field(name="bindIP", default="")
@@ -73,29 +75,6 @@ class Task(msgspec.Struct, frozen=True, rename="camel"):
     tags: tuple[Tag, ...] = ()
 
 
-class Probe(msgspec.Struct, frozen=True, rename="camel"):
-    at: float
-    exit_code: int
-    output: str = ""
-
-
-class Flight(msgspec.Struct, frozen=True, rename="camel"):
-    name: str
-    exit_code: int | None = None
-    signal: str = ""
-    oom_killed: bool = False
-    error: str = ""
-    reason: str = ""
-    started_at: float | None = None
-    finished_at: float | None = None
-    restart_count: int = 0
-    health: str = ""
-    probes: tuple[Probe, ...] = ()
-    log_tail: str = ""
-    log_is_cut: bool = False
-    log_error: str = ""
-
-
 class ServiceEvent(msgspec.Struct, frozen=True, rename="camel"):
     created_at: float
     message: str
@@ -108,7 +87,7 @@ class Record(msgspec.Struct, frozen=True, rename="camel"):
     archived: bool = False
     ec2_instance_id: str = ""
     recorded_at: float | None = None
-    containers: tuple[Flight, ...] = ()
+    containers: tuple[ContainerFlight, ...] = ()
     service_events: tuple[ServiceEvent, ...] = ()
 
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from longshore.aws.flight import ContainerFlight
 from longshore.cli.ecr_tables import printable
-from longshore.cli.task_answers import Container, Flight, Line, Record, Task
+from longshore.cli.task_answers import Container, Line, Record, Task
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -140,7 +141,7 @@ def _print_timeline(console: Console, task: Task, now: float) -> None:
     _print_rows(console, rows)
 
 
-def _print_container(console: Console, container: Container, flight: Flight | None) -> None:
+def _print_container(console: Console, container: Container, flight: ContainerFlight | None) -> None:
     from rich.text import Text
 
     console.print()
@@ -158,7 +159,7 @@ def _print_container(console: Console, container: Container, flight: Flight | No
         console.print("  [dim]it wrote nothing[/]")
 
 
-def how_it_ended(container: Container, flight: Flight | None) -> str:
+def how_it_ended(container: Container, flight: ContainerFlight | None) -> str:
     """RUNNING; or STOPPED, exit code 137 (SIGKILL), out of memory."""
     code = container.exit_code if container.exit_code is not None else (flight.exit_code if flight else None)
     parts = [container.last_status]
@@ -174,7 +175,7 @@ def how_it_ended(container: Container, flight: Flight | None) -> str:
     return ", ".join(parts)
 
 
-def _facts(container: Container, flight: Flight | None) -> list[tuple[str, str]]:
+def _facts(container: Container, flight: ContainerFlight | None) -> list[tuple[str, str]]:
     ports = [
         f"{b.bind_ip}:{b.host_port_range or b.host_port}→{b.container_port_range or b.container_port}/{b.protocol}"
         for b in container.network_bindings

@@ -9,9 +9,9 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from longshore.aws.flight import ContainerFlight
 from longshore.aws.protocol.model import OperationShape
 from longshore.aws.shapes import ecs
-from longshore.services.ecs.flight.model import ContainerFlight
 
 _Page = Annotated[int, Meta(ge=1, le=100)]
 

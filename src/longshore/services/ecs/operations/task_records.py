@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from longshore.aws.flight import ContainerFlight
 from longshore.aws.pagination import seal, unseal
 from longshore.services.call import Call
 from longshore.services.ecs.api import api
@@ -19,7 +20,7 @@ from longshore.services.ecs.errors import InvalidParameterException
 from longshore.services.ecs.flight import shapes
 from longshore.services.ecs.flight.entries import FLIGHT, archived_task, facets_of, flight_entry, flight_record, has_failed, history_entry
 from longshore.services.ecs.flight.entries import TASKS as ARCHIVED
-from longshore.services.ecs.flight.model import ContainerFlight, FlightRecord
+from longshore.services.ecs.flight.model import FlightRecord
 from longshore.services.ecs.lookup import (
     child_arn,
     cluster_arn,
