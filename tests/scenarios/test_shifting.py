@@ -402,6 +402,19 @@ async def test_what_traffic_is_to_be_shifted_by_must_be_there(advanced: dict[str
         assert code == "InvalidParameterException" and words in message
 
 
+async def test_a_rule_shifts_the_traffic_of_one_service() -> None:
+    async with theatre() as there:
+        wanted = {"taskDefinition": "web:1", "desiredCount": 1, "deploymentConfiguration": BLUE_GREEN, "loadBalancers": [load_balancer()]}
+        await there.ecs("CreateService", serviceName="web", **wanted)
+        code, message = await there.ecs.refused("CreateService", serviceName="other", **wanted)
+        assert code == "InvalidParameterException" and "shifts the traffic of the service web already" in message
+        await there.work()
+        await there.ecs("UpdateService", service="web", forceNewDeployment=True, deploymentConfiguration=BLUE_GREEN)
+        await there.ecs("DeleteService", service="web", force=True)
+        await there.work()
+        await there.ecs("CreateService", serviceName="other", **wanted)
+
+
 #: where a deployment waits for somebody, and whom the production rule serves there
 _HELD = {
     "PRE_SCALE_UP": (100, 0),

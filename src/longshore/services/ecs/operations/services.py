@@ -110,7 +110,7 @@ async def create_service(call: Call, request: shapes.CreateServiceRequest) -> sh
         if there is not None and there.status != "INACTIVE":
             return _same_again(there, spec)
         if spec.deployment_controller == "ECS":
-            _check_runnable(tx, call, spec, None)
+            _check_runnable(tx, call, arn, spec, None)
         _forget(tx, arn)
         service = Service(
             arn=arn,
@@ -245,7 +245,7 @@ async def update_service(call: Call, request: shapes.UpdateServiceRequest) -> sh
             )
         begins = request.force_new_deployment or is_other_deployment(service.spec, changed.spec)
         if begins or request.network_configuration is not None or request.deployment_configuration is not None:
-            _check_runnable(tx, call, changed.spec, service.spec)
+            _check_runnable(tx, call, service.arn, changed.spec, service.spec)
         if begins:
             check_reachable(tx, service, changed.spec)
             begin_deployment(tx, service, changed, names, now)
@@ -298,7 +298,7 @@ def _or(given: bool | None, kept: bool) -> bool:
     return kept if given is None else given
 
 
-def _check_runnable(tx: Tx, call: Call, spec: ServiceSpec, before: ServiceSpec | None) -> None:
+def _check_runnable(tx: Tx, call: Call, arn: str, spec: ServiceSpec, before: ServiceSpec | None) -> None:
     if spec.deployment_controller == "EXTERNAL":
         return
     definition = definition_of_arn(tx, spec.task_definition_arn)
@@ -307,7 +307,7 @@ def _check_runnable(tx: Tx, call: Call, spec: ServiceSpec, before: ServiceSpec |
     check_launchable(call, definition, spec.launch_type, spec.network_configuration)
     check_role(spec, definition)
     check_load_balancers(tx, call, spec.load_balancers, definition)
-    check_shifting(tx, call, spec, before)
+    check_shifting(tx, call, arn, spec, before)
 
 
 def _rescale(tx: Tx, service: Service, now: float) -> None:

@@ -79,6 +79,12 @@ class Service(msgspec.Struct, frozen=True, gc=False):
     version: int = 1
 
 
+def shifting_rules(spec: ServiceSpec) -> list[str]:
+    """The listener rules (or listeners, for their default rules) whose weights are the service's to change."""
+    advanced = [lb.advanced_configuration for lb in spec.load_balancers if lb.advanced_configuration is not None]
+    return [rule for one in advanced for rule in (one.production_listener_rule, one.test_listener_rule) if rule]
+
+
 SERVICES: Kind[Service] = Kind(
     name="ecs.service",
     type=Service,
@@ -89,6 +95,7 @@ SERVICES: Kind[Service] = Kind(
         "target_group": lambda service: (
             [lb.target_group_arn for lb in service.spec.load_balancers if lb.target_group_arn] if service.status != "INACTIVE" else ()
         ),
+        "shifting_rule": lambda service: shifting_rules(service.spec) if service.status != "INACTIVE" else (),
         "client_token": lambda service: (f"{service.cluster_arn}|{service.client_token}",) if service.client_token else (),
     },
     succeed=next_version,

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from longshore.aws.shapes import ecs as shapes
 from longshore.services.call import Call
 from longshore.services.ecs.errors import InvalidParameterException, UnsupportedFeatureException
-from longshore.services.ecs.rollout.model import DEPLOYMENTS, Service, ServiceSpec
+from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICES, Service, ServiceSpec, shifting_rules
 from longshore.services.elbv2.model import LISTENERS, LOAD_BALANCERS, RULES, TARGET_GROUPS, Listener, TargetGroup
 from longshore.services.elbv2.shifting import actions_at, listener_at, weights_at
 from longshore.store.base import Reader
@@ -140,29 +140,31 @@ def _checked_hook(hook: shapes.DeploymentLifecycleHook) -> shapes.DeploymentLife
 # ── load balancers that shift traffic ───────────────────────────────────────────────────────────────────────────────
 
 
-def check_shifting(reader: Reader, call: Call, spec: ServiceSpec, before: ServiceSpec | None) -> None:
+def check_shifting(reader: Reader, call: Call, service_arn: str, spec: ServiceSpec, before: ServiceSpec | None) -> None:
     """What traffic is to be shifted by must be there: an alternate target group, and rules that forward; to nobody else, whose
-    share would be lost, than to the service's target groups as they are wanted and as they were `before`."""
+    share would be lost, than to the service's target groups as they are wanted and as they were `before`; and no other service's."""
     own = _groups_of(spec) | (_groups_of(before) if before is not None else set())
     named: list[str] = []
-    rules: list[str] = []
     for lb in spec.load_balancers:
         if lb.advanced_configuration is not None:
             advanced = lb.advanced_configuration
             _check_advanced(reader, call, lb, advanced)
             named += [lb.target_group_arn or "", advanced.alternate_target_group_arn or ""]
-            rules += [rule for rule in (advanced.production_listener_rule, advanced.test_listener_rule) if rule]
         elif spec.strategy != "ROLLING":
             raise InvalidParameterException(
                 f"advancedConfiguration is required for load balancers of services with the deployment strategy {spec.strategy}."
             )
     if len(set(named)) != len(named):
         raise InvalidParameterException("Target groups and alternate target groups of a service must differ from each other.")
+    rules = shifting_rules(spec)
     if len(set(rules)) != len(rules):
         raise InvalidParameterException("The production and test listener rules of a service must differ from each other.")
     for rule in rules:
         if others := sorted(weights_at(reader, rule).keys() - own):
             raise InvalidParameterException(f"The listener rule {rule} forwards to other target groups, too: {', '.join(others)}")
+        for other in reader.list(SERVICES, "shifting_rule", rule):
+            if other.arn != service_arn:
+                raise InvalidParameterException(f"The listener rule {rule} shifts the traffic of the service {other.name} already.")
 
 
 def _groups_of(spec: ServiceSpec) -> set[str]:
