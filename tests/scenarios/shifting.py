@@ -21,10 +21,12 @@ from tests.services.ecs.conftest import Ecs
 
 _ELB = f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}"
 BLUE, GREEN = (f"{_ELB}:targetgroup/{name}/0123456789abcdef" for name in ("blue", "green"))
+#: a second pair: the same tasks behind another rule
+BLUE_TOO, GREEN_TOO = (f"{_ELB}:targetgroup/{name}/0123456789abcdef" for name in ("blue-too", "green-too"))
 BALANCER = f"{_ELB}:loadbalancer/app/web/0123456789abcdef"
 LISTENER = f"{_ELB}:listener/app/web/0123456789abcdef/0123456789abcdef"
 #: FOREIGN forwards to a target group that is somebody else's
-PRODUCTION, TEST, FOREIGN = (rule_arn(LISTENER, f"{number:016x}") for number in (1, 2, 3))
+PRODUCTION, TEST, FOREIGN, PRODUCTION_TOO = (rule_arn(LISTENER, f"{number:016x}") for number in (1, 2, 3, 4))
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ecsInfrastructureRole"
 
 
@@ -62,30 +64,31 @@ class Theatre:
     def _rules(self, tx: Tx) -> None:
         now = self.stage.clock.now()
         tx.put(elbv2.LOAD_BALANCERS, elbv2.LoadBalancer(BALANCER, "web", "application", "internal", "web", "Z1", now, "vpc-1"))
-        for arn in (BLUE, GREEN):
+        for arn in (BLUE, GREEN, BLUE_TOO, GREEN_TOO):
             tx.put(elbv2.TARGET_GROUPS, elbv2.TargetGroup(arn, arn.split("/")[1], "HTTP", 80, "vpc-1", "instance", now))
         nothing = elb_shapes.Action(type="fixed-response", fixed_response_config=elb_shapes.FixedResponseActionConfig(status_code="404"))
         tx.put(elbv2.LISTENERS, elbv2.Listener(LISTENER, BALANCER, 80, "HTTP", (nothing,)))
-        for priority, arn, group in ((1, PRODUCTION, BLUE), (2, TEST, BLUE), (3, FOREIGN, BLUE.replace("blue", "other"))):
+        other = BLUE.replace("blue", "other")
+        for priority, arn, group in ((1, PRODUCTION, BLUE), (2, TEST, BLUE), (3, FOREIGN, other), (4, PRODUCTION_TOO, BLUE_TOO)):
             forward = elb_shapes.Action(type="forward", target_group_arn=group)
             path = elb_shapes.RuleCondition(field="path-pattern", values=("/*",))
             tx.put(elbv2.RULES, elbv2.Rule(arn, LISTENER, priority, (path,), (forward,)))
 
-    async def create(self, desired: int = 2, *, balanced: bool = True, **configuration: Any) -> dict[str, Any]:
+    async def create(self, desired: int = 2, *, balanced: bool = True, pairs: int = 1, **configuration: Any) -> dict[str, Any]:
         made = await self.ecs(
             "CreateService",
             serviceName="web",
             taskDefinition="web:1",
             desiredCount=desired,
-            loadBalancers=[load_balancer()] if balanced else [],
+            loadBalancers=[load_balancer(), second_load_balancer()][:pairs] if balanced else [],
             deploymentConfiguration=configuration,
         )
         await self.stage.settle()
         return dict(made["service"])
 
-    async def created(self, desired: int = 2, *, balanced: bool = True, **configuration: Any) -> None:
+    async def created(self, desired: int = 2, *, balanced: bool = True, pairs: int = 1, **configuration: Any) -> None:
         """A service that runs and has been deployed once."""
-        await self.create(desired, balanced=balanced, **configuration)
+        await self.create(desired, balanced=balanced, pairs=pairs, **configuration)
         await self.work()
         assert (await self.latest())["status"] == "SUCCESSFUL"
 
@@ -137,6 +140,21 @@ def load_balancer(**advanced: Any) -> dict[str, Any]:
             "roleArn": ROLE,
             **advanced,
         },
+    }
+
+
+def second_load_balancer() -> dict[str, Any]:
+    made = load_balancer(alternateTargetGroupArn=GREEN_TOO, productionListenerRule=PRODUCTION_TOO)
+    made["advancedConfiguration"].pop("testListenerRule")
+    return made | {"targetGroupArn": BLUE_TOO}
+
+
+def turned(lb: dict[str, Any]) -> dict[str, Any]:
+    """The same pair of target groups the other way round."""
+    advanced = lb["advancedConfiguration"]
+    return lb | {
+        "targetGroupArn": advanced["alternateTargetGroupArn"],
+        "advancedConfiguration": advanced | {"alternateTargetGroupArn": lb["targetGroupArn"]},
     }
 
 

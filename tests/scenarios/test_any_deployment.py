@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from longshore.aws.errors import AwsError
 from longshore.services.ecs.rollout import model as rollout
+from longshore.services.ecs.rollout.revisions import settings_of
 from longshore.services.elbv2 import model as elbv2
-from tests.scenarios.shifting import BLUE, GREEN, Theatre, pause, theatre
+from longshore.services.elbv2.shifting import weights_at
+from tests.scenarios.shifting import PRODUCTION, PRODUCTION_TOO, Theatre, load_balancer, pause, second_load_balancer, theatre, turned
 from tests.scenarios.stage import service_arn
 
 SERVICE = service_arn("web")
@@ -28,6 +30,7 @@ ACTIONS = st.one_of(
     st.tuples(st.just("wait"), st.sampled_from([1, 10, 130, 400])),
     st.tuples(st.just("kill"), st.integers(0, 9)),
     st.tuples(st.just("scale"), st.integers(1, 3)),
+    st.tuples(st.just("turn"), st.booleans(), st.booleans(), st.sampled_from(list(STRATEGIES))),
     st.tuples(st.just("roll back")),
     st.tuples(st.just("answer"), st.sampled_from(["CONTINUE", "CONTINUE", "ROLLBACK"])),
 )
@@ -55,6 +58,11 @@ async def act(there: Theatre, action: tuple[Any, ...]) -> None:
         case ("scale", count):
             await there.ecs("UpdateService", service="web", desiredCount=count)
             await there.stage.settle()
+        case ("turn", first, second, strategy):
+            pairs = [load_balancer(), second_load_balancer()]
+            given = [turned(pair) if turns else pair for pair, turns in zip(pairs, (first, second), strict=True)]
+            configuration = {"strategy": strategy, **STRATEGIES[strategy]}
+            await asked(there, "UpdateService", service="web", loadBalancers=given, deploymentConfiguration=configuration)
         case ("roll back",):
             await asked(there, "StopServiceDeployment", serviceDeploymentArn=(await there.latest())["serviceDeploymentArn"])
         case ("answer", wish):
@@ -78,19 +86,24 @@ async def answer(there: Theatre, wish: str) -> None:
             await asked(there, "ContinueServiceDeployment", serviceDeploymentArn=arn, hookId=hook["hookId"], action=wish)
 
 
+def served(there: Theatre, rule: str) -> list[str]:
+    """The target groups that get traffic by it."""
+    weights = weights_at(there.stage.store, rule)
+    assert sum(weights.values()) in (1, 100, 1000)
+    return [group for group, weight in weights.items() if weight]
+
+
 def check_traffic(there: Theatre, *, undisturbed: bool) -> None:
-    """Production traffic goes somewhere; and, as long as nobody dies, to somebody who serves it."""
-    standing = {group: there.stage.store.list(elbv2.TARGETS, "target_group", group) for group in (BLUE, GREEN)}
-    blue, green = there.weights()
-    served = [group for group, weight in ((BLUE, blue), (GREEN, green)) if weight]
-    assert served, "traffic goes somewhere"
-    assert blue + green in (1, 100, 1000)
-    assert not undisturbed or any(standing[group] for group in served)
+    """Production traffic of every rule goes somewhere; and, as long as nobody dies, to somebody who serves it."""
+    for rule in (PRODUCTION, PRODUCTION_TOO):
+        groups = served(there, rule)
+        assert groups, "traffic goes somewhere"
+        assert not undisturbed or any(there.stage.store.list(elbv2.TARGETS, "target_group", group) for group in groups)
 
 
 async def play(actions: list[tuple[Any, ...]]) -> None:
     async with theatre() as there:
-        await there.created(strategy="BLUE_GREEN")
+        await there.created(pairs=2, strategy="BLUE_GREEN")
         killed = False
         for action in actions:
             await act(there, action)
@@ -108,13 +121,14 @@ async def play(actions: list[tuple[Any, ...]]) -> None:
         assert living.task_definition_arn == service.spec.task_definition_arn
         assert there.running() == {living.task_definition_arn[-1]: service.spec.desired_count}
         assert there.stage.store.list(rollout.SERVICE_DEPLOYMENTS, "open", SERVICE) == []
-        group = GREEN if living.alternate else BLUE
-        assert {target.target_group_arn for target in there.stage.store.list(elbv2.TARGETS)} == {group}
-        blue, green = there.weights()
-        assert (bool(blue), bool(green)) == (group == BLUE, group == GREEN), "all traffic goes where the tasks are"
+        stands_in = {lb.target_group_arn for lb in settings_of(there.stage.store, service, living.id).load_balancers}
+        assert {target.target_group_arn for target in there.stage.store.list(elbv2.TARGETS)} == stands_in
+        all_traffic = [group for rule in (PRODUCTION, PRODUCTION_TOO) for group in served(there, rule)]
+        assert sorted(all_traffic) == sorted(stands_in), "all traffic goes where the tasks are"
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example([("turn", True, False, "BLUE_GREEN"), ("run",), ("balance",), ("roll back",)])
 @given(st.lists(ACTIONS, min_size=3, max_size=18))
 def test_it_ends_with_one_revision_that_runs_in_full_and_has_all_the_traffic(actions: list[tuple[Any, ...]]) -> None:
     asyncio.run(play(actions))

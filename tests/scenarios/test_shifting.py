@@ -9,7 +9,24 @@ import pytest
 from longshore.services.ecs import model as ecs
 from longshore.services.ecs.rollout import model as rollout
 from longshore.services.elbv2 import model as elbv2
-from tests.scenarios.shifting import BLUE, FOREIGN, GREEN, PRODUCTION, TEST, Theatre, load_balancer, pause, reborn, theatre
+from longshore.services.elbv2.shifting import weights_at
+from tests.scenarios.shifting import (
+    BLUE,
+    BLUE_TOO,
+    FOREIGN,
+    GREEN,
+    GREEN_TOO,
+    PRODUCTION,
+    PRODUCTION_TOO,
+    TEST,
+    Theatre,
+    load_balancer,
+    pause,
+    reborn,
+    second_load_balancer,
+    theatre,
+    turned,
+)
 
 BLUE_GREEN: dict[str, Any] = {"strategy": "BLUE_GREEN", "bakeTimeInMinutes": 5}
 
@@ -486,3 +503,20 @@ def named(line: str, names: dict[str, str]) -> str:
     for long, name in names.items():
         line = line.replace(long, name)
     return line
+
+
+async def test_pairs_of_target_groups_are_turned_round_together_or_not_at_all() -> None:
+    async with theatre() as there:
+        await there.created(pairs=2, strategy="BLUE_GREEN", bakeTimeInMinutes=0)
+        one, other = load_balancer(), second_load_balancer()
+        for pairs in ([turned(one), other], [one, turned(other)]):
+            for strategy in ("BLUE_GREEN", "ROLLING"):
+                asked = {"loadBalancers": pairs, "deploymentConfiguration": {"strategy": strategy}}
+                code, words = await there.ecs.refused("UpdateService", service="web", **asked)
+                assert code == "InvalidParameterException" and "Turn either all pairs" in words
+        await there.ecs("UpdateService", service="web", loadBalancers=[turned(one), turned(other)])
+        await there.work()
+        assert [weights_at(there.stage.store, rule) for rule in (PRODUCTION, PRODUCTION_TOO)] == [
+            {BLUE: 0, GREEN: 100},
+            {BLUE_TOO: 0, GREEN_TOO: 100},
+        ]

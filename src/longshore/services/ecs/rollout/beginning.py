@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from longshore.kit.ids import Ids
+from longshore.services.ecs.errors import InvalidParameterException
 from longshore.services.ecs.model import TASKS
 from longshore.services.ecs.rollout.model import (
     DEPLOYMENTS,
@@ -23,7 +24,7 @@ from longshore.services.ecs.rollout.model import (
     ServiceSpec,
 )
 from longshore.services.ecs.rollout.revisions import prune, record_revision, settings_of
-from longshore.services.ecs.rollout.traffic import LoadBalancers, has_two_sides, shift_production, shift_test
+from longshore.services.ecs.rollout.traffic import LoadBalancers, has_two_sides, shift_production, shift_test, sides_for
 from longshore.store.base import Reader, Tx
 
 #: stages in which everything has been shifted already
@@ -45,7 +46,8 @@ class Names:
 
 
 def begin_deployment(tx: Tx, before: Service | None, service: Service, names: Names, now: float) -> Deployment:
-    """A PRIMARY deployment of `service` as it is wanted now; `before` is what it was until now, None for a new one."""
+    """A PRIMARY deployment of `service` as it is wanted now; `before` is what it was until now, None for a new one. Raises
+    InvalidParameterException when its load balancers cannot be deployed to from where its tasks stand."""
     superseded = _superseded(tx, before, names, now) if before is not None else Superseded()
     source = superseded.source
     living = tx.list(DEPLOYMENTS, "service", service.arn)
@@ -88,15 +90,15 @@ def _size(reader: Reader, deployment: Deployment) -> int:
 
 
 def _side(spec: ServiceSpec, occupied: LoadBalancers) -> bool:
-    """Whether the deployment stands in the alternate target groups: where nobody stands yet, or, rolling, where the others stand."""
-    if not has_two_sides(spec.load_balancers):
-        return False
-    lb = next(lb for lb in spec.load_balancers if lb.advanced_configuration is not None)
-    groups = {one.target_group_arn for one in occupied}
-    if spec.strategy == "ROLLING":
-        alternate = lb.advanced_configuration.alternate_target_group_arn if lb.advanced_configuration else None
-        return alternate in groups and lb.target_group_arn not in groups
-    return lb.target_group_arn in groups
+    """Whether the deployment stands in the alternate target groups. Raises InvalidParameterException where its load balancers would
+    need it on both sides: it could not be told by their rules from those who stand there already."""
+    found = sides_for(spec.load_balancers, occupied, joins=spec.strategy == "ROLLING")
+    if len(found) > 1:
+        raise InvalidParameterException(
+            "The target groups of all load balancers must be in use, or all of their alternate target groups. "
+            "Turn either all pairs of target groups round or none."
+        )
+    return True in found
 
 
 # ── what was on its way ─────────────────────────────────────────────────────────────────────────────────────────────

@@ -7,6 +7,8 @@ here and nowhere else, always for all load balancers of the service, in the tran
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from longshore.aws.shapes import ecs as shapes
 from longshore.services.elbv2.shifting import forward_by_weight
 from longshore.store.base import Tx
@@ -29,29 +31,50 @@ def weights_for(percent: float) -> tuple[int, int]:
     return (1000 - tenths, tenths) if tenths % 10 else (100 - tenths // 10, tenths // 10)
 
 
+def sides_for(load_balancers: LoadBalancers, occupied: LoadBalancers, *, joins: bool) -> set[bool]:
+    """On which sides (True: in the alternate target groups) a deployment could stand: where nobody stands yet, or, when it `joins`
+    them, where the others stand. It stands on one side of all its load balancers, so two mean that they do not go together; none
+    that it is all the same, because nobody stands in any of their groups."""
+    groups = {lb.target_group_arn for lb in occupied}
+    found: set[bool] = set()
+    for lb in load_balancers:
+        if lb.advanced_configuration is None:
+            continue
+        if lb.target_group_arn in groups:
+            found.add(not joins)
+        if lb.advanced_configuration.alternate_target_group_arn in groups:
+            found.add(joins)
+    return found
+
+
 def shift_production(tx: Tx, own: LoadBalancers, rest: LoadBalancers, percent: float, now: float) -> str:
     """`percent` of production traffic to the target groups of `own`, what remains to those of `rest` (both as they really stand,
-    `rest` empty where nobody was before). Returns what is in the way, "" for nothing."""
-    for lb in own:
-        rule = lb.advanced_configuration.production_listener_rule if lb.advanced_configuration is not None else None
-        if rule and not _shift(tx, lb, rest, rule, percent, now):
-            return f"the production listener rule {rule} forwards no traffic"
-    return ""
+    `rest` empty where nobody was before). Returns what is in the way at one of them or another, "" for nothing."""
+    rules = [(lb, lb.advanced_configuration.production_listener_rule) for lb in own if lb.advanced_configuration is not None]
+    return _shift_all(tx, rules, rest, "production", percent, now)
 
 
 def shift_test(tx: Tx, own: LoadBalancers, rest: LoadBalancers, percent: float, now: float) -> str:
     """The same for test traffic, where there is a rule for it."""
-    for lb in own:
-        rule = lb.advanced_configuration.test_listener_rule if lb.advanced_configuration is not None else None
-        if rule and not _shift(tx, lb, rest, rule, percent, now):
-            return f"the test listener rule {rule} forwards no traffic"
-    return ""
+    rules = [(lb, lb.advanced_configuration.test_listener_rule) for lb in own if lb.advanced_configuration is not None]
+    return _shift_all(tx, rules, rest, "test", percent, now)
 
 
-def _shift(tx: Tx, lb: shapes.LoadBalancer, rest: LoadBalancers, rule: str, percent: float, now: float) -> bool:
-    mine = lb.target_group_arn or ""
+def _shift_all(
+    tx: Tx, rules: Iterable[tuple[shapes.LoadBalancer, str | None]], rest: LoadBalancers, what: str, percent: float, now: float
+) -> str:
+    """One that cannot be shifted keeps none of the others from it."""
+    obstacle = ""
     remaining, part = weights_for(percent)
-    return forward_by_weight(tx, rule, {_other_side(lb, rest): remaining, mine: part}, now)
+    for lb, rule in rules:
+        if not rule:
+            continue
+        mine, others = lb.target_group_arn or "", _other_side(lb, rest)
+        if mine == others:
+            obstacle = obstacle or f"old and new tasks stand in the same target group of the {what} listener rule {rule}"
+        elif not forward_by_weight(tx, rule, {others: remaining, mine: part}, now):
+            obstacle = obstacle or f"the {what} listener rule {rule} forwards no traffic"
+    return obstacle
 
 
 def _other_side(lb: shapes.LoadBalancer, rest: LoadBalancers) -> str:
