@@ -23,8 +23,8 @@ def test_a_move_under_way_counts() -> None:
     assert step((move(1, "MOVING"), move(2)), (Seen(), Seen()), 1, stopping=False).begin == ()
 
 
-def test_a_service_without_room_holds_up_what_is_behind_it() -> None:
-    assert step((move(1), move(2, service="other")), (Seen(room=0), Seen()), 5, stopping=False).begin == ()
+def test_a_service_without_room_holds_up_nobody_else() -> None:
+    assert step((move(1), move(2, service="other")), (Seen(room=0), Seen()), 5, stopping=False).begin == (1,)
     assert step((move(1), move(2)), (Seen(room=1), Seen(room=1)), 5, stopping=False).begin == (0,)
 
 
@@ -64,4 +64,9 @@ def test_the_budget_is_kept_and_what_is_over_stays_so(given_: list[tuple[str, st
     for before, after in zip(moves, decided.moves, strict=True):
         assert before.status in ("PENDING", "MOVING") or after == before
     assert not (stopping and decided.begin)
+    idle = [place for place, one in enumerate(decided.moves) if one.status == "PENDING" and place not in decided.begin]
+    if len(decided.begin) + under_way < most:
+        assert all(
+            seen[place].room <= sum(moves[other].service_arn == moves[place].service_arn for other in decided.begin) for place in idle
+        )
     assert decided.over == (not decided.begin and all(one.status not in ("PENDING", "MOVING") for one in decided.moves))

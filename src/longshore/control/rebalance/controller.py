@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from longshore.control.deployments.launch import Drawn, launch
 from longshore.control.deployments.snapshot import snapshot_of
-from longshore.control.deployments.vocabulary import StartTasks
+from longshore.control.deployments.vocabulary import Snapshot, StartTasks
 from longshore.control.events import append_event
 from longshore.control.loop import Watched
 from longshore.control.rebalance.plan import Seen, Step, step
@@ -41,6 +41,8 @@ class Rebalances:
         self._clock = clock
         self._ids = ids
         self._warm_up_s = site.warm_up_s
+        #: rebalance -> its moves, and the tasks and services that these are about
+        self._about: dict[str, tuple[tuple[Move, ...], frozenset[str]]] = {}
         self.watches: Sequence[Watched] = (
             Watched(REBALANCES, lambda change: (change.key,)),
             Watched(TASKS, self._concerned),
@@ -50,23 +52,43 @@ class Rebalances:
         return [one.arn for one in self._store.list(REBALANCES) if not one.is_over]
 
     def _concerned(self, change: Change[Task]) -> Iterable[str]:
-        return [one.arn for one in self._store.list(REBALANCES, "open", change.value.cluster_arn)]
+        task = change.value
+        for one in self._store.list(REBALANCES, "open", task.cluster_arn):
+            about = self._what_concerns(one)
+            if task.arn in about or task.spec.service_arn in about:
+                yield one.arn
+
+    def _what_concerns(self, rebalance: Rebalance) -> frozenset[str]:
+        """Worked out once for each state of its moves: tasks change far more often."""
+        known = self._about.get(rebalance.arn)
+        if known is None or known[0] is not rebalance.moves:
+            known = rebalance.moves, _about(rebalance.moves)
+            self._about[rebalance.arn] = known
+        return known[1]
 
     async def reconcile(self, key: str) -> float | None:
         rebalance = self._store.get(REBALANCES, key)
         if rebalance is None or rebalance.is_over:
+            self._about.pop(key, None)
             return None
-        now, drawn = self._clock.now(), Drawn.of(self._ids, rebalance.max_concurrent)
+        now = self._clock.now()
+        wanted = self._wanted(self._store, rebalance, now)
+        if not wanted.begin and not wanted.over and wanted.moves == rebalance.moves:
+            return LOOK_EVERY_S
+        drawn = Drawn.of(self._ids, len(wanted.begin))
         over = await self._store.transact(lambda tx: self._step(tx, key, now, drawn))
         return None if over else LOOK_EVERY_S
+
+    def _wanted(self, reader: Reader, rebalance: Rebalance, now: float) -> Step:
+        looks: dict[str, Snapshot] = {}
+        seen = tuple(self._seen(reader, move, now, looks) for move in rebalance.moves)
+        return step(rebalance.moves, seen, rebalance.max_concurrent, stopping=rebalance.status == "STOPPING")
 
     def _step(self, tx: Tx, key: str, now: float, drawn: Drawn) -> bool:
         rebalance = tx.get(REBALANCES, key)
         if rebalance is None or rebalance.is_over:
             return True
-        rooms: dict[str, int] = {}
-        seen = tuple(self._seen(tx, move, now, rooms) for move in rebalance.moves)
-        wanted = step(rebalance.moves, seen, rebalance.max_concurrent, stopping=rebalance.status == "STOPPING")
+        wanted = self._wanted(tx, rebalance, now)
         moves = _begin(tx, wanted, now, drawn)
         after = replace(rebalance, moves=moves)
         if wanted.over:
@@ -76,23 +98,31 @@ class Rebalances:
             _log(rebalance, after)
         return after.is_over
 
-    def _seen(self, tx: Tx, move: Move, now: float, rooms: dict[str, int]) -> Seen:
-        """`rooms` remembers each service's within one look."""
+    def _seen(self, reader: Reader, move: Move, now: float, looks: dict[str, Snapshot]) -> Seen:
+        """`looks` remembers each service's snapshot within one look."""
         if move.status not in ("PENDING", "MOVING"):
             return Seen()
-        old = tx.get(TASKS, move.task_arn)
+        old = reader.get(TASKS, move.task_arn)
         if move.status == "MOVING":
-            new = tx.get(TASKS, move.new_task_arn)
+            new = reader.get(TASKS, move.new_task_arn)
             ended = "the new task is not known any more" if new is None else _end_of(new)
             return Seen(old_gone=old is None or old.is_stopped, new_ended=ended)
-        service = tx.get(SERVICES, move.service_arn)
-        why_not = _why_not(tx, service, old, move, now)
+        service = reader.get(SERVICES, move.service_arn)
+        why_not = _why_not(reader, service, old, move, now)
         if why_not or service is None:
             return Seen(why_not=why_not)
-        if service.arn not in rooms:
-            look = snapshot_of(tx, service, now, self._warm_up_s)
-            rooms[service.arn] = look.ceiling - len(look.members)
-        return Seen(room=rooms[service.arn])
+        if service.arn not in looks:
+            looks[service.arn] = snapshot_of(reader, service, now, self._warm_up_s)
+        look = looks[service.arn]
+        if look.ceiling <= look.desired:
+            return Seen(why_not="the service's maximumPercent leaves no room to start a task before another is stopped")
+        return Seen(room=look.ceiling - len(look.members))
+
+
+def _about(moves: tuple[Move, ...]) -> frozenset[str]:
+    """The tasks and services that moves which are not over are about."""
+    going_on = [move for move in moves if move.status in ("PENDING", "MOVING")]
+    return frozenset(arn for move in going_on for arn in (move.task_arn, move.new_task_arn, move.service_arn) if arn)
 
 
 def _end_of(task: Task) -> str:
@@ -118,7 +148,7 @@ def _why_not(reader: Reader, service: Service | None, task: Task | None, move: M
 
 
 def _begin(tx: Tx, wanted: Step, now: float, drawn: Drawn) -> tuple[Move, ...]:
-    """What finds no room waits while another move may make some, and is skipped when none is under way."""
+    """What finds no place waits while another move may make some: one under way, or one that was decided before it. Else it is skipped."""
     moves = list(wanted.moves)
     for number, place in enumerate(wanted.begin):
         move = moves[place]
@@ -130,7 +160,7 @@ def _begin(tx: Tx, wanted: Step, now: float, drawn: Drawn) -> tuple[Move, ...]:
         if launched.task_arns:
             moves[place] = replace(move, status="MOVING", new_task_arn=launched.task_arns[0])
             append_event(tx, service, event_words.started_tasks(service.name, launched.task_arns), now)
-        elif not any(one.status == "MOVING" for one in moves):
+        elif not any(one.status == "MOVING" for one in moves) and not any(one.status == "PENDING" for one in moves[:place]):
             moves[place] = replace(move, status="SKIPPED", detail=launched.refused)
     return tuple(moves)
 

@@ -1,7 +1,7 @@
 """How far a rebalance is, and which move begins next: pure.
 
 Moves begin in the order in which they were decided, so many at once as are allowed. One that cannot be made any more is skipped;
-one for which its service has no room at the moment holds up those behind it until it has.
+one for which its service has no room at the moment waits until it has, and holds up nobody else.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ class Seen(msgspec.Struct, frozen=True):
 
     #: why the old task cannot be moved (any more); "" where it can
     why_not: str = ""
-    #: the old task was asked to stop, or has stopped
-    old_leaves: bool = False
     #: the old task has stopped
     old_gone: bool = False
     #: the new task has stopped, and why
@@ -46,8 +44,10 @@ def step(moves: tuple[Move, ...], seen: tuple[Seen, ...], max_concurrent: int, *
     for place, (move, look) in enumerate(zip(after, seen, strict=True)):
         if move.status != "PENDING":
             continue
-        if under_way + len(begin) >= max_concurrent or look.room <= begun[move.service_arn]:
+        if under_way + len(begin) >= max_concurrent:
             break
+        if look.room <= begun[move.service_arn]:
+            continue
         begin.append(place)
         begun[move.service_arn] += 1
     over = not begin and all(move.status not in ("PENDING", "MOVING") for move in after)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from msgspec.structs import replace as changed
@@ -18,7 +19,25 @@ from longshore.services.ecs.operations import rebalances as operations
 from longshore.services.ecs.rebalance import shapes
 from longshore.services.ecs.rebalance.model import REBALANCES
 from longshore.services.ecs.rollout.model import SERVICES
+from longshore.store.base import Change, Store, Tx
 from tests.services.ecs.conftest import SITE, ZONES, Ecs
+
+R = TypeVar("R")
+
+
+class Counting:
+    """A store that counts its transactions."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.transactions = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def transact(self, fn: Callable[[Tx], R], *, epoch: int | None = None) -> R:
+        self.transactions += 1
+        return await self._store.transact(fn, epoch=epoch)
 
 
 class World:
@@ -205,3 +224,35 @@ async def test_a_successor_that_ends_leaves_its_task_where_it_is(world: World) -
     kept = world.store.get(REBALANCES, begun.rebalance_arn)
     assert kept is not None and [move.status for move in kept.moves] == ["FAILED"]
     assert world.zones() == [ZONES[0]] * 4
+
+
+async def test_a_move_that_its_service_has_no_room_for_any_more_is_skipped(world: World) -> None:
+    begun = await start(world)
+    await world.ecs("UpdateService", service="site", deploymentConfiguration={"minimumHealthyPercent": 50, "maximumPercent": 100})
+    await world.settle()
+    kept = world.store.get(REBALANCES, begun.rebalance_arn)
+    assert kept is not None and kept.status == "SUCCEEDED" and [move.status for move in kept.moves] == ["SKIPPED", "SKIPPED"]
+    assert "maximumPercent" in kept.moves[0].detail
+
+
+async def test_only_tasks_of_its_moves_and_services_wake_it(world: World) -> None:
+    await world.ecs("RunTask", taskDefinition="web", count=1)
+    begun = await start(world)
+    (wakes,) = [watched.keys for watched in world.rebalances.watches if watched.kind is TASKS]
+
+    def woken(task: Task) -> list[str]:
+        return list(wakes(Change(kind=TASKS, key=task.arn, old=task, new=task)))
+
+    (stranger,) = [task for task in world.store.list(TASKS) if not task.spec.service_arn]
+    of_service = [task for task in world.store.list(TASKS) if task.spec.service_arn]
+    assert woken(stranger) == []
+    assert all(woken(task) == [begun.rebalance_arn] for task in of_service)
+
+
+async def test_a_look_that_changes_nothing_opens_no_transaction(world: World) -> None:
+    begun = await start(world)
+    await world.rebalances.reconcile(begun.rebalance_arn)
+    counting = Counting(world.store)
+    again = Rebalances(counting, world.ecs.call.clock, world.ecs.call.ids, SITE)
+    assert await again.reconcile(begun.rebalance_arn) is not None
+    assert counting.transactions == 0
