@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from longshore.cli.definitions import differences, repository_of, with_digest, with_image
+from longshore.cli.definitions import OwnImage, differences, own_image, with_digest, with_image
 from longshore.cli.outcome import Failure
 
 REGISTRY = "127.0.0.1:4566"
@@ -51,19 +51,40 @@ def test_differences_name_containers_and_variables() -> None:
     ]
 
 
+HERE = "http://127.0.0.1:4566"
+ELSEWHERE = "999999999999.dkr.ecr.eu-west-1"
+
+
 @pytest.mark.parametrize(
-    ("image", "expected"),
+    ("image", "endpoint", "expected"),
     [
-        (f"{REGISTRY}/site:2", ("site", "2")),
-        (f"{REGISTRY}/team/site", ("team/site", "latest")),
-        ("000000000000.dkr.ecr.us-east-1.localhost:4566/site:2", ("site", "2")),
-        (f"{REGISTRY}/site@sha256:{'a' * 64}", None),
-        ("docker.io/library/nginx:1", None),
-        ("nginx", None),
+        (f"{REGISTRY}/site:2", HERE, OwnImage("", "", "site", "2")),
+        (f"{REGISTRY}/team/site", HERE, OwnImage("", "", "team/site", "latest")),
+        ("localhost:4566/site:2", HERE, OwnImage("", "", "site", "2")),
+        (f"{ELSEWHERE}.localhost:4566/site:2", HERE, OwnImage("999999999999", "eu-west-1", "site", "2")),
+        (f"{REGISTRY}/{ELSEWHERE}/team/site:2", HERE, OwnImage("999999999999", "eu-west-1", "team/site", "2")),
+        ("Box.Example.com:4566/site:2", "https://box.example.com:4566", OwnImage("", "", "site", "2")),
+        (f"{REGISTRY}/site:2", "https://box.example.com:4566", OwnImage("", "", "site", "2")),
+        ("box.example.com/site:2", "https://box.example.com", OwnImage("", "", "site", "2")),
+        (f"{REGISTRY}/site@sha256:{'a' * 64}", HERE, None),
+        (f"{REGISTRY}/site:2@sha256:{'a' * 64}", HERE, None),
+        # somebody else's registries, however much they are called like ours
+        (f"{ELSEWHERE}.amazonaws.com/site:2", HERE, None),
+        (f"{ELSEWHERE}.amazonaws.com.cn/site:2", HERE, None),
+        (f"{ELSEWHERE}.localhost:5000/site:2", HERE, None),
+        (f"{ELSEWHERE}.localhost/site:2", HERE, None),
+        (f"{ELSEWHERE}.example.com:4566/site:2", HERE, None),
+        ("my.dkr.ecr.example.com/site:2", HERE, None),
+        ("127.0.0.1:5000/site:2", HERE, None),
+        (f"127.0.0.1:5000/{ELSEWHERE}/site:2", HERE, None),
+        ("box.example.com:4566/site:2", HERE, None),
+        ("docker.io/library/nginx:1", HERE, None),
+        ("library/nginx:1", HERE, None),
+        ("nginx", HERE, None),
     ],
 )
-def test_tags_of_the_platforms_own_registry_are_recognised(image: str, expected: tuple[str, str] | None) -> None:
-    assert repository_of(image, REGISTRY) == expected
+def test_tags_of_the_platforms_own_registry_are_recognised_and_nobody_elses(image: str, endpoint: str, expected: OwnImage | None) -> None:
+    assert own_image(image, endpoint) == expected
 
 
 def test_an_image_by_its_digest_has_no_tag() -> None:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from longshore.cli.client import Platform, Unreachable
+from longshore.cli.client import Home, Platform, Unreachable
 from longshore.cli.deploying import Deploying, Wanted, traffic_line
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.cli.service_answers import Explained, GroupTraffic, Service, Traffic
@@ -66,8 +66,10 @@ class Script:
             "UpdateService": {"service": service("site:2", deployments=[{"id": "ecs-svc/2", "status": "PRIMARY"}])},
             "LongshoreGetServiceTraffic": {"serviceArn": "s", "traffic": {}},
             "LongshoreListTaskHistory": {"tasks": []},
+            "DescribeImages": {"imageDetails": [{"imageDigest": "sha256:" + "d" * 64}]},
             **answers,
         }
+        self.regions: list[str] = []
         self.asked: list[tuple[str, dict[str, object]]] = []
 
     def ecs(self, operation: str, request: dict[str, object], answer: type[Any]) -> Any:
@@ -78,6 +80,15 @@ class Script:
         if isinstance(given, Failure):
             raise given
         return msgspec.convert(given, answer)
+
+    ecr = ecs
+
+    def home(self) -> Home:
+        return Home("000000000000", "us-east-1")
+
+    def in_region(self, region: str) -> Script:
+        self.regions.append(region)
+        return self
 
     def requests(self, operation: str) -> list[dict[str, object]]:
         return [request for name, request in self.asked if name == operation]
@@ -118,6 +129,32 @@ def test_nothing_is_deployed_where_nothing_is_different() -> None:
     assert not script.requests("UpdateService") and not script.requests("RegisterTaskDefinition")
 
 
+@pytest.mark.parametrize(
+    ("image", "account", "region"),
+    [
+        ("127.0.0.1:4566/site:2", "000000000000", "us-east-1"),
+        ("127.0.0.1:4566/999999999999.dkr.ecr.eu-west-1/site:2", "999999999999", "eu-west-1"),
+        ("999999999999.dkr.ecr.eu-west-1.localhost:4566/site:2", "999999999999", "eu-west-1"),
+    ],
+)
+def test_a_tag_of_the_platforms_own_registry_is_deployed_by_its_digest(image: str, account: str, region: str) -> None:
+    script = Script(LongshoreExplainService=told(rollout(2, "COMPLETED")))
+    assert deploy(script, image)[0] is ExitCode.OK
+    assert script.requests("DescribeImages") == [{"registryId": account, "repositoryName": "site", "imageIds": [{"imageTag": "2"}]}]
+    assert script.regions == [region]
+    (registered,) = script.requests("RegisterTaskDefinition")
+    assert registered["containerDefinitions"] == [{"name": "app", "image": f"{image.removesuffix(':2')}@sha256:{'d' * 64}"}]
+
+
+def test_a_tag_of_another_registry_is_deployed_as_it_is() -> None:
+    image = "999999999999.dkr.ecr.eu-west-1.amazonaws.com/site:2"
+    script = Script(LongshoreExplainService=told(rollout(2, "COMPLETED")))
+    assert deploy(script, image)[0] is ExitCode.OK
+    assert not script.requests("DescribeImages")
+    (registered,) = script.requests("RegisterTaskDefinition")
+    assert registered["containerDefinitions"] == [{"name": "app", "image": image}]
+
+
 def test_a_platform_that_restarts_is_waited_for() -> None:
     script = Script(LongshoreExplainService=[Unreachable("away"), told(rollout(2, "COMPLETED"))])
     assert deploy(script)[0] is ExitCode.OK
@@ -151,6 +188,16 @@ def test_what_the_circuit_breaker_takes_back_is_not_taken_back_twice() -> None:
     code, said = deploy(script)
     assert code is ExitCode.FAILED and "the circuit breaker takes it back" in said
     assert len(script.requests("UpdateService")) == 1
+
+
+def test_what_the_circuit_breaker_takes_back_has_as_long_as_the_deployment_had() -> None:
+    going_on = told(rollout(2, "IN_PROGRESS"))
+    broken = told(rollout(3, "IN_PROGRESS", definition="site:1", rollsBack="ecs-svc/2"), rollout(2, "FAILED", status="INACTIVE"))
+    back = told(rollout(3, "COMPLETED", definition="site:1"))
+    script = Script(LongshoreExplainService=[*[going_on] * 115, broken, broken, *[broken] * 50, back])
+    code, said = deploy(script)
+    assert code is ExitCode.FAILED
+    assert "site runs site:1 again" in said and "is not back" not in said
 
 
 @pytest.mark.parametrize(("rollback", "updates"), [(True, 2), (False, 1)])

@@ -8,6 +8,7 @@ import time
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from pathlib import Path
 from typing import TypeVar
 
@@ -28,6 +29,13 @@ class Refusal(msgspec.Struct, frozen=True):
 
     type: str = msgspec.field(default="", name="__type")
     message: str = ""
+
+
+class Home(msgspec.Struct, frozen=True):
+    """What the platform's health says of where it is."""
+
+    account: str
+    region: str
 
 
 class Unreachable(Failure):
@@ -72,6 +80,19 @@ class Platform:
         if status == 400 and b'"PlainHttp"' in content:
             raise Failure(f"the platform at {self.endpoint} speaks HTTPS", "begin its endpoint with https://")
         return status == 200
+
+    def home(self) -> Home:
+        """Whose account and region a bare address of the platform means. Raises Failure."""
+        status, content = self._send("GET", "/_longshore/health", {}, b"")
+        if status != 200:
+            raise Failure(f"the platform at {self.endpoint} does not say where it is: {_refusal(status, content)}")
+        return msgspec.json.decode(content, type=Home)
+
+    def in_region(self, region: str) -> Platform:
+        """The same, asked about another of its regions."""
+        other = copy(self)
+        other._region = region
+        return other
 
     def ecs(self, operation: str, request: dict[str, object], answer: type[T]) -> T:
         """One ECS operation; raises Failure when the platform does not answer, or refuses in its own words."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
+from longshore.aws.image_names import is_loopback, registry_host, registry_in_path, split_image
 from longshore.cli.outcome import ExitCode, Failure
 
 #: members that DescribeTaskDefinition tells and RegisterTaskDefinition does not take
@@ -16,7 +17,6 @@ _TOLD_ONLY = frozenset(
         *("deregisteredAt", "deleteRequestedAt"),
     }
 )
-_IMAGE = re.compile(r"(?P<host>[^/]+)/(?P<name>[^:@]+)(:(?P<tag>[^@]+))?(@(?P<digest>sha256:[0-9a-f]{64}))?")
 
 
 def with_image(definition: Mapping[str, Any], image: str, container: str | None, tags: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
@@ -59,19 +59,45 @@ def _leaves(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
         yield where, value if isinstance(value, str) else json.dumps(value)
 
 
-def repository_of(image: str, registry: str) -> tuple[str, str] | None:
-    """(repository, tag) of an image in the platform's own registry that is named by a tag; None for every other one."""
-    found = _IMAGE.fullmatch(image)
-    if found is None or found["digest"]:
+class OwnImage(NamedTuple):
+    """An image in a platform's own registry, named by a tag. Account and region are "" where the platform's own are meant."""
+
+    account_id: str
+    region: str
+    repository: str
+    tag: str
+
+
+def own_image(image: str, endpoint: str) -> OwnImage | None:
+    """None for an image in a registry that is not the platform's at `endpoint`, whatever it is called, and for one named by its digest.
+
+    The platform's are the hosts by which its tasks' images are pulled from it: the endpoint's, a loopback name with its port, and
+    `ACCOUNT.dkr.ecr.REGION` before `localhost` with that port (or before the endpoint's host). Amazon's own registries are not.
+    """
+    reference = split_image(image)
+    if reference is None or reference.digest:
         return None
-    host, name = found["host"], found["name"]
-    if host != registry and ".dkr.ecr." not in host:
+    url = urlsplit(endpoint)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    account_id, region, name = "", "", reference.path
+    named = registry_host(reference.host)
+    if named is not None:
+        account_id, region = named.account_id, named.region
+    if not _is_platform(reference.host.lower() if named is None else named.domain, url.netloc.lower(), port, loopback=named is None):
         return None
-    return name.rpartition(".amazonaws.com/")[2], found["tag"] or "latest"
+    account_id, region, name = registry_in_path(name) or (account_id, region, name)
+    return OwnImage(account_id, region, name, reference.tag or "latest")
+
+
+def _is_platform(host: str, registry: str, port: int, *, loopback: bool) -> bool:
+    name, colon, given = host.rpartition(":")
+    if not colon:
+        name, given = host, "80"
+    return host == registry or (given == str(port) and (is_loopback(name) if loopback else name == "localhost"))
 
 
 def with_digest(image: str, digest: str) -> str:
     """The same image by its digest alone."""
-    found = _IMAGE.fullmatch(image)
-    assert found is not None
-    return f"{found['host']}/{found['name']}@{digest}"
+    reference = split_image(image)
+    assert reference is not None
+    return f"{reference.host}/{reference.path}@{digest}"

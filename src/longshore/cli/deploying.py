@@ -11,12 +11,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from msgspec import Struct
 
 from longshore.cli.client import Platform, Unreachable
-from longshore.cli.definitions import differences, repository_of, with_digest, with_image
+from longshore.cli.definitions import differences, own_image, with_digest, with_image
 from longshore.cli.ecr_tables import printable
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.cli.service import explain, find_service, in_cluster
@@ -101,11 +100,16 @@ class Deploying:
 
     def _by_digest(self, image: str) -> str:
         """What a tag means now, where the platform's own registry can say it: the revision runs that, whatever the tag means later."""
-        named = repository_of(image, urlsplit(self.platform.endpoint).netloc)
-        if named is None:
+        own = own_image(image, self.platform.endpoint)
+        if own is None:
             return image
-        repository, tag = named
-        found = self.platform.ecr("DescribeImages", {"repositoryName": repository, "imageIds": [{"imageTag": tag}]}, _Images)
+        home = self.platform.home()
+        request: dict[str, object] = {
+            "registryId": own.account_id or home.account,
+            "repositoryName": own.repository,
+            "imageIds": [{"imageTag": own.tag}],
+        }
+        found = self.platform.in_region(own.region or home.region).ecr("DescribeImages", request, _Images)
         digest = str(found.image_details[0]["imageDigest"])
         self._say(f"{image} is {digest}")
         return with_digest(image, digest)
@@ -131,7 +135,7 @@ class Deploying:
         self._say_last_words(definition, began)
         if self._is_rolling_back(deployment_id):
             self._say("the circuit breaker takes it back")
-            self._wait_for_rollback(began, wanted.timeout_s)
+            self._wait_for_rollback(self.now(), wanted.timeout_s)
         elif wanted.rollback and state != "REPLACED":
             self._take_back(service.task_definition, wanted.timeout_s)
         return ExitCode.FAILED

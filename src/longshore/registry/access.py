@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from aiohttp import web
 
+from longshore.aws.image_names import registry_host, registry_in_path
 from longshore.kit.clock import Clock
 from longshore.registry.errors import Denied, NameInvalid, Unauthorized
 from longshore.services.call import Principal, Site
@@ -35,9 +36,6 @@ class Authorise(Protocol):
 #: access key id, or session token -> whose it is now; None for what is unknown, inactive or ended
 Owner = Callable[[str], Principal | None]
 
-_REGISTRY = r"([0-9]{12})\.dkr[.-]ecr\.([a-z]{2,}(?:-[a-z]+)+-[0-9]+)"
-_HOST = re.compile(rf"{_REGISTRY}\..+")
-_PREFIXED = re.compile(rf"{_REGISTRY}/(.+)")
 #: tokens known again by their header, and how long such a header may be: what is made here has some 400 characters, 1,400 for sessions
 _MOST_KNOWN, _LONGEST_KNOWN = 4096, 2048
 _ASKED_EVERY_S = 1.0
@@ -156,15 +154,15 @@ class Access:
 
     def registry(self, host: str) -> tuple[str, str]:
         """(account, region) that the host name says; this installation's own for a bare address."""
-        found = _HOST.fullmatch(host.lower())
-        return (found[1], found[2]) if found else (self._site.account_id, self._site.region)
+        found = registry_host(host)
+        return (found.account_id, found.region) if found else (self._site.account_id, self._site.region)
 
     def repository(self, host: str, name: str) -> RepositoryId:
         """`name` as in a path or in `from`: it may begin with account and region. Raises NameInvalid."""
         account_id, region = self.registry(host)
-        prefixed = _PREFIXED.fullmatch(name)
+        prefixed = registry_in_path(name)
         if prefixed is not None:
-            account_id, region, name = prefixed[1], prefixed[2], prefixed[3]
+            account_id, region, name = prefixed
         if not is_repository_name(name):
             raise NameInvalid(f"invalid repository name: {name[:100]!r}")
         return RepositoryId(region, account_id, name)

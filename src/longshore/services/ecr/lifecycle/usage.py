@@ -7,12 +7,12 @@ decides what a repository keeps.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import msgspec
 
+from longshore.aws.image_names import is_loopback, registry_host, registry_in_path, split_image
 from longshore.services.call import Site
 from longshore.services.ecr.lifecycle.model import LIFECYCLE_SETTINGS, LifecycleSettings
 from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, Repository, image_key, tag_key
@@ -20,11 +20,6 @@ from longshore.services.ecr.names import RepositoryId, is_repository_name
 from longshore.services.ecs.model import CLUSTERS, FAMILIES, TASK_DEFINITIONS, TASKS, Task, TaskDefinition, revision_key
 from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICES
 from longshore.store.base import Reader
-
-_REGISTRY = r"([0-9]{12})\.dkr[.-]ecr\.([a-z]{2,}(?:-[a-z]+)+-[0-9]+)"
-_HOST = re.compile(rf"{_REGISTRY}\.[^/]+")
-_PREFIXED = re.compile(rf"{_REGISTRY}/(.+)")
-_LOOPBACK = re.compile(r"localhost|127(?:\.[0-9]{1,3}){3}|\[::1\]")
 
 
 class ImageName(msgspec.Struct, frozen=True, gc=False):
@@ -49,29 +44,27 @@ def resolve(image: str, site: Site) -> ImageName | None:
     Understood are the address of the gateway (any loopback name with its port, or any other host with it: machines elsewhere
     know it by another name), `ACCOUNT.dkr.ecr.REGION.ANYTHING`, and `ACCOUNT.dkr.ecr.REGION` as the first part of the path.
     """
-    host, slash, path = image.partition("/")
-    if not slash:
+    reference = split_image(image)
+    if reference is None:
         return None
-    account_id, region = site.account_id, site.region
-    named = _HOST.fullmatch(host.lower())
+    account_id, region, name = site.account_id, site.region, reference.path
+    named = registry_host(reference.host)
     if named is not None:
-        account_id, region = named[1], named[2]
-    elif host.lower() != site.registry_address.lower() and not _is_gateway(host, site.port):
+        account_id, region = named.account_id, named.region
+    elif reference.host.lower() != site.registry_address.lower() and not _is_gateway(reference.host, site.port):
         return None
-    path, _, digest = path.partition("@")
-    prefixed = _PREFIXED.fullmatch(path)
+    prefixed = registry_in_path(name)
     if prefixed is not None:
-        account_id, region, path = prefixed[1], prefixed[2], prefixed[3]
-    name, _, tag = path.partition(":")
+        account_id, region, name = prefixed
     if not is_repository_name(name):
         return None
-    return ImageName(RepositoryId(region, account_id, name), tag or "latest", digest)
+    return ImageName(RepositoryId(region, account_id, name), reference.tag or "latest", reference.digest)
 
 
 def _is_gateway(host: str, port: int) -> bool:
     name, colon, given = host.rpartition(":")
     if not colon:
-        return port == 80 and _LOOPBACK.fullmatch(host.lower()) is not None
+        return port == 80 and is_loopback(host)
     return given == str(port) and bool(name)
 
 
