@@ -33,6 +33,7 @@ from longshore.services.ecs.errors import (
     ResourceInUseException,
     UnsupportedFeatureException,
 )
+from longshore.services.ecs.launch_conditions import provider_arn, provider_condition
 from longshore.services.ecs.listing import page_limit
 from longshore.services.ecs.lookup import cluster_resource, find_cluster, scope_of_call
 from longshore.services.ecs.model import CLUSTERS, TASKS, Cluster
@@ -49,10 +50,6 @@ _NO_CLUSTER = "A capacity provider of an Auto Scaling group belongs to no cluste
 
 
 # ── authorisation ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def provider_arn(call: Call, reference: str) -> str:
-    return reference if reference.startswith("arn:") else call.arn("ecs", f"capacity-provider/{reference}")
 
 
 def _named(call: Call, request: shapes.CreateCapacityProviderRequest | shapes.UpdateCapacityProviderRequest) -> Iterable[str]:
@@ -76,7 +73,7 @@ def _creates(call: Call, request: shapes.CreateCapacityProviderRequest) -> dict[
 
 
 def _associated(call: Call, request: shapes.PutClusterCapacityProvidersRequest) -> dict[str, list[str]]:
-    return {"ecs:capacity-provider": [provider_arn(call, one) for one in request.capacity_providers]}
+    return provider_condition(call, request.capacity_providers)
 
 
 # ── providers ───────────────────────────────────────────────────────────────────────────────────────────────────────

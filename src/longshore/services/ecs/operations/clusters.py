@@ -16,6 +16,7 @@ from longshore.services.ecs.errors import (
     ClusterContainsTasksException,
     InvalidParameterException,
 )
+from longshore.services.ecs.launch_conditions import provider_condition
 from longshore.services.ecs.listing import list_page
 from longshore.services.ecs.lookup import DEFAULT_CLUSTER, cluster_arn, cluster_resource, find_cluster, scope_of_call
 from longshore.services.ecs.model import CLUSTERS, CONTAINER_INSTANCES, TASKS, Cluster
@@ -42,8 +43,7 @@ def _tagged(call: Call, request: shapes.CreateClusterRequest) -> Iterable[tuple[
 
 
 def _creates(call: Call, request: shapes.CreateClusterRequest) -> dict[str, list[str]]:
-    providers = [call.arn("ecs", f"capacity-provider/{one}") for one in request.capacity_providers or () if not one.startswith("arn:")]
-    return {"ecs:capacity-provider": providers, **creation_conditions("CreateCluster", request.tags)}
+    return provider_condition(call, request.capacity_providers or ()) | creation_conditions("CreateCluster", request.tags)
 
 
 @api.operation("CreateCluster", resource=_named_cluster, also=_tagged, conditions=_creates)

@@ -11,6 +11,7 @@ from longshore.services.call import Call
 from longshore.services.ecs.api import api
 from longshore.services.ecs.capacity.rules import checked_launch
 from longshore.services.ecs.errors import InvalidParameterException, ServiceNotActiveException, UnsupportedFeatureException
+from longshore.services.ecs.launch_conditions import launch_conditions
 from longshore.services.ecs.launching import check_launchable, checked_launch_type
 from longshore.services.ecs.lookup import (
     child_arn,
@@ -63,10 +64,12 @@ def _cluster_condition(call: Call, request: Asked | shapes.DeleteServiceRequest)
     return {"ecs:cluster": [cluster_arn(call, request.cluster)]}
 
 
+def _conditions(call: Call, request: Asked) -> dict[str, list[str]]:
+    return _cluster_condition(call, request) | launch_conditions(call, request)
+
+
 def _creation_conditions(call: Call, request: shapes.CreateServiceRequest) -> dict[str, list[str]]:
-    strategy = request.capacity_provider_strategy or ()
-    providers = [call.arn("ecs", f"capacity-provider/{item.capacity_provider}") for item in strategy]
-    return _cluster_condition(call, request) | {"ecs:capacity-provider": providers} | creation_conditions("CreateService", request.tags)
+    return _conditions(call, request) | creation_conditions("CreateService", request.tags)
 
 
 def _creation_rights(call: Call, request: shapes.CreateServiceRequest) -> Iterable[tuple[str, str]]:
@@ -225,7 +228,7 @@ def _forget(tx: Tx, arn: str) -> None:
 # ── updating ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@api.operation("UpdateService", resource=_named, also=_roles, conditions=_cluster_condition)
+@api.operation("UpdateService", resource=_named, also=_roles, conditions=_conditions)
 async def update_service(call: Call, request: shapes.UpdateServiceRequest) -> shapes.UpdateServiceResponse:
     """Another task definition, other load balancers or `forceNewDeployment` begin a new deployment; all else keeps the one there is."""
     _check_offered(request)

@@ -21,6 +21,7 @@ from longshore.services.ecs.errors import (
     TaskSetNotFoundException,
     UnsupportedFeatureException,
 )
+from longshore.services.ecs.launch_conditions import launch_conditions
 from longshore.services.ecs.launching import check_launchable, checked_launch_type
 from longshore.services.ecs.lookup import (
     child_arn,
@@ -94,7 +95,7 @@ def _roles(call: Call, request: shapes.CreateTaskSetRequest) -> Iterable[tuple[s
 
 
 def _creation_conditions(call: Call, request: shapes.CreateTaskSetRequest) -> dict[str, list[str]]:
-    return _conditions(call, request) | creation_conditions("CreateTaskSet", request.tags)
+    return _conditions(call, request) | launch_conditions(call, request) | creation_conditions("CreateTaskSet", request.tags)
 
 
 # ── what is named ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -16,6 +16,7 @@ from longshore.services.ecs.api import api
 from longshore.services.ecs.capacity.rules import Launch, checked_launch
 from longshore.services.ecs.capacity.split import split
 from longshore.services.ecs.errors import ClientException, ConflictException, InvalidParameterException
+from longshore.services.ecs.launch_conditions import launch_conditions
 from longshore.services.ecs.launching import check_launchable
 from longshore.services.ecs.lookup import (
     child_arn,
@@ -68,11 +69,7 @@ def _roles(call: Call, request: Asked) -> Iterable[tuple[str, str]]:
 
 
 def _conditions(call: Call, request: Asked) -> dict[str, list[str]]:
-    found = {"ecs:cluster": [cluster_arn(call, request.cluster)]}
-    found["ecs:enable-execute-command"] = [str(bool(request.enable_execute_command)).lower()]
-    if isinstance(request, shapes.RunTaskRequest):
-        strategy = request.capacity_provider_strategy or ()
-        found["ecs:capacity-provider"] = [call.arn("ecs", f"capacity-provider/{item.capacity_provider}") for item in strategy]
+    found = {"ecs:cluster": [cluster_arn(call, request.cluster)]} | launch_conditions(call, request)
     return found | creation_conditions("RunTask" if isinstance(request, shapes.RunTaskRequest) else "StartTask", request.tags)
 
 
