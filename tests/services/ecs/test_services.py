@@ -284,3 +284,14 @@ async def test_no_resource_has_more_than_fifty_tags(ecs: Ecs) -> None:
     arn = "arn:aws:ecs:us-east-1:000000000000:cluster/default"
     await ecs("TagResource", resourceArn=arn, tags=[{"key": str(n), "value": ""} for n in range(50)])
     assert (await ecs.refused("TagResource", resourceArn=arn, tags=[{"key": "one more", "value": ""}]))[0] == "InvalidParameterException"
+
+
+@pytest.mark.parametrize("named", [{"clientToken": "t", "taskDefinition": "web"}, {"taskDefinition": "web:1"}])
+async def test_creating_again_gives_the_service_though_its_task_definition_is_inactive(ecs: Ecs, named: dict[str, Any]) -> None:
+    await ecs.cluster()
+    await ecs.define()
+    asked = {"serviceName": "again", "desiredCount": 1, **named}
+    first = await ecs("CreateService", **asked)
+    await ecs("DeregisterTaskDefinition", taskDefinition="web:1")
+    assert (await ecs("CreateService", **asked))["service"]["serviceArn"] == first["service"]["serviceArn"]
+    assert (await ecs.refused("CreateService", **asked | {"serviceName": "new", "clientToken": "u"}))[0] == "ClientException"

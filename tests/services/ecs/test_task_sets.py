@@ -70,6 +70,28 @@ async def test_the_same_token_makes_one_and_five_are_the_most(ecs: Ecs) -> None:
     assert (await ecs.refused("CreateTaskSet", **FOREIGN, taskDefinition="web"))[0] == "LimitExceededException"
 
 
+@pytest.mark.parametrize(
+    "members", [{"scale": {"value": 20, "unit": "PERCENT"}}, {"tags": [{"key": "a", "value": "b"}]}, {"launchType": "EC2"}]
+)
+async def test_the_same_token_with_anything_else_is_refused(ecs: Ecs, members: dict[str, Any]) -> None:
+    await ready(ecs)
+    asked = FOREIGN | {"taskDefinition": "web", "clientToken": "t"}
+    await ecs("CreateTaskSet", **asked)
+    assert "not idempotent" in (await ecs.refused("CreateTaskSet", **asked | members))[1]
+
+
+async def test_a_token_is_good_after_what_the_request_named_is_gone_and_no_more_once_the_task_set_goes(ecs: Ecs) -> None:
+    await ready(ecs)
+    first = await made(ecs, clientToken="t")
+    await ecs("DeregisterTaskDefinition", taskDefinition="web:1")
+    assert (await made(ecs, clientToken="t"))["id"] == first["id"]
+    await ecs("DeleteTaskSet", **FOREIGN, taskSet=first["id"], force=True)
+    code, words = await ecs.refused(
+        "CreateTaskSet", **FOREIGN, taskDefinition="web", scale={"value": 50, "unit": "PERCENT"}, clientToken="t"
+    )
+    assert code == "InvalidParameterException" and "DRAINING" in words
+
+
 async def test_a_task_set_goes_when_it_wants_nothing_or_by_force(ecs: Ecs) -> None:
     await ready(ecs)
     one = await made(ecs)

@@ -372,3 +372,14 @@ async def test_overrides_must_leave_a_definition_that_can_run(ecs: Ecs, override
     await ecs.define("sealed", executionRoleArn=role, container={"secrets": [{"name": "TOKEN", "valueFrom": "token"}]})
     found = await ecs.refused("RunTask", taskDefinition="sealed", overrides=overrides)
     assert found[0] == code and words in found[1]
+
+
+async def test_a_token_gives_its_tasks_though_the_task_definition_is_inactive(ecs: Ecs) -> None:
+    await ecs.cluster()
+    await ecs.instance()
+    await ecs.define()
+    asked = {"taskDefinition": "web", "clientToken": "t"}
+    first = await ecs("RunTask", **asked)
+    await ecs("DeregisterTaskDefinition", taskDefinition="web:1")
+    assert [task["taskArn"] for task in (await ecs("RunTask", **asked))["tasks"]] == [first["tasks"][0]["taskArn"]]
+    assert (await ecs.refused("RunTask", **asked | {"clientToken": "u"}))[0] == "ClientException"

@@ -10,6 +10,7 @@ from longshore.aws.shapes import ecs as shapes
 from longshore.services.call import Call
 from longshore.services.ecs.api import api
 from longshore.services.ecs.capacity.rules import checked_launch
+from longshore.services.ecs.client_tokens import kept_token
 from longshore.services.ecs.errors import InvalidParameterException, ServiceNotActiveException, UnsupportedFeatureException
 from longshore.services.ecs.launch_conditions import launch_conditions
 from longshore.services.ecs.launching import check_launchable, checked_launch_type
@@ -95,12 +96,20 @@ async def create_service(call: Call, request: shapes.CreateServiceRequest) -> sh
     _check_offered(request)
     wanted = _wanted(request)
     tags, now, names = tags_from(request.tags), call.clock.now(), Names.of(call.ids)
+    token = kept_token(request.client_token, request)
 
     def create(tx: Tx) -> Service:
         cluster = find_cluster(tx, call, request.cluster)
+        arn = call.arn("ecs", f"service/{cluster.name}/{request.service_name}")
+        there = tx.get(SERVICES, arn)
+        if there is not None and there.status == "INACTIVE":
+            there = None
+        if there is not None and token and there.client_token == token:
+            # before anything that is named is looked up: it may be gone since
+            return _same_again(there, there.spec)
         spec = wanted
         if spec.deployment_controller == "ECS":
-            definition = _runnable(tx, call, request.task_definition)
+            definition = _named_definition(tx, call, request.task_definition, there)
             launch = checked_launch(tx, cluster, request.launch_type, request.capacity_provider_strategy)
             spec = replace(
                 wanted,
@@ -108,9 +117,7 @@ async def create_service(call: Call, request: shapes.CreateServiceRequest) -> sh
                 launch_type=launch.launch_type,
                 capacity_provider_strategy=launch.strategy,
             )
-        arn = call.arn("ecs", f"service/{cluster.name}/{request.service_name}")
-        there = tx.get(SERVICES, arn)
-        if there is not None and there.status != "INACTIVE":
+        if there is not None:
             return _same_again(there, spec)
         if spec.deployment_controller == "ECS":
             _check_runnable(tx, call, arn, spec, None)
@@ -123,7 +130,7 @@ async def create_service(call: Call, request: shapes.CreateServiceRequest) -> sh
             spec=spec,
             created_by=call.principal.arn,
             tags=tags,
-            client_token=(request.client_token or "")[:64],
+            client_token=token,
         )
         if spec.deployment_controller == "ECS":
             begin_deployment(tx, None, service, names, now)
@@ -204,9 +211,13 @@ def _check_external(request: Asked) -> None:
         raise InvalidParameterException("The deployment circuit breaker cannot be enabled for the EXTERNAL deployment controller.")
 
 
-def _runnable(tx: Tx, call: Call, reference: str | None) -> TaskDefinition:
+def _named_definition(tx: Tx, call: Call, reference: str | None, there: Service | None) -> TaskDefinition:
+    """One that can be run; or, where the service is there already, the very one it runs, whatever has become of it."""
     if not reference:
         raise InvalidParameterException("TaskDefinition can not be blank.")
+    found = find_definition(tx, call, reference) if there is not None else None
+    if found is not None and there is not None and found.arn == there.spec.task_definition_arn:
+        return found
     return find_runnable_definition(tx, call, reference)
 
 

@@ -14,6 +14,7 @@ from longshore.aws.shapes import ecs as shapes
 from longshore.services.call import Call
 from longshore.services.ecs.api import api
 from longshore.services.ecs.capacity.rules import checked_launch
+from longshore.services.ecs.client_tokens import bare_token, kept_token
 from longshore.services.ecs.errors import (
     InvalidParameterException,
     LimitExceededException,
@@ -136,14 +137,17 @@ async def create_task_set(call: Call, request: shapes.CreateTaskSetRequest) -> s
         raise UnsupportedFeatureException("Service registries are not offered by this installation.")
     if any(lb.advanced_configuration is not None for lb in request.load_balancers or ()):
         raise InvalidParameterException("advancedConfiguration is not supported for the load balancers of task sets.")
-    if request.client_token is not None and len(request.client_token) > MOST_TOKEN_LENGTH:
-        raise InvalidParameterException(f"clientToken must not be longer than {MOST_TOKEN_LENGTH} characters.")
+    token = kept_token(request.client_token, request, most=MOST_TOKEN_LENGTH)
     percent, tags = _checked_scale(request.scale), tags_from(request.tags)
     checked_launch_type(request.launch_type)
     now, identifier = call.clock.now(), f"ecs-svc/{call.ids.digits(19)}"
 
     def create(tx: Tx) -> tuple[Service, TaskSet]:
         service = _external(tx, call, request)
+        there = tx.list(TASK_SETS, "service", service.arn)
+        same = _same_again(there, token)
+        if same is not None:
+            return service, same
         definition = find_runnable_definition(tx, call, request.task_definition)
         launch = checked_launch(tx, find_cluster(tx, call, request.cluster), request.launch_type, request.capacity_provider_strategy)
         task_set = TaskSet(
@@ -161,14 +165,10 @@ async def create_task_set(call: Call, request: shapes.CreateTaskSetRequest) -> s
             platform_version=request.platform_version or "",
             network_configuration=request.network_configuration,
             load_balancers=request.load_balancers or (),
-            client_token=request.client_token or "",
+            client_token=token,
             tags=tags,
             stability_at=now,
         )
-        there = tx.list(TASK_SETS, "service", service.arn)
-        same = next((one for one in there if one.client_token and one.client_token == task_set.client_token), None)
-        if same is not None:
-            return service, _same_again(same, task_set)
         if len(there) >= MOST_TASK_SETS:
             raise LimitExceededException(f"A service cannot have more than {MOST_TASK_SETS} task sets.")
         check_launchable(call, definition, task_set.launch_type, task_set.network_configuration)
@@ -179,11 +179,15 @@ async def create_task_set(call: Call, request: shapes.CreateTaskSetRequest) -> s
     return shapes.CreateTaskSetResponse(task_set=task_set_view(call.store, service, made, with_tags=True))
 
 
-def _same_again(there: TaskSet, asked: TaskSet) -> TaskSet:
-    for name in ("task_definition_arn", "external_id", "launch_type", "load_balancers", "network_configuration", "platform_version"):
-        if getattr(there, name) != getattr(asked, name):
-            raise InvalidParameterException("Creation of task set was not idempotent.")
-    return there
+def _same_again(there: Iterable[TaskSet], token: str) -> TaskSet | None:
+    """What an earlier request with this token made. Raises InvalidParameterException when that one asked for something else, or what it
+    made is going."""
+    made = next((one for one in there if token and bare_token(one.client_token) == bare_token(token)), None)
+    if made is not None and made.client_token != token:
+        raise InvalidParameterException("Creation of task set was not idempotent.")
+    if made is not None and made.status == "DRAINING":
+        raise InvalidParameterException("The task set that was created with this clientToken is DRAINING.")
+    return made
 
 
 @api.operation("DescribeTaskSets", resource=_described, conditions=_conditions)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from hashlib import sha256
 from itertools import groupby
 
-import msgspec
 from msgspec.structs import replace
 
 from longshore.aws.shapes import ecs as shapes
@@ -15,6 +13,7 @@ from longshore.services.call import Call
 from longshore.services.ecs.api import api
 from longshore.services.ecs.capacity.rules import Launch, checked_launch
 from longshore.services.ecs.capacity.split import split
+from longshore.services.ecs.client_tokens import bare_token, kept_token
 from longshore.services.ecs.errors import ClientException, ConflictException, InvalidParameterException
 from longshore.services.ecs.launch_conditions import launch_conditions
 from longshore.services.ecs.launching import check_launchable
@@ -53,7 +52,6 @@ _STARTED_BY = re.compile(r"[A-Za-z0-9_/-]{0,128}")
 NO_INSTANCES_OF_PROVIDER = "No Container Instances were found in your capacity provider."
 #: seconds for which a client token means what it meant first, as long as its tasks are remembered
 TOKEN_KEPT_S = 24 * 3600.0
-_TOKEN = re.compile(r"[\x21-\x7e]{1,64}")
 _GROUP = re.compile(r"[^\x00-\x1f]{1,255}")
 
 Asked = shapes.RunTaskRequest | shapes.StartTaskRequest
@@ -84,6 +82,11 @@ async def run_task(call: Call, request: shapes.RunTaskRequest) -> shapes.RunTask
         raise InvalidParameterException(f"count must be between 1 and {MOST_TASKS}.")
     constraints, strategy = checked_constraints(request.placement_constraints), checked_strategy(request.placement_strategy)
     cluster = find_cluster(call.store, call, request.cluster)
+    token = kept_token(request.client_token, request)
+    # before anything that is named is looked up: it may be gone since
+    again = _same_again(call.store, cluster, token, call.clock.now())
+    if again:
+        return _ran(call, again)
     definition = find_runnable_definition(call.store, call, request.task_definition)
     launch = checked_launch(call.store, cluster, request.launch_type, request.capacity_provider_strategy)
     check_launchable(call, definition, launch.launch_type, request.network_configuration)
@@ -94,13 +97,13 @@ async def run_task(call: Call, request: shapes.RunTaskRequest) -> shapes.RunTask
         launch_type=launch.launch_type,
         placement_constraints=with_definition(constraints, definition.definition),
         placement_strategy=strategy,
-        client_token=_token(request),
+        client_token=token,
     )
     tasks = _of_providers(_new_tasks(call, cluster, definition, spec, count), launch)
     chance = call.ids.fraction()
 
     def run(tx: Tx) -> tuple[list[Task], tuple[shapes.Failure, ...]]:
-        before = _same_again(tx, cluster, spec)
+        before = _same_again(tx, cluster, token, spec.created_at)
         if before:
             return before, ()
         if launch.strategy:
@@ -110,10 +113,14 @@ async def run_task(call: Call, request: shapes.RunTaskRequest) -> shapes.RunTask
         return _place(tx, cluster, tasks, definition, chance)
 
     made, failures = await call.store.transact(run)
-    with_tags = bool(spec.tags)
-    return shapes.RunTaskResponse(
-        tasks=tuple(task_view(call.store, task, with_tags=with_tags, definition=definition) for task in made), failures=failures
-    )
+    return _ran(call, made, failures, definition)
+
+
+def _ran(
+    call: Call, made: list[Task], failures: tuple[shapes.Failure, ...] = (), definition: TaskDefinition | None = None
+) -> shapes.RunTaskResponse:
+    views = (task_view(call.store, task, with_tags=bool(task.spec.tags), definition=definition) for task in made)
+    return shapes.RunTaskResponse(tasks=tuple(views), failures=failures)
 
 
 def _place(
@@ -143,23 +150,13 @@ def _of_providers(tasks: list[Task], launch: Launch) -> list[Task]:
     ]
 
 
-def _token(request: shapes.RunTaskRequest) -> str:
-    """The client's token and a digest of everything asked with it; empty without one. Raises InvalidParameterException."""
-    token = request.client_token
-    if not token:
-        return ""
-    if not _TOKEN.fullmatch(token):
-        raise InvalidParameterException("The clientToken is up to 64 ASCII characters without blanks.")
-    return f"{token}|{sha256(msgspec.json.encode(request)).hexdigest()[:16]}"
-
-
-def _same_again(tx: Tx, cluster: Cluster, spec: TaskSpec) -> list[Task]:
+def _same_again(reader: Reader, cluster: Cluster, token: str, now: float) -> list[Task]:
     """The tasks an earlier call with this client token made. Raises ConflictException when that call asked for something else."""
-    if not spec.client_token:
+    if not token:
         return []
-    known = tx.list(TASKS, "client_token", f"{cluster.arn}|{spec.client_token.rpartition('|')[0]}")
-    before = [task for task in known if task.spec.created_at > spec.created_at - TOKEN_KEPT_S]
-    if any(task.spec.client_token != spec.client_token for task in before):
+    known = reader.list(TASKS, "client_token", f"{cluster.arn}|{bare_token(token)}")
+    before = [task for task in known if task.spec.created_at > now - TOKEN_KEPT_S]
+    if any(task.spec.client_token != token for task in before):
         raise ConflictException(resourceIds=[task.arn for task in before])
     return before
 
