@@ -25,6 +25,8 @@ TITLES: Mapping[str, str] = {
     "ecs": "Amazon ECS",
     "ecr": "Amazon ECR",
     "elbv2": "Elastic Load Balancing v2",
+    "elb": "Elastic Load Balancing (Classic)",
+    "acm": "AWS Certificate Manager",
     "ec2": "Amazon EC2",
     "iam": "AWS IAM",
     "sts": "AWS STS",

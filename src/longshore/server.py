@@ -65,6 +65,7 @@ from longshore.registry.registry import Registry
 from longshore.registry.verification import scrub
 from longshore.scanner.choose import NotInstalled, choose
 from longshore.scanner.seam import Scanner
+from longshore.services.acm import model as acm_model
 from longshore.services.call import Site
 from longshore.services.ec2 import model as ec2_model
 from longshore.services.ec2.defaults import ensure_default_network
@@ -95,7 +96,7 @@ from longshore.store.sqlite_events import open_event_log
 log = logging.getLogger("longshore.server")
 
 KINDS = (
-    *(*ecs_kinds.KINDS, *ecr_kinds.KINDS, *elbv2_model.KINDS, *ec2_model.KINDS),
+    *(*ecs_kinds.KINDS, *ecr_kinds.KINDS, *elbv2_model.KINDS, *acm_model.KINDS, *ec2_model.KINDS),
     *(*iam_model.KINDS, *secretsmanager_model.KINDS, *ssm_model.KINDS),
 )
 #: services whose resources have a say in who may do what with them
@@ -233,6 +234,7 @@ class Server:
             config.haproxy,
             network=config.load_balancer_network,
             privileged_port_offset=config.privileged_port_offset,
+            installation_secret=self._secret,
             log_file=DataDirectory(config.data_dir).log_file("haproxy"),
         )
 

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from longshore.aws.shapes import elbv2 as shapes
 from longshore.balancer.binds import Binds, allocate
-from longshore.balancer.conditions import acl_lines, glob_regex
-from longshore.balancer.render import Places, Rendering, owner_of_line, render
+from longshore.balancer.render.conditions import acl_lines, glob_regex
+from longshore.balancer.render.configuration import Rendering, owner_of_line, render
+from longshore.balancer.render.places import Places
 from longshore.balancer.runtime import connections_in, failures_in, processes_in, servers_in
 from longshore.balancer.snapshot import Front, Pool, Snapshot
 from longshore.balancer.states import server_states

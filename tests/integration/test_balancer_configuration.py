@@ -16,7 +16,8 @@ from msgspec.structs import replace
 from longshore.aws.shapes import elbv2 as shapes
 from longshore.balancer.binds import allocate
 from longshore.balancer.files import propose
-from longshore.balancer.render import Places, render
+from longshore.balancer.render.configuration import render
+from longshore.balancer.render.places import Places
 from longshore.balancer.snapshot import Snapshot
 from longshore.services.elbv2.actions import checked_actions
 from longshore.services.elbv2.conditions import checked_conditions

@@ -38,6 +38,7 @@ from longshore.kit.ids import RandomIds
 from longshore.kit.resource import Kind
 from longshore.scanner.report import Finding, Package, Report
 from longshore.server import RESOURCE_SIDES
+from longshore.services.acm import model as acm
 from longshore.services.call import Site
 from longshore.services.ec2 import model as ec2
 from longshore.services.ec2.defaults import ensure_default_network
@@ -66,7 +67,16 @@ REGION, ELSEWHERE = "us-east-1", "eu-west-1"
 OWNER, STRANGER = "123456789012", "210987654321"
 ZONES = ("us-east-1a", "us-east-1b")
 SIGNING_SECRET = b"s" * 32
-KINDS: tuple[Kind[Any], ...] = (*ecs_kinds.KINDS, *ecr.KINDS, *elbv2.KINDS, *ec2.KINDS, *iam.KINDS, *secretsmanager.KINDS, *ssm.KINDS)
+KINDS: tuple[Kind[Any], ...] = (
+    *ecs_kinds.KINDS,
+    *ecr.KINDS,
+    *elbv2.KINDS,
+    *acm.KINDS,
+    *ec2.KINDS,
+    *iam.KINDS,
+    *secretsmanager.KINDS,
+    *ssm.KINDS,
+)
 #: every operation of every served API
 OPERATIONS = [(api, operation) for api in SERVED for operation in served(api).operations]
 

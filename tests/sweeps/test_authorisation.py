@@ -55,7 +55,7 @@ FURTHER = (
     *("ecr:CreateRepository", "secretsmanager:GetSecretValue"),
 )
 #: IAM's own prefix where it is not the folder's name
-PREFIXES = {"elbv2": "elasticloadbalancing"}
+PREFIXES = {"elbv2": "elasticloadbalancing", "elb": "elasticloadbalancing"}
 _DENIED = {"json": ("AccessDeniedException", 400), "query": ("AccessDenied", 403), "ec2": ("UnauthorizedOperation", 403)}
 #: codes for requests without a signature, with one that does not hold, and by a key that nobody has
 _UNKNOWN = {

@@ -23,7 +23,7 @@ from longshore.balancer.files import forget_bodies, install, places_in, prepare,
 from longshore.balancer.gather import gather
 from longshore.balancer.ports import why_taken
 from longshore.balancer.process import CannotRun, HAProxy
-from longshore.balancer.render import Rendering, owner_of_line, render
+from longshore.balancer.render.configuration import Rendering, owner_of_line, render
 from longshore.balancer.runtime import Runtime, RuntimeFailed, RuntimeRefused
 from longshore.balancer.servers import Servers
 from longshore.balancer.snapshot import Snapshot
@@ -83,6 +83,7 @@ class Balancer:
         *,
         network: str = "127.0.2.",
         privileged_port_offset: int = 0,
+        installation_secret: bytes = b"",
         log_file: Path | None = None,
     ) -> None:
         self._store = store
@@ -92,6 +93,8 @@ class Balancer:
         self._directory = directory
         self._network = network
         self._offset = privileged_port_offset
+        #: unseals the keys of certificates
+        self._installation_secret = installation_secret
         self._places = places_in(directory)
         self._haproxy = HAProxy(haproxy, self._places, log_file or directory / "haproxy.log", clock)
         self._runtime = Runtime(self._places.runtime_socket)

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from longshore.balancer.render import Places
+from longshore.balancer.render.places import Places
 
 #: names of unix sockets end at about 107 characters, and HAProxy appends to ours while it reloads
 _LONGEST_DIRECTORY = 70

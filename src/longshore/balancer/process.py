@@ -15,7 +15,7 @@ import signal
 import subprocess
 from pathlib import Path
 
-from longshore.balancer.render import Places
+from longshore.balancer.render.places import Places
 from longshore.balancer.runtime import RuntimeFailed, ask_master, failures_in, processes_in
 from longshore.kit.clock import Clock
 

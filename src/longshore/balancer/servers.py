@@ -14,7 +14,7 @@ from longshore.balancer.health import health_of
 from longshore.balancer.plan import Step, plan
 from longshore.balancer.probe import can_probe, passes
 from longshore.balancer.process import HAProxy
-from longshore.balancer.render import server_options
+from longshore.balancer.render.backends import server_options
 from longshore.balancer.runtime import Runtime, RuntimeFailed, RuntimeRefused, Seen, connections_in
 from longshore.balancer.snapshot import Pool
 from longshore.balancer.words import OPEN, backend_name, server_name

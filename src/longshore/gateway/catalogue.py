@@ -16,7 +16,7 @@ from longshore.aws.operation import Api, Operation
 from longshore.aws.protocol.model import Model, OperationShape
 
 #: names of the folders under services/ that answer requests
-SERVED = ("ecs", "ecr", "elbv2", "ec2", "iam", "sts", "secretsmanager", "ssm")
+SERVED = ("ecs", "ecr", "elbv2", "elb", "acm", "ec2", "iam", "sts", "secretsmanager", "ssm")
 
 #: X-Amz-Target prefix -> API
 TARGET_PREFIXES: Mapping[str, str] = {
@@ -24,11 +24,13 @@ TARGET_PREFIXES: Mapping[str, str] = {
     "AmazonEC2ContainerRegistry_V20150921": "ecr",
     "secretsmanager": "secretsmanager",
     "AmazonSSM": "ssm",
+    "CertificateManager": "acm",
 }
 
 #: (signing name, API version) of forms -> API; the version tells Classic load balancers from the later ones
 FORMS: Mapping[tuple[str, str], str] = {
     ("elasticloadbalancing", "2015-12-01"): "elbv2",
+    ("elasticloadbalancing", "2012-06-01"): "elb",
     ("ec2", "2016-11-15"): "ec2",
     ("iam", "2010-05-08"): "iam",
     ("sts", "2011-06-15"): "sts",

@@ -36,6 +36,9 @@ IpamPoolId = Annotated[
     str, Meta(max_length=1000, pattern="(?a:\\A(?:^(ipam-pool-)[a-zA-Z0-9]+$)\\Z)", extra={"pattern": "^(ipam-pool-)[a-zA-Z0-9]+$"})
 ]
 JwtValidationActionAdditionalClaimFormatEnum = Literal["single-string", "string-array", "space-separated-values"]
+ListenerAttributeKey = Annotated[
+    str, Meta(max_length=256, pattern="(?a:\\A(?:^[a-zA-Z0-9._]+$)\\Z)", extra={"pattern": "^[a-zA-Z0-9._]+$"})
+]
 LoadBalancerAttributeKey = Annotated[
     str, Meta(max_length=256, pattern="(?a:\\A(?:^[a-zA-Z0-9._]+$)\\Z)", extra={"pattern": "^[a-zA-Z0-9._]+$"})
 ]
@@ -54,6 +57,8 @@ RedirectActionProtocol = Annotated[
 ]
 RedirectActionQuery = Annotated[str, Meta(max_length=128)]
 RedirectActionStatusCodeEnum = Literal["HTTP_301", "HTTP_302"]
+RemoveIpamPoolEnum = Literal["ipv4"]
+RevocationType = Literal["CRL"]
 RulePriority = Annotated[int, Meta(ge=1, le=50000)]
 SourceIpAddressTypeEnum = Literal["ipv4", "ipv6"]
 TagKey = Annotated[
@@ -81,6 +86,15 @@ TargetGroupIpAddressTypeEnum = Literal["ipv4", "ipv6"]
 TargetTypeEnum = Literal["instance", "ip", "lambda", "alb"]
 TransformTypeEnum = Literal["host-header-rewrite", "url-rewrite"]
 TrustStoreAssociationStatusEnum = Literal["active", "removed"]
+TrustStoreName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=32,
+        pattern="(?a:\\A(?:^([a-zA-Z0-9]+-)*[a-zA-Z0-9]+$)\\Z)",
+        extra={"pattern": "^([a-zA-Z0-9]+-)*[a-zA-Z0-9]+$"},
+    ),
+]
 
 
 class Action(
@@ -112,6 +126,19 @@ class Action(
     jwt_validation_config: JwtValidationActionConfig | None = None
 
 
+class AddListenerCertificatesInput(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"listener_arn": "ListenerArn", "certificates": "Certificates"}
+):
+    listener_arn: str
+    certificates: tuple[Certificate, ...]
+
+
+class AddListenerCertificatesOutput(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"certificates": "Certificates"}
+):
+    certificates: tuple[Certificate, ...] | None = None
+
+
 class AddTagsInput(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"resource_arns": "ResourceArns", "tags": "Tags"}
 ):
@@ -121,6 +148,24 @@ class AddTagsInput(
 
 class AddTagsOutput(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     pass
+
+
+class AddTrustStoreRevocationsInput(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"trust_store_arn": "TrustStoreArn", "revocation_contents": "RevocationContents"},
+):
+    trust_store_arn: str
+    revocation_contents: tuple[RevocationContent, ...] | None = None
+
+
+class AddTrustStoreRevocationsOutput(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"trust_store_revocations": "TrustStoreRevocations"}
+):
+    trust_store_revocations: tuple[TrustStoreRevocation, ...] | None = None
 
 
 class AdministrativeOverride(
@@ -231,11 +276,23 @@ class AvailabilityZone(
     source_nat_ipv6_prefixes: tuple[str, ...] | None = None
 
 
+class CapacityReservationStatus(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"code": "Code", "reason": "Reason"}
+):
+    code: str | None = None
+    reason: str | None = None
+
+
 class Certificate(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"certificate_arn": "CertificateArn", "is_default": "IsDefault"}
 ):
     certificate_arn: str | None = None
     is_default: bool | None = None
+
+
+class Cipher(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"name": "Name", "priority": "Priority"}):
+    name: str | None = None
+    priority: int | None = None
 
 
 class CreateListenerInput(
@@ -386,6 +443,31 @@ class CreateTargetGroupOutput(Struct, frozen=True, kw_only=True, omit_defaults=T
     target_groups: tuple[TargetGroup, ...] | None = None
 
 
+class CreateTrustStoreInput(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "name": "Name",
+        "ca_certificates_bundle_s3_bucket": "CaCertificatesBundleS3Bucket",
+        "ca_certificates_bundle_s3_key": "CaCertificatesBundleS3Key",
+        "ca_certificates_bundle_s3_object_version": "CaCertificatesBundleS3ObjectVersion",
+        "tags": "Tags",
+    },
+):
+    name: TrustStoreName
+    ca_certificates_bundle_s3_bucket: str
+    ca_certificates_bundle_s3_key: str
+    ca_certificates_bundle_s3_object_version: str | None = None
+    tags: Annotated[tuple[Tag, ...], Meta(min_length=1)] | None = None
+
+
+class CreateTrustStoreOutput(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"trust_stores": "TrustStores"}):
+    trust_stores: tuple[TrustStore, ...] | None = None
+
+
 class DeleteListenerInput(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"listener_arn": "ListenerArn"}):
     listener_arn: str
 
@@ -412,6 +494,22 @@ class DeleteRuleOutput(Struct, frozen=True, kw_only=True, omit_defaults=True, gc
     pass
 
 
+class DeleteSharedTrustStoreAssociationInput(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"trust_store_arn": "TrustStoreArn", "resource_arn": "ResourceArn"},
+):
+    trust_store_arn: str
+    resource_arn: str
+
+
+class DeleteSharedTrustStoreAssociationOutput(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    pass
+
+
 class DeleteTargetGroupInput(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"target_group_arn": "TargetGroupArn"}
 ):
@@ -419,6 +517,14 @@ class DeleteTargetGroupInput(
 
 
 class DeleteTargetGroupOutput(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    pass
+
+
+class DeleteTrustStoreInput(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"trust_store_arn": "TrustStoreArn"}):
+    trust_store_arn: str
+
+
+class DeleteTrustStoreOutput(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     pass
 
 
@@ -444,6 +550,63 @@ class DescribeAccountLimitsOutput(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"limits": "Limits", "next_marker": "NextMarker"}
 ):
     limits: tuple[Limit, ...] | None = None
+    next_marker: str | None = None
+
+
+class DescribeCapacityReservationInput(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"load_balancer_arn": "LoadBalancerArn"}
+):
+    load_balancer_arn: str
+
+
+class DescribeCapacityReservationOutput(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "last_modified_time": "LastModifiedTime",
+        "decrease_requests_remaining": "DecreaseRequestsRemaining",
+        "minimum_load_balancer_capacity": "MinimumLoadBalancerCapacity",
+        "capacity_reservation_state": "CapacityReservationState",
+    },
+):
+    last_modified_time: float | None = None
+    decrease_requests_remaining: int | None = None
+    minimum_load_balancer_capacity: MinimumLoadBalancerCapacity | None = None
+    capacity_reservation_state: tuple[ZonalCapacityReservationState, ...] | None = None
+
+
+class DescribeListenerAttributesInput(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"listener_arn": "ListenerArn"}
+):
+    listener_arn: str
+
+
+class DescribeListenerAttributesOutput(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"attributes": "Attributes"}
+):
+    attributes: tuple[ListenerAttribute, ...] | None = None
+
+
+class DescribeListenerCertificatesInput(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"listener_arn": "ListenerArn", "marker": "Marker", "page_size": "PageSize"},
+):
+    listener_arn: str
+    marker: str | None = None
+    page_size: PageSize | None = None
+
+
+class DescribeListenerCertificatesOutput(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"certificates": "Certificates", "next_marker": "NextMarker"}
+):
+    certificates: tuple[Certificate, ...] | None = None
     next_marker: str | None = None
 
 
@@ -522,6 +685,27 @@ class DescribeRulesOutput(
     next_marker: str | None = None
 
 
+class DescribeSSLPoliciesInput(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"names": "Names", "marker": "Marker", "page_size": "PageSize", "load_balancer_type": "LoadBalancerType"},
+):
+    names: tuple[str, ...] | None = None
+    marker: str | None = None
+    page_size: PageSize | None = None
+    load_balancer_type: LoadBalancerTypeEnum | None = None
+
+
+class DescribeSSLPoliciesOutput(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"ssl_policies": "SslPolicies", "next_marker": "NextMarker"}
+):
+    ssl_policies: tuple[SslPolicy, ...] | None = None
+    next_marker: str | None = None
+
+
 class DescribeTagsInput(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"resource_arns": "ResourceArns"}):
     resource_arns: tuple[str, ...]
 
@@ -589,6 +773,97 @@ class DescribeTargetHealthOutput(
     target_health_descriptions: tuple[TargetHealthDescription, ...] | None = None
 
 
+class DescribeTrustStoreAssociationsInput(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"trust_store_arn": "TrustStoreArn", "marker": "Marker", "page_size": "PageSize"},
+):
+    trust_store_arn: str
+    marker: str | None = None
+    page_size: PageSize | None = None
+
+
+class DescribeTrustStoreAssociationsOutput(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"trust_store_associations": "TrustStoreAssociations", "next_marker": "NextMarker"},
+):
+    trust_store_associations: tuple[TrustStoreAssociation, ...] | None = None
+    next_marker: str | None = None
+
+
+class DescribeTrustStoreRevocation(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "trust_store_arn": "TrustStoreArn",
+        "revocation_id": "RevocationId",
+        "revocation_type": "RevocationType",
+        "number_of_revoked_entries": "NumberOfRevokedEntries",
+    },
+):
+    trust_store_arn: str | None = None
+    revocation_id: int | None = None
+    revocation_type: str | None = None
+    number_of_revoked_entries: int | None = None
+
+
+class DescribeTrustStoreRevocationsInput(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"trust_store_arn": "TrustStoreArn", "revocation_ids": "RevocationIds", "marker": "Marker", "page_size": "PageSize"},
+):
+    trust_store_arn: str
+    revocation_ids: tuple[Long, ...] | None = None
+    marker: str | None = None
+    page_size: PageSize | None = None
+
+
+class DescribeTrustStoreRevocationsOutput(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"trust_store_revocations": "TrustStoreRevocations", "next_marker": "NextMarker"},
+):
+    trust_store_revocations: tuple[DescribeTrustStoreRevocation, ...] | None = None
+    next_marker: str | None = None
+
+
+class DescribeTrustStoresInput(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"trust_store_arns": "TrustStoreArns", "names": "Names", "marker": "Marker", "page_size": "PageSize"},
+):
+    trust_store_arns: tuple[str, ...] | None = None
+    names: tuple[TrustStoreName, ...] | None = None
+    marker: str | None = None
+    page_size: PageSize | None = None
+
+
+class DescribeTrustStoresOutput(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"trust_stores": "TrustStores", "next_marker": "NextMarker"}
+):
+    trust_stores: tuple[TrustStore, ...] | None = None
+    next_marker: str | None = None
+
+
 class FixedResponseActionConfig(
     Struct,
     frozen=True,
@@ -612,6 +887,44 @@ class ForwardActionConfig(
 ):
     target_groups: tuple[TargetGroupTuple, ...] | None = None
     target_group_stickiness_config: TargetGroupStickinessConfig | None = None
+
+
+class GetResourcePolicyInput(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"resource_arn": "ResourceArn"}):
+    resource_arn: str
+
+
+class GetResourcePolicyOutput(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"policy": "Policy"}):
+    policy: str | None = None
+
+
+class GetTrustStoreCaCertificatesBundleInput(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"trust_store_arn": "TrustStoreArn"}
+):
+    trust_store_arn: str
+
+
+class GetTrustStoreCaCertificatesBundleOutput(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"location": "Location"}
+):
+    location: str | None = None
+
+
+class GetTrustStoreRevocationContentInput(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"trust_store_arn": "TrustStoreArn", "revocation_id": "RevocationId"},
+):
+    trust_store_arn: str
+    revocation_id: Long
+
+
+class GetTrustStoreRevocationContentOutput(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"location": "Location"}
+):
+    location: str | None = None
 
 
 class HostHeaderConditionConfig(
@@ -701,6 +1014,11 @@ class Listener(
     mutual_authentication: MutualAuthenticationAttributes | None = None
 
 
+class ListenerAttribute(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"key": "Key", "value": "Value"}):
+    key: ListenerAttributeKey | None = None
+    value: str | None = None
+
+
 class LoadBalancer(
     Struct,
     frozen=True,
@@ -776,6 +1094,76 @@ class LoadBalancerState(Struct, frozen=True, kw_only=True, omit_defaults=True, g
 class Matcher(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"http_code": "HttpCode", "grpc_code": "GrpcCode"}):
     http_code: str | None = None
     grpc_code: str | None = None
+
+
+class MinimumLoadBalancerCapacity(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"capacity_units": "CapacityUnits"}
+):
+    capacity_units: Integer | None = None
+
+
+class ModifyCapacityReservationInput(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "load_balancer_arn": "LoadBalancerArn",
+        "minimum_load_balancer_capacity": "MinimumLoadBalancerCapacity",
+        "reset_capacity_reservation": "ResetCapacityReservation",
+    },
+):
+    load_balancer_arn: str
+    minimum_load_balancer_capacity: MinimumLoadBalancerCapacity | None = None
+    reset_capacity_reservation: bool | None = None
+
+
+class ModifyCapacityReservationOutput(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "last_modified_time": "LastModifiedTime",
+        "decrease_requests_remaining": "DecreaseRequestsRemaining",
+        "minimum_load_balancer_capacity": "MinimumLoadBalancerCapacity",
+        "capacity_reservation_state": "CapacityReservationState",
+    },
+):
+    last_modified_time: float | None = None
+    decrease_requests_remaining: int | None = None
+    minimum_load_balancer_capacity: MinimumLoadBalancerCapacity | None = None
+    capacity_reservation_state: tuple[ZonalCapacityReservationState, ...] | None = None
+
+
+class ModifyIpPoolsInput(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"load_balancer_arn": "LoadBalancerArn", "ipam_pools": "IpamPools", "remove_ipam_pools": "RemoveIpamPools"},
+):
+    load_balancer_arn: str
+    ipam_pools: IpamPools | None = None
+    remove_ipam_pools: tuple[RemoveIpamPoolEnum, ...] | None = None
+
+
+class ModifyIpPoolsOutput(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"ipam_pools": "IpamPools"}):
+    ipam_pools: IpamPools | None = None
+
+
+class ModifyListenerAttributesInput(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"listener_arn": "ListenerArn", "attributes": "Attributes"}
+):
+    listener_arn: str
+    attributes: tuple[ListenerAttribute, ...]
+
+
+class ModifyListenerAttributesOutput(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"attributes": "Attributes"}):
+    attributes: tuple[ListenerAttribute, ...] | None = None
 
 
 class ModifyListenerInput(
@@ -905,6 +1293,29 @@ class ModifyTargetGroupOutput(Struct, frozen=True, kw_only=True, omit_defaults=T
     target_groups: tuple[TargetGroup, ...] | None = None
 
 
+class ModifyTrustStoreInput(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "trust_store_arn": "TrustStoreArn",
+        "ca_certificates_bundle_s3_bucket": "CaCertificatesBundleS3Bucket",
+        "ca_certificates_bundle_s3_key": "CaCertificatesBundleS3Key",
+        "ca_certificates_bundle_s3_object_version": "CaCertificatesBundleS3ObjectVersion",
+    },
+):
+    trust_store_arn: str
+    ca_certificates_bundle_s3_bucket: str
+    ca_certificates_bundle_s3_key: str
+    ca_certificates_bundle_s3_object_version: str | None = None
+
+
+class ModifyTrustStoreOutput(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"trust_stores": "TrustStores"}):
+    trust_stores: tuple[TrustStore, ...] | None = None
+
+
 class MutualAuthenticationAttributes(
     Struct,
     frozen=True,
@@ -969,6 +1380,17 @@ class RegisterTargetsOutput(Struct, frozen=True, kw_only=True, omit_defaults=Tru
     pass
 
 
+class RemoveListenerCertificatesInput(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"listener_arn": "ListenerArn", "certificates": "Certificates"}
+):
+    listener_arn: str
+    certificates: tuple[Certificate, ...]
+
+
+class RemoveListenerCertificatesOutput(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    pass
+
+
 class RemoveTagsInput(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"resource_arns": "ResourceArns", "tag_keys": "TagKeys"}
 ):
@@ -978,6 +1400,36 @@ class RemoveTagsInput(
 
 class RemoveTagsOutput(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     pass
+
+
+class RemoveTrustStoreRevocationsInput(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"trust_store_arn": "TrustStoreArn", "revocation_ids": "RevocationIds"},
+):
+    trust_store_arn: str
+    revocation_ids: tuple[Long, ...]
+
+
+class RemoveTrustStoreRevocationsOutput(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    pass
+
+
+class RevocationContent(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"s3_bucket": "S3Bucket", "s3_key": "S3Key", "s3_object_version": "S3ObjectVersion", "revocation_type": "RevocationType"},
+):
+    s3_bucket: str | None = None
+    s3_key: str | None = None
+    s3_object_version: str | None = None
+    revocation_type: RevocationType | None = None
 
 
 class RewriteConfig(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"regex": "Regex", "replace": "Replace"}):
@@ -1055,6 +1507,22 @@ class RuleTransform(
     type: TransformTypeEnum
     host_header_rewrite_config: HostHeaderRewriteConfig | None = None
     url_rewrite_config: UrlRewriteConfig | None = None
+
+
+class SetIpAddressTypeInput(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"load_balancer_arn": "LoadBalancerArn", "ip_address_type": "IpAddressType"},
+):
+    load_balancer_arn: str
+    ip_address_type: IpAddressType
+
+
+class SetIpAddressTypeOutput(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"ip_address_type": "IpAddressType"}):
+    ip_address_type: str | None = None
 
 
 class SetRulePrioritiesInput(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"rule_priorities": "RulePriorities"}):
@@ -1140,6 +1608,25 @@ class SourceIpConditionConfig(
 ):
     values: tuple[str, ...] | None = None
     ip_address_type: SourceIpAddressTypeEnum | None = None
+
+
+class SslPolicy(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "ssl_protocols": "SslProtocols",
+        "ciphers": "Ciphers",
+        "name": "Name",
+        "supported_load_balancer_types": "SupportedLoadBalancerTypes",
+    },
+):
+    ssl_protocols: tuple[str, ...] | None = None
+    ciphers: tuple[Cipher, ...] | None = None
+    name: str | None = None
+    supported_load_balancer_types: tuple[str, ...] | None = None
 
 
 class SubnetMapping(
@@ -1291,16 +1778,81 @@ class TargetHealthDescription(
     administrative_override: AdministrativeOverride | None = None
 
 
+class TrustStore(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "name": "Name",
+        "trust_store_arn": "TrustStoreArn",
+        "status": "Status",
+        "number_of_ca_certificates": "NumberOfCaCertificates",
+        "total_revoked_entries": "TotalRevokedEntries",
+    },
+):
+    name: str | None = None
+    trust_store_arn: str | None = None
+    status: str | None = None
+    number_of_ca_certificates: int | None = None
+    total_revoked_entries: int | None = None
+
+
+class TrustStoreAssociation(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"resource_arn": "ResourceArn"}):
+    resource_arn: str | None = None
+
+
+class TrustStoreRevocation(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "trust_store_arn": "TrustStoreArn",
+        "revocation_id": "RevocationId",
+        "revocation_type": "RevocationType",
+        "number_of_revoked_entries": "NumberOfRevokedEntries",
+    },
+):
+    trust_store_arn: str | None = None
+    revocation_id: int | None = None
+    revocation_type: str | None = None
+    number_of_revoked_entries: int | None = None
+
+
 class UrlRewriteConfig(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"rewrites": "Rewrites"}):
     rewrites: tuple[RewriteConfig, ...] | None = None
+
+
+class ZonalCapacityReservationState(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"state": "State", "availability_zone": "AvailabilityZone", "effective_capacity_units": "EffectiveCapacityUnits"},
+):
+    state: CapacityReservationStatus | None = None
+    availability_zone: str | None = None
+    effective_capacity_units: float | None = None
 
 
 def _read_action(node: Node) -> dict[str, object]:
     return form.members(node, _ACTION)
 
 
+def _read_add_listener_certificates_input(node: Node) -> dict[str, object]:
+    return form.members(node, _ADD_LISTENER_CERTIFICATES_INPUT)
+
+
 def _read_add_tags_input(node: Node) -> dict[str, object]:
     return form.members(node, _ADD_TAGS_INPUT)
+
+
+def _read_add_trust_store_revocations_input(node: Node) -> dict[str, object]:
+    return form.members(node, _ADD_TRUST_STORE_REVOCATIONS_INPUT)
 
 
 def _read_authenticate_cognito_action_config(node: Node) -> dict[str, object]:
@@ -1331,6 +1883,10 @@ def _read_create_target_group_input(node: Node) -> dict[str, object]:
     return form.members(node, _CREATE_TARGET_GROUP_INPUT)
 
 
+def _read_create_trust_store_input(node: Node) -> dict[str, object]:
+    return form.members(node, _CREATE_TRUST_STORE_INPUT)
+
+
 def _read_delete_listener_input(node: Node) -> dict[str, object]:
     return form.members(node, _DELETE_LISTENER_INPUT)
 
@@ -1343,8 +1899,16 @@ def _read_delete_rule_input(node: Node) -> dict[str, object]:
     return form.members(node, _DELETE_RULE_INPUT)
 
 
+def _read_delete_shared_trust_store_association_input(node: Node) -> dict[str, object]:
+    return form.members(node, _DELETE_SHARED_TRUST_STORE_ASSOCIATION_INPUT)
+
+
 def _read_delete_target_group_input(node: Node) -> dict[str, object]:
     return form.members(node, _DELETE_TARGET_GROUP_INPUT)
+
+
+def _read_delete_trust_store_input(node: Node) -> dict[str, object]:
+    return form.members(node, _DELETE_TRUST_STORE_INPUT)
 
 
 def _read_deregister_targets_input(node: Node) -> dict[str, object]:
@@ -1353,6 +1917,18 @@ def _read_deregister_targets_input(node: Node) -> dict[str, object]:
 
 def _read_describe_account_limits_input(node: Node) -> dict[str, object]:
     return form.members(node, _DESCRIBE_ACCOUNT_LIMITS_INPUT)
+
+
+def _read_describe_capacity_reservation_input(node: Node) -> dict[str, object]:
+    return form.members(node, _DESCRIBE_CAPACITY_RESERVATION_INPUT)
+
+
+def _read_describe_listener_attributes_input(node: Node) -> dict[str, object]:
+    return form.members(node, _DESCRIBE_LISTENER_ATTRIBUTES_INPUT)
+
+
+def _read_describe_listener_certificates_input(node: Node) -> dict[str, object]:
+    return form.members(node, _DESCRIBE_LISTENER_CERTIFICATES_INPUT)
 
 
 def _read_describe_listeners_input(node: Node) -> dict[str, object]:
@@ -1371,6 +1947,10 @@ def _read_describe_rules_input(node: Node) -> dict[str, object]:
     return form.members(node, _DESCRIBE_RULES_INPUT)
 
 
+def _read_describe_ssl_policies_input(node: Node) -> dict[str, object]:
+    return form.members(node, _DESCRIBE_SSL_POLICIES_INPUT)
+
+
 def _read_describe_tags_input(node: Node) -> dict[str, object]:
     return form.members(node, _DESCRIBE_TAGS_INPUT)
 
@@ -1387,12 +1967,36 @@ def _read_describe_target_health_input(node: Node) -> dict[str, object]:
     return form.members(node, _DESCRIBE_TARGET_HEALTH_INPUT)
 
 
+def _read_describe_trust_store_associations_input(node: Node) -> dict[str, object]:
+    return form.members(node, _DESCRIBE_TRUST_STORE_ASSOCIATIONS_INPUT)
+
+
+def _read_describe_trust_store_revocations_input(node: Node) -> dict[str, object]:
+    return form.members(node, _DESCRIBE_TRUST_STORE_REVOCATIONS_INPUT)
+
+
+def _read_describe_trust_stores_input(node: Node) -> dict[str, object]:
+    return form.members(node, _DESCRIBE_TRUST_STORES_INPUT)
+
+
 def _read_fixed_response_action_config(node: Node) -> dict[str, object]:
     return form.members(node, _FIXED_RESPONSE_ACTION_CONFIG)
 
 
 def _read_forward_action_config(node: Node) -> dict[str, object]:
     return form.members(node, _FORWARD_ACTION_CONFIG)
+
+
+def _read_get_resource_policy_input(node: Node) -> dict[str, object]:
+    return form.members(node, _GET_RESOURCE_POLICY_INPUT)
+
+
+def _read_get_trust_store_ca_certificates_bundle_input(node: Node) -> dict[str, object]:
+    return form.members(node, _GET_TRUST_STORE_CA_CERTIFICATES_BUNDLE_INPUT)
+
+
+def _read_get_trust_store_revocation_content_input(node: Node) -> dict[str, object]:
+    return form.members(node, _GET_TRUST_STORE_REVOCATION_CONTENT_INPUT)
 
 
 def _read_host_header_condition_config(node: Node) -> dict[str, object]:
@@ -1423,12 +2027,32 @@ def _read_jwt_validation_action_config(node: Node) -> dict[str, object]:
     return form.members(node, _JWT_VALIDATION_ACTION_CONFIG)
 
 
+def _read_listener_attribute(node: Node) -> dict[str, object]:
+    return form.members(node, _LISTENER_ATTRIBUTE)
+
+
 def _read_load_balancer_attribute(node: Node) -> dict[str, object]:
     return form.members(node, _LOAD_BALANCER_ATTRIBUTE)
 
 
 def _read_matcher(node: Node) -> dict[str, object]:
     return form.members(node, _MATCHER)
+
+
+def _read_minimum_load_balancer_capacity(node: Node) -> dict[str, object]:
+    return form.members(node, _MINIMUM_LOAD_BALANCER_CAPACITY)
+
+
+def _read_modify_capacity_reservation_input(node: Node) -> dict[str, object]:
+    return form.members(node, _MODIFY_CAPACITY_RESERVATION_INPUT)
+
+
+def _read_modify_ip_pools_input(node: Node) -> dict[str, object]:
+    return form.members(node, _MODIFY_IP_POOLS_INPUT)
+
+
+def _read_modify_listener_attributes_input(node: Node) -> dict[str, object]:
+    return form.members(node, _MODIFY_LISTENER_ATTRIBUTES_INPUT)
 
 
 def _read_modify_listener_input(node: Node) -> dict[str, object]:
@@ -1449,6 +2073,10 @@ def _read_modify_target_group_attributes_input(node: Node) -> dict[str, object]:
 
 def _read_modify_target_group_input(node: Node) -> dict[str, object]:
     return form.members(node, _MODIFY_TARGET_GROUP_INPUT)
+
+
+def _read_modify_trust_store_input(node: Node) -> dict[str, object]:
+    return form.members(node, _MODIFY_TRUST_STORE_INPUT)
 
 
 def _read_mutual_authentication_attributes(node: Node) -> dict[str, object]:
@@ -1475,8 +2103,20 @@ def _read_register_targets_input(node: Node) -> dict[str, object]:
     return form.members(node, _REGISTER_TARGETS_INPUT)
 
 
+def _read_remove_listener_certificates_input(node: Node) -> dict[str, object]:
+    return form.members(node, _REMOVE_LISTENER_CERTIFICATES_INPUT)
+
+
 def _read_remove_tags_input(node: Node) -> dict[str, object]:
     return form.members(node, _REMOVE_TAGS_INPUT)
+
+
+def _read_remove_trust_store_revocations_input(node: Node) -> dict[str, object]:
+    return form.members(node, _REMOVE_TRUST_STORE_REVOCATIONS_INPUT)
+
+
+def _read_revocation_content(node: Node) -> dict[str, object]:
+    return form.members(node, _REVOCATION_CONTENT)
 
 
 def _read_rewrite_config(node: Node) -> dict[str, object]:
@@ -1493,6 +2133,10 @@ def _read_rule_priority_pair(node: Node) -> dict[str, object]:
 
 def _read_rule_transform(node: Node) -> dict[str, object]:
     return form.members(node, _RULE_TRANSFORM)
+
+
+def _read_set_ip_address_type_input(node: Node) -> dict[str, object]:
+    return form.members(node, _SET_IP_ADDRESS_TYPE_INPUT)
 
 
 def _read_set_rule_priorities_input(node: Node) -> dict[str, object]:
@@ -1551,9 +2195,19 @@ _ACTION: Members = {
     "JwtValidationConfig": ("JwtValidationConfig", _read_jwt_validation_action_config),
 }
 
+_ADD_LISTENER_CERTIFICATES_INPUT: Members = {
+    "ListenerArn": ("ListenerArn", form.text),
+    "Certificates": ("Certificates", form.listed(_read_certificate, "member")),
+}
+
 _ADD_TAGS_INPUT: Members = {
     "ResourceArns": ("ResourceArns", form.listed(form.text, "member")),
     "Tags": ("Tags", form.listed(_read_tag, "member")),
+}
+
+_ADD_TRUST_STORE_REVOCATIONS_INPUT: Members = {
+    "TrustStoreArn": ("TrustStoreArn", form.text),
+    "RevocationContents": ("RevocationContents", form.listed(_read_revocation_content, "member")),
 }
 
 _AUTHENTICATE_COGNITO_ACTION_CONFIG: Members = {
@@ -1643,6 +2297,14 @@ _CREATE_TARGET_GROUP_INPUT: Members = {
     "TargetControlPort": ("TargetControlPort", form.number),
 }
 
+_CREATE_TRUST_STORE_INPUT: Members = {
+    "Name": ("Name", form.text),
+    "CaCertificatesBundleS3Bucket": ("CaCertificatesBundleS3Bucket", form.text),
+    "CaCertificatesBundleS3Key": ("CaCertificatesBundleS3Key", form.text),
+    "CaCertificatesBundleS3ObjectVersion": ("CaCertificatesBundleS3ObjectVersion", form.text),
+    "Tags": ("Tags", form.listed(_read_tag, "member")),
+}
+
 _DELETE_LISTENER_INPUT: Members = {
     "ListenerArn": ("ListenerArn", form.text),
 }
@@ -1655,8 +2317,17 @@ _DELETE_RULE_INPUT: Members = {
     "RuleArn": ("RuleArn", form.text),
 }
 
+_DELETE_SHARED_TRUST_STORE_ASSOCIATION_INPUT: Members = {
+    "TrustStoreArn": ("TrustStoreArn", form.text),
+    "ResourceArn": ("ResourceArn", form.text),
+}
+
 _DELETE_TARGET_GROUP_INPUT: Members = {
     "TargetGroupArn": ("TargetGroupArn", form.text),
+}
+
+_DELETE_TRUST_STORE_INPUT: Members = {
+    "TrustStoreArn": ("TrustStoreArn", form.text),
 }
 
 _DEREGISTER_TARGETS_INPUT: Members = {
@@ -1665,6 +2336,20 @@ _DEREGISTER_TARGETS_INPUT: Members = {
 }
 
 _DESCRIBE_ACCOUNT_LIMITS_INPUT: Members = {
+    "Marker": ("Marker", form.text),
+    "PageSize": ("PageSize", form.number),
+}
+
+_DESCRIBE_CAPACITY_RESERVATION_INPUT: Members = {
+    "LoadBalancerArn": ("LoadBalancerArn", form.text),
+}
+
+_DESCRIBE_LISTENER_ATTRIBUTES_INPUT: Members = {
+    "ListenerArn": ("ListenerArn", form.text),
+}
+
+_DESCRIBE_LISTENER_CERTIFICATES_INPUT: Members = {
+    "ListenerArn": ("ListenerArn", form.text),
     "Marker": ("Marker", form.text),
     "PageSize": ("PageSize", form.number),
 }
@@ -1694,6 +2379,13 @@ _DESCRIBE_RULES_INPUT: Members = {
     "PageSize": ("PageSize", form.number),
 }
 
+_DESCRIBE_SSL_POLICIES_INPUT: Members = {
+    "Names": ("Names", form.listed(form.text, "member")),
+    "Marker": ("Marker", form.text),
+    "PageSize": ("PageSize", form.number),
+    "LoadBalancerType": ("LoadBalancerType", form.text),
+}
+
 _DESCRIBE_TAGS_INPUT: Members = {
     "ResourceArns": ("ResourceArns", form.listed(form.text, "member")),
 }
@@ -1716,6 +2408,26 @@ _DESCRIBE_TARGET_HEALTH_INPUT: Members = {
     "Include": ("Include", form.listed(form.text, "member")),
 }
 
+_DESCRIBE_TRUST_STORE_ASSOCIATIONS_INPUT: Members = {
+    "TrustStoreArn": ("TrustStoreArn", form.text),
+    "Marker": ("Marker", form.text),
+    "PageSize": ("PageSize", form.number),
+}
+
+_DESCRIBE_TRUST_STORE_REVOCATIONS_INPUT: Members = {
+    "TrustStoreArn": ("TrustStoreArn", form.text),
+    "RevocationIds": ("RevocationIds", form.listed(form.number, "member")),
+    "Marker": ("Marker", form.text),
+    "PageSize": ("PageSize", form.number),
+}
+
+_DESCRIBE_TRUST_STORES_INPUT: Members = {
+    "TrustStoreArns": ("TrustStoreArns", form.listed(form.text, "member")),
+    "Names": ("Names", form.listed(form.text, "member")),
+    "Marker": ("Marker", form.text),
+    "PageSize": ("PageSize", form.number),
+}
+
 _FIXED_RESPONSE_ACTION_CONFIG: Members = {
     "MessageBody": ("MessageBody", form.text),
     "StatusCode": ("StatusCode", form.text),
@@ -1725,6 +2437,19 @@ _FIXED_RESPONSE_ACTION_CONFIG: Members = {
 _FORWARD_ACTION_CONFIG: Members = {
     "TargetGroups": ("TargetGroups", form.listed(_read_target_group_tuple, "member")),
     "TargetGroupStickinessConfig": ("TargetGroupStickinessConfig", _read_target_group_stickiness_config),
+}
+
+_GET_RESOURCE_POLICY_INPUT: Members = {
+    "ResourceArn": ("ResourceArn", form.text),
+}
+
+_GET_TRUST_STORE_CA_CERTIFICATES_BUNDLE_INPUT: Members = {
+    "TrustStoreArn": ("TrustStoreArn", form.text),
+}
+
+_GET_TRUST_STORE_REVOCATION_CONTENT_INPUT: Members = {
+    "TrustStoreArn": ("TrustStoreArn", form.text),
+    "RevocationId": ("RevocationId", form.number),
 }
 
 _HOST_HEADER_CONDITION_CONFIG: Members = {
@@ -1762,6 +2487,11 @@ _JWT_VALIDATION_ACTION_CONFIG: Members = {
     "AdditionalClaims": ("AdditionalClaims", form.listed(_read_jwt_validation_action_additional_claim, "member")),
 }
 
+_LISTENER_ATTRIBUTE: Members = {
+    "Key": ("Key", form.text),
+    "Value": ("Value", form.text),
+}
+
 _LOAD_BALANCER_ATTRIBUTE: Members = {
     "Key": ("Key", form.text),
     "Value": ("Value", form.text),
@@ -1770,6 +2500,27 @@ _LOAD_BALANCER_ATTRIBUTE: Members = {
 _MATCHER: Members = {
     "HttpCode": ("HttpCode", form.text),
     "GrpcCode": ("GrpcCode", form.text),
+}
+
+_MINIMUM_LOAD_BALANCER_CAPACITY: Members = {
+    "CapacityUnits": ("CapacityUnits", form.number),
+}
+
+_MODIFY_CAPACITY_RESERVATION_INPUT: Members = {
+    "LoadBalancerArn": ("LoadBalancerArn", form.text),
+    "MinimumLoadBalancerCapacity": ("MinimumLoadBalancerCapacity", _read_minimum_load_balancer_capacity),
+    "ResetCapacityReservation": ("ResetCapacityReservation", form.boolean),
+}
+
+_MODIFY_IP_POOLS_INPUT: Members = {
+    "LoadBalancerArn": ("LoadBalancerArn", form.text),
+    "IpamPools": ("IpamPools", _read_ipam_pools),
+    "RemoveIpamPools": ("RemoveIpamPools", form.listed(form.text, "member")),
+}
+
+_MODIFY_LISTENER_ATTRIBUTES_INPUT: Members = {
+    "ListenerArn": ("ListenerArn", form.text),
+    "Attributes": ("Attributes", form.listed(_read_listener_attribute, "member")),
 }
 
 _MODIFY_LISTENER_INPUT: Members = {
@@ -1814,6 +2565,13 @@ _MODIFY_TARGET_GROUP_INPUT: Members = {
     "Matcher": ("Matcher", _read_matcher),
 }
 
+_MODIFY_TRUST_STORE_INPUT: Members = {
+    "TrustStoreArn": ("TrustStoreArn", form.text),
+    "CaCertificatesBundleS3Bucket": ("CaCertificatesBundleS3Bucket", form.text),
+    "CaCertificatesBundleS3Key": ("CaCertificatesBundleS3Key", form.text),
+    "CaCertificatesBundleS3ObjectVersion": ("CaCertificatesBundleS3ObjectVersion", form.text),
+}
+
 _MUTUAL_AUTHENTICATION_ATTRIBUTES: Members = {
     "Mode": ("Mode", form.text),
     "TrustStoreArn": ("TrustStoreArn", form.text),
@@ -1850,9 +2608,26 @@ _REGISTER_TARGETS_INPUT: Members = {
     "Targets": ("Targets", form.listed(_read_target_description, "member")),
 }
 
+_REMOVE_LISTENER_CERTIFICATES_INPUT: Members = {
+    "ListenerArn": ("ListenerArn", form.text),
+    "Certificates": ("Certificates", form.listed(_read_certificate, "member")),
+}
+
 _REMOVE_TAGS_INPUT: Members = {
     "ResourceArns": ("ResourceArns", form.listed(form.text, "member")),
     "TagKeys": ("TagKeys", form.listed(form.text, "member")),
+}
+
+_REMOVE_TRUST_STORE_REVOCATIONS_INPUT: Members = {
+    "TrustStoreArn": ("TrustStoreArn", form.text),
+    "RevocationIds": ("RevocationIds", form.listed(form.number, "member")),
+}
+
+_REVOCATION_CONTENT: Members = {
+    "S3Bucket": ("S3Bucket", form.text),
+    "S3Key": ("S3Key", form.text),
+    "S3ObjectVersion": ("S3ObjectVersion", form.text),
+    "RevocationType": ("RevocationType", form.text),
 }
 
 _REWRITE_CONFIG: Members = {
@@ -1881,6 +2656,11 @@ _RULE_TRANSFORM: Members = {
     "Type": ("Type", form.text),
     "HostHeaderRewriteConfig": ("HostHeaderRewriteConfig", _read_host_header_rewrite_config),
     "UrlRewriteConfig": ("UrlRewriteConfig", _read_url_rewrite_config),
+}
+
+_SET_IP_ADDRESS_TYPE_INPUT: Members = {
+    "LoadBalancerArn": ("LoadBalancerArn", form.text),
+    "IpAddressType": ("IpAddressType", form.text),
 }
 
 _SET_RULE_PRIORITIES_INPUT: Members = {
@@ -1978,8 +2758,28 @@ def _write_action(out: Out, value: Action) -> None:
         out("</JwtValidationConfig>")
 
 
+def _write_add_listener_certificates_output(out: Out, value: AddListenerCertificatesOutput) -> None:
+    if value.certificates is not None:
+        out("<Certificates>")
+        for certificates_item in value.certificates:
+            out("<member>")
+            _write_certificate(out, certificates_item)
+            out("</member>")
+        out("</Certificates>")
+
+
 def _write_add_tags_output(out: Out, value: AddTagsOutput) -> None:
     pass
+
+
+def _write_add_trust_store_revocations_output(out: Out, value: AddTrustStoreRevocationsOutput) -> None:
+    if value.trust_store_revocations is not None:
+        out("<TrustStoreRevocations>")
+        for trust_store_revocations_item in value.trust_store_revocations:
+            out("<member>")
+            _write_trust_store_revocation(out, trust_store_revocations_item)
+            out("</member>")
+        out("</TrustStoreRevocations>")
 
 
 def _write_administrative_override(out: Out, value: AdministrativeOverride) -> None:
@@ -2075,11 +2875,25 @@ def _write_availability_zone(out: Out, value: AvailabilityZone) -> None:
         out("</SourceNatIpv6Prefixes>")
 
 
+def _write_capacity_reservation_status(out: Out, value: CapacityReservationStatus) -> None:
+    if value.code is not None:
+        out(f"<Code>{escape(value.code)}</Code>")
+    if value.reason is not None:
+        out(f"<Reason>{escape(value.reason)}</Reason>")
+
+
 def _write_certificate(out: Out, value: Certificate) -> None:
     if value.certificate_arn is not None:
         out(f"<CertificateArn>{escape(value.certificate_arn)}</CertificateArn>")
     if value.is_default is not None:
         out(f"<IsDefault>{boolean(value.is_default)}</IsDefault>")
+
+
+def _write_cipher(out: Out, value: Cipher) -> None:
+    if value.name is not None:
+        out(f"<Name>{escape(value.name)}</Name>")
+    if value.priority is not None:
+        out(f"<Priority>{value.priority}</Priority>")
 
 
 def _write_create_listener_output(out: Out, value: CreateListenerOutput) -> None:
@@ -2122,6 +2936,16 @@ def _write_create_target_group_output(out: Out, value: CreateTargetGroupOutput) 
         out("</TargetGroups>")
 
 
+def _write_create_trust_store_output(out: Out, value: CreateTrustStoreOutput) -> None:
+    if value.trust_stores is not None:
+        out("<TrustStores>")
+        for trust_stores_item in value.trust_stores:
+            out("<member>")
+            _write_trust_store(out, trust_stores_item)
+            out("</member>")
+        out("</TrustStores>")
+
+
 def _write_delete_listener_output(out: Out, value: DeleteListenerOutput) -> None:
     pass
 
@@ -2134,7 +2958,15 @@ def _write_delete_rule_output(out: Out, value: DeleteRuleOutput) -> None:
     pass
 
 
+def _write_delete_shared_trust_store_association_output(out: Out, value: DeleteSharedTrustStoreAssociationOutput) -> None:
+    pass
+
+
 def _write_delete_target_group_output(out: Out, value: DeleteTargetGroupOutput) -> None:
+    pass
+
+
+def _write_delete_trust_store_output(out: Out, value: DeleteTrustStoreOutput) -> None:
     pass
 
 
@@ -2150,6 +2982,46 @@ def _write_describe_account_limits_output(out: Out, value: DescribeAccountLimits
             _write_limit(out, limits_item)
             out("</member>")
         out("</Limits>")
+    if value.next_marker is not None:
+        out(f"<NextMarker>{escape(value.next_marker)}</NextMarker>")
+
+
+def _write_describe_capacity_reservation_output(out: Out, value: DescribeCapacityReservationOutput) -> None:
+    if value.last_modified_time is not None:
+        out(f"<LastModifiedTime>{iso8601(value.last_modified_time)}</LastModifiedTime>")
+    if value.decrease_requests_remaining is not None:
+        out(f"<DecreaseRequestsRemaining>{value.decrease_requests_remaining}</DecreaseRequestsRemaining>")
+    if value.minimum_load_balancer_capacity is not None:
+        out("<MinimumLoadBalancerCapacity>")
+        _write_minimum_load_balancer_capacity(out, value.minimum_load_balancer_capacity)
+        out("</MinimumLoadBalancerCapacity>")
+    if value.capacity_reservation_state is not None:
+        out("<CapacityReservationState>")
+        for capacity_reservation_state_item in value.capacity_reservation_state:
+            out("<member>")
+            _write_zonal_capacity_reservation_state(out, capacity_reservation_state_item)
+            out("</member>")
+        out("</CapacityReservationState>")
+
+
+def _write_describe_listener_attributes_output(out: Out, value: DescribeListenerAttributesOutput) -> None:
+    if value.attributes is not None:
+        out("<Attributes>")
+        for attributes_item in value.attributes:
+            out("<member>")
+            _write_listener_attribute(out, attributes_item)
+            out("</member>")
+        out("</Attributes>")
+
+
+def _write_describe_listener_certificates_output(out: Out, value: DescribeListenerCertificatesOutput) -> None:
+    if value.certificates is not None:
+        out("<Certificates>")
+        for certificates_item in value.certificates:
+            out("<member>")
+            _write_certificate(out, certificates_item)
+            out("</member>")
+        out("</Certificates>")
     if value.next_marker is not None:
         out(f"<NextMarker>{escape(value.next_marker)}</NextMarker>")
 
@@ -2200,6 +3072,18 @@ def _write_describe_rules_output(out: Out, value: DescribeRulesOutput) -> None:
         out(f"<NextMarker>{escape(value.next_marker)}</NextMarker>")
 
 
+def _write_describe_ssl_policies_output(out: Out, value: DescribeSSLPoliciesOutput) -> None:
+    if value.ssl_policies is not None:
+        out("<SslPolicies>")
+        for ssl_policies_item in value.ssl_policies:
+            out("<member>")
+            _write_ssl_policy(out, ssl_policies_item)
+            out("</member>")
+        out("</SslPolicies>")
+    if value.next_marker is not None:
+        out(f"<NextMarker>{escape(value.next_marker)}</NextMarker>")
+
+
 def _write_describe_tags_output(out: Out, value: DescribeTagsOutput) -> None:
     if value.tag_descriptions is not None:
         out("<TagDescriptions>")
@@ -2242,6 +3126,53 @@ def _write_describe_target_health_output(out: Out, value: DescribeTargetHealthOu
         out("</TargetHealthDescriptions>")
 
 
+def _write_describe_trust_store_associations_output(out: Out, value: DescribeTrustStoreAssociationsOutput) -> None:
+    if value.trust_store_associations is not None:
+        out("<TrustStoreAssociations>")
+        for trust_store_associations_item in value.trust_store_associations:
+            out("<member>")
+            _write_trust_store_association(out, trust_store_associations_item)
+            out("</member>")
+        out("</TrustStoreAssociations>")
+    if value.next_marker is not None:
+        out(f"<NextMarker>{escape(value.next_marker)}</NextMarker>")
+
+
+def _write_describe_trust_store_revocation(out: Out, value: DescribeTrustStoreRevocation) -> None:
+    if value.trust_store_arn is not None:
+        out(f"<TrustStoreArn>{escape(value.trust_store_arn)}</TrustStoreArn>")
+    if value.revocation_id is not None:
+        out(f"<RevocationId>{value.revocation_id}</RevocationId>")
+    if value.revocation_type is not None:
+        out(f"<RevocationType>{escape(value.revocation_type)}</RevocationType>")
+    if value.number_of_revoked_entries is not None:
+        out(f"<NumberOfRevokedEntries>{value.number_of_revoked_entries}</NumberOfRevokedEntries>")
+
+
+def _write_describe_trust_store_revocations_output(out: Out, value: DescribeTrustStoreRevocationsOutput) -> None:
+    if value.trust_store_revocations is not None:
+        out("<TrustStoreRevocations>")
+        for trust_store_revocations_item in value.trust_store_revocations:
+            out("<member>")
+            _write_describe_trust_store_revocation(out, trust_store_revocations_item)
+            out("</member>")
+        out("</TrustStoreRevocations>")
+    if value.next_marker is not None:
+        out(f"<NextMarker>{escape(value.next_marker)}</NextMarker>")
+
+
+def _write_describe_trust_stores_output(out: Out, value: DescribeTrustStoresOutput) -> None:
+    if value.trust_stores is not None:
+        out("<TrustStores>")
+        for trust_stores_item in value.trust_stores:
+            out("<member>")
+            _write_trust_store(out, trust_stores_item)
+            out("</member>")
+        out("</TrustStores>")
+    if value.next_marker is not None:
+        out(f"<NextMarker>{escape(value.next_marker)}</NextMarker>")
+
+
 def _write_fixed_response_action_config(out: Out, value: FixedResponseActionConfig) -> None:
     if value.message_body is not None:
         out(f"<MessageBody>{escape(value.message_body)}</MessageBody>")
@@ -2262,6 +3193,21 @@ def _write_forward_action_config(out: Out, value: ForwardActionConfig) -> None:
         out("<TargetGroupStickinessConfig>")
         _write_target_group_stickiness_config(out, value.target_group_stickiness_config)
         out("</TargetGroupStickinessConfig>")
+
+
+def _write_get_resource_policy_output(out: Out, value: GetResourcePolicyOutput) -> None:
+    if value.policy is not None:
+        out(f"<Policy>{escape(value.policy)}</Policy>")
+
+
+def _write_get_trust_store_ca_certificates_bundle_output(out: Out, value: GetTrustStoreCaCertificatesBundleOutput) -> None:
+    if value.location is not None:
+        out(f"<Location>{escape(value.location)}</Location>")
+
+
+def _write_get_trust_store_revocation_content_output(out: Out, value: GetTrustStoreRevocationContentOutput) -> None:
+    if value.location is not None:
+        out(f"<Location>{escape(value.location)}</Location>")
 
 
 def _write_host_header_condition_config(out: Out, value: HostHeaderConditionConfig) -> None:
@@ -2379,6 +3325,13 @@ def _write_listener(out: Out, value: Listener) -> None:
         out("</MutualAuthentication>")
 
 
+def _write_listener_attribute(out: Out, value: ListenerAttribute) -> None:
+    if value.key is not None:
+        out(f"<Key>{escape(value.key)}</Key>")
+    if value.value is not None:
+        out(f"<Value>{escape(value.value)}</Value>")
+
+
 def _write_load_balancer(out: Out, value: LoadBalancer) -> None:
     if value.load_balancer_arn is not None:
         out(f"<LoadBalancerArn>{escape(value.load_balancer_arn)}</LoadBalancerArn>")
@@ -2460,6 +3413,46 @@ def _write_matcher(out: Out, value: Matcher) -> None:
         out(f"<GrpcCode>{escape(value.grpc_code)}</GrpcCode>")
 
 
+def _write_minimum_load_balancer_capacity(out: Out, value: MinimumLoadBalancerCapacity) -> None:
+    if value.capacity_units is not None:
+        out(f"<CapacityUnits>{value.capacity_units}</CapacityUnits>")
+
+
+def _write_modify_capacity_reservation_output(out: Out, value: ModifyCapacityReservationOutput) -> None:
+    if value.last_modified_time is not None:
+        out(f"<LastModifiedTime>{iso8601(value.last_modified_time)}</LastModifiedTime>")
+    if value.decrease_requests_remaining is not None:
+        out(f"<DecreaseRequestsRemaining>{value.decrease_requests_remaining}</DecreaseRequestsRemaining>")
+    if value.minimum_load_balancer_capacity is not None:
+        out("<MinimumLoadBalancerCapacity>")
+        _write_minimum_load_balancer_capacity(out, value.minimum_load_balancer_capacity)
+        out("</MinimumLoadBalancerCapacity>")
+    if value.capacity_reservation_state is not None:
+        out("<CapacityReservationState>")
+        for capacity_reservation_state_item in value.capacity_reservation_state:
+            out("<member>")
+            _write_zonal_capacity_reservation_state(out, capacity_reservation_state_item)
+            out("</member>")
+        out("</CapacityReservationState>")
+
+
+def _write_modify_ip_pools_output(out: Out, value: ModifyIpPoolsOutput) -> None:
+    if value.ipam_pools is not None:
+        out("<IpamPools>")
+        _write_ipam_pools(out, value.ipam_pools)
+        out("</IpamPools>")
+
+
+def _write_modify_listener_attributes_output(out: Out, value: ModifyListenerAttributesOutput) -> None:
+    if value.attributes is not None:
+        out("<Attributes>")
+        for attributes_item in value.attributes:
+            out("<member>")
+            _write_listener_attribute(out, attributes_item)
+            out("</member>")
+        out("</Attributes>")
+
+
 def _write_modify_listener_output(out: Out, value: ModifyListenerOutput) -> None:
     if value.listeners is not None:
         out("<Listeners>")
@@ -2508,6 +3501,16 @@ def _write_modify_target_group_output(out: Out, value: ModifyTargetGroupOutput) 
             _write_target_group(out, target_groups_item)
             out("</member>")
         out("</TargetGroups>")
+
+
+def _write_modify_trust_store_output(out: Out, value: ModifyTrustStoreOutput) -> None:
+    if value.trust_stores is not None:
+        out("<TrustStores>")
+        for trust_stores_item in value.trust_stores:
+            out("<member>")
+            _write_trust_store(out, trust_stores_item)
+            out("</member>")
+        out("</TrustStores>")
 
 
 def _write_mutual_authentication_attributes(out: Out, value: MutualAuthenticationAttributes) -> None:
@@ -2571,7 +3574,15 @@ def _write_register_targets_output(out: Out, value: RegisterTargetsOutput) -> No
     pass
 
 
+def _write_remove_listener_certificates_output(out: Out, value: RemoveListenerCertificatesOutput) -> None:
+    pass
+
+
 def _write_remove_tags_output(out: Out, value: RemoveTagsOutput) -> None:
+    pass
+
+
+def _write_remove_trust_store_revocations_output(out: Out, value: RemoveTrustStoreRevocationsOutput) -> None:
     pass
 
 
@@ -2661,6 +3672,11 @@ def _write_rule_transform(out: Out, value: RuleTransform) -> None:
         out("</UrlRewriteConfig>")
 
 
+def _write_set_ip_address_type_output(out: Out, value: SetIpAddressTypeOutput) -> None:
+    if value.ip_address_type is not None:
+        out(f"<IpAddressType>{escape(value.ip_address_type)}</IpAddressType>")
+
+
 def _write_set_rule_priorities_output(out: Out, value: SetRulePrioritiesOutput) -> None:
     if value.rules is not None:
         out("<Rules>")
@@ -2705,6 +3721,28 @@ def _write_source_ip_condition_config(out: Out, value: SourceIpConditionConfig) 
         out("</Values>")
     if value.ip_address_type is not None:
         out(f"<IpAddressType>{escape(value.ip_address_type)}</IpAddressType>")
+
+
+def _write_ssl_policy(out: Out, value: SslPolicy) -> None:
+    if value.ssl_protocols is not None:
+        out("<SslProtocols>")
+        for ssl_protocols_item in value.ssl_protocols:
+            out(f"<member>{escape(ssl_protocols_item)}</member>")
+        out("</SslProtocols>")
+    if value.ciphers is not None:
+        out("<Ciphers>")
+        for ciphers_item in value.ciphers:
+            out("<member>")
+            _write_cipher(out, ciphers_item)
+            out("</member>")
+        out("</Ciphers>")
+    if value.name is not None:
+        out(f"<Name>{escape(value.name)}</Name>")
+    if value.supported_load_balancer_types is not None:
+        out("<SupportedLoadBalancerTypes>")
+        for supported_load_balancer_types_item in value.supported_load_balancer_types:
+            out(f"<member>{escape(supported_load_balancer_types_item)}</member>")
+        out("</SupportedLoadBalancerTypes>")
 
 
 def _write_tag(out: Out, value: Tag) -> None:
@@ -2832,6 +3870,35 @@ def _write_target_health_description(out: Out, value: TargetHealthDescription) -
         out("</AdministrativeOverride>")
 
 
+def _write_trust_store(out: Out, value: TrustStore) -> None:
+    if value.name is not None:
+        out(f"<Name>{escape(value.name)}</Name>")
+    if value.trust_store_arn is not None:
+        out(f"<TrustStoreArn>{escape(value.trust_store_arn)}</TrustStoreArn>")
+    if value.status is not None:
+        out(f"<Status>{escape(value.status)}</Status>")
+    if value.number_of_ca_certificates is not None:
+        out(f"<NumberOfCaCertificates>{value.number_of_ca_certificates}</NumberOfCaCertificates>")
+    if value.total_revoked_entries is not None:
+        out(f"<TotalRevokedEntries>{value.total_revoked_entries}</TotalRevokedEntries>")
+
+
+def _write_trust_store_association(out: Out, value: TrustStoreAssociation) -> None:
+    if value.resource_arn is not None:
+        out(f"<ResourceArn>{escape(value.resource_arn)}</ResourceArn>")
+
+
+def _write_trust_store_revocation(out: Out, value: TrustStoreRevocation) -> None:
+    if value.trust_store_arn is not None:
+        out(f"<TrustStoreArn>{escape(value.trust_store_arn)}</TrustStoreArn>")
+    if value.revocation_id is not None:
+        out(f"<RevocationId>{value.revocation_id}</RevocationId>")
+    if value.revocation_type is not None:
+        out(f"<RevocationType>{escape(value.revocation_type)}</RevocationType>")
+    if value.number_of_revoked_entries is not None:
+        out(f"<NumberOfRevokedEntries>{value.number_of_revoked_entries}</NumberOfRevokedEntries>")
+
+
 def _write_url_rewrite_config(out: Out, value: UrlRewriteConfig) -> None:
     if value.rewrites is not None:
         out("<Rewrites>")
@@ -2840,6 +3907,17 @@ def _write_url_rewrite_config(out: Out, value: UrlRewriteConfig) -> None:
             _write_rewrite_config(out, rewrites_item)
             out("</member>")
         out("</Rewrites>")
+
+
+def _write_zonal_capacity_reservation_state(out: Out, value: ZonalCapacityReservationState) -> None:
+    if value.state is not None:
+        out("<State>")
+        _write_capacity_reservation_status(out, value.state)
+        out("</State>")
+    if value.availability_zone is not None:
+        out(f"<AvailabilityZone>{escape(value.availability_zone)}</AvailabilityZone>")
+    if value.effective_capacity_units is not None:
+        out(f"<EffectiveCapacityUnits>{value.effective_capacity_units}</EffectiveCapacityUnits>")
 
 
 #: The wire facts of the API.
@@ -2856,8 +3934,24 @@ MODEL = Model(
 
 #: What is served.
 OPERATIONS: dict[str, OperationShape] = {
+    "AddListenerCertificates": OperationShape(
+        "AddListenerCertificates",
+        AddListenerCertificatesInput,
+        AddListenerCertificatesOutput,
+        result_wrapper="AddListenerCertificatesResult",
+        read=_read_add_listener_certificates_input,
+        write=_write_add_listener_certificates_output,
+    ),
     "AddTags": OperationShape(
         "AddTags", AddTagsInput, AddTagsOutput, result_wrapper="AddTagsResult", read=_read_add_tags_input, write=_write_add_tags_output
+    ),
+    "AddTrustStoreRevocations": OperationShape(
+        "AddTrustStoreRevocations",
+        AddTrustStoreRevocationsInput,
+        AddTrustStoreRevocationsOutput,
+        result_wrapper="AddTrustStoreRevocationsResult",
+        read=_read_add_trust_store_revocations_input,
+        write=_write_add_trust_store_revocations_output,
     ),
     "CreateListener": OperationShape(
         "CreateListener",
@@ -2891,6 +3985,14 @@ OPERATIONS: dict[str, OperationShape] = {
         read=_read_create_target_group_input,
         write=_write_create_target_group_output,
     ),
+    "CreateTrustStore": OperationShape(
+        "CreateTrustStore",
+        CreateTrustStoreInput,
+        CreateTrustStoreOutput,
+        result_wrapper="CreateTrustStoreResult",
+        read=_read_create_trust_store_input,
+        write=_write_create_trust_store_output,
+    ),
     "DeleteListener": OperationShape(
         "DeleteListener",
         DeleteListenerInput,
@@ -2915,6 +4017,14 @@ OPERATIONS: dict[str, OperationShape] = {
         read=_read_delete_rule_input,
         write=_write_delete_rule_output,
     ),
+    "DeleteSharedTrustStoreAssociation": OperationShape(
+        "DeleteSharedTrustStoreAssociation",
+        DeleteSharedTrustStoreAssociationInput,
+        DeleteSharedTrustStoreAssociationOutput,
+        result_wrapper="DeleteSharedTrustStoreAssociationResult",
+        read=_read_delete_shared_trust_store_association_input,
+        write=_write_delete_shared_trust_store_association_output,
+    ),
     "DeleteTargetGroup": OperationShape(
         "DeleteTargetGroup",
         DeleteTargetGroupInput,
@@ -2922,6 +4032,14 @@ OPERATIONS: dict[str, OperationShape] = {
         result_wrapper="DeleteTargetGroupResult",
         read=_read_delete_target_group_input,
         write=_write_delete_target_group_output,
+    ),
+    "DeleteTrustStore": OperationShape(
+        "DeleteTrustStore",
+        DeleteTrustStoreInput,
+        DeleteTrustStoreOutput,
+        result_wrapper="DeleteTrustStoreResult",
+        read=_read_delete_trust_store_input,
+        write=_write_delete_trust_store_output,
     ),
     "DeregisterTargets": OperationShape(
         "DeregisterTargets",
@@ -2938,6 +4056,30 @@ OPERATIONS: dict[str, OperationShape] = {
         result_wrapper="DescribeAccountLimitsResult",
         read=_read_describe_account_limits_input,
         write=_write_describe_account_limits_output,
+    ),
+    "DescribeCapacityReservation": OperationShape(
+        "DescribeCapacityReservation",
+        DescribeCapacityReservationInput,
+        DescribeCapacityReservationOutput,
+        result_wrapper="DescribeCapacityReservationResult",
+        read=_read_describe_capacity_reservation_input,
+        write=_write_describe_capacity_reservation_output,
+    ),
+    "DescribeListenerAttributes": OperationShape(
+        "DescribeListenerAttributes",
+        DescribeListenerAttributesInput,
+        DescribeListenerAttributesOutput,
+        result_wrapper="DescribeListenerAttributesResult",
+        read=_read_describe_listener_attributes_input,
+        write=_write_describe_listener_attributes_output,
+    ),
+    "DescribeListenerCertificates": OperationShape(
+        "DescribeListenerCertificates",
+        DescribeListenerCertificatesInput,
+        DescribeListenerCertificatesOutput,
+        result_wrapper="DescribeListenerCertificatesResult",
+        read=_read_describe_listener_certificates_input,
+        write=_write_describe_listener_certificates_output,
     ),
     "DescribeListeners": OperationShape(
         "DescribeListeners",
@@ -2971,6 +4113,14 @@ OPERATIONS: dict[str, OperationShape] = {
         read=_read_describe_rules_input,
         write=_write_describe_rules_output,
     ),
+    "DescribeSSLPolicies": OperationShape(
+        "DescribeSSLPolicies",
+        DescribeSSLPoliciesInput,
+        DescribeSSLPoliciesOutput,
+        result_wrapper="DescribeSSLPoliciesResult",
+        read=_read_describe_ssl_policies_input,
+        write=_write_describe_ssl_policies_output,
+    ),
     "DescribeTags": OperationShape(
         "DescribeTags",
         DescribeTagsInput,
@@ -3003,6 +4153,70 @@ OPERATIONS: dict[str, OperationShape] = {
         read=_read_describe_target_health_input,
         write=_write_describe_target_health_output,
     ),
+    "DescribeTrustStoreAssociations": OperationShape(
+        "DescribeTrustStoreAssociations",
+        DescribeTrustStoreAssociationsInput,
+        DescribeTrustStoreAssociationsOutput,
+        result_wrapper="DescribeTrustStoreAssociationsResult",
+        read=_read_describe_trust_store_associations_input,
+        write=_write_describe_trust_store_associations_output,
+    ),
+    "DescribeTrustStoreRevocations": OperationShape(
+        "DescribeTrustStoreRevocations",
+        DescribeTrustStoreRevocationsInput,
+        DescribeTrustStoreRevocationsOutput,
+        result_wrapper="DescribeTrustStoreRevocationsResult",
+        read=_read_describe_trust_store_revocations_input,
+        write=_write_describe_trust_store_revocations_output,
+    ),
+    "DescribeTrustStores": OperationShape(
+        "DescribeTrustStores",
+        DescribeTrustStoresInput,
+        DescribeTrustStoresOutput,
+        result_wrapper="DescribeTrustStoresResult",
+        read=_read_describe_trust_stores_input,
+        write=_write_describe_trust_stores_output,
+    ),
+    "GetResourcePolicy": OperationShape(
+        "GetResourcePolicy",
+        GetResourcePolicyInput,
+        GetResourcePolicyOutput,
+        result_wrapper="GetResourcePolicyResult",
+        read=_read_get_resource_policy_input,
+        write=_write_get_resource_policy_output,
+    ),
+    "GetTrustStoreCaCertificatesBundle": OperationShape(
+        "GetTrustStoreCaCertificatesBundle",
+        GetTrustStoreCaCertificatesBundleInput,
+        GetTrustStoreCaCertificatesBundleOutput,
+        result_wrapper="GetTrustStoreCaCertificatesBundleResult",
+        read=_read_get_trust_store_ca_certificates_bundle_input,
+        write=_write_get_trust_store_ca_certificates_bundle_output,
+    ),
+    "GetTrustStoreRevocationContent": OperationShape(
+        "GetTrustStoreRevocationContent",
+        GetTrustStoreRevocationContentInput,
+        GetTrustStoreRevocationContentOutput,
+        result_wrapper="GetTrustStoreRevocationContentResult",
+        read=_read_get_trust_store_revocation_content_input,
+        write=_write_get_trust_store_revocation_content_output,
+    ),
+    "ModifyCapacityReservation": OperationShape(
+        "ModifyCapacityReservation",
+        ModifyCapacityReservationInput,
+        ModifyCapacityReservationOutput,
+        result_wrapper="ModifyCapacityReservationResult",
+        read=_read_modify_capacity_reservation_input,
+        write=_write_modify_capacity_reservation_output,
+    ),
+    "ModifyIpPools": OperationShape(
+        "ModifyIpPools",
+        ModifyIpPoolsInput,
+        ModifyIpPoolsOutput,
+        result_wrapper="ModifyIpPoolsResult",
+        read=_read_modify_ip_pools_input,
+        write=_write_modify_ip_pools_output,
+    ),
     "ModifyListener": OperationShape(
         "ModifyListener",
         ModifyListenerInput,
@@ -3010,6 +4224,14 @@ OPERATIONS: dict[str, OperationShape] = {
         result_wrapper="ModifyListenerResult",
         read=_read_modify_listener_input,
         write=_write_modify_listener_output,
+    ),
+    "ModifyListenerAttributes": OperationShape(
+        "ModifyListenerAttributes",
+        ModifyListenerAttributesInput,
+        ModifyListenerAttributesOutput,
+        result_wrapper="ModifyListenerAttributesResult",
+        read=_read_modify_listener_attributes_input,
+        write=_write_modify_listener_attributes_output,
     ),
     "ModifyLoadBalancerAttributes": OperationShape(
         "ModifyLoadBalancerAttributes",
@@ -3043,6 +4265,14 @@ OPERATIONS: dict[str, OperationShape] = {
         read=_read_modify_target_group_attributes_input,
         write=_write_modify_target_group_attributes_output,
     ),
+    "ModifyTrustStore": OperationShape(
+        "ModifyTrustStore",
+        ModifyTrustStoreInput,
+        ModifyTrustStoreOutput,
+        result_wrapper="ModifyTrustStoreResult",
+        read=_read_modify_trust_store_input,
+        write=_write_modify_trust_store_output,
+    ),
     "RegisterTargets": OperationShape(
         "RegisterTargets",
         RegisterTargetsInput,
@@ -3051,6 +4281,14 @@ OPERATIONS: dict[str, OperationShape] = {
         read=_read_register_targets_input,
         write=_write_register_targets_output,
     ),
+    "RemoveListenerCertificates": OperationShape(
+        "RemoveListenerCertificates",
+        RemoveListenerCertificatesInput,
+        RemoveListenerCertificatesOutput,
+        result_wrapper="RemoveListenerCertificatesResult",
+        read=_read_remove_listener_certificates_input,
+        write=_write_remove_listener_certificates_output,
+    ),
     "RemoveTags": OperationShape(
         "RemoveTags",
         RemoveTagsInput,
@@ -3058,6 +4296,22 @@ OPERATIONS: dict[str, OperationShape] = {
         result_wrapper="RemoveTagsResult",
         read=_read_remove_tags_input,
         write=_write_remove_tags_output,
+    ),
+    "RemoveTrustStoreRevocations": OperationShape(
+        "RemoveTrustStoreRevocations",
+        RemoveTrustStoreRevocationsInput,
+        RemoveTrustStoreRevocationsOutput,
+        result_wrapper="RemoveTrustStoreRevocationsResult",
+        read=_read_remove_trust_store_revocations_input,
+        write=_write_remove_trust_store_revocations_output,
+    ),
+    "SetIpAddressType": OperationShape(
+        "SetIpAddressType",
+        SetIpAddressTypeInput,
+        SetIpAddressTypeOutput,
+        result_wrapper="SetIpAddressTypeResult",
+        read=_read_set_ip_address_type_input,
+        write=_write_set_ip_address_type_output,
     ),
     "SetRulePriorities": OperationShape(
         "SetRulePriorities",

@@ -20,6 +20,24 @@ AttachmentName = Annotated[
     str, Meta(min_length=1, max_length=128, pattern="(?a:\\A(?:[\\w+=,.@-]+)\\Z)", extra={"pattern": "[\\w+=,.@-]+"})
 ]
 AttachmentType = Literal["user", "group", "role"]
+CertificateBodyType = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=16384,
+        pattern="(?a:\\A(?:[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+)\\Z)",
+        extra={"pattern": "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+"},
+    ),
+]
+CertificateChainType = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=2097152,
+        pattern="(?a:\\A(?:[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+)\\Z)",
+        extra={"pattern": "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+"},
+    ),
+]
 ContextKeyNameType = Annotated[str, Meta(min_length=5, max_length=256)]
 ContextKeyTypeEnum = Literal[
     "string", "stringList", "numeric", "numericList", "boolean", "booleanList", "ip", "ipList", "binary", "binaryList", "date", "dateList"
@@ -81,6 +99,15 @@ PolicyUsageType = Literal["PermissionsPolicy", "PermissionsBoundary"]
 PolicyVersionIdType = Annotated[
     str, Meta(pattern="(?a:\\A(?:v[1-9][0-9]*(\\.[A-Za-z0-9-]*)?)\\Z)", extra={"pattern": "v[1-9][0-9]*(\\.[A-Za-z0-9-]*)?"})
 ]
+PrivateKeyType = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=16384,
+        pattern="(?a:\\A(?:[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+)\\Z)",
+        extra={"pattern": "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+"},
+    ),
+]
 ResourceHandlingOptionType = Annotated[str, Meta(min_length=1, max_length=64)]
 ResourceNameType = Annotated[str, Meta(min_length=1, max_length=2048)]
 RoleDescriptionType = Annotated[
@@ -93,6 +120,9 @@ RoleDescriptionType = Annotated[
 ]
 RoleMaxSessionDurationType = Annotated[int, Meta(ge=3600, le=43200)]
 RoleNameType = Annotated[str, Meta(min_length=1, max_length=64, pattern="(?a:\\A(?:[\\w+=,.@-]+)\\Z)", extra={"pattern": "[\\w+=,.@-]+"})]
+ServerCertificateNameType = Annotated[
+    str, Meta(min_length=1, max_length=128, pattern="(?a:\\A(?:[\\w+=,.@-]+)\\Z)", extra={"pattern": "[\\w+=,.@-]+"})
+]
 StatusType = Literal["Active", "Inactive", "Expired"]
 TagKeyType = Annotated[
     str,
@@ -426,6 +456,12 @@ class DeleteRoleRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, g
     role_name: RoleNameType
 
 
+class DeleteServerCertificateRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"server_certificate_name": "ServerCertificateName"}
+):
+    server_certificate_name: ServerCertificateNameType
+
+
 class DeleteServiceLinkedRoleRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"role_name": "RoleName"}):
     role_name: RoleNameType
 
@@ -698,6 +734,18 @@ class GetRoleRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
 
 class GetRoleResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"role": "Role"}):
     role: Role | None = None
+
+
+class GetServerCertificateRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"server_certificate_name": "ServerCertificateName"}
+):
+    server_certificate_name: ServerCertificateNameType
+
+
+class GetServerCertificateResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"server_certificate": "ServerCertificate"}
+):
+    server_certificate: ServerCertificate | None = None
 
 
 class GetServiceLinkedRoleDeletionStatusRequest(
@@ -1292,6 +1340,58 @@ class ListRolesResponse(
     marker: str | None = None
 
 
+class ListServerCertificateTagsRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"server_certificate_name": "ServerCertificateName", "marker": "Marker", "max_items": "MaxItems"},
+):
+    server_certificate_name: ServerCertificateNameType
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class ListServerCertificateTagsResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"tags": "Tags", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    tags: tuple[Tag, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class ListServerCertificatesRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"path_prefix": "PathPrefix", "marker": "Marker", "max_items": "MaxItems"},
+):
+    path_prefix: PathPrefixType | None = None
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class ListServerCertificatesResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"server_certificate_metadata_list": "ServerCertificateMetadataList", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    server_certificate_metadata_list: tuple[ServerCertificateMetadata, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
 class ListUserPoliciesRequest(
     Struct,
     frozen=True,
@@ -1719,6 +1819,48 @@ class RoleUsageType(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     resources: tuple[str, ...] | None = None
 
 
+class ServerCertificate(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "server_certificate_metadata": "ServerCertificateMetadata",
+        "certificate_body": "CertificateBody",
+        "certificate_chain": "CertificateChain",
+        "tags": "Tags",
+    },
+):
+    server_certificate_metadata: ServerCertificateMetadata | None = None
+    certificate_body: str | None = None
+    certificate_chain: str | None = None
+    tags: tuple[Tag, ...] | None = None
+
+
+class ServerCertificateMetadata(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "path": "Path",
+        "server_certificate_name": "ServerCertificateName",
+        "server_certificate_id": "ServerCertificateId",
+        "arn": "Arn",
+        "upload_date": "UploadDate",
+        "expiration": "Expiration",
+    },
+):
+    path: str | None = None
+    server_certificate_name: str | None = None
+    server_certificate_id: str | None = None
+    arn: str | None = None
+    upload_date: float | None = None
+    expiration: float | None = None
+
+
 class SetDefaultPolicyVersionRequest(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"policy_arn": "PolicyArn", "version_id": "VersionId"}
 ):
@@ -1864,6 +2006,18 @@ class TagRoleRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     tags: Annotated[tuple[Tag, ...], Meta(max_length=50)]
 
 
+class TagServerCertificateRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"server_certificate_name": "ServerCertificateName", "tags": "Tags"},
+):
+    server_certificate_name: ServerCertificateNameType
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=50)]
+
+
 class TagUserRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"user_name": "UserName", "tags": "Tags"}):
     user_name: ExistingUserNameType
     tags: Annotated[tuple[Tag, ...], Meta(max_length=50)]
@@ -1892,6 +2046,18 @@ class UntagRoleRequest(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"role_name": "RoleName", "tag_keys": "TagKeys"}
 ):
     role_name: RoleNameType
+    tag_keys: Annotated[tuple[TagKeyType, ...], Meta(max_length=50)]
+
+
+class UntagServerCertificateRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"server_certificate_name": "ServerCertificateName", "tag_keys": "TagKeys"},
+):
+    server_certificate_name: ServerCertificateNameType
     tag_keys: Annotated[tuple[TagKeyType, ...], Meta(max_length=50)]
 
 
@@ -1963,6 +2129,23 @@ class UpdateRoleResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, 
     pass
 
 
+class UpdateServerCertificateRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "server_certificate_name": "ServerCertificateName",
+        "new_path": "NewPath",
+        "new_server_certificate_name": "NewServerCertificateName",
+    },
+):
+    server_certificate_name: ServerCertificateNameType
+    new_path: PathType | None = None
+    new_server_certificate_name: ServerCertificateNameType | None = None
+
+
 class UpdateUserRequest(
     Struct,
     frozen=True,
@@ -1974,6 +2157,41 @@ class UpdateUserRequest(
     user_name: ExistingUserNameType
     new_path: PathType | None = None
     new_user_name: UserNameType | None = None
+
+
+class UploadServerCertificateRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "path": "Path",
+        "server_certificate_name": "ServerCertificateName",
+        "certificate_body": "CertificateBody",
+        "private_key": "PrivateKey",
+        "certificate_chain": "CertificateChain",
+        "tags": "Tags",
+    },
+):
+    path: PathType | None = None
+    server_certificate_name: ServerCertificateNameType
+    certificate_body: CertificateBodyType
+    private_key: PrivateKeyType
+    certificate_chain: CertificateChainType | None = None
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=50)] | None = None
+
+
+class UploadServerCertificateResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"server_certificate_metadata": "ServerCertificateMetadata", "tags": "Tags"},
+):
+    server_certificate_metadata: ServerCertificateMetadata | None = None
+    tags: tuple[Tag, ...] | None = None
 
 
 class User(
@@ -2126,6 +2344,10 @@ def _read_delete_role_request(node: Node) -> dict[str, object]:
     return form.members(node, _DELETE_ROLE_REQUEST)
 
 
+def _read_delete_server_certificate_request(node: Node) -> dict[str, object]:
+    return form.members(node, _DELETE_SERVER_CERTIFICATE_REQUEST)
+
+
 def _read_delete_service_linked_role_request(node: Node) -> dict[str, object]:
     return form.members(node, _DELETE_SERVICE_LINKED_ROLE_REQUEST)
 
@@ -2200,6 +2422,10 @@ def _read_get_role_policy_request(node: Node) -> dict[str, object]:
 
 def _read_get_role_request(node: Node) -> dict[str, object]:
     return form.members(node, _GET_ROLE_REQUEST)
+
+
+def _read_get_server_certificate_request(node: Node) -> dict[str, object]:
+    return form.members(node, _GET_SERVER_CERTIFICATE_REQUEST)
 
 
 def _read_get_service_linked_role_deletion_status_request(node: Node) -> dict[str, object]:
@@ -2286,6 +2512,14 @@ def _read_list_roles_request(node: Node) -> dict[str, object]:
     return form.members(node, _LIST_ROLES_REQUEST)
 
 
+def _read_list_server_certificate_tags_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_SERVER_CERTIFICATE_TAGS_REQUEST)
+
+
+def _read_list_server_certificates_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_SERVER_CERTIFICATES_REQUEST)
+
+
 def _read_list_user_policies_request(node: Node) -> dict[str, object]:
     return form.members(node, _LIST_USER_POLICIES_REQUEST)
 
@@ -2362,6 +2596,10 @@ def _read_tag_role_request(node: Node) -> dict[str, object]:
     return form.members(node, _TAG_ROLE_REQUEST)
 
 
+def _read_tag_server_certificate_request(node: Node) -> dict[str, object]:
+    return form.members(node, _TAG_SERVER_CERTIFICATE_REQUEST)
+
+
 def _read_tag_user_request(node: Node) -> dict[str, object]:
     return form.members(node, _TAG_USER_REQUEST)
 
@@ -2376,6 +2614,10 @@ def _read_untag_policy_request(node: Node) -> dict[str, object]:
 
 def _read_untag_role_request(node: Node) -> dict[str, object]:
     return form.members(node, _UNTAG_ROLE_REQUEST)
+
+
+def _read_untag_server_certificate_request(node: Node) -> dict[str, object]:
+    return form.members(node, _UNTAG_SERVER_CERTIFICATE_REQUEST)
 
 
 def _read_untag_user_request(node: Node) -> dict[str, object]:
@@ -2402,8 +2644,16 @@ def _read_update_role_request(node: Node) -> dict[str, object]:
     return form.members(node, _UPDATE_ROLE_REQUEST)
 
 
+def _read_update_server_certificate_request(node: Node) -> dict[str, object]:
+    return form.members(node, _UPDATE_SERVER_CERTIFICATE_REQUEST)
+
+
 def _read_update_user_request(node: Node) -> dict[str, object]:
     return form.members(node, _UPDATE_USER_REQUEST)
+
+
+def _read_upload_server_certificate_request(node: Node) -> dict[str, object]:
+    return form.members(node, _UPLOAD_SERVER_CERTIFICATE_REQUEST)
 
 
 _ADD_ROLE_TO_INSTANCE_PROFILE_REQUEST: Members = {
@@ -2529,6 +2779,10 @@ _DELETE_ROLE_REQUEST: Members = {
     "RoleName": ("RoleName", form.text),
 }
 
+_DELETE_SERVER_CERTIFICATE_REQUEST: Members = {
+    "ServerCertificateName": ("ServerCertificateName", form.text),
+}
+
 _DELETE_SERVICE_LINKED_ROLE_REQUEST: Members = {
     "RoleName": ("RoleName", form.text),
 }
@@ -2613,6 +2867,10 @@ _GET_ROLE_POLICY_REQUEST: Members = {
 
 _GET_ROLE_REQUEST: Members = {
     "RoleName": ("RoleName", form.text),
+}
+
+_GET_SERVER_CERTIFICATE_REQUEST: Members = {
+    "ServerCertificateName": ("ServerCertificateName", form.text),
 }
 
 _GET_SERVICE_LINKED_ROLE_DELETION_STATUS_REQUEST: Members = {
@@ -2745,6 +3003,18 @@ _LIST_ROLES_REQUEST: Members = {
     "MaxItems": ("MaxItems", form.number),
 }
 
+_LIST_SERVER_CERTIFICATE_TAGS_REQUEST: Members = {
+    "ServerCertificateName": ("ServerCertificateName", form.text),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
+_LIST_SERVER_CERTIFICATES_REQUEST: Members = {
+    "PathPrefix": ("PathPrefix", form.text),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
 _LIST_USER_POLICIES_REQUEST: Members = {
     "UserName": ("UserName", form.text),
     "Marker": ("Marker", form.text),
@@ -2870,6 +3140,11 @@ _TAG_ROLE_REQUEST: Members = {
     "Tags": ("Tags", form.listed(_read_tag, "member")),
 }
 
+_TAG_SERVER_CERTIFICATE_REQUEST: Members = {
+    "ServerCertificateName": ("ServerCertificateName", form.text),
+    "Tags": ("Tags", form.listed(_read_tag, "member")),
+}
+
 _TAG_USER_REQUEST: Members = {
     "UserName": ("UserName", form.text),
     "Tags": ("Tags", form.listed(_read_tag, "member")),
@@ -2887,6 +3162,11 @@ _UNTAG_POLICY_REQUEST: Members = {
 
 _UNTAG_ROLE_REQUEST: Members = {
     "RoleName": ("RoleName", form.text),
+    "TagKeys": ("TagKeys", form.listed(form.text, "member")),
+}
+
+_UNTAG_SERVER_CERTIFICATE_REQUEST: Members = {
+    "ServerCertificateName": ("ServerCertificateName", form.text),
     "TagKeys": ("TagKeys", form.listed(form.text, "member")),
 }
 
@@ -2923,10 +3203,25 @@ _UPDATE_ROLE_REQUEST: Members = {
     "MaxSessionDuration": ("MaxSessionDuration", form.number),
 }
 
+_UPDATE_SERVER_CERTIFICATE_REQUEST: Members = {
+    "ServerCertificateName": ("ServerCertificateName", form.text),
+    "NewPath": ("NewPath", form.text),
+    "NewServerCertificateName": ("NewServerCertificateName", form.text),
+}
+
 _UPDATE_USER_REQUEST: Members = {
     "UserName": ("UserName", form.text),
     "NewPath": ("NewPath", form.text),
     "NewUserName": ("NewUserName", form.text),
+}
+
+_UPLOAD_SERVER_CERTIFICATE_REQUEST: Members = {
+    "Path": ("Path", form.text),
+    "ServerCertificateName": ("ServerCertificateName", form.text),
+    "CertificateBody": ("CertificateBody", form.text),
+    "PrivateKey": ("PrivateKey", form.text),
+    "CertificateChain": ("CertificateChain", form.text),
+    "Tags": ("Tags", form.listed(_read_tag, "member")),
 }
 
 
@@ -3219,6 +3514,13 @@ def _write_get_role_response(out: Out, value: GetRoleResponse) -> None:
         out("<Role>")
         _write_role(out, value.role)
         out("</Role>")
+
+
+def _write_get_server_certificate_response(out: Out, value: GetServerCertificateResponse) -> None:
+    if value.server_certificate is not None:
+        out("<ServerCertificate>")
+        _write_server_certificate(out, value.server_certificate)
+        out("</ServerCertificate>")
 
 
 def _write_get_service_linked_role_deletion_status_response(out: Out, value: GetServiceLinkedRoleDeletionStatusResponse) -> None:
@@ -3561,6 +3863,34 @@ def _write_list_roles_response(out: Out, value: ListRolesResponse) -> None:
         out(f"<Marker>{escape(value.marker)}</Marker>")
 
 
+def _write_list_server_certificate_tags_response(out: Out, value: ListServerCertificateTagsResponse) -> None:
+    if value.tags is not None:
+        out("<Tags>")
+        for tags_item in value.tags:
+            out("<member>")
+            _write_tag(out, tags_item)
+            out("</member>")
+        out("</Tags>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
+def _write_list_server_certificates_response(out: Out, value: ListServerCertificatesResponse) -> None:
+    if value.server_certificate_metadata_list is not None:
+        out("<ServerCertificateMetadataList>")
+        for server_certificate_metadata_list_item in value.server_certificate_metadata_list:
+            out("<member>")
+            _write_server_certificate_metadata(out, server_certificate_metadata_list_item)
+            out("</member>")
+        out("</ServerCertificateMetadataList>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
 def _write_list_user_policies_response(out: Out, value: ListUserPoliciesResponse) -> None:
     if value.policy_names is not None:
         out("<PolicyNames>")
@@ -3858,6 +4188,39 @@ def _write_role_usage_type(out: Out, value: RoleUsageType) -> None:
         out("</Resources>")
 
 
+def _write_server_certificate(out: Out, value: ServerCertificate) -> None:
+    if value.server_certificate_metadata is not None:
+        out("<ServerCertificateMetadata>")
+        _write_server_certificate_metadata(out, value.server_certificate_metadata)
+        out("</ServerCertificateMetadata>")
+    if value.certificate_body is not None:
+        out(f"<CertificateBody>{escape(value.certificate_body)}</CertificateBody>")
+    if value.certificate_chain is not None:
+        out(f"<CertificateChain>{escape(value.certificate_chain)}</CertificateChain>")
+    if value.tags is not None:
+        out("<Tags>")
+        for tags_item in value.tags:
+            out("<member>")
+            _write_tag(out, tags_item)
+            out("</member>")
+        out("</Tags>")
+
+
+def _write_server_certificate_metadata(out: Out, value: ServerCertificateMetadata) -> None:
+    if value.path is not None:
+        out(f"<Path>{escape(value.path)}</Path>")
+    if value.server_certificate_name is not None:
+        out(f"<ServerCertificateName>{escape(value.server_certificate_name)}</ServerCertificateName>")
+    if value.server_certificate_id is not None:
+        out(f"<ServerCertificateId>{escape(value.server_certificate_id)}</ServerCertificateId>")
+    if value.arn is not None:
+        out(f"<Arn>{escape(value.arn)}</Arn>")
+    if value.upload_date is not None:
+        out(f"<UploadDate>{iso8601(value.upload_date)}</UploadDate>")
+    if value.expiration is not None:
+        out(f"<Expiration>{iso8601(value.expiration)}</Expiration>")
+
+
 def _write_simulate_policy_response(out: Out, value: SimulatePolicyResponse) -> None:
     if value.evaluation_results is not None:
         out("<EvaluationResults>")
@@ -3908,6 +4271,20 @@ def _write_update_role_description_response(out: Out, value: UpdateRoleDescripti
 
 def _write_update_role_response(out: Out, value: UpdateRoleResponse) -> None:
     pass
+
+
+def _write_upload_server_certificate_response(out: Out, value: UploadServerCertificateResponse) -> None:
+    if value.server_certificate_metadata is not None:
+        out("<ServerCertificateMetadata>")
+        _write_server_certificate_metadata(out, value.server_certificate_metadata)
+        out("</ServerCertificateMetadata>")
+    if value.tags is not None:
+        out("<Tags>")
+        for tags_item in value.tags:
+            out("<member>")
+            _write_tag(out, tags_item)
+            out("</member>")
+        out("</Tags>")
 
 
 def _write_user(out: Out, value: User) -> None:
@@ -4080,6 +4457,9 @@ OPERATIONS: dict[str, OperationShape] = {
         "DeleteRolePermissionsBoundary", DeleteRolePermissionsBoundaryRequest, None, read=_read_delete_role_permissions_boundary_request
     ),
     "DeleteRolePolicy": OperationShape("DeleteRolePolicy", DeleteRolePolicyRequest, None, read=_read_delete_role_policy_request),
+    "DeleteServerCertificate": OperationShape(
+        "DeleteServerCertificate", DeleteServerCertificateRequest, None, read=_read_delete_server_certificate_request
+    ),
     "DeleteServiceLinkedRole": OperationShape(
         "DeleteServiceLinkedRole",
         DeleteServiceLinkedRoleRequest,
@@ -4191,6 +4571,14 @@ OPERATIONS: dict[str, OperationShape] = {
         result_wrapper="GetRolePolicyResult",
         read=_read_get_role_policy_request,
         write=_write_get_role_policy_response,
+    ),
+    "GetServerCertificate": OperationShape(
+        "GetServerCertificate",
+        GetServerCertificateRequest,
+        GetServerCertificateResponse,
+        result_wrapper="GetServerCertificateResult",
+        read=_read_get_server_certificate_request,
+        write=_write_get_server_certificate_response,
     ),
     "GetServiceLinkedRoleDeletionStatus": OperationShape(
         "GetServiceLinkedRoleDeletionStatus",
@@ -4352,6 +4740,22 @@ OPERATIONS: dict[str, OperationShape] = {
         read=_read_list_roles_request,
         write=_write_list_roles_response,
     ),
+    "ListServerCertificateTags": OperationShape(
+        "ListServerCertificateTags",
+        ListServerCertificateTagsRequest,
+        ListServerCertificateTagsResponse,
+        result_wrapper="ListServerCertificateTagsResult",
+        read=_read_list_server_certificate_tags_request,
+        write=_write_list_server_certificate_tags_response,
+    ),
+    "ListServerCertificates": OperationShape(
+        "ListServerCertificates",
+        ListServerCertificatesRequest,
+        ListServerCertificatesResponse,
+        result_wrapper="ListServerCertificatesResult",
+        read=_read_list_server_certificates_request,
+        write=_write_list_server_certificates_response,
+    ),
     "ListUserPolicies": OperationShape(
         "ListUserPolicies",
         ListUserPoliciesRequest,
@@ -4413,12 +4817,18 @@ OPERATIONS: dict[str, OperationShape] = {
     "TagInstanceProfile": OperationShape("TagInstanceProfile", TagInstanceProfileRequest, None, read=_read_tag_instance_profile_request),
     "TagPolicy": OperationShape("TagPolicy", TagPolicyRequest, None, read=_read_tag_policy_request),
     "TagRole": OperationShape("TagRole", TagRoleRequest, None, read=_read_tag_role_request),
+    "TagServerCertificate": OperationShape(
+        "TagServerCertificate", TagServerCertificateRequest, None, read=_read_tag_server_certificate_request
+    ),
     "TagUser": OperationShape("TagUser", TagUserRequest, None, read=_read_tag_user_request),
     "UntagInstanceProfile": OperationShape(
         "UntagInstanceProfile", UntagInstanceProfileRequest, None, read=_read_untag_instance_profile_request
     ),
     "UntagPolicy": OperationShape("UntagPolicy", UntagPolicyRequest, None, read=_read_untag_policy_request),
     "UntagRole": OperationShape("UntagRole", UntagRoleRequest, None, read=_read_untag_role_request),
+    "UntagServerCertificate": OperationShape(
+        "UntagServerCertificate", UntagServerCertificateRequest, None, read=_read_untag_server_certificate_request
+    ),
     "UntagUser": OperationShape("UntagUser", UntagUserRequest, None, read=_read_untag_user_request),
     "UpdateAccessKey": OperationShape("UpdateAccessKey", UpdateAccessKeyRequest, None, read=_read_update_access_key_request),
     "UpdateAssumeRolePolicy": OperationShape(
@@ -4441,7 +4851,18 @@ OPERATIONS: dict[str, OperationShape] = {
         read=_read_update_role_description_request,
         write=_write_update_role_description_response,
     ),
+    "UpdateServerCertificate": OperationShape(
+        "UpdateServerCertificate", UpdateServerCertificateRequest, None, read=_read_update_server_certificate_request
+    ),
     "UpdateUser": OperationShape("UpdateUser", UpdateUserRequest, None, read=_read_update_user_request),
+    "UploadServerCertificate": OperationShape(
+        "UploadServerCertificate",
+        UploadServerCertificateRequest,
+        UploadServerCertificateResponse,
+        result_wrapper="UploadServerCertificateResult",
+        read=_read_upload_server_certificate_request,
+        write=_write_upload_server_certificate_response,
+    ),
 }
 
 #: Shape name -> the error's code on the wire.

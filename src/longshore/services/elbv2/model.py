@@ -37,7 +37,7 @@ class LoadBalancerStatus(msgspec.Struct, frozen=True, gc=False):
 class LoadBalancer(msgspec.Struct, frozen=True, gc=False):
     arn: str
     name: str
-    type: str  # application | network
+    type: str  # application | network | classic: one that the Classic API keeps, and that only it shows
     scheme: str
     dns_name: str
     canonical_hosted_zone_id: str
@@ -60,8 +60,8 @@ LOAD_BALANCERS: Kind[LoadBalancer] = Kind(
     type=LoadBalancer,
     key=lambda lb: lb.arn,
     indexes={
-        "scope": lambda lb: (scope_of(lb.arn),),
-        "name": lambda lb: (f"{scope_of(lb.arn)}:{lb.name}",),
+        "scope": lambda lb: () if lb.type == "classic" else (scope_of(lb.arn),),
+        "name": lambda lb: () if lb.type == "classic" else (f"{scope_of(lb.arn)}:{lb.name}",),
         "slot": lambda lb: (str(lb.slot),),
         "security_group": lambda lb: lb.security_groups,
         "subnet": lambda lb: [subnet for _, subnet in lb.zones],
@@ -89,7 +89,7 @@ class TargetGroup(msgspec.Struct, frozen=True, gc=False):
     protocol: str
     port: int
     vpc_id: str
-    target_type: str  # instance | ip
+    target_type: str  # instance | ip | alb
     created_at: float
     protocol_version: str = "HTTP1"
     ip_address_type: str = "ipv4"
@@ -131,8 +131,11 @@ class Listener(msgspec.Struct, frozen=True, gc=False):
     protocol: str
     default_actions: tuple[shapes.Action, ...] = ()
     ssl_policy: str = ""
+    #: ARNs of ACM's or IAM's: the default one first, then those chosen by the name a client asks for
     certificates: tuple[str, ...] = ()
     alpn_policy: tuple[str, ...] = ()
+    #: None: clients are not asked for certificates
+    mutual_authentication: shapes.MutualAuthenticationAttributes | None = None
     attributes: dict[str, str] = {}
     tags: tuple[Tag, ...] = ()
 
@@ -158,6 +161,8 @@ class Rule(msgspec.Struct, frozen=True, gc=False):
     priority: int
     conditions: tuple[shapes.RuleCondition, ...] = ()
     actions: tuple[shapes.Action, ...] = ()
+    #: what is changed in a request after this rule was chosen for it
+    transforms: tuple[shapes.RuleTransform, ...] = ()
     tags: tuple[Tag, ...] = ()
 
 

@@ -367,7 +367,38 @@ ATTACHMENTS: Kind[Attachment] = Kind(
 )
 
 
+class ServerCertificate(msgspec.Struct, frozen=True, gc=False):
+    """A certificate with its key, as it was uploaded. The key is sealed, as ACM's are."""
+
+    account_id: str
+    name: str
+    #: ASCA…
+    certificate_id: str
+    uploaded_at: float
+    path: str = "/"
+    #: PEM of the certificate alone
+    certificate: bytes = b""
+    #: PEM of what leads from it to a root, in order
+    chain: bytes = b""
+    sealed_key: bytes = b""
+    not_after: float = 0.0
+    tags: tuple[Tag, ...] = ()
+
+    @property
+    def arn(self) -> str:
+        return f"arn:aws:iam::{self.account_id}:server-certificate{self.path}{self.name}"
+
+
+SERVER_CERTIFICATES: Kind[ServerCertificate] = Kind(
+    name="iam.server_certificate",
+    type=ServerCertificate,
+    key=lambda certificate: user_key(certificate.account_id, certificate.name),
+    indexes={"account": lambda certificate: (certificate.account_id,), "arn": lambda certificate: (certificate.arn,)},
+    unique=frozenset({"arn"}),
+)
+
 KINDS: tuple[Kind[Any], ...] = (
+    SERVER_CERTIFICATES,
     USERS,
     GROUPS,
     MEMBERSHIPS,

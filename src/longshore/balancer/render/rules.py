@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 
 from longshore.aws.shapes import elbv2 as shapes
-from longshore.balancer.conditions import acl_lines
+from longshore.balancer.render.conditions import acl_lines
 from longshore.balancer.snapshot import Front
 from longshore.balancer.words import Unrenderable, backend_name, literal, quoted
 from longshore.services.elbv2.model import Rule

@@ -1,0 +1,119 @@
+"""Target groups as backends: how their servers are chosen, reached and checked. Pure."""
+
+from __future__ import annotations
+
+from longshore.balancer.render.places import Places
+from longshore.balancer.render.rules import about
+from longshore.balancer.render.timeouts import idle_s
+from longshore.balancer.snapshot import Pool
+from longshore.balancer.words import OPEN, algorithm, argument, quoted, server_name
+from longshore.services.elbv2.model import Target, TargetGroup
+
+_STICKY_DEFAULT_S = 86_400
+
+
+def backend(pool: Pool, name: str, secret: str, places: Places) -> list[str]:
+    group = pool.group
+    is_open = name.endswith(OPEN)
+    most_idle_s = idle_s(pool.load_balancer)
+    lines = [
+        f"backend {name}",
+        about(group.arn),
+        f"balance {algorithm(group)}",
+        f"timeout server {most_idle_s}s",
+        f"timeout tunnel {most_idle_s}s",
+        "retries 1",
+        "option redispatch 1",
+        # What the servers are checked and reached with belongs to the structure.
+        f"# {server_options(group, is_open, 0)}",
+    ]
+    if algorithm(group) == "source":
+        lines.append("hash-type consistent")
+    if group.protocol == "TCP":
+        lines.append("mode tcp")
+    else:
+        lines += [f"errorfile 503 {quoted(places.bad_gateway)}", *_stickiness(group, secret)]
+    if not is_open:
+        lines += ["log global", "option log-health-checks", *_check(group)]
+    return lines
+
+
+def _check(group: TargetGroup) -> list[str]:
+    check = group.health_check
+    lines = [f"timeout check {check.timeout_s}s"]
+    if check.protocol == "TCP" or group.protocol_version == "GRPC":
+        return lines
+    version = "HTTP/2" if group.protocol_version == "HTTP2" else "HTTP/1.1"
+    return [
+        *lines,
+        "option httpchk",
+        f"http-check send meth GET uri {quoted(check.path)} ver {version} hdr Host '%[srv_name,field(2,_)]' "
+        "hdr User-Agent ELB-HealthChecker/2.0 hdr Accept-Encoding 'gzip, compressed'"
+        + (" hdr Connection close" if version == "HTTP/1.1" else ""),
+        f"http-check expect status {quoted(check.http_codes)}",
+    ]
+
+
+def _stickiness(group: TargetGroup, secret: str) -> list[str]:
+    attributes = group.attributes
+    if attributes.get("stickiness.enabled") != "true":
+        return []
+    if attributes.get("stickiness.type", "lb_cookie") == "app_cookie":
+        name = argument(attributes["stickiness.app_cookie.cookie_name"])
+        seconds = int(attributes.get("stickiness.app_cookie.duration_seconds", _STICKY_DEFAULT_S))
+        return [
+            f"stick-table type string len 128 size 100k expire {seconds}s srvkey addr",
+            f"stick on {quoted(f'req.cook({name})')}",
+            f"stick store-response {quoted(f'res.cook({name})')}",
+        ]
+    seconds = int(attributes.get("stickiness.lb_cookie.duration_seconds", _STICKY_DEFAULT_S))
+    until = f"Expires=%[date({seconds}),http_date]; Path=/"
+    value = "%[var(txn.alb)]"
+    is_known = "if { var(txn.alb) -m found }"
+    return [
+        "cookie AWSALB insert indirect nocache dynamic",
+        f"dynamic-cookie-key {secret}",
+        "http-request set-var(txn.alb) req.cook(AWSALB)",
+        "http-after-response set-var(txn.alb) res.cook(AWSALB) if { res.cook(AWSALB) -m found }",
+        "http-after-response replace-header Set-Cookie '^AWSALB=.*$' 'AWSALB=%[var(txn.alb)]; "
+        + until
+        + "' if { res.cook(AWSALB) -m found }",
+        f"http-after-response add-header Set-Cookie 'AWSALB={value}; {until}' {is_known} !{{ res.cook(AWSALB) -m found }}",
+        f"http-after-response add-header Set-Cookie 'AWSALBCORS={value}; {until}; SameSite=None; Secure' {is_known}",
+    ]
+
+
+def server_options(group: TargetGroup, is_open: bool, port: int) -> str:
+    """What stands behind a server's address and `port`, in the configuration and in `add server` alike."""
+    options: list[str] = []
+    is_tls = group.protocol == "HTTPS"
+    has_proxy_protocol = group.attributes.get("proxy_protocol_v2.enabled") == "true"
+    if is_tls:
+        options.append("ssl verify none")
+    if group.protocol_version in ("HTTP2", "GRPC"):
+        options.append("alpn h2" if is_tls else "proto h2")
+    if has_proxy_protocol:
+        options.append("send-proxy-v2")
+    if is_open:
+        return " ".join(options)
+    check = group.health_check
+    is_on_traffic_port = check.port == "traffic-port"
+    options.append(f"check inter {check.interval_s}s fall {check.unhealthy_threshold} rise {check.healthy_threshold}")
+    # With a port of its own, a check takes neither TLS nor the proxy protocol from the traffic: each is said here.
+    options.append(f"port {port if is_on_traffic_port else int(check.port)}")
+    if check.protocol == "HTTPS":
+        options.append("check-ssl" if is_tls else "check-ssl verify none")
+    if has_proxy_protocol and is_on_traffic_port:
+        options.append("check-send-proxy")
+    slow_start_s = int(group.attributes.get("slow_start.duration_seconds", "0"))
+    if slow_start_s:
+        options.append(f"slowstart {slow_start_s}s")
+    if group.protocol == "TCP" and group.attributes.get("target_health_state.unhealthy.connection_termination.enabled", "true") == "true":
+        options.append("on-marked-down shutdown-sessions")
+    return " ".join(options)
+
+
+def server_line(group: TargetGroup, backend: str, target: Target) -> str:
+    """`server` in the configuration."""
+    options = server_options(group, backend.endswith(OPEN), target.port)
+    return f"server {server_name(target)} {target.address}:{target.port} {options}".rstrip()

@@ -1,0 +1,144 @@
+"""HAProxy's configuration, made of a snapshot of what the load balancers are to be. Pure.
+
+One frontend per listener, on the load balancer's own address and, where it can be had, on 127.0.0.1; two backends per target
+group: one whose servers are checked, and `….open` with the same servers unchecked, which is used while none of the first is
+healthy (Elastic Load Balancing then sends requests to all targets). Servers are kept apart from the rest, the *structure*:
+a change of servers is told to the running HAProxy, a change of structure needs a reload.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from longshore.balancer.binds import Binds
+from longshore.balancer.render.backends import backend, server_line
+from longshore.balancer.render.http_frontend import http_lines
+from longshore.balancer.render.pages import error, error_page
+from longshore.balancer.render.places import Places
+from longshore.balancer.render.rules import Bodies, about
+from longshore.balancer.render.tcp_frontend import tcp_lines
+from longshore.balancer.render.timeouts import idle_s
+from longshore.balancer.render.tls import bind_options
+from longshore.balancer.snapshot import LOCALHOST, Front, Pool, Snapshot
+from longshore.balancer.words import LOCAL, NOBODY, OPEN, Unrenderable, backend_name, quoted
+
+_CONNECT_S = 10
+
+
+class Rendering(msgspec.Struct, frozen=True):
+    text: str
+    #: names the structure: the same one needs no reload
+    structure: str
+    #: to be written before the configuration is read: path -> content
+    files: dict[str, bytes]
+    #: ARN of a rule, listener or target group -> why it is left out
+    refused: dict[str, str]
+
+
+def render(snapshot: Snapshot, binds: Binds, places: Places, secret: str) -> Rendering:
+    bodies = Bodies(places.bodies)
+    bodies.files[places.bad_gateway] = error_page(502, "Bad Gateway")
+    refused: dict[str, str] = {}
+    fronts: list[list[str]] = []
+    for front in snapshot.fronts:
+        if not binds.is_usable(front):
+            continue
+        try:
+            fronts.append(_frontend(front, binds, places, bodies, secret, refused))
+        except (Unrenderable, KeyError, ValueError) as error:
+            refused[front.listener.arn] = str(error)
+    shared = [_shared_frontend(port, sharing, places) for port, sharing in sorted(binds.shared.items())]
+    backends: list[list[str]] = []
+    servers: list[list[str]] = []
+    for pool in snapshot.pools:
+        for name in _names(pool):
+            backends.append(backend(pool, name, secret, places))
+            servers.append([server_line(pool.group, name, target) for target in pool.targets])
+    mark = hashlib.sha256(repr((_head(places, ""), shared, fronts, backends)).encode()).hexdigest()[:32]
+    sections = [_head(places, mark), *shared, *fronts, _nobody()]
+    sections += [[*lines, *those] for lines, those in zip(backends, servers, strict=True)]
+    return Rendering("\n".join("\n  ".join(section) for section in sections) + "\n", mark, bodies.files, refused)
+
+
+def owner_of_line(text: str, number: int) -> str | None:
+    """The ARN of whatever line `number` (from 1) is about; None when it is about nobody in particular."""
+    for line in reversed(text.splitlines()[:number]):
+        if line.startswith("  # arn:"):
+            return line[4:]
+        if not line.startswith(" "):
+            return None
+    return None
+
+
+def _names(pool: Pool) -> tuple[str, str]:
+    name = backend_name(pool.group.arn)
+    return name, name + OPEN
+
+
+def _head(places: Places, mark: str) -> list[str]:
+    return [
+        "global",
+        f"description {mark}",
+        # A port that another program has is to be refused, not shared. Reloads hand the sockets over.
+        "noreuseport",
+        "fd-hard-limit 65536",
+        f"stats socket {quoted(places.runtime_socket)} mode 600 level admin expose-fd listeners",
+        "stats timeout 1h",
+        f"server-state-file {quoted(places.states)}",
+        f"log {quoted(places.log_socket)} len 4096 format raw local0",
+        # First checks within a second, however long the interval is.
+        "max-spread-checks 1s",
+        "hard-stop-after 1h",
+        "tune.bufsize 65536",
+        "tune.maxrewrite 8192",
+        "tune.http.maxhdr 256",
+        "defaults",
+        "mode http",
+        f"timeout connect {_CONNECT_S}s",
+        "timeout client 60s",
+        "timeout server 60s",
+        "load-server-state-from-file global",
+        # Without it a reload resets clients that are about to reuse an idle connection.
+        "option idle-close-on-response",
+    ]
+
+
+def _frontend(front: Front, binds: Binds, places: Places, bodies: Bodies, secret: str, refused: dict[str, str]) -> list[str]:
+    options = bind_options(front, places)
+    lines = [f"frontend {frontend_name(front, binds)}", about(front.listener.arn), f"bind {front.address}:{front.port}{options}"]
+    if binds.is_alone(front):
+        lines.append(f"bind {LOCALHOST}:{front.port}{options}")
+    lines.append(f"timeout client {idle_s(front.load_balancer)}s")
+    if not front.is_http:
+        return [*lines, "mode tcp", *tcp_lines(front)]
+    if binds.is_sharing(front):
+        lines.append(f"bind {quoted('unix@' + places.front_socket(front))} accept-proxy mode 600{options}")
+    return [*lines, *http_lines(front, bodies, secret, refused)]
+
+
+def frontend_name(front: Front, binds: Binds) -> str:
+    return f"{front.address}:{front.port}{LOCAL if binds.is_alone(front) else ''}"
+
+
+def _nobody() -> list[str]:
+    return [f"backend {NOBODY}", error(503, "Service Temporarily Unavailable")]
+
+
+def _shared_frontend(port: int, sharing: tuple[Front, ...], places: Places) -> list[str]:
+    """127.0.0.1:port for several load balancers: told apart by Host, and handed on with the client's address."""
+    is_host = "req.hdr(host),host_only -m str -i"
+    names = [front.load_balancer.dns_name for front in sharing]
+    explanation = quoted(f"Several load balancers listen on port {port}. Call the one you mean by its name: {' '.join(names)}")
+    return [
+        f"listen {LOCALHOST}:{port}",
+        f"bind {LOCALHOST}:{port}",
+        # The load balancers' own times end idle connections; these only must not come first.
+        "timeout client 4000s",
+        "timeout server 4000s",
+        f"acl is_known {is_host} -- {' '.join(quoted(name) for name in names)}",
+        f"http-request return status 404 content-type text/plain string {explanation} if !is_known",
+        *(f"use-server s{front.load_balancer.slot} if {{ {is_host} -- {quoted(front.load_balancer.dns_name)} }}" for front in sharing),
+        *(f"server s{front.load_balancer.slot} {quoted('unix@' + places.front_socket(front))} send-proxy-v2 weight 0" for front in sharing),
+    ]

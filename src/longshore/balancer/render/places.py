@@ -1,0 +1,44 @@
+"""Where HAProxy finds its files and sockets. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from longshore.balancer.snapshot import Front
+
+
+class Places(msgspec.Struct, frozen=True):
+    """Files and sockets, absolute; short enough for the names of sockets."""
+
+    directory: str
+
+    @property
+    def config(self) -> str:
+        return f"{self.directory}/haproxy.cfg"
+
+    @property
+    def states(self) -> str:
+        return f"{self.directory}/states"
+
+    @property
+    def runtime_socket(self) -> str:
+        return f"{self.directory}/r.sock"
+
+    @property
+    def master_socket(self) -> str:
+        return f"{self.directory}/m.sock"
+
+    @property
+    def log_socket(self) -> str:
+        return f"{self.directory}/log.sock"
+
+    @property
+    def bodies(self) -> str:
+        return f"{self.directory}/bodies"
+
+    @property
+    def bad_gateway(self) -> str:
+        return f"{self.bodies}/502.http"
+
+    def front_socket(self, front: Front) -> str:
+        return f"{self.directory}/{front.port}-{front.load_balancer.slot}.sock"

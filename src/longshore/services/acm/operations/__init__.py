@@ -1,0 +1,3 @@
+"""Importing this package declares every operation of the API."""
+
+__all__: list[str] = []
