@@ -24,7 +24,7 @@ from longshore.agent.exec import Sessions
 from longshore.agent.sockets import Dialer
 from longshore.aws.data_channel import Closing
 from longshore.cli.outcome import Failure
-from longshore.cli.stream import Ends, Session, Stream
+from longshore.cli.stream import Ends, NobodyReads, Session, Stream
 from longshore.config import Credentials
 from longshore.gateway.agents.exec_offers import AGENT_ROUTE, announce_sessions
 from longshore.gateway.authorise import Access
@@ -207,6 +207,30 @@ async def test_a_command_that_reads_nothing_is_not_in_the_way_of_its_output(worl
     world.executes(program)
     closing, output, _ = await Pipes(os.urandom(2_000_000)).run(await world.offer())
     assert (len(output), closing.exit_code, closing.output) == (3_000_000, 0, "")
+
+
+@pytest.mark.parametrize("purpose", ["command", "logs"])
+async def test_a_session_ends_when_nobody_reads_its_output_any_more(world: World, purpose: str) -> None:
+    ended = asyncio.Event()
+
+    async def program(execution: FakeExecution) -> int:
+        try:
+            while True:
+                await execution.say(b"y\n" * 1_000)
+        finally:
+            ended.set()
+
+    world.executes(program)
+    world.runtime.write(world.container_id, b"y\n" * 1_000)
+    pipes = Pipes(None)
+    os.close(pipes.out)
+    more = {} if purpose == "command" else {"purpose": purpose, "follow": True}
+    async with asyncio.timeout(10):
+        with pytest.raises(NobodyReads):
+            await Stream(await world.offer(**more), None, pipes.ends).run()
+        if purpose == "command":
+            await ended.wait()
+    await until(lambda: not world.rows, "the session is forgotten")
 
 
 async def test_the_terminals_size_and_its_changes_reach_the_command(world: World) -> None:

@@ -135,9 +135,8 @@ class Sessions:
             await _carry_output(socket, execution)
             return Ended(code=await execution.exit_code())
         finally:
-            given.cancel()
-            await asyncio.gather(given, return_exceptions=True)
-            await asyncio.shield(execution.close())
+            # in one piece: whoever cancels this while it ends already must not leave the command behind
+            await asyncio.shield(_end(execution, given))
 
     async def _logs(self, socket: Socket, order: Order) -> Ended:
         container_id = self._container(order)
@@ -151,6 +150,12 @@ class Sessions:
         except RuntimeFailure as error:
             return Ended(reason=f"The logs cannot be read: {error}")
         return Ended(code=0)
+
+
+async def _end(execution: Execution, given: asyncio.Task[None]) -> None:
+    given.cancel()
+    await asyncio.gather(given, return_exceptions=True)
+    await execution.close()
 
 
 async def _carry_output(socket: Socket, execution: Execution) -> None:

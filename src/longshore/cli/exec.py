@@ -7,6 +7,7 @@ input, output and error are ours, byte for byte, and it ends with its input. Its
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 import signal
 import sys
@@ -24,8 +25,8 @@ from longshore.cli.find_task import whole_task_id
 from longshore.cli.outcome import ExitCode, Failure
 
 _PATIENCE_S = 30.0
-#: as shells say it
-_NOT_RUN = 126
+#: as shells say of a command that wrote where nobody reads (128 and SIGPIPE)
+_NOBODY_READS = 141
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,10 @@ def follow(platform: Platform, session: dict[str, str], *, terminal: bool, takes
 
         if ends.size is not None:
             loop.add_signal_handler(signal.SIGWINCH, resized)
-        closing = await carried.run()
+        try:
+            closing = await carried.run()
+        except stream.NobodyReads:
+            return _NOBODY_READS
         if closing.exit_code is None:
             raise Failure(closing.output or "the command did not say how it ended", code=ExitCode.FAILED)
         return closing.exit_code
@@ -119,7 +123,6 @@ def follow(platform: Platform, session: dict[str, str], *, terminal: bool, takes
 
 
 def _window() -> tuple[int, int]:
-    import shutil
-
-    size = shutil.get_terminal_size()
+    """(columns, rows) of the terminal itself: COLUMNS in the environment may be of another one, or of an earlier size."""
+    size = os.get_terminal_size(sys.stdout.fileno())
     return size.columns, size.lines

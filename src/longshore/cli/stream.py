@@ -29,7 +29,7 @@ _HEARTBEAT_S = 30.0
 _MOST_FRAME = 4 * 1024 * 1024
 _REPEAT_EVERY_S = 0.1
 _STDOUT, _STDERR = 1, 2
-#: seconds for which the size of a terminal is looked at again where no signal tells of it
+#: bytes read at once: what is read is sent as one message
 _INPUT_CHUNK = data_channel.PIECE
 
 
@@ -51,6 +51,10 @@ class Ends:
     size: Callable[[], tuple[int, int]] | None = None
 
 
+class NobodyReads(Exception):
+    """Whoever was to read what the command writes has gone, as `head` does when it has enough."""
+
+
 class Stream:
     def __init__(self, session: Session, trust: ssl.SSLContext | None, ends: Ends) -> None:
         self._session = session
@@ -64,10 +68,12 @@ class Stream:
         self._sizes_told: tuple[int, int] | None = None
 
     async def run(self) -> Closing:
-        """Until it has ended; raises Failure when the connection cannot be made or breaks."""
+        """Until it has ended. Raises Failure when the connection cannot be made or breaks, and NobodyReads."""
         try:
             async with aiohttp.ClientSession() as http, await self._connected(http) as self._socket:
                 return await self._talk()
+        except BrokenPipeError as error:
+            raise NobodyReads from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise Failure(f"the session broke: {error or type(error).__name__}", "is the platform up? `longshore status` tells") from error
 
@@ -87,16 +93,20 @@ class Stream:
 
     async def _talk(self) -> Closing:
         helpers = [asyncio.create_task(job) for job in (self._repeat(), self._send_input())]
-        writing = asyncio.create_task(self._write())
+        listening, writing = asyncio.create_task(self._listen()), asyncio.create_task(self._write())
         try:
-            closing = await self._listen()
+            await asyncio.wait((listening, writing), return_when=asyncio.FIRST_COMPLETED)
+            if writing.done():  # it was not told to end: what it writes to is no more, and nothing is acknowledged from now on
+                await writing
+            closing = await listening
             self._output.put_nowait(None)
             await writing
             return closing
         finally:
-            for job in (*helpers, writing):
+            jobs = (*helpers, listening, writing)
+            for job in jobs:
                 job.cancel()
-            await asyncio.gather(*helpers, writing, return_exceptions=True)
+            await asyncio.gather(*jobs, return_exceptions=True)
 
     # ── output ──
 
