@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from longshore.agent import messages
-from longshore.agent.metadata.callers import Callers, Peer, container_of, owners_of
+from longshore.agent.metadata.callers import Callers, Peer, _inode, container_of, owners_of
 from longshore.agent.metadata.doors import is_passed_on
 from longshore.agent.metadata.entrance import Entrance, NoEntrance
 from longshore.agent.metadata.limits import AT_ONCE, PER_SECOND, Limits
@@ -120,10 +121,47 @@ def test_the_container_of_a_process_is_read_off_its_control_groups(cgroup: str, 
 def test_the_process_behind_a_connection_is_found_by_the_kernels_table() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
         accepted, address = server.accept()
-        owners = owners_of(Peer(*address))
+        door = server.getsockname()
+        owners = owners_of(Peer(address[0], address[1], door))
         assert [owner.user_id for owner in owners] == [os.geteuid()]
         accepted.close()
-    assert client.fileno() == -1 and owners_of(Peer("127.0.0.1", 1)) == []
+    assert client.fileno() == -1 and owners_of(Peer("127.0.0.1", 1, door)) == []
+
+
+#: socket option of IP: the ports from which the kernel may choose one for a socket
+_IP_LOCAL_PORT_RANGE = 51
+
+
+def test_a_socket_that_shares_its_port_with_anothers_is_not_taken_for_it() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as door,
+        socket.create_server(("127.0.0.1", 0)) as other,
+        socket.create_connection(door.getsockname()) as victim,
+        socket.socket() as intruder,
+    ):
+        port = victim.getsockname()[1]
+        try:
+            intruder.setsockopt(socket.IPPROTO_IP, _IP_LOCAL_PORT_RANGE, struct.pack("=I", (port << 16) | port))
+            intruder.connect(other.getsockname())
+        except OSError as problem:
+            pytest.skip(f"this kernel shares no ports: {problem}")
+        assert intruder.getsockname() == victim.getsockname()
+        for client, server in ((victim, door), (intruder, other)):
+            found = _inode(Peer("127.0.0.1", port, server.getsockname()), Path("/proc"))
+            assert found == os.fstat(client.fileno()).st_ino
+
+
+def test_of_two_sockets_that_both_fit_neither_is_taken(tmp_path: Path) -> None:
+    rows = [
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode",
+        "   0: 0100007F:9000 0100007F:C83F 01 00000000:00000000 00:00000000 00000000     0        0 71 1",
+        "   1: 0100007F:9000 02AAFEA9:0050 01 00000000:00000000 00:00000000 00000000     0        0 72 1",
+    ]
+    (tmp_path / "net").mkdir()
+    peer = Peer("127.0.0.1", 0x9000, ("127.0.0.1", 0xC83F))
+    for those, expected in ((rows[:2], 71), ([rows[0], rows[2]], 72), (rows, None)):
+        (tmp_path / "net" / "tcp").write_text("\n".join(those) + "\n")
+        assert _inode(peer, tmp_path) == expected
 
 
 async def test_an_address_that_another_container_has_now_is_looked_up_anew() -> None:
@@ -132,11 +170,11 @@ async def test_an_address_that_another_container_has_now_is_looked_up_anew() -> 
     await runtime.start(first)
     address = (await runtime.inspect(first)).ip_address
     callers = Callers(runtime)
-    assert (await callers.find(Peer(address, 1))).key == first
+    assert (await callers.find(Peer(address, 1, ("169.254.170.2", 80)))).key == first
     await runtime.remove(first)
     second = await runtime.create("second", {"Image": "web:1"})
     await runtime.start(second)
-    assert (await callers.find(Peer(address, 1))).key == second
+    assert (await callers.find(Peer(address, 1, ("169.254.170.2", 80)))).key == second
 
 
 async def test_an_entrance_whose_directory_others_may_enter_is_not_opened(tmp_path: Path) -> None:

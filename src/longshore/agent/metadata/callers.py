@@ -13,22 +13,24 @@ import ipaddress
 import os
 import re
 import struct
-from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from longshore.runtime.base import ContainerState, NoSuchContainer, Runtime
 
 _PROC = Path("/proc")
+#: what a caller was connected to before the rules of ecs-init led it to a port of an agent
+_REDIRECTED_DOOR = ("169.254.170.2", 80)
 _CONTAINER = re.compile(r"(?:^|[/-])([0-9a-f]{64})(?:\.scope)?(?:/|$)")
 _MOST_REMEMBERED = 1024
 
 
 class Peer(NamedTuple):
-    """The other end of a connection."""
+    """The other end of a connection, and which of our addresses it came to: sockets with different doors may share a port."""
 
     address: str
     port: int
+    door: tuple[str, int]
 
 
 class Caller(NamedTuple):
@@ -116,8 +118,11 @@ def container_of(cgroup: str) -> str:
 
 
 def _inode(peer: Peer, proc: Path) -> int | None:
+    """None, too, where several sockets fit: then nobody can tell which of them it is."""
+    found: set[int] = set()
     for table in ("tcp", "tcp6"):
-        wanted = set(_table_addresses(peer, table))
+        own = _in_table(peer.address, peer.port, table)
+        doors = {_in_table(*door, table) for door in (peer.door, _REDIRECTED_DOOR)}
         try:
             lines = (proc / "net" / table).read_text().splitlines()[1:]
         except OSError:
@@ -125,20 +130,18 @@ def _inode(peer: Peer, proc: Path) -> int | None:
         for line in lines:
             columns = line.split()
             # local address, remote address, state (01: established), …, inode
-            if len(columns) > 9 and columns[1] in wanted and columns[3] == "01":
-                return int(columns[9])
-    return None
+            if len(columns) > 9 and columns[1] == own and columns[2] in doors and columns[3] == "01":
+                found.add(int(columns[9]))
+    return found.pop() if len(found) == 1 else None
 
 
-def _table_addresses(peer: Peer, table: str) -> Iterable[str]:
-    """`peer` as the kernel writes it: 32-bit words in the machine's byte order."""
-    address = ipaddress.ip_address(peer.address)
+def _in_table(host: str, port: int, table: str) -> str:
+    """An address as the kernel writes it: 32-bit words in the machine's byte order; empty where it cannot stand in that table."""
+    address = ipaddress.ip_address(host)
     if table == "tcp":
-        if address.version == 4:
-            yield f"{_words(address.packed)}:{peer.port:04X}"
-        return
-    packed = address.packed if address.version == 6 else ipaddress.ip_address(f"::ffff:{peer.address}").packed
-    yield f"{_words(packed)}:{peer.port:04X}"
+        return f"{_words(address.packed)}:{port:04X}" if address.version == 4 else ""
+    packed = address.packed if address.version == 6 else ipaddress.ip_address(f"::ffff:{host}").packed
+    return f"{_words(packed)}:{port:04X}"
 
 
 def _words(packed: bytes) -> str:

@@ -11,6 +11,9 @@ from longshore.kit.clock import Clock
 
 PER_SECOND = 40.0
 AT_ONCE = 60.0
+#: of one address, before it is known who asks: containers that share the machine's network share it
+LOOKUPS_PER_SECOND = 10 * PER_SECOND
+LOOKUPS_AT_ONCE = 10 * AT_ONCE
 #: callers remembered; who has been quiet has all his allowance again, so forgetting costs nothing
 _MOST_CALLERS = 1024
 #: connections of one address at once, and of all: what an agent needs for its own work must be left, whatever a container does
@@ -21,15 +24,17 @@ MOST_CONNECTIONS = 1024
 class Limits:
     """One allowance for each caller, filled as time goes by."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, per_second: float = PER_SECOND, at_once: float = AT_ONCE) -> None:
         self._clock = clock
+        self._per_second = per_second
+        self._at_once = at_once
         #: caller -> (what is left, as of when)
         self._left: dict[str, tuple[float, float]] = {}
 
     def allow(self, caller: str) -> bool:
         now = self._clock.now()
-        left, at = self._left.get(caller, (AT_ONCE, now))
-        left = min(AT_ONCE, left + max(0.0, now - at) * PER_SECOND)
+        left, at = self._left.get(caller, (self._at_once, now))
+        left = min(self._at_once, left + max(0.0, now - at) * self._per_second)
         if len(self._left) >= _MOST_CALLERS and caller not in self._left:
             self._left.clear()
         allowed = left >= 1.0

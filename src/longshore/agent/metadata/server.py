@@ -23,7 +23,7 @@ from longshore.agent.container_spec import INSTANCE_LABEL
 from longshore.agent.metadata.callers import Caller, Callers, Peer
 from longshore.agent.metadata.endpoints import Answer, Asked, Endpoints, unanswered
 from longshore.agent.metadata.entrance import Entrance
-from longshore.agent.metadata.limits import PER_SECOND, Crowd, Limits
+from longshore.agent.metadata.limits import LOOKUPS_AT_ONCE, LOOKUPS_PER_SECOND, PER_SECOND, Crowd, Limits
 from longshore.kit.clock import Clock
 from longshore.runtime.base import NoSuchContainer, Runtime, RuntimeFailure
 
@@ -35,6 +35,7 @@ REMOTE = "X-Longshore-Remote"
 _MOST_BODY = 64 * 1024
 _ANSWER_S = 10.0
 _PIECE = 64 * 1024
+_NOWHERE = ("0.0.0.0", 0)
 
 
 class Platform(NamedTuple):
@@ -62,6 +63,8 @@ class MetadataServer:
         self._platform = platform
         self._callers = Callers(runtime)
         self._limits = Limits(clock)
+        #: to find out who asks costs more than most answers
+        self._lookups = Limits(clock, LOOKUPS_PER_SECOND, LOOKUPS_AT_ONCE)
         self._connections: set[asyncio.Task[None]] = set()
         self._passing = Crowd()
 
@@ -98,8 +101,10 @@ class MetadataServer:
     # ── requests ──
 
     async def _from_container(self, request: web.BaseRequest) -> web.StreamResponse:
-        peer = _peer(request.transport.get_extra_info("peername") if request.transport is not None else None)
+        peer = _peer(request.transport)
         remote = f"{peer.address}:{peer.port}"
+        if not self._lookups.allow(peer.address):
+            return _response(Answer(429, "You have reached maximum request limit."), remote)
         try:
             caller = await self._callers.find(peer)
         except RuntimeFailure as error:
@@ -175,8 +180,8 @@ class MetadataServer:
         return kept
 
     async def _to_platform(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = _peer(writer.get_extra_info("peername"))
-        if not self._passing.enter(peer.address):
+        peer = _peer(writer.transport)
+        if not self._lookups.allow(peer.address) or not self._passing.enter(peer.address):
             return
         try:
             await self._to_platform_of(peer, reader, writer)
@@ -216,7 +221,7 @@ class _Guarded(web.Server):
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
-        address = _peer(transport.get_extra_info("peername")).address
+        address = _peer(transport).address
         if self._crowd.enter(address):
             self._entered[handler] = address
         else:
@@ -253,11 +258,16 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.close()
 
 
-def _peer(name: object) -> Peer:
+def _peer(transport: asyncio.BaseTransport | None) -> Peer:
+    ends = [_end(transport.get_extra_info(which)) if transport is not None else _NOWHERE for which in ("peername", "sockname")]
+    return Peer(*ends[0], ends[1])
+
+
+def _end(name: object) -> tuple[str, int]:
     match name:
         case (str(address), int(port), *_):
-            return Peer(address.removeprefix("::ffff:"), port)
-    return Peer("0.0.0.0", 0)
+            return address.removeprefix("::ffff:"), port
+    return _NOWHERE
 
 
 async def _body(request: web.BaseRequest) -> bytes | None:
