@@ -195,6 +195,33 @@ async def test_a_running_task_whose_role_is_gone_runs_on_without(platform: Platf
         assert "roleCredentials" not in told(agent, arn) and platform.seen_task(arn).stop is None
 
 
+@pytest.mark.parametrize("how", ["at renewal", "in the payload"])
+async def test_a_role_that_can_be_taken_on_again_gives_its_credentials_again_and_the_other_had_them_all_along(
+    platform: Platform, how: str
+) -> None:
+    arn = await platform.task(1)
+    await platform.advance(arn, "RUNNING")
+    if how == "in the payload":
+        await platform.role("app", "ec2.amazonaws.com")
+    sent, made, job = await renewing(platform)
+    if how == "at renewal":
+        await platform.role("app", "ec2.amazonaws.com")
+        for _ in range(int((LASTING_S - RENEWED_WITH_S) / LOOK_S) + 1):
+            await platform.clock.step(LOOK_S)
+        await until(lambda: len(sent) == 3, "the other role's are renewed")
+    assert sent[-1]["roleType"] == "TaskExecution"
+    made.acknowledged(sent[-1]["messageId"])
+    before = len(sent)
+    for _ in range(5):
+        await platform.clock.step(LOOK_S)
+    assert len(sent) == before
+    await platform.role("app")
+    await platform.clock.step(LOOK_S)
+    await until(lambda: len(sent) == before + 1, "the mended role's come")
+    assert sent[-1]["roleType"] == "TaskApplication"
+    job.cancel()
+
+
 async def test_an_agent_that_only_reconnects_is_not_sent_them_once_more(platform: Platform) -> None:
     arn = await platform.task(1)
     await platform.advance(arn, "RUNNING")

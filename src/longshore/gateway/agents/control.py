@@ -169,15 +169,7 @@ class ControlSession:
         if definition is None:
             log.error("%s: its task definition %s is gone", task.arn, task.spec.task_definition_arn)
             return None
-        return {**self._payload(task, definition), **self._credentials(task, definition)}
-
-    def _credentials(self, task: Task, definition: TaskDefinition) -> dict[str, Any]:
-        try:
-            return self._roles.for_payload(task, definition)
-        except RoleUnusable:
-            if task.status.last_status in ("PROVISIONING", "PENDING"):
-                raise
-            return {}  # what runs, runs on without
+        return {**self._payload(task, definition), **self._roles.for_payload(task, definition)}
 
     def _payload(self, task: Task, definition: TaskDefinition) -> dict[str, Any]:
         mode = log_mode_for(self._store, task.arn)

@@ -7,13 +7,13 @@ nowhere else. What an agent has not acknowledged is sent again (protocol: the ag
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.services.ecs.model import TASK_DEFINITIONS, TASKS, Task, TaskDefinition, revision_key
-from longshore.services.ecs.task_roles import RENEWED_WITH_S, Given, credentials
+from longshore.services.ecs.task_roles import KINDS, RENEWED_WITH_S, Given, sessions
 from longshore.services.sts.service_roles import RoleUnusable
 from longshore.store.base import Store
 
@@ -36,19 +36,24 @@ class RoleCredentials:
         self._ids = ids
         self._instance_arn = instance_arn
         self._send = send
-        #: task ARN -> when the first of its credentials ends
-        self._ends: dict[str, float] = {}
+        #: task ARN -> kind of its role -> when those credentials end; 0 for a role that could not be taken on, which is tried again
+        self._ends: dict[str, dict[str, float]] = {}
         #: message id -> ARN of the task whose credentials are in it
         self._unacknowledged: dict[str, str] = {}
 
     def for_payload(self, task: Task, definition: TaskDefinition) -> dict[str, Any]:
-        """The members of a payload's task that bring its credentials. Raises RoleUnusable."""
-        return {_MEMBERS[given.kind]: given.wire for given in self._new(task, definition)}
+        """The members of a payload's task that bring its credentials. Raises RoleUnusable for a task that has not begun: what runs, runs
+        on without."""
+        given, refused = self._new(task, definition, KINDS)
+        if refused and task.status.last_status in ("PROVISIONING", "PENDING"):
+            self._ends.pop(task.arn, None)
+            raise RoleUnusable(next(iter(refused.values())))
+        return {_MEMBERS[one.kind]: one.wire for one in given}
 
     async def send_all(self) -> None:
         """What an agent that has started anew lacks, of every task that has not stopped there: one that is stopping needs its role, too."""
         for task in self._store.list(TASKS, "active_on", self._instance_arn):
-            await self._send_anew(task.arn)
+            await self._send_anew(task.arn, KINDS)
 
     async def renew(self) -> None:
         """For ever."""
@@ -56,26 +61,21 @@ class RoleCredentials:
             await self._clock.sleep(LOOK_S)
             unheard, self._unacknowledged = set(self._unacknowledged.values()), {}
             now = self._clock.now()
-            due = [arn for arn, ends in self._ends.items() if arn in unheard or ends - now < RENEWED_WITH_S]
-            for arn in due:
-                await self._send_anew(arn)
+            for arn, ends in list(self._ends.items()):
+                due = [kind for kind, end in ends.items() if arn in unheard or end - now < RENEWED_WITH_S]
+                if due:
+                    await self._send_anew(arn, due)
 
     def acknowledged(self, message_id: str) -> None:
         self._unacknowledged.pop(message_id, None)
 
-    async def _send_anew(self, arn: str) -> None:
+    async def _send_anew(self, arn: str, kinds: Iterable[str]) -> None:
         task = self._store.get(TASKS, arn)
         definition = _definition(self._store, task) if task is not None else None
         if task is None or definition is None or task.is_stopped or task.container_instance_arn != self._instance_arn:
             self._ends.pop(arn, None)
             return
-        try:
-            given = self._new(task, definition)
-        except RoleUnusable as error:
-            log.warning("%s: gets no new credentials: %s", arn, error)
-            self._ends.pop(arn, None)
-            return
-        for one in given:
+        for one in self._new(task, definition, kinds)[0]:
             message_id = self._ids.uuid()
             self._unacknowledged[message_id] = arn
             await self._send(
@@ -89,11 +89,17 @@ class RoleCredentials:
                 },
             )
 
-    def _new(self, task: Task, definition: TaskDefinition) -> list[Given]:
-        given = credentials(self._store, self._secret, self._ids, task, definition, self._clock.now())
-        if given:
-            self._ends[task.arn] = min(one.expires_at for one in given)
-        return given
+    def _new(self, task: Task, definition: TaskDefinition, kinds: Iterable[str]) -> tuple[list[Given], dict[str, str]]:
+        """(sessions, what is said of the roles that cannot be taken on)."""
+        given, refused = sessions(self._store, self._secret, self._ids, task, definition, self._clock.now(), kinds)
+        if given or refused:
+            ends = self._ends.setdefault(task.arn, {})
+            for kind, words in refused.items():
+                if ends.get(kind) != 0.0:
+                    log.warning("%s: gets no credentials until its role can be taken on: %s", task.arn, words)
+                ends[kind] = 0.0
+            ends.update({one.kind: one.expires_at for one in given})
+        return given, refused
 
 
 def _definition(store: Store, task: Task) -> TaskDefinition | None:

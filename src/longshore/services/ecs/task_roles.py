@@ -10,6 +10,7 @@ guessed (protocol: the agent protocol §2.4, §5.2).
 from __future__ import annotations
 
 import hmac
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -30,6 +31,10 @@ RENEWED_WITH_S = 3 * 3600.0
 FAILED = "TaskFailedToStart"
 
 
+#: what a role is for: the task's containers, or its agent
+KINDS = ("TaskApplication", "TaskExecution")
+
+
 class TaskRoles(NamedTuple):
     """ARNs; empty where there is none."""
 
@@ -40,7 +45,7 @@ class TaskRoles(NamedTuple):
 class Given(NamedTuple):
     """What one role's session is on the wire, and when it ends."""
 
-    #: TaskApplication or TaskExecution
+    #: one of KINDS
     kind: str
     wire: dict[str, Any]
     expires_at: float
@@ -72,19 +77,31 @@ def refused_role(reader: Reader, task: Task, definition: TaskDefinition) -> str:
     return ""
 
 
-def credentials(reader: Reader, secret: bytes, ids: Ids, task: Task, definition: TaskDefinition, now: float) -> list[Given]:
-    """New sessions of the task's roles. Raises RoleUnusable, with what ECS says then."""
-    roles = roles_of(task, definition)
-    given = []
-    for kind, role_arn in (("TaskApplication", roles.task), ("TaskExecution", roles.execution)):
+class Sessions(NamedTuple):
+    """What came of taking on the roles of a task."""
+
+    given: list[Given]
+    #: kind of a role that ECS may not take on -> what ECS says of it
+    refused: dict[str, str]
+
+
+def sessions(
+    reader: Reader, secret: bytes, ids: Ids, task: Task, definition: TaskDefinition, now: float, kinds: Iterable[str] = KINDS
+) -> Sessions:
+    """New sessions of the task's roles of these `kinds`."""
+    roles = dict(zip(KINDS, roles_of(task, definition), strict=True))
+    found = Sessions([], {})
+    for kind in kinds:
+        role_arn = roles[kind]
         if not role_arn:
             continue
         try:
             issued = _issue(reader, secret, ids, task, role_arn, now)
         except RoleUnusable:
-            raise RoleUnusable(cannot_be_assumed(role_arn)) from None
-        given.append(Given(kind, _wire(credentials_id(secret, task.arn, kind), issued), issued.claims.expires_at))
-    return given
+            found.refused[kind] = cannot_be_assumed(role_arn)
+            continue
+        found.given.append(Given(kind, _wire(credentials_id(secret, task.arn, kind), issued), issued.claims.expires_at))
+    return found
 
 
 def credentials_id(secret: bytes, task_arn: str, kind: str) -> str:
