@@ -83,13 +83,13 @@ class SqliteEventLog:
         return self._newest
 
     async def marks(self) -> dict[str, int]:
-        return await self._reading.run(self._guarded, lambda: dict(self._reader.execute("SELECT subject, version FROM mark")))
+        return await self._reading.run(self._translated, lambda: dict(self._reader.execute("SELECT subject, version FROM mark")))
 
     async def read(self, query: Query, after: int, limit: int) -> Page:
-        return await self._reading.run(self._guarded, self._page, query, after, limit, self._newest)
+        return await self._reading.run(self._translated, self._page, query, after, limit, self._newest)
 
     async def last(self, query: Query, limit: int) -> Page:
-        return await self._reading.run(self._guarded, self._last, query, limit, self._newest)
+        return await self._reading.run(self._translated, self._last, query, limit, self._newest)
 
     async def grown(self, after: int) -> None:
         while self._newest <= after and not self._growth.over:
@@ -131,11 +131,18 @@ class SqliteEventLog:
         return self._read
 
     def _guarded(self, fn: Callable[..., R], *arguments: Any) -> R:
+        """On the writing thread alone: what began there is taken back there."""
+        try:
+            return self._translated(fn, *arguments)
+        except StoreUnavailable:
+            if self._write is not None and self._write.in_transaction:
+                self._write.rollback()
+            raise
+
+    def _translated(self, fn: Callable[..., R], *arguments: Any) -> R:
         try:
             return fn(*arguments)
         except (sqlite3.Error, OSError) as error:
-            if self._write is not None and self._write.in_transaction:
-                self._write.rollback()
             raise StoreUnavailable(f"the event log {self.path}: {error}") from error
 
     def _prepare(self) -> None:

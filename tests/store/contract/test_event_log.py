@@ -208,3 +208,19 @@ async def test_a_log_that_cannot_be_read_or_is_of_a_later_version_is_left_alone(
     await log.close()
     with pytest.raises(StoreError, match="newer Longshore"):
         await open_event_log(tmp_path)
+
+
+async def test_a_reading_that_fails_takes_nothing_back_of_what_is_being_appended(tmp_path: Path) -> None:
+    log = await open_event_log(tmp_path)
+    impossible = Query(SCOPE, labels=("x",) * 2_000)  # deeper than SQLite lets an expression be
+    entries = [entry(f"s{number}", 1, body=b"x" * 200) for number in range(20_000)]
+    appending = asyncio.create_task(log.append(entries, NOW))
+    failed = 0
+    while not appending.done():
+        with pytest.raises(StoreUnavailable):
+            await log.read(impossible, 0, 10)
+        failed += 1
+    await appending
+    assert failed > 1
+    assert len((await everything(log, limit=5_000)).bodies) == len(entries)
+    await log.close()
