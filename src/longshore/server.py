@@ -85,6 +85,7 @@ from longshore.services.iam.entities import TRUSTED_ACTIONS, entity_conditions, 
 from longshore.services.iam.identities import ensure_root
 from longshore.services.secretsmanager import model as secretsmanager_model
 from longshore.services.ssm import model as ssm_model
+from longshore.services.ssm.resource_tags import resource_conditions as ssm_conditions
 from longshore.store.archive import Archive
 from longshore.store.base import Store, StoreError, StoreLocked, StoreUnavailable, Tx
 from longshore.store.event_log import EventLog
@@ -103,6 +104,7 @@ KINDS = (
 RESOURCE_SIDES = {
     "ecr": ResourceSide(resource_policies, resource_conditions, frozenset({"ecr:DeleteRepositoryPolicy"})),
     "ecs": ResourceSide(no_policies, ecs_conditions),
+    "ssm": ResourceSide(no_policies, ssm_conditions),
     "iam": ResourceSide(trust_policies, entity_conditions, must_allow=TRUSTED_ACTIONS),
 }
 #: seconds after RUNNING at which a task without any health check counts as healthy: as in ECS, and in --dev mode

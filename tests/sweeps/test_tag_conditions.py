@@ -28,3 +28,19 @@ async def test_tagging_can_be_allowed_for_the_creation_of_something_only(there: 
     assert (await there.ask("ecs", "CreateCluster", tagged, USER)).status == 200
     other = {"clusterName": "other", "tags": [{"key": "team", "value": "api"}]}
     assert (await there.ask("ecs", "CreateCluster", other, USER)).denied
+
+
+async def test_a_parameters_tags_are_heard_whoever_names_it_alone_or_among_others(there: Installation) -> None:
+    for name, team in (("db", "data"), ("/web/key", "web")):
+        await there.done("ssm", "PutParameter", Name=name, Value="x", Type="String", Tags=[{"Key": "team", "Value": team}])
+    everything = {"Effect": "Allow", "Action": "ssm:*", "Resource": "*"}
+    for key in ("aws:ResourceTag/team", "ssm:resourceTag/team"):
+        await there.allow(everything, {"Effect": "Deny", "Action": "ssm:*", "Resource": "*", "Condition": {"StringEquals": {key: "data"}}})
+        for action, asked in (
+            ("GetParameter", {"Name": "db"}),
+            ("GetParameters", {"Names": ["/web/key", "db"]}),
+            ("DeleteParameters", {"Names": ["/web/key", "db"]}),
+            ("AddTagsToResource", {"ResourceType": "Parameter", "ResourceId": "db", "Tags": [{"Key": "team", "Value": "web"}]}),
+        ):
+            assert (await there.ask("ssm", action, asked, USER)).denied, (key, action)
+        assert (await there.ask("ssm", "GetParameters", {"Names": ["/web/key"]}, USER)).status == 200

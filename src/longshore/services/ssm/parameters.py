@@ -142,9 +142,3 @@ def resource_of(call: Call, reference: str) -> str:
     if found is not None:
         return found.arn
     return split(reference)[0] if reference.startswith("arn:") else parameter_arn(call.region, call.account_id, split(reference)[0])
-
-
-def conditions_of(call: Call, reference: str) -> dict[str, list[str]]:
-    found = find(call.store, call, split(reference)[0])
-    tags = found.tags if found is not None else ()
-    return {f"{prefix}/{tag.key}": [tag.value] for tag in tags for prefix in ("aws:ResourceTag", "ssm:resourceTag")}

@@ -11,7 +11,7 @@ from longshore.services.call import Call
 from longshore.services.ssm.api import api
 from longshore.services.ssm.errors import ParameterVersionLabelLimitExceeded, ParameterVersionNotFound
 from longshore.services.ssm.model import PARAMETERS, Parameter, Version
-from longshore.services.ssm.parameters import conditions_of, existing, resource_of
+from longshore.services.ssm.parameters import existing, resource_of
 from longshore.store.base import Tx
 
 MOST_LABELS = 10
@@ -22,7 +22,6 @@ _LABEL = re.compile(r"(?!(?:aws|ssm))[A-Za-z_.\-][A-Za-z0-9_.\-]{0,99}", re.IGNO
 @api.operation(
     "LabelParameterVersion",
     resource=lambda call, request: (resource_of(call, request.name),),
-    conditions=lambda call, request: conditions_of(call, request.name),
 )
 async def label_parameter_version(call: Call, request: shapes.LabelParameterVersionRequest) -> shapes.LabelParameterVersionResult:
     """The newest version without a number. A label that another version has is moved."""
@@ -59,7 +58,6 @@ def _labelled(version: Version, wanted: tuple[str, ...], *, mine: bool) -> Versi
 @api.operation(
     "UnlabelParameterVersion",
     resource=lambda call, request: (resource_of(call, request.name),),
-    conditions=lambda call, request: conditions_of(call, request.name),
 )
 async def unlabel_parameter_version(call: Call, request: shapes.UnlabelParameterVersionRequest) -> shapes.UnlabelParameterVersionResult:
     def unlabel(tx: Tx) -> tuple[str, ...]:

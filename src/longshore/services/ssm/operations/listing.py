@@ -11,7 +11,7 @@ from longshore.services.call import Call
 from longshore.services.ssm.api import api
 from longshore.services.ssm.errors import InvalidFilterKey, InvalidFilterOption, InvalidNextToken, ValidationException
 from longshore.services.ssm.model import PARAMETERS, Parameter, Version, parameter_arn, parameter_key
-from longshore.services.ssm.parameters import conditions_of, existing, opened, parameter_view, resource_of
+from longshore.services.ssm.parameters import existing, opened, parameter_view, resource_of
 
 _BY_PATH_PAGE = 10
 _PAGE = 50
@@ -177,7 +177,6 @@ def _is_below(name: str, path: str, *, deep: bool) -> bool:
 @api.operation(
     "GetParameterHistory",
     resource=lambda call, request: (resource_of(call, request.name),),
-    conditions=lambda call, request: conditions_of(call, request.name),
 )
 async def get_parameter_history(call: Call, request: shapes.GetParameterHistoryRequest) -> shapes.GetParameterHistoryResult:
     """Every version that is kept, the oldest first."""

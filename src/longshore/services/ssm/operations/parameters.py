@@ -24,7 +24,6 @@ from longshore.services.ssm.parameters import (
     asked,
     checked_name,
     checked_tags,
-    conditions_of,
     existing,
     find,
     name_of,
@@ -44,7 +43,7 @@ DEFAULT_KEY = "alias/aws/ssm"
 def _put_conditions(call: Call, request: shapes.PutParameterRequest) -> dict[str, list[str]]:
     tags = request.tags or ()
     found = {f"aws:RequestTag/{tag.key}": [tag.value] for tag in tags} | {"aws:TagKeys": [tag.key for tag in tags]}
-    return conditions_of(call, request.name) | found | {"ssm:Overwrite": ["true" if request.overwrite else "false"]}
+    return found | {"ssm:Overwrite": ["true" if request.overwrite else "false"]}
 
 
 def _tagging(call: Call, request: shapes.PutParameterRequest) -> Iterable[tuple[str, str]]:
@@ -146,7 +145,6 @@ def _room(versions: tuple[Version, ...]) -> tuple[Version, ...]:
 @api.operation(
     "GetParameter",
     resource=lambda call, request: (resource_of(call, request.name),),
-    conditions=lambda call, request: conditions_of(call, request.name),
 )
 async def get_parameter(call: Call, request: shapes.GetParameterRequest) -> shapes.GetParameterResult:
     parameter, version, selector = asked(call.store, call, request.name)
@@ -175,7 +173,6 @@ async def get_parameters(call: Call, request: shapes.GetParametersRequest) -> sh
 @api.operation(
     "DeleteParameter",
     resource=lambda call, request: (resource_of(call, request.name),),
-    conditions=lambda call, request: conditions_of(call, request.name),
 )
 async def delete_parameter(call: Call, request: shapes.DeleteParameterRequest) -> shapes.DeleteParameterResult:
     await call.store.transact(lambda tx: tx.delete(PARAMETERS, existing(tx, call, request.name).key))

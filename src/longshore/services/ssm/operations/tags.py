@@ -11,7 +11,7 @@ from longshore.services.call import Call
 from longshore.services.ssm.api import api
 from longshore.services.ssm.errors import InvalidResourceId, InvalidResourceType
 from longshore.services.ssm.model import PARAMETERS, Parameter, Tag
-from longshore.services.ssm.parameters import checked_tags, conditions_of, find, resource_of
+from longshore.services.ssm.parameters import checked_tags, find, resource_of
 from longshore.store.base import Reader, Tx
 
 
@@ -35,7 +35,7 @@ def _tagged(reader: Reader, call: Call, request: _NamesResource) -> Parameter:
 
 def _adding_conditions(call: Call, request: shapes.AddTagsToResourceRequest) -> dict[str, list[str]]:
     asked = {f"aws:RequestTag/{tag.key}": [tag.value] for tag in request.tags}
-    return conditions_of(call, request.resource_id) | asked | {"aws:TagKeys": [tag.key for tag in request.tags]}
+    return asked | {"aws:TagKeys": [tag.key for tag in request.tags]}
 
 
 @api.operation("AddTagsToResource", resource=lambda call, request: (resource_of(call, request.resource_id),), conditions=_adding_conditions)
@@ -51,7 +51,7 @@ async def add_tags_to_resource(call: Call, request: shapes.AddTagsToResourceRequ
 
 
 def _removing_conditions(call: Call, request: shapes.RemoveTagsFromResourceRequest) -> dict[str, list[str]]:
-    return conditions_of(call, request.resource_id) | {"aws:TagKeys": list(request.tag_keys)}
+    return {"aws:TagKeys": list(request.tag_keys)}
 
 
 @api.operation(
@@ -69,7 +69,6 @@ async def remove_tags_from_resource(call: Call, request: shapes.RemoveTagsFromRe
 @api.operation(
     "ListTagsForResource",
     resource=lambda call, request: (resource_of(call, request.resource_id),),
-    conditions=lambda call, request: conditions_of(call, request.resource_id),
 )
 async def list_tags_for_resource(call: Call, request: shapes.ListTagsForResourceRequest) -> shapes.ListTagsForResourceResult:
     held = _tagged(call.store, call, request)
