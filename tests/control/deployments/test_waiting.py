@@ -22,3 +22,7 @@ def test_only_those_of_the_cluster_are_woken_and_only_while_they_wait() -> None:
     assert sorted(waiting.woken_by(Change(CONTAINER_INSTANCES, "i", None, HERE))) == ["api", "web"]
     waiting.end("cluster", "web")
     assert list(waiting.woken_by(ENDED)) == []
+    waiting.forget("far")
+    assert (
+        list(waiting.woken_by(Change(TASKS, "t", replace(RUNNING, cluster_arn="other"), replace(ENDED.value, cluster_arn="other")))) == []
+    )

@@ -114,3 +114,12 @@ def test_what_is_kept_of_a_report_is_bounded_however_long_it_is() -> None:
     kept = apply_report(task(), report("RUNNING", told), 1.0, ESSENTIAL).status.containers[0]
     assert len(msgspec.json.encode(kept)) < 1_000_000 and len(kept.network_bindings) == MOST_BINDINGS
     assert max(len(kept.runtime_id), len(kept.image_digest), len(kept.network_bindings[0].bind_ip)) == 255
+
+
+def test_ranges_of_ports_are_bounded_by_the_ports_in_them() -> None:
+    one = shapes.NetworkBinding(container_port=80, host_port=8080, protocol="tcp")
+    everything = shapes.NetworkBinding(container_port_range="1-65535", host_port_range="1-65535", protocol="tcp")
+    some = shapes.NetworkBinding(container_port_range="1-999", host_port_range="1-999", protocol="tcp")
+    for given, kept in (((one, everything), 1), ((everything,) * 1000, 0), ((one, some), 2), ((one, some, one), 2)):
+        after = apply_report(task(), report("RUNNING", change(status="RUNNING", network_bindings=given)), 1.0, ESSENTIAL)
+        assert len(after.status.containers[0].network_bindings) == kept

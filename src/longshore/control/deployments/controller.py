@@ -80,6 +80,7 @@ class Deployments:
         service = self._store.get(SERVICES, key)
         if service is None or service.status == "INACTIVE":
             self._idle_at.pop(key, None)
+            self._waiting.forget(key)
             return None
         now = self._clock.now()
         pause_s = self._idle_at.get(key, 0.0) + pause_after_nothing_s(self._store.count(TASKS, "service", key)) - now
@@ -88,16 +89,18 @@ class Deployments:
         wanted = decide(snapshot_of(self._store, service, now, self._site.warm_up_s))
         if wanted.is_empty and not records.is_behind(self._store, service, now):
             self._idle_at[key] = now
+            self._waiting.end(service.cluster_arn, key)
             return _seconds_until(wanted.look_again_at, now)
         self._idle_at.pop(key, None)
         drawn = Drawn.of(self._ids, min(wanted.starting, MOST_AT_ONCE))
         done, launched = await self._store.transact(lambda tx: self._step(tx, key, now, drawn))
         if done is None:
             return None
+        soon = _seconds_until(done.look_again_at, now)
         if launched.refused or launched.zone_refused:
-            return RETRY_PLACEMENT_S
+            return RETRY_PLACEMENT_S if soon is None else min(soon, RETRY_PLACEMENT_S)
         self._waiting.end(service.cluster_arn, key)
-        return _seconds_until(done.look_again_at, now)
+        return soon
 
     def _step(self, tx: Tx, service_arn: str, now: float, drawn: Drawn) -> tuple[Plan | None, Launched]:
         service = tx.get(SERVICES, service_arn)

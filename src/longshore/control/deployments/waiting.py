@@ -27,6 +27,11 @@ class Waiting:
         if not of_cluster:
             self._reasons.pop(cluster_arn, None)
 
+    def forget(self, service_arn: str) -> None:
+        """One that is no more, in whichever cluster it was."""
+        for cluster_arn in [arn for arn, of_cluster in self._reasons.items() if service_arn in of_cluster]:
+            self.end(cluster_arn, service_arn)
+
     def woken_by(self, change: Change[Task] | Change[ContainerInstance]) -> Iterable[str]:
         of_cluster = self._reasons.get(change.value.cluster_arn)
         return [arn for arn, reasons in of_cluster.items() if may_unblock(reasons, change)] if of_cluster else ()

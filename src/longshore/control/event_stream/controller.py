@@ -26,7 +26,7 @@ from longshore.services.ecs.events.details import digest_of, instance_detail, re
 from longshore.services.ecs.events.envelope import DEPLOYMENT_CHANGE, INSTANCE_CHANGE, SERVICE_ACTION, TASK_CHANGE, entry_of
 from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS, ContainerInstance, Task
 from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICE_EVENTS, SERVICES, Deployment, ServiceEvent
-from longshore.store.base import Batch, Store, StoreError, Tx
+from longshore.store.base import Batch, Fenced, Store, StoreError, Tx
 from longshore.store.event_log import Entry, EventLog
 
 log = logging.getLogger("longshore.control.event_stream")
@@ -85,6 +85,8 @@ class EventStream:
                         await self._tell(batch)
                     await self._clock.sleep(self._gather_s)
                 return
+            except Fenced:
+                raise
             except StoreError as error:
                 log.error("events wait: %s", error)
             except Exception:  # whatever keeps events from being told now must not keep them for good
@@ -197,13 +199,22 @@ class EventStream:
             await self._clock.sleep(RESOURCES_EVERY_S)
             touched, self._touched = sorted(self._touched), set()
             for start in range(0, len(touched), MOST_INSTANCES):
-                some = [arn for arn in touched[start : start + MOST_INSTANCES] if self._differs(arn)]
+                some = touched[start : start + MOST_INSTANCES]
                 try:
-                    if some:
-                        await self._store.transact(lambda tx, some=some: _as_new_versions(tx, some))  # type: ignore[misc]
+                    await self._tell_what_is_left(some)
+                except Fenced:
+                    raise
                 except StoreError as error:
                     log.warning("what is left on %d container instances could not be told: %s", len(some), error)
                     self._touched.update(some)
+                except Exception:  # a look that fails must not end the stream: it is taken again
+                    log.exception("what is left on %d container instances could not be told", len(some))
+                    self._touched.update(some)
+
+    async def _tell_what_is_left(self, arns: Iterable[str]) -> None:
+        changed = [arn for arn in arns if self._differs(arn)]
+        if changed:
+            await self._store.transact(lambda tx: _as_new_versions(tx, changed))
 
     def _differs(self, arn: str) -> bool:
         """Whether something else is left on an instance than was told last."""

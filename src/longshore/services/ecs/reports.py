@@ -13,12 +13,15 @@ from msgspec.structs import replace
 from longshore.aws.shapes import ecs as shapes
 from longshore.services.ecs.interfaces import with_reported
 from longshore.services.ecs.model import Container, NetworkBinding, Task, TaskStatus, advance
+from longshore.services.ecs.placement.ports import bound_ports
 
 _CONTAINER_ORDER = {"PENDING": 0, "RUNNING": 1, "STOPPED": 2}
 #: the longest reason kept of a container or task
 MOST_REASON = 1024
 #: the longest id, digest or address kept, and how many ports of one container
 MOST_WORD, MOST_BINDINGS = 255, 1000
+#: ports of one container together, ranges spelled out: every one is looked at whenever its task changes
+MOST_PORTS = 1000
 MOST_PORT = 65_535
 #: the end of the year 9999
 _LAST_MOMENT = 253_402_300_799
@@ -98,8 +101,18 @@ def _merged(container: Container, change: shapes.ContainerStateChange) -> Contai
         image_digest=(change.image_digest or container.image_digest)[:MOST_WORD],
         exit_code=change.exit_code if change.exit_code is not None else container.exit_code,
         reason=(change.reason or container.reason)[:MOST_REASON],
-        network_bindings=bindings or container.network_bindings,
+        network_bindings=_within_bounds(bindings) or container.network_bindings,
     )
+
+
+def _within_bounds(bindings: tuple[NetworkBinding, ...]) -> tuple[NetworkBinding, ...]:
+    """The first of them, as far as their ports are not too many."""
+    taken, count = [], 0
+    for binding in bindings:
+        count += max(1, len(bound_ports(binding)))
+        if count <= MOST_PORTS:
+            taken.append(binding)
+    return tuple(taken)
 
 
 def _running(status: TaskStatus, now: float) -> TaskStatus:
