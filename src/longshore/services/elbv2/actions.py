@@ -13,6 +13,8 @@ from collections.abc import Iterable
 import msgspec
 
 from longshore.aws.shapes import elbv2 as shapes
+from longshore.services.elbv2.authentication import TYPES as AUTHENTICATION_TYPES
+from longshore.services.elbv2.authentication import checked_authentication
 from longshore.services.elbv2.errors import InvalidLoadBalancerAction, TooManyActions, Validation
 from longshore.services.elbv2.quotas import TARGET_GROUPS_PER_ACTION
 
@@ -36,11 +38,7 @@ def checked_actions(actions: Iterable[shapes.Action], load_balancer_type: str, l
     given = tuple(actions)
     if not given:
         raise Validation("An action must be specified")
-    for action in given:
-        if action.type in ("authenticate-oidc", "authenticate-cognito", "jwt-validation"):
-            raise InvalidLoadBalancerAction(
-                f"Actions of type '{action.type}' are supported for HTTPS listeners only, which are not served yet"
-            )
+    first, given = _before_the_last(given, listener_protocol)
     if len(given) > 1:
         raise TooManyActions("Exactly one action of type forward, redirect or fixed-response can be specified")
     action = given[0]
@@ -48,10 +46,32 @@ def checked_actions(actions: Iterable[shapes.Action], load_balancer_type: str, l
         raise InvalidLoadBalancerAction(f"Actions of type '{action.type}' are not supported for network load balancers")
     _refuse_foreign_configuration(action)
     if action.type == "forward":
-        return (_forward(action, load_balancer_type),)
+        return (*first, _forward(action, load_balancer_type))
     if action.type == "redirect":
-        return (_redirect(action, listener_protocol),)
-    return (_fixed_response(action),)
+        return (*first, _redirect(action, listener_protocol))
+    return (*first, _fixed_response(action))
+
+
+def _before_the_last(
+    given: tuple[shapes.Action, ...], listener_protocol: str
+) -> tuple[tuple[shapes.Action, ...], tuple[shapes.Action, ...]]:
+    """(the action that asks who it is, if any, checked; the others)."""
+    asking = [action for action in given if action.type in AUTHENTICATION_TYPES]
+    for action in asking:
+        _refuse_foreign_configuration(action)
+    first = tuple(checked_authentication(action, listener_protocol) for action in asking)
+    rest = tuple(action for action in given if action.type not in AUTHENTICATION_TYPES)
+    if len(first) > 1:
+        raise TooManyActions("At most one action that authenticates users or validates tokens can be specified")
+    if not rest:
+        raise InvalidLoadBalancerAction("An action of type forward, redirect or fixed-response must be specified, as the last one")
+    if first:
+        orders = [action.order for action in given]
+        if None in orders or len(set(orders)) != len(orders):
+            raise Validation("A different Order must be specified for each of several actions")
+        if (asking[0].order or 0) > min(action.order or 0 for action in rest):
+            raise InvalidLoadBalancerAction(f"The action of type '{rest[0].type}' must be the last one to be performed")
+    return first, rest
 
 
 def _refuse_foreign_configuration(action: shapes.Action) -> None:
@@ -59,6 +79,9 @@ def _refuse_foreign_configuration(action: shapes.Action) -> None:
         "forward": action.forward_config or action.target_group_arn,
         "redirect": action.redirect_config,
         "fixed-response": action.fixed_response_config,
+        "authenticate-oidc": action.authenticate_oidc_config,
+        "authenticate-cognito": action.authenticate_cognito_config,
+        "jwt-validation": action.jwt_validation_config,
     }
     for type, config in given.items():
         if config is not None and type != action.type:

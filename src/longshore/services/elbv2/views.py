@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from longshore.aws.shapes import elbv2 as shapes
+from longshore.services.elbv2.client_secrets import shown
 from longshore.services.elbv2.lookup import load_balancers_using
 from longshore.services.elbv2.model import Listener, LoadBalancer, Rule, Tag, Target, TargetGroup
 from longshore.services.elbv2.names import default_rule_arn
@@ -82,7 +83,7 @@ def listener(value: Listener) -> shapes.Listener:
         load_balancer_arn=value.load_balancer_arn,
         port=value.port,
         protocol=value.protocol,
-        default_actions=value.default_actions,
+        default_actions=shown(value.default_actions),
     )
 
 
@@ -91,7 +92,7 @@ def rule(value: Rule) -> shapes.Rule:
         rule_arn=value.arn,
         priority=str(value.priority),
         conditions=value.conditions,
-        actions=value.actions,
+        actions=shown(value.actions),
         is_default=False,
     )
 
@@ -99,7 +100,7 @@ def rule(value: Rule) -> shapes.Rule:
 def default_rule(value: Listener) -> shapes.Rule:
     """A listener's default actions, as the last of its rules."""
     return shapes.Rule(
-        rule_arn=default_rule_arn(value.arn), priority="default", conditions=(), actions=value.default_actions, is_default=True
+        rule_arn=default_rule_arn(value.arn), priority="default", conditions=(), actions=shown(value.default_actions), is_default=True
     )
 
 

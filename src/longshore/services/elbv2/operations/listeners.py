@@ -12,6 +12,7 @@ from longshore.services.call import Call
 from longshore.services.elbv2 import views
 from longshore.services.elbv2.actions import checked_actions
 from longshore.services.elbv2.api import api
+from longshore.services.elbv2.client_secrets import sealed_actions
 from longshore.services.elbv2.errors import (
     CertificateNotFound,
     DuplicateListener,
@@ -60,16 +61,17 @@ async def create_listener(call: Call, request: shapes.CreateListenerInput) -> sh
     def create(tx: Tx) -> Listener:
         lb = find_load_balancer(tx, call, request.load_balancer_arn)
         _check_protocol(lb, protocol, request)
+        known = _on_port(tx, lb, port)
+        actions = checked_actions(request.default_actions, lb.type, protocol)
         asked = Listener(
             arn=listener_arn(lb.arn, identifier),
             load_balancer_arn=lb.arn,
             port=port,
             protocol=protocol,
-            default_actions=checked_actions(request.default_actions, lb.type, protocol),
+            default_actions=sealed_actions(actions, known.default_actions if known else (), call.secret_for_signing),
             tags=tags,
         )
         check_forwarding(tx, call, lb, protocol, asked.default_actions)
-        known = _on_port(tx, lb, port)
         if known is not None:
             if (known.protocol, known.default_actions, known.tags) == (protocol, asked.default_actions, tags):
                 return known
@@ -140,6 +142,7 @@ async def modify_listener(call: Call, request: shapes.ModifyListenerInput) -> sh
         actions = listener.default_actions
         if request.default_actions is not None:
             actions = checked_actions(request.default_actions, lb.type, protocol)
+            actions = sealed_actions(actions, listener.default_actions, call.secret_for_signing)
         check_forwarding(tx, call, lb, protocol, actions)
         changed = msgspec.structs.replace(listener, port=port, protocol=protocol, default_actions=actions)
         tx.put(LISTENERS, changed)

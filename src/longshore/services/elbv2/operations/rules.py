@@ -12,6 +12,7 @@ from longshore.services.call import Call
 from longshore.services.elbv2 import views
 from longshore.services.elbv2.actions import checked_actions
 from longshore.services.elbv2.api import api
+from longshore.services.elbv2.client_secrets import sealed_actions
 from longshore.services.elbv2.conditions import checked_conditions
 from longshore.services.elbv2.errors import (
     InvalidConfigurationRequest,
@@ -55,7 +56,7 @@ async def create_rule(call: Call, request: shapes.CreateRuleInput) -> shapes.Cre
         lb = load_balancer_of(tx, listener)
         if lb.type != "application":
             raise InvalidConfigurationRequest("Rules are supported for listeners of application load balancers only")
-        actions = checked_actions(request.actions, lb.type, listener.protocol)
+        actions = sealed_actions(checked_actions(request.actions, lb.type, listener.protocol), (), call.secret_for_signing)
         check_forwarding(tx, call, lb, listener.protocol, actions)
         if any(rule.priority == request.priority for rule in tx.list(RULES, "listener", listener.arn)):
             raise PriorityInUse(f"Priority '{request.priority}' is currently in use")
@@ -136,6 +137,7 @@ async def modify_rule(call: Call, request: shapes.ModifyRuleInput) -> shapes.Mod
         actions = rule.actions
         if request.actions is not None:
             actions = checked_actions(request.actions, lb.type, listener.protocol)
+            actions = sealed_actions(actions, rule.actions, call.secret_for_signing)
             check_forwarding(tx, call, lb, listener.protocol, actions)
         changed = msgspec.structs.replace(rule, conditions=rule.conditions if conditions is None else conditions, actions=actions)
         tx.put(RULES, changed)
