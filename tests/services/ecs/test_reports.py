@@ -120,6 +120,6 @@ def test_ranges_of_ports_are_bounded_by_the_ports_in_them() -> None:
     one = shapes.NetworkBinding(container_port=80, host_port=8080, protocol="tcp")
     everything = shapes.NetworkBinding(container_port_range="1-65535", host_port_range="1-65535", protocol="tcp")
     some = shapes.NetworkBinding(container_port_range="1-999", host_port_range="1-999", protocol="tcp")
-    for given, kept in (((one, everything), 1), ((everything,) * 1000, 0), ((one, some), 2), ((one, some, one), 2)):
-        after = apply_report(task(), report("RUNNING", change(status="RUNNING", network_bindings=given)), 1.0, ESSENTIAL)
+    for bindings, kept in (((one, everything), 1), ((everything,) * 1000, 0), ((one, some), 2), ((one, some, one), 2)):
+        after = apply_report(task(), report("RUNNING", change(status="RUNNING", network_bindings=bindings)), 1.0, ESSENTIAL)
         assert len(after.status.containers[0].network_bindings) == kept
