@@ -210,7 +210,12 @@ class Engine:
             record = job.record
             done = record.status is TaskStatus.STOPPED and record.reported >= TaskStatus.STOPPED
             if done and (record.stopped_at or 0.0) <= ended_before and job.arn not in self._loops:
-                await self._clear_away(job)
+                try:
+                    await self._clear_away(job)
+                except RuntimeUnavailable:
+                    raise
+                except RuntimeFailure as error:  # what cannot go now must not keep all others here
+                    log.warning("%s: cannot be cleared away yet: %s", job.arn, error)
 
     async def _clear_away(self, job: TaskJob) -> None:
         for container in reversed(job.containers):

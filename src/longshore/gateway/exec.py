@@ -111,7 +111,15 @@ class ExecSessions:
         except BaseException:
             if self._awaited.get(session_id) is awaited:
                 del self._awaited[session_id]
+                # it may have been opened all the same, and nobody will serve it
+                await asyncio.shield(self._forget(session_id))
             raise
+
+    async def _forget(self, session_id: str) -> None:
+        try:
+            await self._store.transact(lambda tx: tx.delete(EXEC_SESSIONS, session_id))
+        except StoreError as error:
+            log.error("%s: that it ended could not be written: %s", session_id, error)
 
     async def _serve(self, client: web.WebSocketResponse, session: ExecSession) -> None:
         over = self._over[session.id] = asyncio.Event()
@@ -129,7 +137,7 @@ class ExecSessions:
             over.set()
             self._over.pop(session.id, None)
             self._awaited.pop(session.id, None)
-            await asyncio.shield(self._store.transact(lambda tx: tx.delete(EXEC_SESSIONS, session.id)))
+            await asyncio.shield(self._forget(session.id))
 
     async def _agent_of(self, session: ExecSession) -> web.WebSocketResponse | None:
         try:

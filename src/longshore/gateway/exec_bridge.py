@@ -80,7 +80,11 @@ class Bridge:
         }
         repeating = asyncio.create_task(self._repeat(), name=f"{self._session.id}:repeat")
         try:
-            await asyncio.wait({listening, *jobs}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait({listening, *jobs}, return_when=asyncio.FIRST_COMPLETED)
+            for error in filter(None, (job.exception() for job in done)):
+                if not isinstance(error, ConnectionError):
+                    log.error("%s: it broke", self._session.id, exc_info=error)
+                    self.outcome = Ended(reason="The session broke inside the platform, whose log says why.")
             if listening.done():
                 self.outcome = Ended(reason="the client is gone")
                 return

@@ -106,6 +106,8 @@ class DockerExecution:
                 await self._ask("POST", f"exec/{self._exec_id}/resize", {"h": str(rows), "w": str(columns)}, None)
 
     async def exit_code(self) -> int | None:
+        # the output may end a moment before the engine says so of the command
+        await self._until_ended()
         found = await self._look()
         code = found.get("ExitCode")
         return None if found.get("Running") or code is None else int(code)
