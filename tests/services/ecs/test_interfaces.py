@@ -135,12 +135,33 @@ async def test_instances_that_give_no_addresses_take_no_such_tasks(ecs: Ecs) -> 
     "claimed", ["", "nonsense", "127.0.0.0/24", "0.0.0.0/0", "8.8.8.0/24", "169.254.0.0/16", "10.0.0.0/8", "10.1.1.0/30"]
 )
 async def test_what_an_agent_claims_is_no_range_unless_it_is_private(ecs: Ecs, claimed: str) -> None:
-    """Its task is placed without an address, and load balancers are sent nowhere."""
+    """No task that needs an address is placed there, and load balancers are sent nowhere."""
     await ecs.cluster()
     await ecs.instance(attributes=(CAN[0], ("longshore.task-network", claimed)), more=ENI)
     await ecs.define("vpc", networkMode="awsvpc")
-    (task,) = (await ecs("RunTask", taskDefinition="vpc", networkConfiguration=network(SUBNET)))["tasks"]
-    assert task["attachments"] == [] and task["containers"][0]["networkInterfaces"] == []
+    answer = await ecs("RunTask", taskDefinition="vpc", networkConfiguration=network(SUBNET))
+    assert answer["tasks"] == [] and [failure["reason"] for failure in answer["failures"]] == ["RESOURCE:ENI"]
+
+
+async def test_the_range_is_the_agents_to_say(ecs: Ecs) -> None:
+    await ecs.cluster()
+    instance = await ecs.instance(attributes=CAN, more=ENI)
+    wider = {"name": "longshore.task-network", "value": "10.0.0.0/16", "targetId": instance}
+    for action in ("PutAttributes", "DeleteAttributes"):
+        code, words = await ecs.refused(action, attributes=[wider])
+        assert code == "InvalidParameterException" and "cannot be changed" in words
+
+
+async def test_an_instance_takes_no_more_tasks_than_its_range_has_addresses(ecs: Ecs) -> None:
+    await ecs.cluster()
+    await ecs.instance(attributes=(CAN[0], ("longshore.task-network", "10.1.1.0/28")), more=ENI)
+    await ecs.define("vpc", networkMode="awsvpc", container={"memory": 4, "cpu": 0})
+    taken: list[str] = []
+    for _ in range(2):
+        answer = await ecs("RunTask", taskDefinition="vpc", count=10, networkConfiguration=network(SUBNET))
+        taken += [detail["value"] for task in answer["tasks"] for detail in task["attachments"][0]["details"] if "IPv4" in detail["name"]]
+    assert len(taken) == len(set(taken)) == 16 - FIRST_HOST - 1
+    assert {failure["reason"] for failure in answer["failures"]} == {"RESOURCE:ENI"}
 
 
 async def test_subnets_say_in_which_zones_a_task_may_be(ecs: Ecs) -> None:

@@ -121,9 +121,14 @@ def range_of(instance: ContainerInstance) -> IPv4Network | None:
     return network if is_private and WIDEST <= network.prefixlen <= NARROWEST else None
 
 
+def addresses_in(network: IPv4Network | None) -> int:
+    """How many tasks can have one."""
+    return network.num_addresses - FIRST_HOST - 1 if network is not None else 0
+
+
 def free_address(network: IPv4Network, taken: Iterable[str], task_arn: str) -> IPv4Address | None:
     """Where the search begins follows from the task, so that an address just given back is seldom the next one's."""
-    hosts = network.num_addresses - FIRST_HOST - 1
+    hosts = addresses_in(network)
     busy, start = frozenset(taken), int.from_bytes(hashlib.sha256(task_arn.encode()).digest()[:8], "big") % hosts
     for step in range(hosts):
         address = network.network_address + FIRST_HOST + (start + step) % hosts

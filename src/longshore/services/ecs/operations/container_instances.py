@@ -16,6 +16,7 @@ from longshore.services.ecs.cluster_query import QueryError, matches, parse
 from longshore.services.ecs.errors import ClientException, InvalidParameterException
 from longshore.services.ecs.fleet import facts_of
 from longshore.services.ecs.identity_document import Identity, capacity_of, identity_attributes, read_identity
+from longshore.services.ecs.interfaces import RANGE_ATTRIBUTE, addresses_in, range_of
 from longshore.services.ecs.listing import list_page
 from longshore.services.ecs.lookup import (
     child_arn,
@@ -38,7 +39,7 @@ PROVIDER_ATTRIBUTE = "longshore.capacity-provider"
 FORCED = "Container instance deregistration forced by user"
 _ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 #: attributes with these beginnings belong to ECS and to what the agent can do, all others to the owner of the instance
-BUILT_IN = ("ecs.", "com.amazonaws.")
+BUILT_IN = ("ecs.", "com.amazonaws.", RANGE_ATTRIBUTE)
 
 
 # ── registering ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -83,7 +84,7 @@ def _newcomer(
     zone = identity.availability_zone or (call.site.zones[0] if call.site.zones else "")
     version = request.version_info or shapes.VersionInfo()
     derived = identity_attributes(replace(identity, availability_zone=zone))
-    return ContainerInstance(
+    newcomer = ContainerInstance(
         arn=call.arn("ecs", f"container-instance/default/{call.ids.hex(32)}"),
         cluster_arn="",
         ec2_instance_id=identity.instance_id or f"mi-{call.ids.hex(17)}",
@@ -99,6 +100,9 @@ def _newcomer(
         docker_version=version.docker_version or "",
         registered_by=call.principal.arn,
     )
+    # no more tasks with addresses of their own than it has addresses for
+    enis = min(newcomer.capacity.enis, addresses_in(range_of(newcomer)))
+    return replace(newcomer, capacity=replace(newcomer.capacity, enis=enis))
 
 
 def _known(tx: Tx, call: Call, cluster: Cluster, arn: str | None, identity: Identity) -> ContainerInstance | None:
