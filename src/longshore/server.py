@@ -24,6 +24,7 @@ from aiohttp import web
 from longshore import __version__
 from longshore.balancer.controller import Balancer
 from longshore.config import DataDirectory, ServerConfig, Tls
+from longshore.control.certificates.controller import Certificates
 from longshore.control.deployments.controller import Deployments
 from longshore.control.deployments.outlook import outlook
 from longshore.control.event_stream.controller import EventStream
@@ -66,6 +67,8 @@ from longshore.registry.verification import scrub
 from longshore.scanner.choose import NotInstalled, choose
 from longshore.scanner.seam import Scanner
 from longshore.services.acm import model as acm_model
+from longshore.services.acm.tagging import no_policies as acm_policies
+from longshore.services.acm.tagging import resource_conditions as acm_conditions
 from longshore.services.call import Site
 from longshore.services.ec2 import model as ec2_model
 from longshore.services.ec2.defaults import ensure_default_network
@@ -102,6 +105,7 @@ KINDS = (
 )
 #: services whose resources have a say in who may do what with them
 RESOURCE_SIDES = {
+    "acm": ResourceSide(acm_policies, acm_conditions),
     "ecr": ResourceSide(resource_policies, resource_conditions, frozenset({"ecr:DeleteRepositoryPolicy"})),
     "ecs": ResourceSide(no_policies, ecs_conditions),
     "ssm": ResourceSide(no_policies, ssm_conditions),
@@ -209,6 +213,7 @@ class Server:
             RegistryEvents(store, clock),
             Replicator(store, blobs, clock, ids, remotes, secret),
             Scanning(store, blobs, clock, self._scanner()),
+            Certificates(store, clock, DataDirectory(config.data_dir).authority, secret),
             self.balancer,
         ]
         for controller in controllers:
@@ -282,7 +287,7 @@ class Server:
             traffic=self.balancer.traffic if self.balancer is not None else None,
         )
         self._undo.append(registry.close)
-        own = OwnRoutes(store, blobs, sessions, identities, clock, site, self._found, archive)
+        own = OwnRoutes(store, blobs, sessions, identities, clock, site, self._found, archive, events)
         gateway.mount("/v2/", registry.handle)
         gateway.mount("/_layers/", registry.handle)
         gateway.mount("/acs/", sessions.handle_control)

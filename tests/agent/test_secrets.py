@@ -55,6 +55,12 @@ async def test_an_arn_says_which_key_stage_and_version(value_from: str, asked: t
     assert (stores.asked, found.environment) == ([asked], {"S": value})
 
 
+async def test_a_secret_with_several_keys_is_fetched_once() -> None:
+    stores = Stores()
+    found = await fetch(stores, [secret(f"{ARN}:password::", name="A"), secret(f"{ARN}:port::", name="B"), secret(ARN, name="C")], ROLE)
+    assert (stores.asked, found.environment["A"], found.environment["B"]) == ([(ARN, "", "", "us-east-1")], "hush", "5432")
+
+
 async def test_parameters_are_asked_for_together_and_ten_at_a_time() -> None:
     stores = Stores()
     wanted = [secret(f"/p/{number}", name=f"P{number}", provider="ssm") for number in range(12)]

@@ -19,6 +19,7 @@ from longshore.services.iam.identities import ensure_root
 from longshore.store.archive import MemoryArchive
 from longshore.store.base import Tx
 from longshore.store.memory_blobs import MemoryBlobStore
+from longshore.store.memory_events import MemoryEventLog
 from tests.gateway.platform import ACCOUNT, CLUSTER, INSTANCE, KEY, REGION, SECRET, Platform, platform_on, until
 from tests.gateway.stock_agent import StockAgent
 
@@ -40,7 +41,8 @@ def mount(platform: Platform, *, dev: bool) -> None:
         ensure_root(tx, ACCOUNT, KEY, SECRET, now)
 
     identities = Identities(platform.store, platform.clock, site)
-    own = OwnRoutes(platform.store, MemoryBlobStore(), platform.sessions, identities, platform.clock, site, found, MemoryArchive())
+    keeping = (MemoryArchive(), MemoryEventLog())
+    own = OwnRoutes(platform.store, MemoryBlobStore(), platform.sessions, identities, platform.clock, site, found, *keeping)
     platform.gateway.mount("/_longshore/", own.handle)
 
 

@@ -43,7 +43,11 @@ class SecretStores(Protocol):
 
 async def fetch(stores: SecretStores, secrets: Sequence[messages.Secret], role: messages.RoleCredentials) -> Fetched:
     """Raises CannotFetch, and PlatformUnreachable where another try may help."""
-    values = {secret.value_from: await _secret(stores, role, secret) for secret in secrets if secret.provider == "asm"}
+    values: dict[str, str] = {}
+    texts: dict[tuple[str, ...], str] = {}
+    for secret in secrets:
+        if secret.provider == "asm" and secret.value_from not in values:
+            values[secret.value_from] = await _secret(stores, role, secret, texts)
     for region in dict.fromkeys(secret.region for secret in secrets if secret.provider == "ssm"):
         names = list(dict.fromkeys(secret.value_from for secret in secrets if secret.provider == "ssm" and secret.region == region))
         values |= await _parameters(stores, role, names, region)
@@ -65,10 +69,14 @@ async def registry_login(stores: SecretStores, image: str, given: messages.AsmAu
         raise CannotFetch("asm", text) from None
 
 
-async def _secret(stores: SecretStores, role: messages.RoleCredentials, secret: messages.Secret) -> str:
+async def _secret(stores: SecretStores, role: messages.RoleCredentials, secret: messages.Secret, texts: dict[tuple[str, ...], str]) -> str:
+    """`texts` are those fetched already: one secret may have several keys."""
     parts = secret.value_from.split(":")
     key, stage, version = (*parts[_ARN_PARTS:], "", "", "")[:3]
-    text = await _value(stores, role, ":".join(parts[:_ARN_PARTS]), stage, version, secret.region)
+    asked = (":".join(parts[:_ARN_PARTS]), stage, version, secret.region)
+    if asked not in texts:
+        texts[asked] = await _value(stores, role, *asked)
+    text = texts[asked]
     if not key:
         return text
     try:

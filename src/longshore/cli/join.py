@@ -18,6 +18,8 @@ from longshore.cli.client import Platform, Unreachable
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.config import MACHINE_SESSION, AgentConfig, Credentials, DataDirectory, PlatformConfig, write_platform
 
+#: where addresses of tasks may be: the platform gives none elsewhere
+_PRIVATE = tuple(IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10"))
 #: asking for health needs no signature
 NOBODY = Credentials("", "")
 
@@ -84,8 +86,10 @@ def _range(text: str) -> str:
         network = IPv4Network(text) if text else None
     except ValueError:
         network = IPv4Network("0.0.0.0/0")
-    if network is not None and not 20 <= network.prefixlen <= 28:
-        raise Failure(f"{text!r} is no range for tasks", "give one of /20 to /28, such as --task-network 10.9.1.0/24", ExitCode.USAGE)
+    if network is not None and not (20 <= network.prefixlen <= 28 and any(network.subnet_of(block) for block in _PRIVATE)):
+        raise Failure(
+            f"{text!r} is no range for tasks", "give a private one of /20 to /28, such as --task-network 10.9.1.0/24", ExitCode.USAGE
+        )
     return text
 
 

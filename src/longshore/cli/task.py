@@ -205,7 +205,10 @@ def logs(
         opened = platform.ecs("LongshoreOpenTaskLogs", asked, Opened)
         raise typer.Exit(carry(platform, opened.session, terminal=False, takes_input=False))
     except Failure as failure:
-        record = platform.ecs("LongshoreGetTaskRecord", request, Record)
+        try:
+            record = platform.ecs("LongshoreGetTaskRecord", request, Record)
+        except Failure:
+            raise failure from None
         flights = [flight for flight in record.containers if container in (None, flight.name)]
         if len(flights) != 1 or not flights[0].log_tail or timestamps:
             raise failure from None

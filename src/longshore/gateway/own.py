@@ -21,6 +21,7 @@ from longshore.services.ecs.model import CLUSTERS, CONTAINER_INSTANCES, TASKS, C
 from longshore.store.archive import Archive
 from longshore.store.base import Store, Tx
 from longshore.store.blobs import BlobStore
+from longshore.store.event_log import EventLog
 
 log = logging.getLogger("longshore.gateway")
 
@@ -36,6 +37,7 @@ class OwnRoutes:
         site: Site,
         found: Callable[[Tx, float], None],
         archive: Archive,
+        events: EventLog,
     ) -> None:
         self._store = store
         self._blobs = blobs
@@ -45,6 +47,7 @@ class OwnRoutes:
         self._site = site
         self._found = found
         self._archive = archive
+        self._events = events
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         match (request.method, request.path):
@@ -88,6 +91,7 @@ class OwnRoutes:
         clusters = [c for arn in {i.cluster_arn for i in instances} if (c := self._store.get(CLUSTERS, arn)) is not None]
         await self._store.reset()
         await self._archive.clear()
+        await self._events.clear()
         await self._store.transact(lambda tx: self._begin_again(tx, began, clusters, instances))
         took_ms = (self._clock.now() - began) * 1000
         log.info("reset by %s in %.1f ms", identified.principal.arn, took_ms)

@@ -109,4 +109,10 @@ class EventLog(Protocol):
     async def trim(self, now: float) -> int:
         """Drop what is too old, or too much, from the beginning; returns how many entries went."""
 
+    async def clear(self) -> None:
+        """Drop everything, marks too; positions go on, and whoever remembers one is told that it missed something.
+
+        Raises StoreUnavailable.
+        """
+
     async def close(self) -> None: ...

@@ -105,6 +105,11 @@ class MemoryEventLog:
         del self._entries[:gone]
         return gone
 
+    async def clear(self) -> None:
+        self._entries.clear()
+        self._marks.clear()
+        self._dropped = self._newest
+
     async def close(self) -> None:
         self._growth.end()
 

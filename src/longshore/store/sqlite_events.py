@@ -104,6 +104,9 @@ class SqliteEventLog:
             gone += dropped
         return gone
 
+    async def clear(self) -> None:
+        await self._writing.run(self._guarded, self._clear)
+
     async def close(self) -> None:
         """Closing twice is fine."""
         if self._closed:
@@ -243,6 +246,15 @@ class SqliteEventLog:
         self._dropped = cut
         database.execute(f"PRAGMA incremental_vacuum({_PAGES_BACK})").fetchall()
         return gone
+
+    def _clear(self) -> None:
+        database = self._writer
+        database.execute("BEGIN IMMEDIATE")
+        database.execute("DELETE FROM event")
+        database.execute("DELETE FROM mark")
+        database.execute("UPDATE meta SET newest = ?, dropped = ?", (self._newest, self._newest))
+        database.execute("COMMIT")
+        self._dropped = self._newest
 
     def _bytes(self) -> int:
         """What the file's pages in use amount to."""

@@ -224,3 +224,14 @@ async def test_a_reading_that_fails_takes_nothing_back_of_what_is_being_appended
     assert failed > 1
     assert len((await everything(log, limit=5_000)).bodies) == len(entries)
     await log.close()
+
+
+async def test_what_is_cleared_is_gone_and_told_anew_and_who_remembers_a_position_missed_something(events: EventLog) -> None:
+    await events.append([entry("a", 3, body=b"1"), entry(body=b"2")], NOW)
+    position = events.newest
+    await events.clear()
+    assert (await everything(events)).bodies == [] and await events.marks() == {} and events.newest == position
+    await events.append([entry("a", 1, body=b"3")], NOW)
+    page = await events.read(EVERYTHING, position - 1, 5)
+    assert (page.missed, [one.body for one in page.entries]) == (True, [b"3"])
+    assert (await events.read(EVERYTHING, position, 5)).missed is False
