@@ -9,6 +9,35 @@ from longshore.services.elbv2.model import Listener, LoadBalancer, Rule, Target,
 LOCALHOST = "127.0.0.1"
 
 
+class SigningKey(msgspec.Struct, frozen=True):
+    """A public key of whoever issues tokens."""
+
+    #: what tokens call it; empty for one without a name
+    kid: str
+    pem: bytes
+
+
+class Proof(msgspec.Struct, frozen=True):
+    """A certificate that a listener shows, as far as can be told without its key, which stays sealed until it is written."""
+
+    arn: str
+    #: another one for each change of the certificate, its chain or its key
+    digest: str = ""
+    #: host names that it is good for, `*.example.com` among them
+    names: tuple[str, ...] = ()
+    not_after: float = 0.0
+    #: why it cannot be shown; empty when it can
+    problem: str = ""
+
+
+class Trust(msgspec.Struct, frozen=True):
+    """Whom clients' certificates are to come from, in PEM."""
+
+    authorities: bytes
+    #: lists of revoked certificates; empty: none
+    revocations: bytes = b""
+
+
 class Front(msgspec.Struct, frozen=True):
     """One listener: where it listens, and what it does with whom."""
 
@@ -19,6 +48,10 @@ class Front(msgspec.Struct, frozen=True):
     address: str
     #: the listener's port, or beyond the offset where ports below 1024 are not allowed
     port: int
+    #: seals the sessions of people who have logged in: 32 bytes in base64; empty where none are asked to
+    session_key: str = ""
+    #: JWKS endpoint -> what it published last; only those that the rules name
+    token_keys: dict[str, tuple[SigningKey, ...]] = {}
 
     @property
     def is_http(self) -> bool:

@@ -13,6 +13,7 @@ import hashlib
 import msgspec
 
 from longshore.balancer.binds import Binds
+from longshore.balancer.render.auth import again_bind, asks, backend_lines
 from longshore.balancer.render.backends import backend, server_line
 from longshore.balancer.render.http_frontend import http_lines
 from longshore.balancer.render.pages import error, error_page
@@ -57,7 +58,8 @@ def render(snapshot: Snapshot, binds: Binds, places: Places, secret: str) -> Ren
             backends.append(backend(pool, name, secret, places))
             servers.append([server_line(pool.group, name, target) for target in pool.targets])
     mark = hashlib.sha256(repr((_head(places, ""), shared, fronts, backends)).encode()).hexdigest()[:32]
-    sections = [_head(places, mark), *shared, *fronts, _nobody()]
+    authentication = [backend_lines(places)] if any(asks(front) for front in snapshot.fronts) else []
+    sections = [_head(places, mark), *shared, *fronts, *authentication, _nobody()]
     sections += [[*lines, *those] for lines, those in zip(backends, servers, strict=True)]
     return Rendering("\n".join("\n  ".join(section) for section in sections) + "\n", mark, bodies.files, refused)
 
@@ -115,6 +117,7 @@ def _frontend(front: Front, binds: Binds, places: Places, bodies: Bodies, secret
         return [*lines, "mode tcp", *tcp_lines(front)]
     if binds.is_sharing(front):
         lines.append(f"bind {quoted('unix@' + places.front_socket(front))} accept-proxy mode 600{options}")
+    lines += again_bind(front, places)
     return [*lines, *http_lines(front, bodies, secret, refused)]
 
 

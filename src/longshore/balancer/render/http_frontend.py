@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from longshore.balancer.render.auth import entry_lines
 from longshore.balancer.render.pages import error
 from longshore.balancer.render.rules import Bodies, is_sticky, rule_lines, ticket_lines
 from longshore.balancer.snapshot import Front
@@ -14,6 +15,8 @@ def http_lines(front: Front, bodies: Bodies, secret: str, refused: dict[str, str
         "http-request set-var(txn.host) req.hdr(host),host_only,lower",
         error(405, "Method Not Allowed", " if METH_TRACE"),
         "http-request return status 463 hdr Server awselb/2.0 if { req.hdr_cnt(X-Forwarded-For) gt 30 }",
+        "http-request del-header X-Amzn-Oidc- -m beg",
+        *entry_lines(front),
         *rule_lines(front, bodies, secret, refused),
         *_forwarded_headers(front),
     ]
@@ -46,7 +49,6 @@ def _forwarded_headers(front: Front) -> list[str]:
         *lines,
         f"http-request set-header X-Forwarded-Proto {front.listener.protocol.lower()}",
         f"http-request set-header X-Forwarded-Port {front.port}",
-        "http-request del-header X-Amzn-Oidc- -m beg",
         # A version, the time in seconds, 96 random bits. (`uuid` would do, at a tenth of the time a request takes.)
         f"http-request set-var-fmt(txn.id) '1-%[date,hex,bytes(8,8),lower]-{'%[rand,hex,bytes(8,8),lower]' * 3}'",
         f"http-request replace-header {trace} '^(Self=[^;]*;)?(.*)$' 'Self=%[var(txn.id)];\\2' if {{ req.hdr({trace}) -m found }}",

@@ -40,5 +40,14 @@ class Places(msgspec.Struct, frozen=True):
     def bad_gateway(self) -> str:
         return f"{self.bodies}/502.http"
 
+    @property
+    def auth_socket(self) -> str:
+        """Where whoever talks to identity providers listens."""
+        return f"{self.directory}/auth.sock"
+
+    def again_socket(self, front: Front) -> str:
+        """A door of the listener's by which that one sends requests once more."""
+        return f"{self.directory}/{front.port}-{front.load_balancer.slot}.again"
+
     def front_socket(self, front: Front) -> str:
         return f"{self.directory}/{front.port}-{front.load_balancer.slot}.sock"

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 
 from longshore.aws.shapes import elbv2 as shapes
+from longshore.balancer.render.auth import KeyFiles, authentication_lines
 from longshore.balancer.render.conditions import acl_lines
 from longshore.balancer.snapshot import Front
 from longshore.balancer.words import Unrenderable, backend_name, literal, quoted
@@ -33,6 +34,7 @@ class Bodies:
     def __init__(self, directory: str) -> None:
         self._directory = directory
         self.files: dict[str, bytes] = {}
+        self.keys = KeyFiles(directory, self.files)
 
     def path(self, text: str) -> str:
         content = text.encode()
@@ -59,7 +61,11 @@ def rule_lines(front: Front, bodies: Bodies, secret: str, refused: dict[str, str
     chosen.append(about(front.listener.arn))
     decision = _decision(0, front.listener.default_actions)
     chosen.append(f"http-request set-var(txn.r) {quoted(f'str({decision})')} if !{{ var(txn.r) -m found }}")
-    actions += [about(front.listener.arn), *_action_lines(decision, front.listener.default_actions, front, bodies, secret)]
+    actions += [
+        about(front.listener.arn),
+        *authentication_lines(decision, front.listener.default_actions, front.listener.arn, front, bodies.keys),
+    ]
+    actions += _action_lines(decision, front.listener.default_actions, front, bodies, secret)
     actions.append("http-request set-var(txn.tg) 'var(txn.r),field(2,|)' if !{ var(txn.tg) -m found }")
     return chosen + actions
 
@@ -76,6 +82,7 @@ def _rule(number: int, rule: Rule, front: Front, bodies: Bodies, secret: str) ->
     decision = _decision(rule.priority, rule.actions)
     chosen.append(f"http-request set-var(txn.r) {quoted(f'str({decision})')} if !{{ var(txn.r) -m found }} {' '.join(names)}")
     actions = _action_lines(decision, rule.actions, front, bodies, secret)
+    actions = [*authentication_lines(decision, rule.actions, rule.arn, front, bodies.keys), *actions]
     return chosen, [about(rule.arn), *actions] if actions else []
 
 
