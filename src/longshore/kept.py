@@ -13,8 +13,10 @@ from pathlib import Path
 
 from longshore.config import write_privately
 from longshore.kit.data_keys import lock_of
+from longshore.services.acm.model import CERTIFICATES
 from longshore.services.ecr.encryption.model import ENCRYPTION, INSTALLATION
 from longshore.services.ecr.model import REPOSITORIES
+from longshore.services.iam.model import SERVER_CERTIFICATES
 from longshore.services.secretsmanager.model import SECRETS
 from longshore.services.ssm.model import PARAMETERS
 from longshore.store.base import Reader
@@ -54,7 +56,7 @@ def signing_secret(path: Path, reader: Reader) -> bytes:
     except FileNotFoundError:
         if _has_sealed(reader):
             raise CannotStart(
-                f"{path} is missing, and encrypted repositories or secrets cannot be read without it",
+                f"{path} is missing, and encrypted repositories, secrets or keys of certificates cannot be read without it",
                 f"bring it back; or, if it is lost, and they with it: head -c {_KEY_BYTES} /dev/urandom > {path}",
             ) from None
         found = os.urandom(_KEY_BYTES)
@@ -68,8 +70,10 @@ def signing_secret(path: Path, reader: Reader) -> bytes:
 
 
 def _has_sealed(reader: Reader) -> bool:
-    """Whether there are secrets, parameters that are, or repositories with a data key."""
+    """Whether there are secrets, parameters that are, keys of certificates, or repositories with a data key."""
     if reader.count(SECRETS) or reader.count(PARAMETERS, "secure", "secure"):
+        return True
+    if reader.count(CERTIFICATES) or reader.count(SERVER_CERTIFICATES):
         return True
     after = None
     while page := reader.list(REPOSITORIES, after=after, limit=_PAGE):

@@ -34,6 +34,8 @@ _LONGEST_COMMON_NAME = 64
 
 #: keys that a server can prove itself with
 ServerKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+#: those that certificates are made out for
+IssuedKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 
 class CertificateProblem(Exception):
@@ -102,20 +104,22 @@ class Authority:
         """The certificate, for everybody who is to trust it."""
         return self.certificate.public_bytes(Encoding.PEM)
 
-    def issue(self, names: Sequence[str], now: float, days: float = ISSUED_DAYS) -> bytes:
+    def issue(self, names: Sequence[str], now: float, days: float = ISSUED_DAYS, key: IssuedKey | None = None) -> bytes:
         """PEM of a new key, a server's certificate for `names` (host names and IP addresses) and the root; never valid beyond it.
+
+        A `key` that is given is used instead of a new one.
 
         Raises CertificateProblem for a name that is none, and when the authority itself has ended.
         """
         ends = self.certificate.not_valid_after_utc.timestamp()
         if ends <= now:
             raise CertificateProblem(f"the certificate authority ended on {_day(ends)}")
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = ec.generate_private_key(ec.SECP256R1()) if key is None else key
         alternatives = [_general_name(name) for name in dict.fromkeys(names)]
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:_LONGEST_COMMON_NAME])])
         builder = _builder(subject, self.certificate.subject, key.public_key(), now, min(days, (ends - now) / 86_400))
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        builder = builder.add_extension(_usage(signs_certificates=False), critical=True)
+        builder = builder.add_extension(_usage(signs_certificates=False, enciphers=isinstance(key, rsa.RSAPrivateKey)), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         builder = builder.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         issuer = x509.SubjectKeyIdentifier.from_public_key(self.key.public_key())
@@ -198,7 +202,9 @@ def trusts_its_own(text: bytes) -> bool:
     return any(found.subject == found.issuer for found in certificates(text))
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: float, days: float) -> x509.CertificateBuilder:
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey, now: float, days: float
+) -> x509.CertificateBuilder:
     begins = datetime.fromtimestamp(now, UTC)
     return (
         x509.CertificateBuilder()
@@ -212,11 +218,11 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicK
     )
 
 
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+def _usage(*, signs_certificates: bool, enciphers: bool = False) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=not signs_certificates,
         content_commitment=False,
-        key_encipherment=False,
+        key_encipherment=enciphers,
         data_encipherment=False,
         key_agreement=False,
         key_cert_sign=signs_certificates,
@@ -237,7 +243,7 @@ def _general_name(name: str) -> x509.GeneralName:
     return x509.DNSName(lower)
 
 
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def _key_pem(key: IssuedKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 

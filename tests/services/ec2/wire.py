@@ -10,19 +10,24 @@ import botocore.session
 from botocore.parsers import create_parser
 from botocore.serialize import create_serializer
 
+import longshore.services.acm.operations
 import longshore.services.ec2.operations
 import longshore.services.elbv2.operations  # noqa: F401
-from longshore.aws.protocol import ec2, query
+from longshore.aws.protocol import ec2, json, query
+from longshore.aws.shapes import acm as acm_shapes
 from longshore.aws.shapes import ec2 as ec2_shapes
 from longshore.aws.shapes import elbv2 as elbv2_shapes
 from longshore.kit.clock import SteppedClock
 from longshore.kit.ids import SeededIds
+from longshore.services.acm.api import api as acm_api
+from longshore.services.acm.model import KINDS as ACM_KINDS
 from longshore.services.call import Call, Principal, Site
 from longshore.services.ec2.api import api as ec2_api
 from longshore.services.ec2.model import KINDS as EC2_KINDS
 from longshore.services.ecs.model import CONTAINER_INSTANCES, Attribute, Capacity, ContainerInstance
 from longshore.services.elbv2.api import api as elbv2_api
 from longshore.services.elbv2.model import KINDS as ELBV2_KINDS
+from longshore.services.iam.model import SERVER_CERTIFICATES
 from longshore.store.base import Tx
 from longshore.store.blobs import BlobStore
 from longshore.store.memory import memory_store
@@ -30,12 +35,16 @@ from longshore.store.memory import memory_store
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
+SECRET = b"s" * 32
 
 _session = botocore.session.get_session()
-_SHAPES: dict[str, Any] = {"elbv2": elbv2_shapes, "ec2": ec2_shapes}
-_PROTOCOLS: dict[str, Any] = {"elbv2": query, "ec2": ec2}
-_APIS = {"elbv2": elbv2_api, "ec2": ec2_api}
+_SHAPES: dict[str, Any] = {"elbv2": elbv2_shapes, "ec2": ec2_shapes, "acm": acm_shapes}
+_PROTOCOLS: dict[str, Any] = {"elbv2": query, "ec2": ec2, "acm": json}
+_NAMES = {"elbv2": "query", "ec2": "ec2", "acm": "json"}
+_APIS = {"elbv2": elbv2_api, "ec2": ec2_api, "acm": acm_api}
 _MODELS = {name: _session.get_service_model(name) for name in _APIS}
+
+KINDS = (*EC2_KINDS, *ELBV2_KINDS, *ACM_KINDS, SERVER_CERTIFICATES, CONTAINER_INSTANCES)
 
 T = TypeVar("T")
 
@@ -44,7 +53,7 @@ class Cloud:
     """One account in one region, over a store that several may share."""
 
     def __init__(self, other: Cloud | None = None, *, account_id: str = ACCOUNT, region: str = REGION) -> None:
-        self.store = other.store if other else memory_store((*EC2_KINDS, *ELBV2_KINDS, CONTAINER_INSTANCES))
+        self.store = other.store if other else memory_store(KINDS)
         self.clock = other.clock if other else SteppedClock()
         self.region = region
         self.account_id = account_id
@@ -60,6 +69,7 @@ class Cloud:
             request_id="5a3b",
             source_ip="127.0.0.1",
             base_url="http://127.0.0.1:4566",
+            secret_for_signing=SECRET,
         )
 
     def elsewhere(self, *, account_id: str = ACCOUNT, region: str = REGION) -> Cloud:
@@ -73,10 +83,10 @@ class Cloud:
     def request(self, api: str, operation: str, parameters: dict[str, Any]) -> Any:
         """`parameters` as our shape."""
         model = _MODELS[api].operation_model(operation)
-        protocol = "query" if api == "elbv2" else "ec2"
-        sent = create_serializer(protocol).serialize_to_request(parameters, model)["body"]
+        sent = create_serializer(_NAMES[api]).serialize_to_request(parameters, model)["body"]
         shapes = _SHAPES[api]
-        return _PROTOCOLS[api].parse(shapes.MODEL, shapes.OPERATIONS[operation], botocore.compat.urlencode(sent).encode())
+        body = sent if isinstance(sent, bytes) else botocore.compat.urlencode(sent).encode()
+        return _PROTOCOLS[api].parse(shapes.MODEL, shapes.OPERATIONS[operation], body)
 
     async def ask(self, api: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """The answer as an SDK shows it. Raises the AwsError that would be rendered."""
@@ -87,12 +97,15 @@ class Cloud:
         shapes = _SHAPES[api]
         body, _ = _PROTOCOLS[api].render(shapes.MODEL, shapes.OPERATIONS[operation], response, "5a3b")
         output = _MODELS[api].operation_model(operation).output_shape
-        answer = create_parser("query" if api == "elbv2" else "ec2").parse({"status_code": 200, "headers": {}, "body": body}, output)
+        answer = create_parser(_NAMES[api]).parse({"status_code": 200, "headers": {}, "body": body}, output)
         answer.pop("ResponseMetadata", None)
         return cast(dict[str, Any], answer)
 
     async def elb(self, operation: str, **parameters: Any) -> dict[str, Any]:
         return await self.ask("elbv2", operation, **parameters)
+
+    async def acm(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        return await self.ask("acm", operation, **parameters)
 
     async def ec2(self, operation: str, **parameters: Any) -> dict[str, Any]:
         return await self.ask("ec2", operation, **parameters)

@@ -87,6 +87,26 @@ class CertificateNotFound(AwsError):
     """The specified certificate does not exist."""
 
 
+class UnsupportedCertificate(AwsError):
+    """The specified certificate is not supported."""
+
+
+class SSLPolicyNotFound(AwsError):
+    """The specified SSL policy does not exist."""
+
+
+class ALPNPolicyNotSupported(AwsError):
+    """The specified ALPN policy is not supported."""
+
+
+class TrustStoreNotFound(AwsError):
+    """The specified trust store does not exist."""
+
+
+class TooManyCertificates(AwsError):
+    """You've reached the limit on the number of certificates per load balancer."""
+
+
 class TargetGroupAssociationLimit(AwsError):
     """You've reached the limit on the number of load balancers per target group."""
 

@@ -7,16 +7,25 @@ from typing import TypeVar
 from longshore.aws.errors import AwsError
 from longshore.kit.resource import Kind
 from longshore.services.call import Call
-from longshore.services.elbv2.errors import ListenerNotFound, LoadBalancerNotFound, RuleNotFound, TargetGroupNotFound, Validation
+from longshore.services.elbv2.errors import (
+    ListenerNotFound,
+    LoadBalancerNotFound,
+    RuleNotFound,
+    TargetGroupNotFound,
+    TrustStoreNotFound,
+    Validation,
+)
 from longshore.services.elbv2.model import (
     LISTENERS,
     LOAD_BALANCERS,
     RULES,
     TARGET_GROUPS,
+    TRUST_STORES,
     Listener,
     LoadBalancer,
     Rule,
     TargetGroup,
+    TrustStore,
 )
 from longshore.services.elbv2.names import SERVICE
 from longshore.store.base import Reader
@@ -59,6 +68,10 @@ def find_listener(reader: Reader, call: Call, arn: str) -> Listener:
 def find_rule(reader: Reader, call: Call, arn: str) -> Rule:
     """A rule with a priority; the default rule is no resource of its own."""
     return _find(reader, call, RULES, arn, ("listener-rule", "listener rule"), RuleNotFound)
+
+
+def find_trust_store(reader: Reader, call: Call, arn: str) -> TrustStore:
+    return _find(reader, call, TRUST_STORES, arn, ("truststore", "trust store"), TrustStoreNotFound)
 
 
 def load_balancer_of(reader: Reader, listener: Listener) -> LoadBalancer:

@@ -148,9 +148,17 @@ LISTENERS: Kind[Listener] = Kind(
         "load_balancer": lambda listener: (listener.load_balancer_arn,),
         "port": lambda listener: (f"{listener.load_balancer_arn}|{listener.port}",),
         "target_group": lambda listener: target_groups_of(listener.default_actions),
+        "certificate": lambda listener: dict.fromkeys(listener.certificates),
+        "trust_store": lambda listener: trust_stores_of(listener),
     },
     unique=frozenset({"port"}),
 )
+
+
+def trust_stores_of(listener: Listener) -> tuple[str, ...]:
+    """The ARN of what clients' certificates are checked against, where they are."""
+    mutual = listener.mutual_authentication
+    return (mutual.trust_store_arn,) if mutual is not None and mutual.trust_store_arn else ()
 
 
 class Rule(msgspec.Struct, frozen=True, gc=False):
@@ -217,4 +225,77 @@ TARGETS: Kind[Target] = Kind(
     },
 )
 
-KINDS: tuple[Kind[Any], ...] = (LOAD_BALANCERS, TARGET_GROUPS, LISTENERS, RULES, TARGETS)
+
+class TrustStore(msgspec.Struct, frozen=True, gc=False):
+    """The authorities whose certificates clients may prove themselves with."""
+
+    arn: str
+    name: str
+    created_at: float
+    #: PEM of their certificates
+    bundle: bytes
+    #: how many those are
+    authorities: int
+    tags: tuple[Tag, ...] = ()
+    #: the number of the newest revocation file there ever was: numbers are not given twice
+    last_revocation_id: int = 0
+
+
+TRUST_STORES: Kind[TrustStore] = Kind(
+    name="elbv2.trust_store",
+    type=TrustStore,
+    key=lambda store: store.arn,
+    indexes={"scope": lambda store: (scope_of(store.arn),), "name": lambda store: (f"{scope_of(store.arn)}:{store.name}",)},
+    unique=frozenset({"name"}),
+)
+
+
+class TrustStoreRevocation(msgspec.Struct, frozen=True, gc=False):
+    trust_store_arn: str
+    id: int
+    #: PEM of certificate revocation lists
+    content: bytes
+    #: certificates revoked in them
+    entries: int
+
+
+TRUST_STORE_REVOCATIONS: Kind[TrustStoreRevocation] = Kind(
+    name="elbv2.trust_store_revocation",
+    type=TrustStoreRevocation,
+    key=lambda revocation: revocation_key(revocation.trust_store_arn, revocation.id),
+    indexes={"trust_store": lambda revocation: (revocation.trust_store_arn,)},
+)
+
+
+def revocation_key(trust_store_arn: str, id: int) -> str:
+    return f"{trust_store_arn}|{id:010d}"
+
+
+class TrustStoreFile(msgspec.Struct, frozen=True, gc=False):
+    """What a trust store, or its revocations, can be made of: put here under the names of a bucket and a key, in place of S3."""
+
+    #: `region:account`
+    scope: str
+    bucket: str
+    #: of the object in the bucket
+    name: str
+    content: bytes
+    put_at: float
+
+
+TRUST_STORE_FILES: Kind[TrustStoreFile] = Kind(
+    name="elbv2.trust_store_file",
+    type=TrustStoreFile,
+    key=lambda file: trust_store_file_key(file.scope, file.bucket, file.name),
+    indexes={"scope": lambda file: (file.scope,)},
+)
+
+
+def trust_store_file_key(scope: str, bucket: str, name: str) -> str:
+    return f"{scope}|{bucket}|{name}"
+
+
+KINDS: tuple[Kind[Any], ...] = (
+    *(LOAD_BALANCERS, TARGET_GROUPS, LISTENERS, RULES, TARGETS),
+    *(TRUST_STORES, TRUST_STORE_REVOCATIONS, TRUST_STORE_FILES),
+)

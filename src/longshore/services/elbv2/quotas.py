@@ -8,6 +8,8 @@ LISTENERS_PER_LOAD_BALANCER = 50
 RULES_PER_LOAD_BALANCER = 100
 TARGET_GROUPS_PER_LOAD_BALANCER = 100
 TARGET_GROUPS_PER_ACTION = 5
+#: beside the default ones
+CERTIFICATES_PER_LOAD_BALANCER = 25
 TARGETS_PER_TARGET_GROUP = 1000
 CONDITION_VALUES_PER_RULE = 5
 CONDITION_WILDCARDS_PER_RULE = 5
@@ -16,8 +18,8 @@ NAMES_PER_DESCRIBE = 20
 
 LIMITS: tuple[tuple[str, int], ...] = (
     ("application-load-balancers", LOAD_BALANCERS_PER_REGION),
-    ("certificates-per-application-load-balancer", 25),
-    ("certificates-per-network-load-balancer", 25),
+    ("certificates-per-application-load-balancer", CERTIFICATES_PER_LOAD_BALANCER),
+    ("certificates-per-network-load-balancer", CERTIFICATES_PER_LOAD_BALANCER),
     ("condition-values-per-alb-rule", CONDITION_VALUES_PER_RULE),
     ("condition-wildcards-per-alb-rule", CONDITION_WILDCARDS_PER_RULE),
     ("listeners-per-application-load-balancer", LISTENERS_PER_LOAD_BALANCER),

@@ -84,7 +84,18 @@ def listener(value: Listener) -> shapes.Listener:
         port=value.port,
         protocol=value.protocol,
         default_actions=shown(value.default_actions),
+        ssl_policy=value.ssl_policy or None,
+        certificates=tuple(shapes.Certificate(certificate_arn=arn) for arn in value.certificates[:1]) or None,
+        alpn_policy=value.alpn_policy or None,
+        mutual_authentication=_mutual_authentication(value),
     )
+
+
+def _mutual_authentication(value: Listener) -> shapes.MutualAuthenticationAttributes | None:
+    """Listeners that could ask clients for certificates say so when they do not."""
+    if value.protocol != "HTTPS":
+        return None
+    return value.mutual_authentication or shapes.MutualAuthenticationAttributes(mode="off")
 
 
 def rule(value: Rule) -> shapes.Rule:

@@ -1,3 +1,7 @@
 """Importing this package declares every operation of the API."""
 
-__all__: list[str] = []
+from __future__ import annotations
+
+from longshore.services.acm.operations import certificates
+
+__all__ = ["certificates"]

@@ -14,9 +14,7 @@ from longshore.services.elbv2.actions import checked_actions
 from longshore.services.elbv2.api import api
 from longshore.services.elbv2.client_secrets import sealed_actions
 from longshore.services.elbv2.errors import (
-    CertificateNotFound,
     DuplicateListener,
-    InvalidConfigurationRequest,
     TooManyListeners,
     UnsupportedProtocol,
     Validation,
@@ -29,6 +27,7 @@ from longshore.services.elbv2.paging import page_of
 from longshore.services.elbv2.quotas import LISTENERS_PER_LOAD_BALANCER
 from longshore.services.elbv2.registration import release
 from longshore.services.elbv2.tagging import merged
+from longshore.services.elbv2.tls import with_tls
 from longshore.store.base import Reader, Tx
 
 #: load balancer type -> protocols its listeners may have on AWS
@@ -36,7 +35,7 @@ _PROTOCOLS = {
     "application": ("HTTP", "HTTPS"),
     "network": ("TCP", "TLS", "UDP", "TCP_UDP", "QUIC", "TCP_QUIC"),
 }
-#: those that need certificates or a data plane that is not there yet
+#: those that the data plane cannot carry
 _NOT_SERVED = frozenset({"UDP", "TCP_UDP", "QUIC", "TCP_QUIC"})
 
 
@@ -60,7 +59,7 @@ async def create_listener(call: Call, request: shapes.CreateListenerInput) -> sh
 
     def create(tx: Tx) -> Listener:
         lb = find_load_balancer(tx, call, request.load_balancer_arn)
-        _check_protocol(lb, protocol, request)
+        _check_protocol(lb, protocol)
         known = _on_port(tx, lb, port)
         actions = checked_actions(request.default_actions, lb.type, protocol)
         asked = Listener(
@@ -71,9 +70,10 @@ async def create_listener(call: Call, request: shapes.CreateListenerInput) -> sh
             default_actions=sealed_actions(actions, known.default_actions if known else (), call.secret_for_signing),
             tags=tags,
         )
+        asked = with_tls(tx, call, asked, request, lb.type)
         check_forwarding(tx, call, lb, protocol, asked.default_actions)
         if known is not None:
-            if (known.protocol, known.default_actions, known.tags) == (protocol, asked.default_actions, tags):
+            if _same(known, asked):
                 return known
             raise DuplicateListener(f"A listener already exists on this port for this load balancer '{lb.arn}'")
         if tx.count(LISTENERS, "load_balancer", lb.arn) >= LISTENERS_PER_LOAD_BALANCER:
@@ -84,30 +84,23 @@ async def create_listener(call: Call, request: shapes.CreateListenerInput) -> sh
     return shapes.CreateListenerOutput(listeners=(views.listener(created),))
 
 
+def _same(known: Listener, asked: Listener) -> bool:
+    """Asking again for what is there already succeeds; certificates that were added since do not count."""
+    settings = ("protocol", "default_actions", "tags", "ssl_policy", "alpn_policy", "mutual_authentication")
+    same_default = known.certificates[:1] == asked.certificates[:1]
+    return same_default and all(getattr(known, name) == getattr(asked, name) for name in settings)
+
+
 def _on_port(reader: Reader, lb: LoadBalancer, port: int) -> Listener | None:
     return next(iter(reader.list(LISTENERS, "port", f"{lb.arn}|{port}")), None)
 
 
-def _check_protocol(lb: LoadBalancer, protocol: str, request: shapes.CreateListenerInput | shapes.ModifyListenerInput) -> None:
+def _check_protocol(lb: LoadBalancer, protocol: str) -> None:
     """Refuses protocols that this type of load balancer does not have, or that are not served."""
     if protocol not in _PROTOCOLS[lb.type]:
         raise Validation(f"Protocol '{protocol}' must be one of '{', '.join(_PROTOCOLS[lb.type])}'")
-    if protocol in ("HTTPS", "TLS"):
-        arn = next((certificate.certificate_arn for certificate in request.certificates or ()), None)
-        if arn is None:
-            raise Validation(f"A certificate must be specified for {protocol} listeners")
-        # There is no certificate service yet, so there is no certificate either.
-        raise CertificateNotFound(f"Certificate '{arn}' not found")
     if protocol in _NOT_SERVED:
         raise UnsupportedProtocol(f"Listeners with the protocol '{protocol}' are not served")
-    for given, what in (
-        (request.certificates, "Certificates"),
-        (request.ssl_policy, "SSL policies"),
-        (request.alpn_policy, "ALPN policies"),
-        (request.mutual_authentication and request.mutual_authentication.mode not in (None, "off"), "Mutual authentication"),
-    ):
-        if given:
-            raise InvalidConfigurationRequest(f"{what} cannot be specified for {protocol} listeners")
 
 
 @api.operation("DescribeListeners", resource=ANY_RESOURCE)
@@ -135,7 +128,7 @@ async def modify_listener(call: Call, request: shapes.ModifyListenerInput) -> sh
         listener = find_listener(tx, call, request.listener_arn)
         lb = load_balancer_of(tx, listener)
         protocol = request.protocol or listener.protocol
-        _check_protocol(lb, protocol, request)
+        _check_protocol(lb, protocol)
         port = request.port or listener.port
         if port != listener.port and _on_port(tx, lb, port) is not None:
             raise DuplicateListener(f"A listener already exists on this port for this load balancer '{lb.arn}'")
@@ -145,6 +138,7 @@ async def modify_listener(call: Call, request: shapes.ModifyListenerInput) -> sh
             actions = sealed_actions(actions, listener.default_actions, call.secret_for_signing)
         check_forwarding(tx, call, lb, protocol, actions)
         changed = msgspec.structs.replace(listener, port=port, protocol=protocol, default_actions=actions)
+        changed = with_tls(tx, call, changed, request, lb.type)
         tx.put(LISTENERS, changed)
         release(tx, target_groups_of(listener.default_actions), now)
         return changed
