@@ -30,6 +30,10 @@ MOST_WANTED = 6
 CUT_S = 4.0
 
 
+class NothingThere(Exception):
+    """Nothing that it could have been done to."""
+
+
 class FleetLoad:
     def __init__(
         self, home: Installation, engine: PrivateEngine, far: FarAgent, restart_far: Callable[[], None], *, seed: int, target_group: str
@@ -43,6 +47,9 @@ class FleetLoad:
         self._target_group = target_group
         self.counts: Counter[str] = Counter()
         self.unanswered = 0
+        #: for want of anything to do them to
+        self.undone = 0
+        self.kinds: list[str] = []
         #: resources that were found to be given out twice, as they were found
         self.over_committed: list[str] = []
 
@@ -97,6 +104,7 @@ class FleetLoad:
             (self.stop_an_agent_for_a_while, 1),
             (self.restart_the_engine, 1),
         ]
+        self.kinds = [deed.__name__ for deed, _ in deeds]
         until = time.monotonic() + seconds
         # each of them once, in random order, and then as chance has it
         first = [deed for deed, _ in deeds]
@@ -112,6 +120,8 @@ class FleetLoad:
             deed()
         except (BotoCoreError, ClientError):
             self.unanswered += 1
+        except NothingThere:
+            self.undone += 1
         else:
             self.counts[deed.__name__] += 1
 
@@ -144,13 +154,15 @@ class FleetLoad:
 
     def stop_a_task(self) -> None:
         tasks = self._ecs.list_tasks()["taskArns"]
-        if tasks:
-            self._ecs.stop_task(task=self._random.choice(tasks), reason="chaos")
+        if not tasks:
+            raise NothingThere
+        self._ecs.stop_task(task=self._random.choice(tasks), reason="chaos")
 
     def kill_a_container(self) -> None:
         running = self._engine.containers()
-        if running:
-            self._engine.kill(self._random.choice(running)["Id"])
+        if not running:
+            raise NothingThere
+        self._engine.kill(self._random.choice(running)["Id"])
 
     def kill_server(self) -> None:
         self._signal("server", signal.SIGKILL)
@@ -164,8 +176,10 @@ class FleetLoad:
 
     def kill_haproxy(self) -> None:
         pid_file = self._home.data / "run" / "haproxy" / "haproxy.pid"
-        with contextlib.suppress(FileNotFoundError, ValueError, ProcessLookupError):
+        try:
             os.kill(int(pid_file.read_text()), signal.SIGKILL)
+        except (FileNotFoundError, ValueError, ProcessLookupError):
+            raise NothingThere from None
 
     def cut_the_cable(self) -> None:
         self._far.cut()
@@ -187,9 +201,13 @@ class FleetLoad:
     def _signal(self, part: str, number: int) -> None:
         state = DataDirectory(self._home.data).read_state()
         pids = [found.pid for found in state.parts if found.name == part] if state is not None else []
+        told = 0
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
+                told += 1
+        if not told:
+            raise NothingThere
 
     # ── what must hold at every moment ──
 

@@ -29,6 +29,8 @@ pytestmark = [
     pytest.mark.engine("docker", "dockerd", "haproxy", "ip"),
     pytest.mark.skipif(os.geteuid() != 0, reason="a Docker Engine and a network namespace of its own need root"),
 ]
+#: in so many seconds every kind of deed is done
+LONG_S = 240.0
 LOAD_S = float(os.environ.get("LONGSHORE_CHAOS_S", "25"))
 #: for everything to come to rest once nothing disturbs it any more
 PATIENCE_S = 150.0
@@ -108,11 +110,12 @@ def test_what_is_wanted_runs_once_and_nothing_else_after_everything_happened(sta
     )  # fmt: skip
     load.create()
     load.run_for(LOAD_S)
-    print(f"{sum(load.counts.values())} deeds: {dict(load.counts)}; {load.unanswered} were not answered")
+    print(f"{sum(load.counts.values())} deeds: {dict(load.counts)}; {load.unanswered} were not answered, {load.undone} had nothing there")
     settle(stage, load)
     assert not load.over_committed
     events_agree(stage)
-    assert load.counts["kill_server"] and load.counts["restart_the_engine"], load.counts
+    wanted = load.kinds if LOAD_S >= LONG_S else ["kill_server", "restart_the_engine"]
+    assert all(load.counts[kind] for kind in wanted), load.counts
 
 
 def settle(stage: Stage, load: FleetLoad) -> None:

@@ -149,7 +149,20 @@ def test_a_secret_that_cannot_be_had_stops_its_task_and_says_why(
     assert words in shown["stoppedReason"]
 
 
-def test_no_secret_lies_on_the_disk_or_in_a_log(there: Installation) -> None:
-    """After the tests above: what they fetched was `hush`."""
+def test_no_secret_lies_on_the_disk_or_in_a_log(there: Installation, role: str, base_image: str) -> None:
+    """Of those that the tests above fetched, and of one more, so that it holds for this one alone, too."""
+    ecs = there.client("ecs")
+    there.client("ssm").put_parameter(Name="/demo/token", Value="hush", Type="SecureString", Overwrite=True)
+    told = {"name": "web", "image": base_image, "memory": 32, "command": ["sh", "-c", 'test "$PASSWORD" = "$(printf hu)sh"']}
+    ecs.register_task_definition(
+        family="told", executionRoleArn=role, containerDefinitions=[told | {"secrets": [{"name": "PASSWORD", "valueFrom": "/demo/token"}]}]
+    )
+    (task,) = ecs.run_task(taskDefinition="told")["tasks"]
+
+    def ended() -> Any:
+        (shown,) = ecs.describe_tasks(tasks=[task["taskArn"]])["tasks"]
+        return shown if shown["lastStatus"] == "STOPPED" else None
+
+    assert until(ended)["containers"][0]["exitCode"] == 0, "it got the secret"
     found = [path for path in there.data.rglob("*") if path.is_file() and b"hush" in Path(path).read_bytes()]
     assert found == []

@@ -82,8 +82,15 @@ def test_a_command_goes_when_its_client_is_killed(there: Installation, task: str
         stdin=subprocess.PIPE,
     ) as client:
         assert client.stdout is not None and client.stdout.readline() == b"begun\n"
+        assert b"4321" in longshore(there, "exec", task, "--", "ps").stdout
         client.kill()
-    _until(lambda: b"4321" not in longshore(there, "exec", task, "--", "ps").stdout)
+
+    def processes() -> bytes:
+        listed = longshore(there, "exec", task, "--", "ps")
+        assert listed.returncode == 0 and b"ps" in listed.stdout
+        return listed.stdout
+
+    _until(lambda: b"4321" not in processes())
 
 
 def typed(there: Installation, command: list[str], *lines: bytes) -> bytes:
