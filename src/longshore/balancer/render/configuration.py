@@ -15,10 +15,11 @@ import msgspec
 from longshore.balancer.binds import Binds
 from longshore.balancer.render.auth import again_bind, asks, backend_lines
 from longshore.balancer.render.backends import backend, server_line
+from longshore.balancer.render.bodies import Bodies
 from longshore.balancer.render.http_frontend import http_lines
-from longshore.balancer.render.pages import error, error_page
+from longshore.balancer.render.pages import ERRORS, error, error_page
 from longshore.balancer.render.places import Places
-from longshore.balancer.render.rules import Bodies, about
+from longshore.balancer.render.rules import about
 from longshore.balancer.render.tcp_frontend import tcp_lines
 from longshore.balancer.render.timeouts import idle_s
 from longshore.balancer.render.tls import bind_options
@@ -40,7 +41,7 @@ class Rendering(msgspec.Struct, frozen=True):
 
 def render(snapshot: Snapshot, binds: Binds, places: Places, secret: str) -> Rendering:
     bodies = Bodies(places.bodies)
-    bodies.files[places.bad_gateway] = error_page(502, "Bad Gateway")
+    bodies.files |= {places.error(status): error_page(status, words) for status, words in ERRORS.items()}
     refused: dict[str, str] = {}
     fronts: list[list[str]] = []
     for front in snapshot.fronts:
@@ -104,6 +105,7 @@ def _head(places: Places, mark: str) -> list[str]:
         "load-server-state-from-file global",
         # Without it a reload resets clients that are about to reuse an idle connection.
         "option idle-close-on-response",
+        *(f"errorfile {status} {quoted(places.error(status))}" for status in ERRORS),
     ]
 
 

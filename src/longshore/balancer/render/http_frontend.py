@@ -1,56 +1,71 @@
-"""A listener of an application load balancer as a frontend: rules, headers, and what is answered without a target. Pure."""
+"""A listener of an application load balancer as a frontend: rules, headers, and what is answered without a target.
+
+In this order, which HAProxy keeps: what no target is to see (guards.py), the choice of a rule (rules.py) and what it does
+(actions/, auth.py), what targets are told (forwarded.py), what the rule changes, the way to a backend. Pure.
+"""
 
 from __future__ import annotations
 
+from longshore.balancer.render.actions.forward import all_actions, divides, keeps_together, ticket_lines
 from longshore.balancer.render.auth import entry_lines
-from longshore.balancer.render.pages import error
-from longshore.balancer.render.rules import Bodies, is_sticky, rule_lines, ticket_lines
+from longshore.balancer.render.bodies import Bodies
+from longshore.balancer.render.forwarded import forwarded_lines, host_lines
+from longshore.balancer.render.guards import guard_lines
+from longshore.balancer.render.listener_attributes import response_lines
+from longshore.balancer.render.rules import rule_lines
 from longshore.balancer.snapshot import Front
 from longshore.balancer.words import NOBODY, OPEN
+
+#: what `client_keep_alive.seconds` is unless it is said
+_KEEP_ALIVE_S = 3600
 
 
 def http_lines(front: Front, bodies: Bodies, secret: str, refused: dict[str, str]) -> list[str]:
     """Everything behind its addresses. A rule that cannot be said is left out, and why is put into `refused` under its ARN."""
-    lines = [
-        "http-request set-var(txn.host) req.hdr(host),host_only,lower",
-        error(405, "Method Not Allowed", " if METH_TRACE"),
-        "http-request return status 463 hdr Server awselb/2.0 if { req.hdr_cnt(X-Forwarded-For) gt 30 }",
+    rules = rule_lines(front, bodies, secret, refused)
+    lines = [*_kept_alive(front), *guard_lines(front.load_balancer)]
+    if _asks_for_host(front):
+        lines.append("http-request set-var(txn.host) req.hdr(host),host_only,lower")
+    lines += [
+        # Nobody but us says who somebody is.
         "http-request del-header X-Amzn-Oidc- -m beg",
         *entry_lines(front),
-        *rule_lines(front, bodies, secret, refused),
-        *_forwarded_headers(front),
+        *rules.choices,
+        *rules.actions,
+        *forwarded_lines(front),
+        *host_lines(front),
+        *rules.changes,
     ]
-    if is_sticky(front):
+    if keeps_together(front):
         lines += ticket_lines()
+    return [*lines, *response_lines(front), *_way(front)]
+
+
+def _asks_for_host(front: Front) -> bool:
+    return any(condition.host_header_config is not None for rule in front.rules for condition in rule.conditions) or any(
+        len(actions) > 1 for actions in all_actions(front)
+    )
+
+
+def _kept_alive(front: Front) -> list[str]:
+    """A connection that has been there long enough ends with its next answer. (One of HTTP/2 goes on.)"""
+    seconds = int(front.load_balancer.attributes.get("client_keep_alive.seconds", _KEEP_ALIVE_S))
+    return [
+        "tcp-request session set-var(sess.since) date",
+        f"http-after-response set-header Connection close if {{ date,sub(sess.since) ge {seconds} }}",
+    ]
+
+
+def _way(front: Front) -> list[str]:
+    to = "var(txn.r),field(2,|)"
+    lines: list[str] = []
+    if divides(front):
+        to = "var(txn.tg)"
+        lines.append("http-request set-var(txn.tg) 'var(txn.r),field(2,|)' if !{ var(txn.tg) -m found }")
     return [
         *lines,
         # While it hands over to a new worker, an old one counts none of its servers as usable.
-        "use_backend %[var(txn.tg)] if { var(txn.tg),nbsrv gt 0 } || { stopping }",
-        f"use_backend %[var(txn.tg)]{OPEN} if {{ var(txn.tg),concat({OPEN}),nbsrv gt 0 }}",
+        f"use_backend %[{to}] if {{ {to},nbsrv gt 0 }} || {{ stopping }}",
+        f"use_backend %[{to}]{OPEN} if {{ {to},concat({OPEN}),nbsrv gt 0 }}",
         f"default_backend {NOBODY}",
-    ]
-
-
-def _forwarded_headers(front: Front) -> list[str]:
-    attributes = front.load_balancer.attributes
-    peer = "%[src]:%[src_port]" if attributes.get("routing.http.xff_client_port.enabled") == "true" else "%[src]"
-    lines: list[str] = []
-    match attributes.get("routing.http.xff_header_processing.mode", "append"):
-        case "append":
-            lines = [
-                "http-request set-var(txn.xff) req.fhdr(x-forwarded-for)",
-                f"http-request set-header X-Forwarded-For '%[var(txn.xff)], {peer}' if {{ var(txn.xff) -m found }}",
-                f"http-request set-header X-Forwarded-For '{peer}' if !{{ var(txn.xff) -m found }}",
-            ]
-        case "remove":
-            lines = ["http-request del-header X-Forwarded-For"]
-    trace = "X-Amzn-Trace-Id"
-    return [
-        *lines,
-        f"http-request set-header X-Forwarded-Proto {front.listener.protocol.lower()}",
-        f"http-request set-header X-Forwarded-Port {front.port}",
-        # A version, the time in seconds, 96 random bits. (`uuid` would do, at a tenth of the time a request takes.)
-        f"http-request set-var-fmt(txn.id) '1-%[date,hex,bytes(8,8),lower]-{'%[rand,hex,bytes(8,8),lower]' * 3}'",
-        f"http-request replace-header {trace} '^(Self=[^;]*;)?(.*)$' 'Self=%[var(txn.id)];\\2' if {{ req.hdr({trace}) -m found }}",
-        f"http-request set-header {trace} 'Root=%[var(txn.id)]' if !{{ req.hdr({trace}) -m found }}",
     ]

@@ -36,9 +36,13 @@ class Places(msgspec.Struct, frozen=True):
     def bodies(self) -> str:
         return f"{self.directory}/bodies"
 
+    def error(self, status: int) -> str:
+        """The answer to what HAProxy finds out by itself."""
+        return f"{self.bodies}/{status}.http"
+
     @property
     def bad_gateway(self) -> str:
-        return f"{self.bodies}/502.http"
+        return self.error(502)
 
     @property
     def auth_socket(self) -> str:

@@ -1,0 +1,38 @@
+"""What a load balancer answers before it looks at any rule: requests that no target is to see. Pure.
+
+HAProxy itself refuses what is no HTTP (400), a body whose length cannot be told (400, or 501 for a transfer encoding it does not
+know), and waits for a request's head no longer than the idle timeout (408). Where both Content-Length and Transfer-Encoding are
+given it believes the latter and passes only that on, so that whoever comes after it cannot read the request otherwise.
+"""
+
+from __future__ import annotations
+
+from longshore.balancer.render.pages import empty_error, error
+from longshore.services.elbv2.model import LoadBalancer
+
+MOST_LINE_BYTES = 16_384
+MOST_FORWARDED = 30
+
+
+def guard_lines(lb: LoadBalancer) -> list[str]:
+    lines = [
+        # CONNECT would open a tunnel to a target.
+        error(405, "Method Not Allowed", " if { method TRACE CONNECT }"),
+        error(414, "Request-URI Too Large", f" if {{ url -m len gt {MOST_LINE_BYTES} }}"),
+        empty_error(463, f" if {{ req.hdr_cnt(x-forwarded-for) gt {MOST_FORWARDED} }}"),
+    ]
+    if lb.attributes.get("routing.http.desync_mitigation_mode") == "strictest":
+        lines += _strictest()
+    if lb.attributes.get("routing.http.drop_invalid_header_fields.enabled") == "true":
+        lines.append("http-request del-header '[^a-z0-9-]' -m reg")
+    return lines
+
+
+def _strictest() -> list[str]:
+    """What two servers may read differently although it is well-formed. (Header names are in lower case by now.)"""
+    return [
+        error(400, "Bad Request", " if HTTP_1.0 { req.hdr(transfer-encoding) -m found }"),
+        error(400, "Bad Request", " if { method GET HEAD } { req.body_size gt 0 }"),
+        error(400, "Bad Request", " if { req.hdr_cnt(host) gt 1 }"),
+        error(400, "Bad Request", " if { req.hdr_names -m reg '[^a-z0-9,-]' }"),
+    ]
