@@ -25,9 +25,10 @@ from longshore.balancer.controller import EVERYTHING, Balancer
 from longshore.control.loop import Loop
 from longshore.kit.clock import SystemClock
 from longshore.kit.ids import RandomIds
+from longshore.services.acm import model as acm_model
 from longshore.services.call import Site
+from longshore.services.elbv2 import model as elbv2_model
 from longshore.services.elbv2.model import (
-    KINDS,
     LISTENERS,
     LOAD_BALANCERS,
     RULES,
@@ -41,6 +42,7 @@ from longshore.services.elbv2.model import (
     TargetGroup,
     target_key,
 )
+from longshore.services.iam import model as iam_model
 from longshore.store.base import Store
 from longshore.store.memory import memory_store
 
@@ -106,8 +108,8 @@ class Client:
         self._writer = writer
 
     @classmethod
-    async def connect(cls, address: str, port: int) -> Client:
-        return cls(*await asyncio.open_connection(address, port))
+    async def connect(cls, address: str, port: int, **more: Any) -> Client:
+        return cls(*await asyncio.open_connection(address, port, **more))
 
     async def request(self, path: str = "/", method: str = "GET", headers: Iterable[tuple[str, str]] = (), host: str = "x.test") -> Answer:
         lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *(f"{name}: {value}" for name, value in headers), "", ""]
@@ -194,7 +196,7 @@ class Lab:
         self.directory = directory
         self.port = port or quiet_port()
         self.options = options
-        self.store: Store = memory_store(KINDS)
+        self.store: Store = memory_store((*elbv2_model.KINDS, *acm_model.KINDS, *iam_model.KINDS))
         self.clock = SystemClock()
         self.upstreams: list[Upstream] = []
         self.balancer: Balancer
@@ -234,10 +236,12 @@ class Lab:
         await self.store.transact(lambda tx: tx.put(TARGET_GROUPS, group))
         return group
 
-    async def listener(self, lb: LoadBalancer, *actions: shapes.Action, port: int = 0, protocol: str = "HTTP") -> Listener:
+    async def listener(
+        self, lb: LoadBalancer, *actions: shapes.Action, port: int = 0, protocol: str = "HTTP", **more: Any
+    ) -> Listener:
         number = port or self.port
         arn = f"{lb.arn.replace('loadbalancer/', 'listener/')}/{number:016x}"
-        listener = Listener(arn=arn, load_balancer_arn=lb.arn, port=number, protocol=protocol, default_actions=actions)
+        listener = Listener(arn=arn, load_balancer_arn=lb.arn, port=number, protocol=protocol, default_actions=actions, **more)
         await self.store.transact(lambda tx: tx.put(LISTENERS, listener))
         return listener
 

@@ -18,7 +18,7 @@ class Binds(msgspec.Struct, frozen=True):
     taken: dict[Bind, str] = {}
     #: port of 127.0.0.1 -> the one listener that has it for itself (its ARN)
     alone: dict[int, str] = {}
-    #: port of 127.0.0.1 -> HTTP listeners told apart there by the host name
+    #: port of 127.0.0.1 -> listeners for HTTP or with TLS, told apart there by the name they are called by
     shared: dict[int, tuple[Front, ...]] = {}
 
     def is_usable(self, front: Front) -> bool:
@@ -49,6 +49,8 @@ def allocate(fronts: Iterable[Front], held: set[Bind], why_taken: Callable[[Bind
     taken: dict[Bind, str] = {}
     by_port: dict[int, list[Front]] = {}
     for front in fronts:
+        if front.problem:
+            continue
         own = (front.address, front.port)
         reason = "" if own in held else why_taken(own)
         if reason:
@@ -63,13 +65,13 @@ def allocate(fronts: Iterable[Front], held: set[Bind], why_taken: Callable[[Bind
         if reason:
             taken[local] = reason
             continue
-        http = sorted((front for front in here if front.is_http), key=lambda front: front.load_balancer.slot)
+        named = sorted((front for front in here if front.is_http or front.is_tls), key=lambda front: front.load_balancer.slot)
         if len(here) == 1:
             alone[port] = here[0].listener.arn
-        elif len(http) == 1:
-            alone[port] = http[0].listener.arn
-        elif http:
-            shared[port] = tuple(http)
+        elif len(named) == 1:
+            alone[port] = named[0].listener.arn
+        elif named:
+            shared[port] = tuple(named)
         else:
             alone[port] = min(here, key=lambda front: front.load_balancer.slot).listener.arn
     return Binds(taken, alone, shared)

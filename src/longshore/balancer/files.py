@@ -55,6 +55,10 @@ def write(path: Path, content: bytes) -> None:
     beside.replace(path)
 
 
+def read(path: str) -> str:
+    return Path(path).read_text()
+
+
 def propose(places: Places, text: str, contents: Mapping[str, bytes]) -> Path:
     """Puts a configuration and what it refers to where it can be checked."""
     for path, content in contents.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from longshore.balancer.proofs import proofs_of, trust_of
 from longshore.balancer.snapshot import Front, Pool, Snapshot
 from longshore.balancer.words import address_of
 from longshore.services.elbv2.model import (
@@ -16,7 +17,7 @@ from longshore.services.elbv2.model import (
 from longshore.store.base import Reader
 
 
-def gather(reader: Reader, network: str, privileged_port_offset: int) -> Snapshot:
+def gather(reader: Reader, network: str, privileged_port_offset: int, installation_secret: bytes = b"") -> Snapshot:
     load_balancers = tuple(reader.list(LOAD_BALANCERS))
     fronts: list[Front] = []
     owners: dict[str, LoadBalancer] = {}
@@ -24,7 +25,8 @@ def gather(reader: Reader, network: str, privileged_port_offset: int) -> Snapsho
         for listener in reader.list(LISTENERS, "load_balancer", lb.arn):
             rules = tuple(sorted(reader.list(RULES, "listener", listener.arn), key=lambda rule: rule.priority))
             port = listener.port + (privileged_port_offset if listener.port < 1024 else 0)
-            fronts.append(Front(lb, listener, rules, address_of(lb.slot, network), port))
+            proofs = proofs_of(reader, listener, installation_secret)
+            fronts.append(Front(lb, listener, rules, address_of(lb.slot, network), port, proofs=proofs, trust=trust_of(reader, listener)))
             for actions in (listener.default_actions, *(rule.actions for rule in rules)):
                 for arn in target_groups_of(actions):
                     owners.setdefault(arn, lb)

@@ -87,6 +87,22 @@ class Runtime:
                 self.close()
                 raise
 
+    async def load(self, line: str, content: str) -> str:
+        """A command that brings `content`, lines none of which is empty. The answer, and the failure, as of `command`."""
+        if "\n\n" in content or not content.strip():
+            raise RuntimeFailed("an empty line would end what is brought")
+        async with self._lock:
+            try:
+                async with asyncio.timeout(_ANSWER_S):
+                    # While content is expected, each piece of it is answered with a `+`.
+                    return (await self._exchange(f"{line} <<\n{content.strip()}\n")).lstrip("+ \n")
+            except (OSError, EOFError, asyncio.LimitOverrunError, TimeoutError) as problem:
+                self.close()
+                raise RuntimeFailed(f"{line.split(' ')[0]}: {problem!r}") from problem
+            except BaseException:
+                self.close()
+                raise
+
     async def expect(self, line: str, answer: str = "") -> None:
         """Raises RuntimeRefused unless HAProxy answers exactly `answer`."""
         got = await self.command(line)

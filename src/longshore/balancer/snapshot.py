@@ -52,10 +52,38 @@ class Front(msgspec.Struct, frozen=True):
     session_key: str = ""
     #: JWKS endpoint -> what it published last; only those that the rules name
     token_keys: dict[str, tuple[SigningKey, ...]] = {}
+    #: the default one first; none where there is no TLS
+    proofs: tuple[Proof, ...] = ()
+    #: None where clients' certificates are not verified, or nothing is known to verify them with
+    trust: Trust | None = None
 
     @property
     def is_http(self) -> bool:
-        return self.listener.protocol == "HTTP"
+        return self.listener.protocol in ("HTTP", "HTTPS")
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether TLS ends here."""
+        return self.listener.protocol in ("HTTPS", "TLS")
+
+    @property
+    def client_certificates(self) -> str:
+        """off, passthrough (asked for and handed on) or verify."""
+        asked = self.listener.mutual_authentication
+        return (asked.mode if asked else None) or "off"
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot listen at all, whatever HAProxy thinks of it; empty when it can."""
+        if not self.is_tls:
+            return ""
+        if not self.proofs:
+            return "it has no certificate"
+        if self.proofs[0].problem:
+            return f"certificate {self.proofs[0].arn}: {self.proofs[0].problem}"
+        if self.client_certificates == "verify" and self.trust is None:
+            return "its trust store has no certificates of authorities"
+        return ""
 
 
 class Pool(msgspec.Struct, frozen=True):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 
 from longshore.balancer.snapshot import Front
@@ -55,3 +57,33 @@ class Places(msgspec.Struct, frozen=True):
 
     def front_socket(self, front: Front) -> str:
         return f"{self.directory}/{front.port}-{front.load_balancer.slot}.sock"
+
+    def plain_socket(self, port: int) -> str:
+        """Where requests without TLS go to, of a port that some share with TLS and some without."""
+        return f"{self.directory}/{port}-plain.sock"
+
+    @property
+    def certificates(self) -> str:
+        return f"{self.directory}/certs"
+
+    def certificate(self, arn: str) -> str:
+        """Certificate, chain and key of one that clients get when they ask for its name."""
+        return f"{self.certificates}/{_mark(arn)}.pem"
+
+    def default_certificate(self, front: Front) -> str:
+        """The same of the one that a listener shows to everybody else; a file of its own, so that it can become another."""
+        return f"{self.certificates}/{_mark(front.listener.arn)}.default.pem"
+
+    def certificate_list(self, front: Front) -> str:
+        return f"{self.certificates}/{_mark(front.listener.arn)}.list"
+
+    def authorities(self, content: bytes) -> str:
+        """What clients' certificates are verified with."""
+        return f"{self.bodies}/{_mark(content)}.ca"
+
+    def revocations(self, content: bytes) -> str:
+        return f"{self.bodies}/{_mark(content)}.crl"
+
+
+def _mark(content: bytes | str) -> str:
+    return hashlib.sha256(content if isinstance(content, bytes) else content.encode()).hexdigest()[:32]
