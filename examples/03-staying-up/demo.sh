@@ -19,8 +19,13 @@ export LONGSHORE_DATA_DIR=$work/data
 visitor=
 end() {
     [ -z "$visitor" ] || kill "$visitor" 2>/dev/null || true
-    [ -z "${repository:-}" ] || docker rmi --force "$repository:good" "$repository:bad" >/dev/null 2>&1 || true
     longshore down >/dev/null 2>&1 || true
+    # An agent keeps what has stopped for a while, to be looked at; nobody will look at these.
+    for instance in "$LONGSHORE_DATA_DIR"/agents/*/instance-id; do
+        [ -r "$instance" ] || continue
+        docker ps --all --quiet --filter "label=longshore.instance=$(cat "$instance")" | xargs -r docker rm --force --volumes >/dev/null 2>&1 || true
+    done
+    [ -z "${repository:-}" ] || docker rmi --force "$repository:good" "$repository:bad" >/dev/null 2>&1 || true
     rm -rf "$work"
 }
 trap end EXIT
