@@ -58,6 +58,7 @@ def entry_lines(front: Front) -> list[str]:
         f"http-request set-src req.hdr({_PREFIX}Client) if {_AGAIN}",
         f"http-request set-src-port req.hdr({_PREFIX}Client-Port) if {_AGAIN}",
         f"http-request del-header {_PREFIX} -m beg",
+        "http-request set-var(txn.given) req.fhdr(x-forwarded-for)",
         f"http-request set-var(txn.r) {quoted(f'str(0|{AUTHENTICATION})')} if {{ path -m str {CALLBACK} }}",
         f"http-request set-var(txn.ask) {_ask('callback', front.listener.arn, front)} if {{ path -m str {CALLBACK} }}",
     ]
@@ -77,6 +78,7 @@ def backend_lines(places: Places) -> list[str]:
         f"http-request set-header {_PREFIX}Front %[var(txn.ask),field(3,|)]",
         f"http-request set-header {_PREFIX}Client %[src]",
         f"http-request set-header {_PREFIX}Client-Port %[src_port]",
+        f"http-request set-header {_PREFIX}Forwarded %[var(txn.given)] if {{ var(txn.given) -m found }}",
         f"http-response set-var(txn.reason) res.hdr({_PREFIX}Reason)",
         f"http-response del-header {_PREFIX} -m beg",
         # An answer that ends what HAProxy sends must not be taken for the server's end.
