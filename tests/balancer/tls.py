@@ -7,14 +7,20 @@ import hashlib
 import ssl
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
 from longshore.kit.certificates import Authority, facts
 from longshore.kit.sealing import seal
 from longshore.services.acm.model import CERTIFICATES, PURPOSE, Certificate
+from longshore.services.elbv2.model import TRUST_STORE_REVOCATIONS, TRUST_STORES, TrustStore, TrustStoreRevocation
 from tests.balancer.lab import Lab
 
 SECRET = b"the installation's own secret"
@@ -90,3 +96,63 @@ async def shake(address: str, port: int, name: str | None = None, using: ssl.SSL
         return Shown(str(common), certificate.serial_number, connection.version(), cipher, connection.selected_alpn_protocol())
     finally:
         writer.transport.abort()
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody with a certificate, or an authority."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    @property
+    def pem(self) -> bytes:
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    def context(self, directory: Path, *chain: Person) -> ssl.SSLContext:
+        """Of a client that shows this certificate, and those of `chain` behind it."""
+        path = directory / f"{self.certificate.serial_number}.pem"
+        key = self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        path.write_bytes(b"".join([self.pem, *(one.pem for one in chain), key]))
+        made = context()
+        made.load_cert_chain(path)
+        return made
+
+
+def person(name: str, issuer: Person | None = None, *, serial: int = 0, is_authority: bool = False, days: float = 30.0) -> Person:
+    """`days` from now until the end, which may be behind us."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Ä, Co"), x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer.certificate.subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(serial or x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=100))
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.BasicConstraints(ca=is_authority, path_length=None), critical=True)
+    )
+    return Person(builder.sign(issuer.key if issuer else key, SHA256()), key)
+
+
+def revoked(issuer: Person, *people: Person) -> bytes:
+    """The issuer's list of revoked certificates, PEM."""
+    now = datetime.now(UTC)
+    builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.certificate.subject)
+    builder = builder.last_update(now - timedelta(days=1)).next_update(now + timedelta(days=30))
+    for one in people:
+        entry = x509.RevokedCertificateBuilder().serial_number(one.certificate.serial_number).revocation_date(now - timedelta(days=1))
+        builder = builder.add_revoked_certificate(entry.build())
+    return builder.sign(issuer.key, SHA256()).public_bytes(Encoding.PEM)
+
+
+async def put_trust_store(lab: Lab, *authorities: Person, lists: tuple[bytes, ...] = ()) -> str:
+    arn = "arn:aws:elasticloadbalancing:us-east-1:000000000000:truststore/clients/0123456789abcdef"
+    row = TrustStore(arn, "clients", time.time(), b"".join(one.pem for one in authorities), len(authorities))
+    await lab.store.transact(lambda tx: tx.put(TRUST_STORES, row))
+    for number, content in enumerate(lists, 1):
+        revocation = TrustStoreRevocation(arn, number, content, 1)
+        await lab.store.transact(lambda tx, revocation=revocation: tx.put(TRUST_STORE_REVOCATIONS, revocation))
+    return arn
