@@ -12,9 +12,7 @@ from longshore.balancer.words import address_of
 from longshore.services.elbv2.model import LoadBalancerStatus
 
 
-def statuses(
-    snapshot: Snapshot, binds: Binds, refused: Mapping[str, str], network: str, now: float = 0.0
-) -> dict[str, LoadBalancerStatus]:
+def statuses(snapshot: Snapshot, binds: Binds, refused: Mapping[str, str], network: str, now: float = 0.0) -> dict[str, LoadBalancerStatus]:
     """By ARN. `refused` says of rules, listeners and target groups why HAProxy does not take them."""
     fronts: dict[str, list[Front]] = {}
     for front in snapshot.fronts:

@@ -16,13 +16,15 @@ from longshore.balancer.binds import Binds
 from longshore.balancer.render.auth import again_bind, asks, backend_lines
 from longshore.balancer.render.backends import backend, server_line
 from longshore.balancer.render.bodies import Bodies
+from longshore.balancer.render.client_certificates import chain_lines
 from longshore.balancer.render.http_frontend import http_lines
 from longshore.balancer.render.pages import ERRORS, error, error_page
 from longshore.balancer.render.places import Places
 from longshore.balancer.render.rules import about
+from longshore.balancer.render.shared_frontend import shared_frontends
 from longshore.balancer.render.tcp_frontend import tcp_lines
 from longshore.balancer.render.timeouts import idle_s
-from longshore.balancer.render.tls import bind_options
+from longshore.balancer.render.tls import bind_options, client_files
 from longshore.balancer.snapshot import LOCALHOST, Front, Pool, Snapshot
 from longshore.balancer.words import LOCAL, NOBODY, OPEN, Unrenderable, backend_name, quoted
 
@@ -45,22 +47,23 @@ def render(snapshot: Snapshot, binds: Binds, places: Places, secret: str) -> Ren
     refused: dict[str, str] = {}
     fronts: list[list[str]] = []
     for front in snapshot.fronts:
-        if not binds.is_usable(front):
+        if not binds.is_usable(front) or front.problem:
             continue
         try:
             fronts.append(_frontend(front, binds, places, bodies, secret, refused))
         except (Unrenderable, KeyError, ValueError) as error:
             refused[front.listener.arn] = str(error)
-    shared = [_shared_frontend(port, sharing, places) for port, sharing in sorted(binds.shared.items())]
+    shared = [lines for port, sharing in sorted(binds.shared.items()) for lines in shared_frontends(port, sharing, places)]
     backends: list[list[str]] = []
     servers: list[list[str]] = []
     for pool in snapshot.pools:
         for name in _names(pool):
             backends.append(backend(pool, name, secret, places))
             servers.append([server_line(pool.group, name, target) for target in pool.targets])
-    mark = hashlib.sha256(repr((_head(places, ""), shared, fronts, backends)).encode()).hexdigest()[:32]
+    chains = chain_lines(snapshot.fronts, bodies)
+    mark = hashlib.sha256(repr((_head(places, "", chains), shared, fronts, backends)).encode()).hexdigest()[:32]
     authentication = [backend_lines(places)] if any(asks(front) for front in snapshot.fronts) else []
-    sections = [_head(places, mark), *shared, *fronts, *authentication, _nobody()]
+    sections = [_head(places, mark, chains), *shared, *fronts, *authentication, _nobody()]
     sections += [[*lines, *those] for lines, those in zip(backends, servers, strict=True)]
     return Rendering("\n".join("\n  ".join(section) for section in sections) + "\n", mark, bodies.files, refused)
 
@@ -80,7 +83,7 @@ def _names(pool: Pool) -> tuple[str, str]:
     return name, name + OPEN
 
 
-def _head(places: Places, mark: str) -> list[str]:
+def _head(places: Places, mark: str, further: list[str]) -> list[str]:
     return [
         "global",
         f"description {mark}",
@@ -97,6 +100,7 @@ def _head(places: Places, mark: str) -> list[str]:
         "tune.bufsize 65536",
         "tune.maxrewrite 8192",
         "tune.http.maxhdr 256",
+        *further,
         "defaults",
         "mode http",
         f"timeout connect {_CONNECT_S}s",
@@ -111,14 +115,15 @@ def _head(places: Places, mark: str) -> list[str]:
 
 def _frontend(front: Front, binds: Binds, places: Places, bodies: Bodies, secret: str, refused: dict[str, str]) -> list[str]:
     options = bind_options(front, places)
+    bodies.files.update(client_files(front, places))
     lines = [f"frontend {frontend_name(front, binds)}", about(front.listener.arn), f"bind {front.address}:{front.port}{options}"]
     if binds.is_alone(front):
         lines.append(f"bind {LOCALHOST}:{front.port}{options}")
     lines.append(f"timeout client {idle_s(front.load_balancer)}s")
-    if not front.is_http:
-        return [*lines, "mode tcp", *tcp_lines(front)]
     if binds.is_sharing(front):
         lines.append(f"bind {quoted('unix@' + places.front_socket(front))} accept-proxy mode 600{options}")
+    if not front.is_http:
+        return [*lines, "mode tcp", *tcp_lines(front)]
     lines += again_bind(front, places)
     return [*lines, *http_lines(front, bodies, secret, refused)]
 
@@ -129,21 +134,3 @@ def frontend_name(front: Front, binds: Binds) -> str:
 
 def _nobody() -> list[str]:
     return [f"backend {NOBODY}", error(503, "Service Temporarily Unavailable")]
-
-
-def _shared_frontend(port: int, sharing: tuple[Front, ...], places: Places) -> list[str]:
-    """127.0.0.1:port for several load balancers: told apart by Host, and handed on with the client's address."""
-    is_host = "req.hdr(host),host_only -m str -i"
-    names = [front.load_balancer.dns_name for front in sharing]
-    explanation = quoted(f"Several load balancers listen on port {port}. Call the one you mean by its name: {' '.join(names)}")
-    return [
-        f"listen {LOCALHOST}:{port}",
-        f"bind {LOCALHOST}:{port}",
-        # The load balancers' own times end idle connections; these only must not come first.
-        "timeout client 4000s",
-        "timeout server 4000s",
-        f"acl is_known {is_host} -- {' '.join(quoted(name) for name in names)}",
-        f"http-request return status 404 content-type text/plain string {explanation} if !is_known",
-        *(f"use-server s{front.load_balancer.slot} if {{ {is_host} -- {quoted(front.load_balancer.dns_name)} }}" for front in sharing),
-        *(f"server s{front.load_balancer.slot} {quoted('unix@' + places.front_socket(front))} send-proxy-v2 weight 0" for front in sharing),
-    ]

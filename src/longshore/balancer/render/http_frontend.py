@@ -9,6 +9,7 @@ from __future__ import annotations
 from longshore.balancer.render.actions.forward import all_actions, divides, keeps_together, ticket_lines
 from longshore.balancer.render.auth import entry_lines
 from longshore.balancer.render.bodies import Bodies
+from longshore.balancer.render.client_certificates import client_certificate_lines
 from longshore.balancer.render.forwarded import forwarded_lines, host_lines
 from longshore.balancer.render.guards import guard_lines
 from longshore.balancer.render.listener_attributes import response_lines
@@ -33,6 +34,7 @@ def http_lines(front: Front, bodies: Bodies, secret: str, refused: dict[str, str
         *rules.choices,
         *rules.actions,
         *forwarded_lines(front),
+        *client_certificate_lines(front),
         *host_lines(front),
         *rules.changes,
     ]
