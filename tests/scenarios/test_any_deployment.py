@@ -121,6 +121,8 @@ async def play(actions: list[tuple[Any, ...]]) -> None:
         assert living.task_definition_arn == service.spec.task_definition_arn
         assert there.running() == {living.task_definition_arn[-1]: service.spec.desired_count}
         assert there.stage.store.list(rollout.SERVICE_DEPLOYMENTS, "open", SERVICE) == []
+        ended = there.stage.store.list(rollout.SERVICE_DEPLOYMENTS)
+        assert "AWAITING_ACTION" not in {pause.status for one in ended for pause in one.pauses}
         stands_in = {lb.target_group_arn for lb in settings_of(there.stage.store, service, living.id).load_balancers}
         assert {target.target_group_arn for target in there.stage.store.list(elbv2.TARGETS)} == stands_in
         all_traffic = [group for rule in (PRODUCTION, PRODUCTION_TOO) for group in served(there, rule)]

@@ -20,6 +20,7 @@ from longshore.services.ecs.rollout.model import (
     Service,
     ServiceDeployment,
     ServiceRevision,
+    given_up,
 )
 from longshore.services.ecs.rollout.revisions import with_deployed
 from longshore.store.base import Reader, Tx
@@ -118,7 +119,10 @@ def close(tx: Tx, service: Service, now: float) -> None:
     """The service is gone: nothing of it is on its way any more."""
     for one in tx.list(SERVICE_DEPLOYMENTS, "open", service.arn):
         why = "Service deployment stopped because the service was deleted."
-        tx.put(SERVICE_DEPLOYMENTS, replace(one, status="STOPPED", status_reason=why, stopped_at=now, finished_at=now, updated_at=now))
+        over = replace(
+            one, status="STOPPED", status_reason=why, stopped_at=now, finished_at=now, updated_at=now, pauses=given_up(one.pauses)
+        )
+        tx.put(SERVICE_DEPLOYMENTS, over)
     for task_set in tx.list(TASK_SETS, "service", service.arn):
         tx.delete(TASK_SETS, task_set.arn)
 

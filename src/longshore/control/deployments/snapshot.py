@@ -214,12 +214,12 @@ def _stations(reader: Reader, service: Service, tasks: Sequence[Task], deploymen
 def _others_on(reader: Reader, instance_arn: str) -> int:
     """Tasks there that no DAEMON service keeps."""
     kept: dict[str, bool] = {"": False}
-    for task in reader.list(TASKS, "active_on", instance_arn):
-        arn = task.spec.service_arn
+    tasks = reader.list(TASKS, "active_on", instance_arn)
+    for arn in {task.spec.service_arn for task in tasks}:
         if arn not in kept:
             service = reader.get(SERVICES, arn)
             kept[arn] = service is not None and service.spec.scheduling_strategy == "DAEMON"
-    return sum(1 for task in reader.list(TASKS, "active_on", instance_arn) if not kept[task.spec.service_arn])
+    return sum(1 for task in tasks if not kept[task.spec.service_arn])
 
 
 def is_balanced(service: Service) -> bool:

@@ -9,7 +9,15 @@ from msgspec.structs import replace
 
 from longshore.control.deployments.shifting.gather import shift_of
 from longshore.control.deployments.shifting.stages import Shift, Step
-from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICE_DEPLOYMENTS, SERVICE_REVISIONS, Pause, Service, ServiceDeployment
+from longshore.services.ecs.rollout.model import (
+    DEPLOYMENTS,
+    SERVICE_DEPLOYMENTS,
+    SERVICE_REVISIONS,
+    Pause,
+    Service,
+    ServiceDeployment,
+    given_up,
+)
 from longshore.services.ecs.rollout.revisions import settings_of, with_deployed
 from longshore.services.ecs.rollout.traffic import shift_production, shift_test
 from longshore.store.base import Tx
@@ -47,6 +55,8 @@ def _take(tx: Tx, service: Service, shift: Shift, step: Step, now: float) -> Ser
     if step.give_up:
         changed = replace(changed, status="STOPPED", status_reason=step.give_up, stopped_at=now, finished_at=now, broken=step.broken)
         _fail(tx, shift.green, "PRIMARY", step.give_up, now)
+    if changed.is_over:
+        changed = replace(changed, pauses=given_up(changed.pauses))
     tx.put(SERVICE_DEPLOYMENTS, changed)
     log.info("(service %s) %s: %s %s", service.name, changed.arn.rsplit("/", 1)[-1], changed.status, changed.stage)
     return service
@@ -114,7 +124,7 @@ def _roll_back(tx: Tx, service: Service, shift: Shift, step: Step, under_way: Se
             shifted_at=now if under_way.production_percent or under_way.test_percent else 0.0,
             production_percent=0.0,
             test_percent=0.0,
-            pauses=tuple(_left(pause) for pause in under_way.pauses),
+            pauses=given_up(under_way.pauses),
             broken=step.broken,
             updated_at=now,
         ),
@@ -122,10 +132,6 @@ def _roll_back(tx: Tx, service: Service, shift: Shift, step: Step, under_way: Se
     log.warning("(service %s) goes back from %s to %s: %s", service.name, shift.green, shift.blue, step.roll_back)
     revision = tx.get(SERVICE_REVISIONS, blue.revision_arn) if blue.revision_arn else None
     return service if revision is None else replace(service, spec=with_deployed(service.spec, revision.spec))
-
-
-def _left(pause: Pause) -> Pause:
-    return replace(pause, status="FAILED") if pause.status == "AWAITING_ACTION" else pause
 
 
 def _fail(tx: Tx, deployment_id: str, status: str, why: str, now: float) -> None:

@@ -181,9 +181,14 @@ async def describe_capacity_providers(
     )
     question = ("DescribeCapacityProviders", call.account_id, call.region, named)
     start = unseal(call.secret_for_signing, question, request.next_token, InvalidParameterException("Invalid token."))
-    places = {arn: place for place, arn in enumerate(arns)}
+    # the one a token names may be gone since: those named go on behind the place it had, all others behind its name
+    places = {arn: place for place, arn in enumerate(arns)} if named else {}
+
+    def behind(arn: str, after: str | None) -> bool:
+        return after is None or (places[arn] > places[after] if named else arn > after)
+
     found, last = page(
-        lambda after, limit: [arn for arn in arns if after is None or places[arn] > places.get(after, -1)][:limit],
+        lambda after, limit: [arn for arn in arns if behind(arn, after)][:limit],
         lambda arn: arn,
         after=start,
         limit=page_limit(request.max_results, MOST_RESULTS) if request.max_results is not None or not named else MOST_IN_CLUSTER,

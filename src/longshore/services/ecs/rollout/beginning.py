@@ -18,10 +18,10 @@ from longshore.services.ecs.rollout.model import (
     DEPLOYMENTS,
     SERVICE_DEPLOYMENTS,
     Deployment,
-    Pause,
     Service,
     ServiceDeployment,
     ServiceSpec,
+    given_up,
 )
 from longshore.services.ecs.rollout.revisions import prune, record_revision, settings_of
 from longshore.services.ecs.rollout.traffic import LoadBalancers, has_two_sides, shift_production, shift_test, sides_for
@@ -173,13 +173,9 @@ def _give_traffic_to(tx: Tx, service: Service, source: Deployment, under_way: Se
 
 def ended_by_another(under_way: ServiceDeployment, now: float, *, shifted: bool) -> ServiceDeployment:
     """It is over because a newer one begins; one whose traffic had all been shifted has done what it was for."""
-    pauses = tuple(_given_up(pause) for pause in under_way.pauses)
+    pauses = given_up(under_way.pauses)
     if shifted:
         return replace(under_way, status="SUCCESSFUL", finished_at=now, updated_at=now, pauses=pauses)
     status = "ROLLBACK_FAILED" if under_way.rollback_at is not None else "STOPPED"
     reason = "Service deployment stopped because a newer service deployment was started."
     return replace(under_way, status=status, status_reason=reason, stopped_at=now, finished_at=now, updated_at=now, pauses=pauses)
-
-
-def _given_up(pause: Pause) -> Pause:
-    return replace(pause, status="FAILED") if pause.status == "AWAITING_ACTION" else pause

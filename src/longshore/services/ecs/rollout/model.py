@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import msgspec
@@ -192,6 +193,11 @@ class Pause(msgspec.Struct, frozen=True, gc=False):
     expires_at: float
     timeout_action: str = "ROLLBACK"  # ROLLBACK | CONTINUE
     status: str = "AWAITING_ACTION"  # AWAITING_ACTION | SUCCEEDED | FAILED | TIMED_OUT
+
+
+def given_up(pauses: Iterable[Pause]) -> tuple[Pause, ...]:
+    """Those of a deployment that is over: nobody is waited for any more."""
+    return tuple(msgspec.structs.replace(pause, status="FAILED") if pause.status == "AWAITING_ACTION" else pause for pause in pauses)
 
 
 #: statuses of service deployments that nothing more comes of
