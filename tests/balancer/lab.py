@@ -21,7 +21,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from longshore.aws.shapes import elbv2 as shapes
-from longshore.balancer.controller import EVERYTHING, Balancer
+from longshore.balancer.controller import Balancer
+from longshore.balancer.watches import EVERYTHING
 from longshore.control.loop import Loop
 from longshore.kit.clock import SystemClock
 from longshore.kit.ids import RandomIds

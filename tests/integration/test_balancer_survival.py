@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from longshore.balancer.controller import EVERYTHING, NOT_INSTALLED
+from longshore.balancer.controller import NOT_INSTALLED
+from longshore.balancer.watches import EVERYTHING
 from longshore.services.elbv2.model import LISTENERS, LOAD_BALANCERS, RULES
 from tests.balancer.lab import QUICK, Client, Lab, fixed, forward, laboratory, paths, quiet_port, until
 
@@ -173,7 +174,7 @@ async def test_a_listener_that_cannot_be_served_says_so(lab: Lab) -> None:
     await lab.listener(lb, fixed(200))
     await lab.listener(lb, fixed(200), port=quiet_port(), protocol="TLS")
     await until(lambda: lab.status(lb)[0] == "active_impaired")
-    assert "TLS listeners are not served yet" in lab.status(lb)[1]
+    assert "is not served: it has no certificate" in lab.status(lb)[1]
     assert (await lab.ask()).status == 200
 
 

@@ -19,7 +19,7 @@ from longshore.balancer.runtime import Runtime, RuntimeFailed, RuntimeRefused, S
 from longshore.balancer.snapshot import Pool
 from longshore.balancer.words import OPEN, backend_name, server_name
 from longshore.kit.clock import Clock
-from longshore.services.elbv2.model import TARGETS, Target, TargetGroup, TargetHealth
+from longshore.services.elbv2.model import TARGET_GROUPS, TARGETS, Target, TargetGroup, TargetHealth
 from longshore.store.base import Store, Tx
 
 log = logging.getLogger("longshore.balancer")
@@ -85,9 +85,9 @@ class Servers:
                 log.exception("the health of targets could not be written down")
                 await self._clock.sleep(0.5)
 
-    async def learn(self, group_arns: Iterable[str]) -> None:
-        """Everything about all servers, from a worker not known yet; `group_arns` are the groups there are."""
-        self._groups = {backend_name(arn): arn for arn in group_arns}
+    async def learn(self) -> None:
+        """Everything about all servers, from a worker not known yet."""
+        self._groups = {backend_name(group.arn): group.arn for group in self._store.list(TARGET_GROUPS)}
         self._statuses = {name: {} for name in await self._runtime.backends() if name.startswith("tg-") and not name.endswith(OPEN)}
         for seen in await self._runtime.servers():
             if seen.backend in self._statuses:
