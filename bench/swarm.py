@@ -204,9 +204,13 @@ class Load:
             thread.start()
 
     def stop(self) -> None:
+        """Raises RuntimeError when a client ended by itself: then nobody knows what it would have met."""
+        lost = [thread for thread in self._threads if not thread.is_alive()]
         self._stop.set()
         for thread in self._threads:
             thread.join(30)
+        if lost or not self.asked:
+            raise RuntimeError(f"{len(lost)} of {len(self._threads)} clients ended by themselves; {self.asked} requests were made")
 
     def _ask(self) -> None:
         while not self._stop.is_set():

@@ -70,6 +70,8 @@ class Reporter:
         self._record_of = record_of
         #: tasks whose record was not taken → how often it was tried
         self._record_tries: dict[str, int] = {}
+        #: tasks whose record was taken, and whose report was not yet
+        self._recorded_already: set[str] = set()
         self._waiting: dict[str, dict[str, TaskChange]] = {}
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(MOST_AT_ONCE)
@@ -138,17 +140,18 @@ class Reporter:
         finally:
             self._waiting.pop(arn, None)
             self._record_tries.pop(arn, None)
+            self._recorded_already.discard(arn)
             self._workers.pop(arn, None)
             self._wakes.pop(arn, None)
 
     async def _recorded(self, change: TaskChange) -> bool:
-        """Whether the report may follow. The record is made anew for each try: the engine is still there to be asked."""
-        if change.status != "STOPPED":
+        """Whether the report may follow. The record is made anew until it is taken: the engine is still there to be asked."""
+        if change.status != "STOPPED" or change.task in self._recorded_already:
+            return True
+        record = await self._record_of(change.task)
+        if record is None:
             return True
         async with self._slots:
-            record = await self._record_of(change.task)
-            if record is None:
-                return True
             try:
                 await self._api.submit_task_record(record)
             except CallRefused as error:
@@ -158,6 +161,7 @@ class Reporter:
             except PlatformUnreachable as error:
                 log.info("%s: its record waits: %s", change.task, error)
                 return False
+        self._recorded_already.add(change.task)
         return True
 
     async def _send(self, change: TaskChange) -> Outcome:
