@@ -73,10 +73,13 @@ def _conditions(call: Call, request: shapes.ExplainPlacementRequest) -> dict[str
     return {"ecs:cluster": [cluster_arn(call, request.cluster)]}
 
 
-async def _beside(columns: Columns, asked: PlacementRequest, count: int, most: int) -> tuple[Explained, list[shapes.ExplainedInstance], int]:
+_Explanation = tuple[Explained, list[shapes.ExplainedInstance], int]
+
+
+async def _beside(columns: Columns, asked: PlacementRequest, count: int, most: int) -> _Explanation:
     """Beside the loop where it takes longer than an answer to others may wait: the columns are nobody else's."""
 
-    def explain() -> tuple[Explained, list[shapes.ExplainedInstance], int]:
+    def explain() -> _Explanation:
         explained = Explained(columns, asked, count)
         return explained, *explained.instances(most)
 
