@@ -224,8 +224,10 @@ def _claim_lines(claim: shapes.JwtValidationActionAdditionalClaim, when: str) ->
         for number in range(_MOST_ELEMENTS):
             lines.append(f"http-request set-var(txn.e{number}) {_claim(f'{claim.name}[{number}]')} if {when}")
         for value in claim.values:
-            misses = " ".join(f"!{{ var(txn.e{number}) -m str -- {quoted(value)} }}" for number in range(_MOST_ELEMENTS))
-            lines.append(_refused(when, misses))
+            # An access list of several lines holds when any does.
+            name = f"e_{hashlib.sha256(value.encode()).hexdigest()[:24]}"
+            lines += [f"acl {name} var(txn.e{number}) -m str -- {quoted(value)}" for number in range(_MOST_ELEMENTS)]
+            lines.append(_refused(when, f"!{name}"))
         return lines
     lines.append(f"http-request set-var(txn.claim) {_claim(claim.name)} if {when}")
     if claim.format == "space-separated-values":
