@@ -254,8 +254,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         await writer.drain()
     if writer.can_write_eof():
         writer.write_eof()
-    else:
-        writer.close()
+    # TLS cannot say that one direction has ended: what comes the other way is still to come, and whoever sends it ends both
 
 
 def _peer(transport: asyncio.BaseTransport | None) -> Peer:
