@@ -53,6 +53,7 @@ from longshore.gateway.machines import ROUTE as MACHINES
 from longshore.gateway.machines import Machines
 from longshore.gateway.own import OwnRoutes
 from longshore.gateway.tls import SecureListener, ServerCertificate, own_names
+from longshore.gateway.trust_files import TrustFiles
 from longshore.gateway.upkeep import PREFIX as UPKEEP
 from longshore.gateway.upkeep import Upkeep
 from longshore.kept import CannotStart, check_database, signing_secret
@@ -84,6 +85,7 @@ from longshore.services.ecs.resource_tags import no_policies
 from longshore.services.ecs.resource_tags import resource_conditions as ecs_conditions
 from longshore.services.elbv2 import model as elbv2_model
 from longshore.services.iam import model as iam_model
+from longshore.services.elbv2.trust_stores import CONTENT_ROUTE
 from longshore.services.iam.entities import TRUSTED_ACTIONS, entity_conditions, trust_policies
 from longshore.services.iam.identities import ensure_root
 from longshore.services.secretsmanager import model as secretsmanager_model
@@ -302,6 +304,7 @@ class Server:
         gateway.mount(ACCOUNTS, accounts.handle)
         gateway.mount(MACHINES, Machines(store, identities, clock, ids, site, secret, config.credentials.secret_access_key).handle)
         gateway.mount("/_longshore/", own.handle)
+        gateway.mount(CONTENT_ROUTE, TrustFiles(store, clock, secret).handle)
         return gateway, registry, sessions
 
     async def _open(self, path: Path) -> tuple[Store, FileBlobStore, bytes]:

@@ -62,6 +62,7 @@ from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore
 from longshore.store.memory_events import MemoryEventLog
 from tests.sweeps.own_operations import own_operation_model
+from tests.sweeps.certificates import certify
 
 REGION, ELSEWHERE = "us-east-1", "eu-west-1"
 OWNER, STRANGER = "123456789012", "210987654321"
@@ -372,6 +373,7 @@ async def furnish() -> House:
     await _people(there, names)
     rows = there.rows()
     await store.close()
+    await certify(there, names, SIGNING_SECRET)
     return House(rows, blobs, names)
 
 

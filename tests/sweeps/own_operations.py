@@ -18,6 +18,8 @@ def own_operation_model(api: str, shape: OperationShape) -> OperationModel:
     operation["input"] = {"shape": _shape(shapes, inspect.type_info(shape.request))}
     if shape.response is not None:
         operation["output"] = {"shape": _shape(shapes, inspect.type_info(shape.response))}
+        if shape.result_wrapper:
+            operation["output"]["resultWrapper"] = shape.result_wrapper
     service = ServiceModel({"metadata": metadata, "operations": {shape.name: operation}, "shapes": shapes}, api)
     return service.operation_model(shape.name)
 

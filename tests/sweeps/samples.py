@@ -11,6 +11,7 @@ from typing import Any
 from botocore.model import Shape
 
 from longshore.services.ecr.names import digest_of
+from tests.sweeps.certificates import BUNDLE, CLIENTS, REVOKED, SERVER_UPLOAD, UPLOAD
 from tests.sweeps.installation import (
     ELSEWHERE,
     INSTANCE_ID,
@@ -120,6 +121,21 @@ def _named(names: Mapping[str, str], api: str) -> Mapping[str, Any]:
             "Actions": [{"Type": "forward", "TargetGroupArn": names["target_group"]}],
             "DefaultActions": [{"Type": "forward", "TargetGroupArn": names["target_group"]}],
             "Conditions": [{"Field": "path-pattern", "Values": ["/other/*"]}],
+            "Certificates": [{"CertificateArn": names["idle_certificate"]}],
+            "TrustStoreArn": names["trust_store"],
+            "ResourceArn": names["trust_store"],
+            "RevocationIds": [1],
+            "RevocationId": 1,
+            "Bucket": "trust",
+            "Key": "clients.pem",
+            **BUNDLE,
+        },
+        "acm": {
+            "CertificateArn": names["issued_certificate"],
+            "ResourceArn": names["issued_certificate"],
+            "Tags": [{"Key": "team", "Value": "edge"}],
+            "TagKeys": ["team"],
+            **UPLOAD,
         },
         "ec2": {
             "VpcId": names["empty_vpc"],
@@ -145,6 +161,8 @@ def _named(names: Mapping[str, str], api: str) -> Mapping[str, Any]:
             "PolicySourceArn": names["role"],
             "PolicyInputList": [POLICY_DOCUMENT],
             "ActionNames": ["ecs:RunTask"],
+            "ServerCertificateName": "web",
+            **SERVER_UPLOAD,
         },
         "sts": {"RoleArn": names["role"], "RoleSessionName": "sweep", "AccessKeyId": names["key"], "EncodedMessage": names["message"]},
     }.get(api, {})
@@ -389,6 +407,42 @@ def _more(names: Mapping[str, str]) -> Mapping[tuple[str, str], dict[str, Any]]:
         ("elbv2", "DescribeRules"): {"RuleArns": [names["rule"]]},
         ("elbv2", "ModifyRule"): {"Conditions": [{"Field": "host-header", "Values": ["a.example"]}]},
         ("elbv2", "SetRulePriorities"): {"RulePriorities": [{"RuleArn": names["rule"], "Priority": 30}]},
+        ("elbv2", "AddListenerCertificates"): {"ListenerArn": names["https_listener"]},
+        ("elbv2", "RemoveListenerCertificates"): {
+            "ListenerArn": names["https_listener"],
+            "Certificates": [{"CertificateArn": f"arn:aws:iam::{OWNER}:server-certificate/web"}],
+        },
+        ("elbv2", "DescribeListenerCertificates"): {"ListenerArn": names["https_listener"]},
+        ("elbv2", "ModifyListenerAttributes"): {"Attributes": [{"Key": "routing.http.response.server.enabled", "Value": "false"}]},
+        ("elbv2", "CreateTrustStore"): {"Name": "another"},
+        ("elbv2", "DeleteTrustStore"): {"TrustStoreArn": names["idle_trust_store"]},
+        ("elbv2", "AddTrustStoreRevocations"): {"RevocationContents": [REVOKED]},
+        ("elbv2", "DeleteSharedTrustStoreAssociation"): {"ResourceArn": names["load_balancer"]},
+        ("elbv2", "ModifyCapacityReservation"): {"ResetCapacityReservation": True},
+        ("elbv2", "ModifyIpPools"): {"RemoveIpamPools": ["ipv4"]},
+        ("elbv2", "DescribeSSLPolicies"): {"Names": ["ELBSecurityPolicy-2016-08"]},
+        ("elbv2", "LongshorePutTrustStoreFile"): {"Content": CLIENTS.pem.decode()},
+        ("acm", "RequestCertificate"): {"DomainName": "www.example", "ValidationMethod": "DNS"},
+        ("acm", "DeleteCertificate"): {"CertificateArn": names["idle_certificate"]},
+        ("acm", "ExportCertificate"): {"Passphrase": b"open sesame"},
+        ("acm", "RevokeCertificate"): {"RevocationReason": "SUPERSEDED"},
+        ("acm", "ResendValidationEmail"): {
+            "CertificateArn": names["pending_certificate"],
+            "Domain": "api.example",
+            "ValidationDomain": "api.example",
+        },
+        ("acm", "UpdateCertificateOptions"): {"Options": {"ValidationMethod": "DNS"}},
+        ("acm", "PutAccountConfiguration"): {"IdempotencyToken": "sweep", "ExpiryEvents": {"DaysBeforeExpiry": 30}},
+        ("acm", "SearchCertificates"): {
+            "FilterStatement": {
+                "Filter": {"X509AttributeFilter": {"Subject": {"CommonName": {"Value": "api", "ComparisonOperator": "CONTAINS"}}}}
+            }
+        },
+        ("iam", "UploadServerCertificate"): {"ServerCertificateName": "other"},
+        ("iam", "UpdateServerCertificate"): {"NewServerCertificateName": "site"},
+        ("iam", "DeleteServerCertificate"): {"ServerCertificateName": "idle"},
+        ("iam", "TagServerCertificate"): {"Tags": [{"Key": "a", "Value": "b"}]},
+        ("iam", "UntagServerCertificate"): {"TagKeys": ["team"]},
         ("ec2", "CreateVpc"): {"CidrBlock": "10.3.0.0/16"},
         ("ec2", "DescribeVpcs"): {"VpcIds": [names["vpc"]]},
         ("ec2", "CreateSubnet"): {"VpcId": names["vpc"], "CidrBlock": "10.1.2.0/24", "AvailabilityZone": "us-east-1b"},

@@ -13,6 +13,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
 
+def moment(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)
+
+
 class Made:
     """A certificate with its key, signed by `issuer` or by itself."""
 
@@ -30,7 +34,7 @@ class Made:
     ) -> None:
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         self.private = key or ec.generate_private_key(ec.SECP256R1())
-        begins = datetime.fromtimestamp(now - 3600.0 if starts is None else starts, UTC)
+        begins = moment(now - 3600.0 if starts is None else starts)
         builder = (
             x509.CertificateBuilder()
             .subject_name(self.name)

@@ -103,6 +103,54 @@ class TrustStoreNotFound(AwsError):
     """The specified trust store does not exist."""
 
 
+class TrustStoreInUse(AwsError):
+    """The specified trust store is currently in use."""
+
+
+class DuplicateTrustStoreName(AwsError):
+    """A trust store with the specified name already exists."""
+
+
+class TooManyTrustStores(AwsError):
+    """You've reached the limit on the number of trust stores for your Amazon Web Services account."""
+
+
+class TooManyTrustStoreRevocationEntries(AwsError):
+    """The specified trust store has too many revocation entries."""
+
+
+class CaCertificatesBundleNotFound(AwsError):
+    """The specified ca certificate bundle does not exist."""
+
+
+class InvalidCaCertificatesBundle(AwsError):
+    """The specified ca certificate bundle is in an invalid format, or corrupt."""
+
+
+class RevocationContentNotFound(AwsError):
+    """The specified revocation file does not exist."""
+
+
+class InvalidRevocationContent(AwsError):
+    """The provided revocation file is an invalid format, or uses an incorrect algorithm."""
+
+
+class RevocationIdNotFound(AwsError):
+    """The specified revocation ID does not exist."""
+
+
+class AssociationNotFound(AwsError):
+    """The specified association does not exist."""
+
+
+class DeleteAssociationSameAccount(AwsError):
+    """The specified association can't be within the same account."""
+
+
+class ResourceNotFound(AwsError):
+    """The specified resource does not exist."""
+
+
 class TooManyCertificates(AwsError):
     """You've reached the limit on the number of certificates per load balancer."""
 

@@ -1,4 +1,4 @@
-"""What the policies of a request may ask about users, roles, policies and profiles: their tags, their boundary, who may take a role on.
+"""What policies ask about what IAM keeps: tags, boundaries, who may take a role on.
 
 Found by ARN, as the authorisation of every request needs it, and read off what a request brings.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from longshore.aws.shapes import iam as shapes
-from longshore.services.iam.model import INSTANCE_PROFILES, MANAGED_POLICIES, ROLES, USERS, Tag
+from longshore.services.iam.model import INSTANCE_PROFILES, MANAGED_POLICIES, ROLES, SERVER_CERTIFICATES, USERS, Tag
 from longshore.services.iam.policy import Policy, compile_policy
 from longshore.store.base import Reader
 
@@ -34,6 +34,8 @@ def entity_conditions(reader: Reader, arn: str) -> Mapping[str, Sequence[str]]:
         tags = policy.tags
     elif profiles := reader.list(INSTANCE_PROFILES, "arn", arn):
         tags = profiles[0].tags
+    elif certificates := reader.list(SERVER_CERTIFICATES, "arn", arn):
+        tags = certificates[0].tags
     found: dict[str, Sequence[str]] = {}
     for tag in tags:
         found[f"aws:resourcetag/{tag.key.lower()}"] = found[f"iam:resourcetag/{tag.key.lower()}"] = [tag.value]

@@ -33,6 +33,14 @@ class MalformedPolicyDocument(AwsError):
     """The request was rejected because the policy document was malformed."""
 
 
+class MalformedCertificate(AwsError):
+    """The request was rejected because the certificate was malformed or expired."""
+
+
+class KeyPairMismatch(AwsError):
+    """The request was rejected because the public key certificate and the private key do not match."""
+
+
 class InvalidInput(AwsError):
     """The request was rejected because an invalid or out-of-range value was supplied for an input parameter."""
 

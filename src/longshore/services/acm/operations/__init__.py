@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from longshore.services.acm.operations import certificates
+from longshore.services.acm.operations import account, certificates, lifetime, listing, tags
 
-__all__ = ["certificates"]
+__all__ = ["account", "certificates", "lifetime", "listing", "tags"]

@@ -2,13 +2,30 @@
 
 from longshore.services.elbv2.operations import (
     attributes,
+    capacity,
     limits,
+    listener_tls,
     listeners,
     load_balancers,
     rules,
     tags,
     target_groups,
     targets,
+    trust_store_files,
+    trust_stores,
 )
 
-__all__ = ["attributes", "limits", "listeners", "load_balancers", "rules", "tags", "target_groups", "targets"]
+__all__ = [
+    "attributes",
+    "capacity",
+    "limits",
+    "listener_tls",
+    "listeners",
+    "load_balancers",
+    "rules",
+    "tags",
+    "target_groups",
+    "targets",
+    "trust_store_files",
+    "trust_stores",
+]

@@ -20,6 +20,7 @@ from longshore.services.elbv2.errors import (
     Validation,
 )
 from longshore.services.elbv2.forwarding import check_forwarding
+from longshore.services.elbv2.listener_attributes import kept_for
 from longshore.services.elbv2.lookup import find_listener, find_load_balancer, load_balancer_of
 from longshore.services.elbv2.model import LISTENERS, RULES, Listener, LoadBalancer, target_groups_of
 from longshore.services.elbv2.names import listener_arn
@@ -137,7 +138,8 @@ async def modify_listener(call: Call, request: shapes.ModifyListenerInput) -> sh
             actions = checked_actions(request.default_actions, lb.type, protocol)
             actions = sealed_actions(actions, listener.default_actions, call.secret_for_signing)
         check_forwarding(tx, call, lb, protocol, actions)
-        changed = msgspec.structs.replace(listener, port=port, protocol=protocol, default_actions=actions)
+        attributes = kept_for(protocol, listener.attributes)
+        changed = msgspec.structs.replace(listener, port=port, protocol=protocol, default_actions=actions, attributes=attributes)
         changed = with_tls(tx, call, changed, request, lb.type)
         tx.put(LISTENERS, changed)
         release(tx, target_groups_of(listener.default_actions), now)

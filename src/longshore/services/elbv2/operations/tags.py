@@ -1,4 +1,4 @@
-"""Tags on load balancers, target groups, listeners and rules."""
+"""Tags on load balancers, target groups, listeners, rules and trust stores."""
 
 from __future__ import annotations
 
@@ -14,30 +14,33 @@ from longshore.services.call import Call
 from longshore.services.elbv2 import views
 from longshore.services.elbv2.api import api
 from longshore.services.elbv2.errors import Validation
-from longshore.services.elbv2.lookup import find_listener, find_load_balancer, find_rule, find_target_group
+from longshore.services.elbv2.lookup import find_listener, find_load_balancer, find_rule, find_target_group, find_trust_store
 from longshore.services.elbv2.model import (
     LISTENERS,
     LOAD_BALANCERS,
     RULES,
     TARGET_GROUPS,
+    TRUST_STORES,
     Listener,
     LoadBalancer,
     Rule,
     Tag,
     TargetGroup,
+    TrustStore,
 )
 from longshore.services.elbv2.names import SERVICE
 from longshore.services.elbv2.quotas import NAMES_PER_DESCRIBE
 from longshore.services.elbv2.tagging import merged, without
 from longshore.store.base import Reader, Tx
 
-Tagged = LoadBalancer | TargetGroup | Listener | Rule
+Tagged = LoadBalancer | TargetGroup | Listener | Rule | TrustStore
 
-_KINDS: dict[type[Tagged], Kind[LoadBalancer] | Kind[TargetGroup] | Kind[Listener] | Kind[Rule]] = {
+_KINDS: dict[type[Tagged], Kind[LoadBalancer] | Kind[TargetGroup] | Kind[Listener] | Kind[Rule] | Kind[TrustStore]] = {
     LoadBalancer: LOAD_BALANCERS,
     TargetGroup: TARGET_GROUPS,
     Listener: LISTENERS,
     Rule: RULES,
+    TrustStore: TRUST_STORES,
 }
 
 
@@ -58,6 +61,8 @@ def _find(reader: Reader, call: Call, arn: str) -> Tagged:
             return find_listener(reader, call, arn)
         case "listener-rule":
             return find_rule(reader, call, arn)
+        case "truststore":
+            return find_trust_store(reader, call, arn)
     raise Validation(f"'{arn}' is not a valid ARN")
 
 

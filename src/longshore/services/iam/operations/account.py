@@ -21,6 +21,7 @@ from longshore.services.iam.model import (
     MEMBERSHIPS,
     POLICY_VERSIONS,
     ROLES,
+    SERVER_CERTIFICATES,
     USERS,
     Group,
     ManagedPolicy,
@@ -48,6 +49,7 @@ _QUOTAS = {
     "RolesQuota": 1000,
     "InstanceProfilesQuota": 1000,
     "PoliciesQuota": 1500,
+    "ServerCertificatesQuota": 20,
     "GroupsPerUserQuota": 10,
     "AccessKeysPerUserQuota": 2,
     "UserPolicySizeQuota": 2048,
@@ -79,7 +81,7 @@ async def get_account_summary(call: Call, request: shapes.GetAccountSummaryReque
         "MFADevices": 0,
         "MFADevicesInUse": 0,
         "Providers": 0,
-        "ServerCertificates": 0,
+        "ServerCertificates": count(SERVER_CERTIFICATES, "account", account_id),
     }
     return shapes.GetAccountSummaryResponse(summary_map=counts | _QUOTAS)
 
