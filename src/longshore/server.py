@@ -83,9 +83,10 @@ from longshore.services.ecs import kinds as ecs_kinds
 from longshore.services.ecs.exec.rules import forget_all as forget_exec_sessions
 from longshore.services.ecs.resource_tags import no_policies
 from longshore.services.ecs.resource_tags import resource_conditions as ecs_conditions
+from longshore.services.elb import model as elb_model
 from longshore.services.elbv2 import model as elbv2_model
-from longshore.services.iam import model as iam_model
 from longshore.services.elbv2.trust_stores import CONTENT_ROUTE
+from longshore.services.iam import model as iam_model
 from longshore.services.iam.entities import TRUSTED_ACTIONS, entity_conditions, trust_policies
 from longshore.services.iam.identities import ensure_root
 from longshore.services.secretsmanager import model as secretsmanager_model
@@ -103,7 +104,7 @@ log = logging.getLogger("longshore.server")
 
 KINDS = (
     *(*ecs_kinds.KINDS, *ecr_kinds.KINDS, *elbv2_model.KINDS, *acm_model.KINDS, *ec2_model.KINDS),
-    *(*iam_model.KINDS, *secretsmanager_model.KINDS, *ssm_model.KINDS),
+    *(*elb_model.KINDS, *iam_model.KINDS, *secretsmanager_model.KINDS, *ssm_model.KINDS),
 )
 #: services whose resources have a say in who may do what with them
 RESOURCE_SIDES = {
@@ -186,6 +187,7 @@ class Server:
         events = await self._open_events(config.data_dir)
         archive = await self._open_archive(config.data_dir)
         self.balancer = self._made_balancer(store)
+        self._make_authority()
         remotes = Remotes(clock, f"longshore-{derived_key(secret, 'via').hex()[:16]}")
         self._undo.append(remotes.close)
         cache = PullThroughCache(
@@ -231,6 +233,13 @@ class Server:
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
         log.info("Longshore %s answers at %s (account %s, region %s)", __version__, config.endpoint, config.account_id, config.region)
+
+    def _make_authority(self) -> None:
+        """So that there is one to trust before the first certificate is asked for."""
+        try:
+            DataDirectory(self._config.data_dir).authority(self._clock.now())
+        except (CertificateProblem, OSError) as problem:
+            log.error("no certificates can be issued: %s", problem)
 
     def _made_balancer(self, store: Store) -> Balancer:
         config = self._config
@@ -303,8 +312,8 @@ class Server:
         accounts = Accounts(store=store, identities=identities, access=access, clock=clock, ids=ids, site=site)
         gateway.mount(ACCOUNTS, accounts.handle)
         gateway.mount(MACHINES, Machines(store, identities, clock, ids, site, secret, config.credentials.secret_access_key).handle)
-        gateway.mount("/_longshore/", own.handle)
         gateway.mount(CONTENT_ROUTE, TrustFiles(store, clock, secret).handle)
+        gateway.mount("/_longshore/", own.handle)
         return gateway, registry, sessions
 
     async def _open(self, path: Path) -> tuple[Store, FileBlobStore, bytes]:

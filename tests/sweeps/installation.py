@@ -52,6 +52,7 @@ from longshore.services.ecr.scanning.reports import pack
 from longshore.services.ecs import kinds as ecs_kinds
 from longshore.services.ecs import model as ecs
 from longshore.services.ecs.rollout import model as rollout
+from longshore.services.elb import model as elb
 from longshore.services.elbv2 import model as elbv2
 from longshore.services.iam import model as iam
 from longshore.services.iam.identities import ensure_root
@@ -61,8 +62,8 @@ from longshore.store.base import Store, Tx
 from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore
 from longshore.store.memory_events import MemoryEventLog
-from tests.sweeps.own_operations import own_operation_model
 from tests.sweeps.certificates import certify
+from tests.sweeps.own_operations import own_operation_model
 
 REGION, ELSEWHERE = "us-east-1", "eu-west-1"
 OWNER, STRANGER = "123456789012", "210987654321"
@@ -72,6 +73,7 @@ KINDS: tuple[Kind[Any], ...] = (
     *ecs_kinds.KINDS,
     *ecr.KINDS,
     *elbv2.KINDS,
+    *elb.KINDS,
     *acm.KINDS,
     *ec2.KINDS,
     *iam.KINDS,
@@ -371,9 +373,9 @@ async def furnish() -> House:
     await _network(there, names)
     await _balancing(there, names)
     await _people(there, names)
+    await certify(there, names, SIGNING_SECRET)
     rows = there.rows()
     await store.close()
-    await certify(there, names, SIGNING_SECRET)
     return House(rows, blobs, names)
 
 

@@ -67,6 +67,11 @@ class Front(msgspec.Struct, frozen=True):
         return self.listener.protocol in ("HTTPS", "TLS")
 
     @property
+    def fails_open(self) -> bool:
+        """Whether all targets get requests while none of them is healthy. A Classic load balancer answers by itself then."""
+        return self.load_balancer.type != "classic"
+
+    @property
     def client_certificates(self) -> str:
         """off, passthrough (asked for and handed on) or verify."""
         asked = self.listener.mutual_authentication

@@ -64,10 +64,8 @@ def _way(front: Front) -> list[str]:
     if divides(front):
         to = "var(txn.tg)"
         lines.append("http-request set-var(txn.tg) 'var(txn.r),field(2,|)' if !{ var(txn.tg) -m found }")
-    return [
-        *lines,
-        # While it hands over to a new worker, an old one counts none of its servers as usable.
-        f"use_backend %[{to}] if {{ {to},nbsrv gt 0 }} || {{ stopping }}",
-        f"use_backend %[{to}]{OPEN} if {{ {to},concat({OPEN}),nbsrv gt 0 }}",
-        f"default_backend {NOBODY}",
-    ]
+    # While it hands over to a new worker, an old one counts none of its servers as usable.
+    lines.append(f"use_backend %[{to}] if {{ {to},nbsrv gt 0 }} || {{ stopping }}")
+    if front.fails_open:
+        lines.append(f"use_backend %[{to}]{OPEN} if {{ {to},concat({OPEN}),nbsrv gt 0 }}")
+    return [*lines, f"default_backend {NOBODY}"]

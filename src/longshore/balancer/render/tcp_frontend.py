@@ -1,4 +1,4 @@
-"""A listener of a network load balancer as a frontend. Pure."""
+"""A listener that looks at connections only, and not at what is said in them, as a frontend. Pure."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ def tcp_lines(front: Front) -> list[str]:
     if arn is None:
         raise Unrenderable("a listener that forwards to nobody")
     name = backend_name(arn)
+    if not front.fails_open:
+        return [f"default_backend {name}"]
     return [
         f"use_backend {name}{OPEN} if {{ nbsrv({name}) eq 0 }} {{ nbsrv({name}{OPEN}) gt 0 }} !{{ stopping }}",
         f"default_backend {name}",

@@ -6,6 +6,8 @@ say what they say, in OpenSSL's own words for ciphers; what OpenSSL here has not
 
 from __future__ import annotations
 
+import re
+
 from longshore.balancer.render.places import Places
 from longshore.balancer.snapshot import Front, Proof
 from longshore.balancer.words import Unrenderable, quoted
@@ -22,6 +24,7 @@ _ALPN = {
 }
 #: of OpenSSL 3, which is built without them
 _NO_CIPHERS = frozenset({"DES-CBC3-SHA"})
+_CIPHER = re.compile(r"[A-Z0-9-]{1,64}")
 #: X509_V_ERR_CERT_HAS_EXPIRED
 _EXPIRED = 10
 #: X509_V_ERR_UNABLE_TO_GET_CRL: an authority without a list of revoked certificates has revoked none
@@ -44,14 +47,27 @@ def bind_options(front: Front, places: Places) -> str:
     """With a blank in front; empty for listeners without TLS."""
     if not front.is_tls:
         return ""
-    policy = POLICIES.get(front.listener.ssl_policy or DEFAULT)
+    policy = _policy_of(front)
     if policy is None:
         raise Unrenderable(f"there is no security policy {front.listener.ssl_policy}")
     options = [f"ssl crt-list {quoted(places.certificate_list(front))}", *_policy_options(policy), *_client_options(front, places)]
+    if front.listener.attributes.get("ssl.server_defined_cipher_order") == "false":
+        options.append("prefer-client-ciphers")
     alpn = _alpn(front)
     if alpn:
         options.append(f"alpn {alpn}")
     return " " + " ".join(options)
+
+
+def _policy_of(front: Front) -> SslPolicy | None:
+    """The policy of its name, or one that somebody put together for a Classic load balancer: what OpenSSL has of it."""
+    attributes = front.listener.attributes
+    if "ssl.protocols" not in attributes:
+        return POLICIES.get(front.listener.ssl_policy or DEFAULT)
+    asked = attributes["ssl.protocols"].split(",")
+    protocols = tuple(version for version in ("TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1") if version in asked)
+    ciphers = tuple(argument for argument in attributes.get("ssl.ciphers", "").split(":") if _CIPHER.fullmatch(argument))
+    return SslPolicy(name="", protocols=protocols, ciphers=ciphers) if protocols and ciphers else None
 
 
 def _policy_options(policy: SslPolicy) -> list[str]:
@@ -89,7 +105,7 @@ def shortcomings(front: Front) -> list[str]:
     """What the listener's policy has and OpenSSL here has not, and certificates that cannot be shown; in words, for its state."""
     if not front.is_tls:
         return []
-    policy = POLICIES.get(front.listener.ssl_policy or DEFAULT)
+    policy = _policy_of(front)
     found = [f"certificate {proof.arn} is not shown: {proof.problem}" for proof in front.proofs[1:] if proof.problem]
     if policy is not None and policy.post_quantum:
         found.append(f"{policy.name} is served without post-quantum key exchange, which needs OpenSSL 3.5")

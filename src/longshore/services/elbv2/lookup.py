@@ -54,15 +54,24 @@ def _find(reader: Reader, call: Call, kind: Kind[T], arn: str, place: tuple[str,
 
 
 def find_load_balancer(reader: Reader, call: Call, arn: str) -> LoadBalancer:
-    return _find(reader, call, LOAD_BALANCERS, arn, ("loadbalancer", "load balancer"), LoadBalancerNotFound)
+    found = _find(reader, call, LOAD_BALANCERS, arn, ("loadbalancer", "load balancer"), LoadBalancerNotFound)
+    if found.type == "classic":
+        raise Validation(f"'{arn}' is not a valid load balancer ARN")
+    return found
 
 
 def find_target_group(reader: Reader, call: Call, arn: str) -> TargetGroup:
-    return _find(reader, call, TARGET_GROUPS, arn, ("targetgroup", "target group"), TargetGroupNotFound)
+    found = _find(reader, call, TARGET_GROUPS, arn, ("targetgroup", "target group"), TargetGroupNotFound)
+    if found.classic:
+        raise TargetGroupNotFound
+    return found
 
 
 def find_listener(reader: Reader, call: Call, arn: str) -> Listener:
-    return _find(reader, call, LISTENERS, arn, ("listener", "listener"), ListenerNotFound)
+    found = _find(reader, call, LISTENERS, arn, ("listener", "listener"), ListenerNotFound)
+    if ":listener/classic/" in arn:
+        raise ListenerNotFound
+    return found
 
 
 def find_rule(reader: Reader, call: Call, arn: str) -> Rule:

@@ -97,6 +97,8 @@ class TargetGroup(msgspec.Struct, frozen=True, gc=False):
     #: only what differs from the default
     attributes: dict[str, str] = {}
     tags: tuple[Tag, ...] = ()
+    #: the name of the Classic load balancer that it is part of, and that alone shows it; empty for most
+    classic: str = ""
 
     @property
     def deregistration_delay_s(self) -> int:
@@ -107,7 +109,10 @@ TARGET_GROUPS: Kind[TargetGroup] = Kind(
     name="elbv2.target_group",
     type=TargetGroup,
     key=lambda tg: tg.arn,
-    indexes={"scope": lambda tg: (scope_of(tg.arn),), "name": lambda tg: (f"{scope_of(tg.arn)}:{tg.name}",)},
+    indexes={
+        "scope": lambda tg: () if tg.classic else (scope_of(tg.arn),),
+        "name": lambda tg: () if tg.classic else (f"{scope_of(tg.arn)}:{tg.name}",),
+    },
     unique=frozenset({"name"}),
 )
 

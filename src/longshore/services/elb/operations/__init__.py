@@ -1,3 +1,5 @@
 """Importing this package declares every operation of the API."""
 
-__all__: list[str] = []
+from longshore.services.elb.operations import instances, listeners, load_balancers, policies, settings
+
+__all__ = ["instances", "listeners", "load_balancers", "policies", "settings"]

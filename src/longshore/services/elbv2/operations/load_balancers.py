@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 
 import msgspec
@@ -29,6 +28,7 @@ from longshore.services.elbv2.network import chosen_security_groups, chosen_subn
 from longshore.services.elbv2.paging import DEFAULT_PAGE_SIZE, key_of, marker_of
 from longshore.services.elbv2.quotas import LOAD_BALANCERS_PER_REGION, NAMES_PER_DESCRIBE
 from longshore.services.elbv2.registration import release
+from longshore.services.elbv2.slots import free_slot, hosted_zone_id
 from longshore.services.elbv2.tagging import merged
 from longshore.store.base import Reader, Tx
 
@@ -73,7 +73,7 @@ async def create_load_balancer(call: Call, request: shapes.CreateLoadBalancerInp
                 number if type == "application" else identifier,
                 call.region,
             ),
-            canonical_hosted_zone_id=_hosted_zone_id(call.region, type),
+            canonical_hosted_zone_id=hosted_zone_id(call.region, type),
             created_at=now,
             vpc_id=vpc_id,
             zones=_zones(subnets),
@@ -84,7 +84,7 @@ async def create_load_balancer(call: Call, request: shapes.CreateLoadBalancerInp
         if known is not None:
             return _same(known, asked)
         _check_quota(tx, call, type)
-        return tx.create(LOAD_BALANCERS, msgspec.structs.replace(asked, slot=_free_slot(tx)))
+        return tx.create(LOAD_BALANCERS, msgspec.structs.replace(asked, slot=free_slot(tx)))
 
     created = await call.store.transact(create)
     return shapes.CreateLoadBalancerOutput(load_balancers=(views.load_balancer(created),))
@@ -108,11 +108,6 @@ def _zones(subnets: Iterable[Subnet]) -> tuple[tuple[str, str], ...]:
     return tuple((subnet.availability_zone, subnet.id) for subnet in subnets)
 
 
-def _hosted_zone_id(region: str, type: str) -> str:
-    """A constant per region and type, as AWS has it."""
-    return f"Z{hashlib.sha256(f'{region}:{type}'.encode()).hexdigest()[:13].upper()}"
-
-
 def _same(known: LoadBalancer, asked: LoadBalancer) -> LoadBalancer:
     """Asking again for what is there already succeeds; the name with other settings does not."""
     settings = ("type", "scheme", "zones", "security_groups", "ip_address_type", "tags")
@@ -125,12 +120,6 @@ def _check_quota(reader: Reader, call: Call, type: str) -> None:
     of_type = sum(1 for lb in reader.list(LOAD_BALANCERS, "scope", scope_of_call(call)) if lb.type == type)
     if of_type >= LOAD_BALANCERS_PER_REGION:
         raise TooManyLoadBalancers
-
-
-def _free_slot(reader: Reader) -> int:
-    """The lowest free number, over all accounts and regions: they share this machine's loopback network."""
-    taken = {lb.slot for lb in reader.list(LOAD_BALANCERS)}
-    return next(slot for slot in range(1, len(taken) + 2) if slot not in taken)
 
 
 @api.operation("DescribeLoadBalancers", resource=ANY_RESOURCE)
