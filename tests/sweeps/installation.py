@@ -63,6 +63,7 @@ from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore
 from longshore.store.memory_events import MemoryEventLog
 from tests.sweeps.certificates import certify
+from tests.sweeps.classic import classify
 from tests.sweeps.own_operations import own_operation_model
 
 REGION, ELSEWHERE = "us-east-1", "eu-west-1"
@@ -374,6 +375,7 @@ async def furnish() -> House:
     await _balancing(there, names)
     await _people(there, names)
     await certify(there, names, SIGNING_SECRET)
+    await classify(there, names, INSTANCE_ID)
     rows = there.rows()
     await store.close()
     return House(rows, blobs, names)

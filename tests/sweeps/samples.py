@@ -12,6 +12,7 @@ from botocore.model import Shape
 
 from longshore.services.ecr.names import digest_of
 from tests.sweeps.certificates import BUNDLE, CLIENTS, REVOKED, SERVER_UPLOAD, UPLOAD
+from tests.sweeps.classic import classic_more, classic_named
 from tests.sweeps.installation import (
     ELSEWHERE,
     INSTANCE_ID,
@@ -108,6 +109,7 @@ def _named(names: Mapping[str, str], api: str) -> Mapping[str, Any]:
             "Labels": ["live"],
             "ParameterVersion": 1,
         },
+        "elb": classic_named(names, INSTANCE_ID),
         "elbv2": {
             "LoadBalancerArn": names["load_balancer"],
             "TargetGroupArn": names["target_group"],
@@ -492,6 +494,7 @@ def _more(names: Mapping[str, str]) -> Mapping[tuple[str, str], dict[str, Any]]:
         ("iam", "AddRoleToInstanceProfile"): {"InstanceProfileName": "idle"},
         ("iam", "TagInstanceProfile"): {"Tags": [{"Key": "a", "Value": "b"}]},
         ("iam", "UntagInstanceProfile"): {"TagKeys": ["team"]},
+        **classic_more(names),
         ("sts", "AssumeRole"): {"Tags": [{"Key": "a", "Value": "b"}], "ExternalId": "ours"},
         ("iam", "CreateServiceLinkedRole"): {"AWSServiceName": "ecs.amazonaws.com"},
         ("iam", "DeleteServiceLinkedRole"): {"RoleName": "AWSServiceRoleForECRReplication"},

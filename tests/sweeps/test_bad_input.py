@@ -27,6 +27,10 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
         "DescribeTargetHealth",
         "DescribeTags",
     ),
+    "elb": (
+        *("DescribeLoadBalancers", "DescribeInstanceHealth", "DescribeLoadBalancerAttributes"),
+        *("DescribeLoadBalancerPolicies", "DescribeTags"),
+    ),
     "ec2": ("DescribeVpcs", "DescribeSubnets", "DescribeSecurityGroups", "DescribeSecurityGroupRules", "DescribeTags", "DescribeInstances"),
     "iam": ("ListUsers", "ListPolicies", "ListAccessKeys", "ListUserPolicies", "ListGroups", "ListRoles", "ListInstanceProfiles"),
 }
