@@ -244,7 +244,14 @@ async def test_a_load_balancer_has_at_most_a_hundred_rules(site: Site) -> None:
     assert (await refused(site.cloud, "CreateRule", **site.rule(101)))[0] == "TooManyRules"
 
 
-async def test_transforms_are_refused_by_name(site: Site) -> None:
-    transforms = [{"Type": "url-rewrite", "UrlRewriteConfig": {"Rewrites": [{"Regex": "a", "Replace": "b"}]}}]
-    code, message = await refused(site.cloud, "CreateRule", **site.rule(1, Transforms=transforms))
-    assert code == "InvalidConfigurationRequest" and "transforms" in message
+async def test_a_rule_keeps_its_transforms_until_they_are_taken_away(site: Site) -> None:
+    transforms = [{"Type": "url-rewrite", "UrlRewriteConfig": {"Rewrites": [{"Regex": "^/a/(.*)", "Replace": "/$1"}]}}]
+    (rule,) = (await site.cloud.elb("CreateRule", **site.rule(1, Transforms=transforms)))["Rules"]
+    assert rule["Transforms"] == transforms
+    named = {"RuleArn": rule["RuleArn"]}
+    (rule,) = (await site.cloud.elb("ModifyRule", **named, Conditions=[{"Field": "path-pattern", "Values": ["/b"]}]))["Rules"]
+    assert rule["Transforms"] == transforms, "what is not named is not changed"
+    code, _ = await refused(site.cloud, "ModifyRule", **named, Transforms=transforms, ResetTransforms=True)
+    assert code == "ValidationError"
+    (rule,) = (await site.cloud.elb("ModifyRule", **named, ResetTransforms=True))["Rules"]
+    assert not rule.get("Transforms")

@@ -59,18 +59,23 @@ def _plain(tokens: list[str]) -> str:
 
 
 def glob_regex(value: str, character: str) -> str:
-    """`*` is any number of `character` (a regular expression for one), `?` is one; `\\*`, `\\?` and `\\\\` stand for themselves."""
-    parts: list[str] = []
+    r"""`*` is any number of `character` (a regular expression for one), `?` is one; `\*`, `\?` and `\\` stand for themselves.
+
+    What stands between two `*` is taken where it comes first and never looked for again (`(?>…)`): whatever is found later would
+    do as well there, so that time grows with the text only, and not with its power.
+    """
+    pieces: list[str] = [""]
     for part in _TOKEN.findall(value):
         if part == "*":
-            parts.append(f"{character}*")
-        elif part == "?":
-            parts.append(character)
+            pieces.append("")
         else:
-            parts.append(re.escape(part[-1]))
-    return "".join(parts)
+            pieces[-1] += character if part == "?" else re.escape(part[-1])
+    if len(pieces) == 1:
+        return pieces[0]
+    first, *middle, last = pieces
+    return first + "".join(f"(?>{character}*?{piece})" for piece in middle if piece) + f"{character}*{last}"
 
 
 def _query(pair: shapes.QueryStringKeyValuePair) -> str:
-    key = "([^&=]*=)?" if pair.key is None else glob_regex(pair.key, "[^&]") + "="
+    key = "([^&=]*=)?" if pair.key is None else glob_regex(pair.key, "[^&=]") + "="
     return f"(^|&){key}{glob_regex(pair.value or '', '[^&]')}(&|$)"

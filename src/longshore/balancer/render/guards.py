@@ -19,10 +19,14 @@ def guard_lines(lb: LoadBalancer) -> list[str]:
         # CONNECT would open a tunnel to a target.
         error(405, "Method Not Allowed", " if { method TRACE CONNECT }"),
         error(414, "Request-URI Too Large", f" if {{ url -m len gt {MOST_LINE_BYTES} }}"),
+        error(505, "HTTP Version Not Supported", " if !{ req.ver 1.1 1.0 2.0 }"),
+        error(400, "Bad Request", " if HTTP_1.1 !{ req.hdr(host) -m found }"),
         empty_error(463, f" if {{ req.hdr_cnt(x-forwarded-for) gt {MOST_FORWARDED} }}"),
     ]
     if lb.attributes.get("routing.http.desync_mitigation_mode") == "strictest":
         lines += _strictest()
+    # A whole URL is for proxies: targets are asked for the path.
+    lines.append("http-request set-uri %[pathq] if { url -m beg http:// https:// } !{ req.ver 2.0 }")
     if lb.attributes.get("routing.http.drop_invalid_header_fields.enabled") == "true":
         lines.append("http-request del-header '[^a-z0-9-]' -m reg")
     return lines
@@ -33,6 +37,6 @@ def _strictest() -> list[str]:
     return [
         error(400, "Bad Request", " if HTTP_1.0 { req.hdr(transfer-encoding) -m found }"),
         error(400, "Bad Request", " if { method GET HEAD } { req.body_size gt 0 }"),
-        error(400, "Bad Request", " if { req.hdr_cnt(host) gt 1 }"),
         error(400, "Bad Request", " if { req.hdr_names -m reg '[^a-z0-9,-]' }"),
+        error(400, "Bad Request", " if { req.hdrs -m reg '\\x00' }"),
     ]

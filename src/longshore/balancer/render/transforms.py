@@ -12,6 +12,7 @@ from longshore.aws.shapes import elbv2 as shapes
 from longshore.balancer.render.pages import error
 from longshore.balancer.words import Unrenderable, argument, quoted
 
+_HOST = "req.hdr(host),host_only"
 _GROUP = re.compile(r"\$(\d)|\\|\$\$")
 
 
@@ -22,7 +23,9 @@ def transform_lines(transforms: tuple[shapes.RuleTransform, ...], when: str) -> 
         match transform:
             case shapes.RuleTransform(host_header_rewrite_config=shapes.HostHeaderRewriteConfig(rewrites=rewrites)):
                 for rewrite in rewrites or ():
-                    lines.append(f"http-request set-header Host {_rewritten('req.hdr(host)', rewrite, 'i')} if {when}")
+                    # The name without its port; a port that is wanted there is part of the replacement.
+                    matches = f"{{ {_HOST} -m reg -i -- {quoted(rewrite.regex)} }}"
+                    lines.append(f"http-request set-header Host {_rewritten(_HOST, rewrite, 'i')} if {when} {matches}")
                 lines.append(error(500, "Internal Server Error", f" if {when} !{{ req.hdr(host) -m reg '^[A-Za-z0-9._:\\[\\]-]+$' }}"))
             case shapes.RuleTransform(url_rewrite_config=shapes.UrlRewriteConfig(rewrites=rewrites)):
                 for rewrite in rewrites or ():

@@ -13,6 +13,7 @@ from ipaddress import ip_network
 from longshore.aws.shapes import elbv2 as shapes
 from longshore.services.elbv2.errors import Validation
 from longshore.services.elbv2.quotas import CONDITION_VALUES_PER_RULE, CONDITION_WILDCARDS_PER_RULE
+from longshore.services.elbv2.regexes import check_regex
 
 MOST_VALUE_LENGTH = 128
 MOST_HEADER_NAME_LENGTH = 40
@@ -27,8 +28,6 @@ _PATH = re.compile(r"""[A-Za-z0-9_\-.$/~"'@:+&*?=%!,;()]+""")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _METHOD = re.compile(r"[A-Z_-]+")
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
-#: RE2's dialect lacks these, and so does ours: look-around, atomic groups, back references, possessive quantifiers, recursion
-_REFUSED_REGEX = re.compile(r"\(\?(?:[=!>]|<[=!]|R\)|\d+\)|&|P>|P=|\()|\\(?:[1-9]|[pPgk])|[*+?}]\+")
 
 
 def checked_conditions(conditions: Iterable[shapes.RuleCondition]) -> tuple[shapes.RuleCondition, ...]:
@@ -124,7 +123,7 @@ def _values_or_regexes(
     if bool(values) == bool(found):
         raise Validation("A condition value must be specified" if not values else "You cannot specify both values and regular expressions")
     for regex in found:
-        _check_regex(regex)
+        check_regex(regex, MOST_VALUE_LENGTH)
     for value in values:
         _check_length(value)
     return values, found
@@ -135,16 +134,6 @@ def _check_length(value: str) -> None:
         raise Validation("A condition value cannot be empty")
     if len(value) > MOST_VALUE_LENGTH:
         raise Validation(f"Condition value '{value}' cannot be longer than '{MOST_VALUE_LENGTH}' characters")
-
-
-def _check_regex(regex: str) -> None:
-    _check_length(regex)
-    if not _PRINTABLE.fullmatch(regex) or _REFUSED_REGEX.search(regex):
-        raise Validation(f"The regular expression '{regex}' is not supported")
-    try:
-        re.compile(regex)
-    except (re.error, OverflowError, RecursionError):
-        raise Validation(f"The regular expression '{regex}' is not valid") from None
 
 
 def _check_characters(values: Iterable[str], allowed: re.Pattern[str]) -> None:

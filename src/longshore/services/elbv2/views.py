@@ -104,6 +104,7 @@ def rule(value: Rule) -> shapes.Rule:
         priority=str(value.priority),
         conditions=value.conditions,
         actions=shown(value.actions),
+        transforms=value.transforms or None,
         is_default=False,
     )
 

@@ -29,6 +29,7 @@ from longshore.services.elbv2.paging import page_of
 from longshore.services.elbv2.quotas import RULES_PER_LOAD_BALANCER
 from longshore.services.elbv2.registration import release
 from longshore.services.elbv2.tagging import merged
+from longshore.services.elbv2.transforms import checked_transforms
 from longshore.store.base import Reader, Tx
 
 
@@ -46,8 +47,8 @@ def _all_named(call: Call, request: shapes.SetRulePrioritiesInput) -> Iterable[s
 
 @api.operation("CreateRule", resource=_of_listener)
 async def create_rule(call: Call, request: shapes.CreateRuleInput) -> shapes.CreateRuleOutput:
-    _refuse_transforms(request.transforms)
     conditions = checked_conditions(request.conditions)
+    transforms = checked_transforms(request.transforms or ())
     tags = merged((), request.tags)
     identifier = call.ids.hex(16)
 
@@ -70,6 +71,7 @@ async def create_rule(call: Call, request: shapes.CreateRuleInput) -> shapes.Cre
                 priority=request.priority,
                 conditions=conditions,
                 actions=actions,
+                transforms=transforms,
                 tags=tags,
             ),
         )
@@ -80,11 +82,6 @@ async def create_rule(call: Call, request: shapes.CreateRuleInput) -> shapes.Cre
 
 def _count_rules(reader: Reader, load_balancer_arn: str) -> int:
     return sum(reader.count(RULES, "listener", listener.arn) for listener in reader.list(LISTENERS, "load_balancer", load_balancer_arn))
-
-
-def _refuse_transforms(transforms: tuple[shapes.RuleTransform, ...] | None) -> None:
-    if transforms:
-        raise InvalidConfigurationRequest("Rule transforms are not served yet")
 
 
 @api.operation("DescribeRules", resource=ANY_RESOURCE)
@@ -125,7 +122,9 @@ def _refuse_default(reader: Reader, call: Call, arn: str, what: str) -> None:
 
 @api.operation("ModifyRule", resource=_named)
 async def modify_rule(call: Call, request: shapes.ModifyRuleInput) -> shapes.ModifyRuleOutput:
-    _refuse_transforms(request.transforms)
+    if request.transforms and request.reset_transforms:
+        raise Validation("You cannot specify both transforms and a reset of transforms")
+    transforms = checked_transforms(request.transforms or ())
     conditions = None if request.conditions is None else checked_conditions(request.conditions)
     now = call.clock.now()
 
@@ -139,7 +138,12 @@ async def modify_rule(call: Call, request: shapes.ModifyRuleInput) -> shapes.Mod
             actions = checked_actions(request.actions, lb.type, listener.protocol)
             actions = sealed_actions(actions, rule.actions, call.secret_for_signing)
             check_forwarding(tx, call, lb, listener.protocol, actions)
-        changed = msgspec.structs.replace(rule, conditions=rule.conditions if conditions is None else conditions, actions=actions)
+        changed = msgspec.structs.replace(
+            rule,
+            conditions=rule.conditions if conditions is None else conditions,
+            actions=actions,
+            transforms=transforms if request.transforms or request.reset_transforms else rule.transforms,
+        )
         tx.put(RULES, changed)
         release(tx, target_groups_of(rule.actions), now)
         return changed

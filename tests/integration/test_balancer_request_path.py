@@ -1,0 +1,238 @@
+"""What an application load balancer refuses, changes and adds, on the real HAProxy."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from longshore.aws.shapes import elbv2 as shapes
+from longshore.services.elbv2.model import LISTENERS, RULES, LoadBalancer, Rule, TargetGroup
+from tests.balancer.lab import Client, Lab, Upstream, fixed, forward, hosts, laboratory, paths
+
+pytestmark = pytest.mark.engine("haproxy")
+
+HOST = b"Host: a.test\r\n"
+
+
+@pytest.fixture
+async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
+    async with laboratory(tmp_path / "haproxy") as lab:
+        yield lab
+
+
+async def serving(lab: Lab, listener: dict[str, str] | None = None, **attributes: str) -> Upstream:
+    """A load balancer with those attributes in front of one server."""
+    one = await lab.upstream("one")
+    lb: LoadBalancer = await lab.load_balancer(**attributes)
+    group: TargetGroup = await lab.group()
+    await lab.register(group, one)
+    made = await lab.listener(lb, forward(group))
+    if listener:
+        await lab.store.transact(lambda tx: tx.put(LISTENERS, replace(made, attributes=listener)))
+    await lab.healthy(group, one)
+    await lab.settled()
+    return one
+
+
+async def said(lab: Lab, request: bytes) -> bytes:
+    """The head of what comes back for bytes as they are."""
+    reader, writer = await asyncio.open_connection(lab.address(), lab.port)
+    try:
+        writer.write(request)
+        async with asyncio.timeout(10):
+            return await reader.readuntil(b"\r\n\r\n")
+    finally:
+        writer.close()
+
+
+def status(head: bytes) -> int:
+    return int(head.split()[1])
+
+
+REFUSED = {
+    "TRACE": (b"TRACE / HTTP/1.1\r\n" + HOST + b"\r\n", 405),
+    "CONNECT": (b"CONNECT a.test:80 HTTP/1.1\r\n" + HOST + b"\r\n", 405),
+    "a URL that is too long": (b"GET /" + b"a" * 16_500 + b" HTTP/1.1\r\n" + HOST + b"\r\n", 414),
+    "headers that are too long together": (
+        b"GET / HTTP/1.1\r\n" + HOST + b"".join(b"X%d: %s\r\n" % (number, b"a" * 15_000) for number in range(5)) + b"\r\n",
+        400,
+    ),
+    "too many headers": (b"GET / HTTP/1.1\r\n" + HOST + b"".join(b"X%d: a\r\n" % number for number in range(300)) + b"\r\n", 400),
+    "another version": (b"GET / HTTP/3.0\r\n" + HOST + b"\r\n", 505),
+    "no host": (b"GET / HTTP/1.1\r\n\r\n", 400),
+    "two hosts": (b"GET / HTTP/1.1\r\n" + HOST + b"Host: b.test\r\n\r\n", 400),
+    "a host that is not the URL's": (b"GET http://b.test/ HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+    "two lengths": (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: 6\r\nContent-Length: 5\r\n\r\nabcdef", 400),
+    "a length below zero": (b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: -1\r\n\r\n", 400),
+    "a transfer encoding that hides another": (b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: xchunked\r\n\r\n", 400),
+    "a blank before the colon": (b"GET / HTTP/1.1\r\n" + HOST + b"X : a\r\n\r\n", 400),
+    "a name with brackets": (b"GET / HTTP/1.1\r\n" + HOST + b"X(y): a\r\n\r\n", 400),
+    "a URL that is no ASCII": (b"GET /\xff HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+    "no HTTP at all": (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", 400),
+    "too many addresses": (b"GET / HTTP/1.1\r\n" + HOST + b"X-Forwarded-For: " + b", ".join([b"10.0.0.1"] * 31) + b"\r\n\r\n", 463),
+}
+
+
+async def test_no_target_sees_what_is_refused(lab: Lab) -> None:
+    one = await serving(lab)
+    for what, (request, expected) in REFUSED.items():
+        assert status(await said(lab, request)) == expected, what
+    assert one.asked == []
+
+
+async def test_what_can_be_read_two_ways_reaches_targets_in_one(lab: Lab) -> None:
+    one = await serving(lab)
+    smuggling = b"POST /outer HTTP/1.1\r\n" + HOST + b"Content-Length: 48\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    head = await said(lab, smuggling + b"GET /smuggled HTTP/1.1\r\n" + HOST + b"\r\n")
+    assert status(head) == 200 and one.asked == ["/outer"], "what comes after the end of the body is no request of anybody's"
+    assert status(await said(lab, b"GET /bare HTTP/1.1\nHost: a.test\n\n")) == 200
+    assert status(await said(lab, b"GET /folded HTTP/1.1\r\n" + HOST + b"X: a\r\n b\r\n\r\n")) == 200
+    assert status(await said(lab, b"GET http://a.test/whole HTTP/1.1\r\n" + HOST + b"\r\n")) == 200
+    assert one.asked == ["/outer", "/bare", "/folded", "/whole"]
+
+
+async def test_the_strictest_mode_refuses_what_is_only_suspicious(lab: Lab) -> None:
+    one = await serving(lab, routing__http__desync_mitigation_mode="strictest")
+    for request in (
+        b"GET / HTTP/1.1\r\n" + HOST + b"X_y: a\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + HOST + b"X: a\x00b\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + HOST + b"Content-Length: 3\r\n\r\nabc",
+        b"POST / HTTP/1.0\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ):
+        assert status(await said(lab, request)) == 400, request
+    assert one.asked == [] and (await lab.ask()).status == 200
+
+
+async def seen(lab: Lab, path: str = "/", **more: object) -> dict[str, str]:
+    answer = await lab.ask(path, **more)
+    return {name.lower(): value for name, value in answer.seen["headers"]}
+
+
+async def test_header_names_that_are_not_valid_are_dropped_where_that_is_wanted(lab: Lab) -> None:
+    await serving(lab, routing__http__drop_invalid_header_fields__enabled="true")
+    found = await seen(lab, headers=[("X_y", "1"), ("X-y", "2")])
+    assert "x_y" not in found and found["x-y"] == "2"
+
+
+async def test_host_names_the_port_unless_it_is_preserved(lab: Lab) -> None:
+    await serving(lab)
+    assert (await seen(lab, host="a.test"))["host"] == f"a.test:{lab.port}"
+    assert (await seen(lab, host="a.test:99"))["host"] == "a.test:99"
+
+
+async def test_host_is_preserved_where_that_is_wanted(lab: Lab) -> None:
+    await serving(lab, routing__http__preserve_host_header__enabled="true")
+    assert (await seen(lab, host="A.test"))["host"] == "A.test"
+
+
+async def test_forwarded_for_can_tell_the_clients_port(lab: Lab) -> None:
+    await serving(lab, routing__http__xff_client_port__enabled="true")
+    assert re.fullmatch(r"127\.0\.0\.1:\d+", (await seen(lab))["x-forwarded-for"])
+    found = (await seen(lab, headers=[("X-Forwarded-For", "203.0.113.7:1")]))["x-forwarded-for"]
+    assert re.fullmatch(r"203\.0\.113\.7:1, 127\.0\.0\.1:\d+", found)
+
+
+async def test_several_lines_of_addresses_are_all_kept(lab: Lab) -> None:
+    await serving(lab)
+    answer = await lab.ask(headers=[("X-Forwarded-For", "1.1.1.1"), ("X-Forwarded-For", "2.2.2.2")])
+    assert [value for name, value in answer.seen["headers"] if name == "x-forwarded-for"] == ["1.1.1.1", "2.2.2.2", "127.0.0.1"]
+
+
+async def test_clients_get_the_headers_that_the_listener_adds(lab: Lab) -> None:
+    policy = "default-src 'self'; report-uri /100%?a=${HOME}"
+    key = "routing.http.response"
+    one = await serving(
+        lab,
+        {
+            f"{key}.strict_transport_security.header_value": "max-age=60",
+            f"{key}.content_security_policy.header_value": policy,
+            f"{key}.x_frame_options.header_value": "DENY",
+            f"{key}.server.enabled": "false",
+        },
+    )
+    answer = await lab.ask()
+    assert answer.header("strict-transport-security") == "max-age=60" and answer.header("content-security-policy") == policy
+    assert answer.header("x-frame-options") == "DENY"
+    own = await lab.ask(method="TRACE")
+    assert own.header("server") is None and own.header("x-frame-options") == "DENY"
+    assert one.asked == ["/"]
+
+
+async def test_rules_change_requests_after_they_were_chosen(lab: Lab) -> None:
+    one = await lab.upstream("one")
+    lb, group = await lab.load_balancer(), await lab.group()
+    await lab.register(group, one)
+    listener = await lab.listener(lb, forward(group))
+
+    async def rule(priority: int, path: str, **rewrites: tuple[str, str]) -> None:
+        made: Rule = await lab.rule(listener, priority, [paths(path)], forward(group))
+        transforms = []
+        for kind, (regex, replacement) in rewrites.items():
+            config = (shapes.RewriteConfig(regex=regex, replace=replacement),)
+            if kind == "url":
+                found = shapes.RuleTransform(type="url-rewrite", url_rewrite_config=shapes.UrlRewriteConfig(rewrites=config))
+            else:
+                found = shapes.RuleTransform(
+                    type="host-header-rewrite", host_header_rewrite_config=shapes.HostHeaderRewriteConfig(rewrites=config)
+                )
+            transforms.append(found)
+        await lab.store.transact(lambda tx: tx.put(RULES, replace(made, transforms=tuple(transforms))))
+
+    await rule(1, "/dp/*", url=(r"^\/dp\/([A-Za-z0-9]+)\/?$", "/product.php?id=$1"), host=("^shop-(.+)[.]com$", "in.$1.my.com"))
+    await rule(2, "/q", url=("[?&]secret=[^&]*", ""))
+    await rule(3, "/odd/*", url=("/odd/(['\"],?[)]?)(.*)", "/%\\$1%[src]'\"${HOME}/$2$$"))
+    await rule(4, "/no-slash", url=("^/no-slash$", "nowhere"))
+    await lab.healthy(group, one)
+    await lab.settled()
+
+    async def asked(path: str, host: str = "x.test") -> tuple[str, str]:
+        answer = await lab.ask(path, host=host)
+        headers = {name.lower(): value for name, value in answer.seen["headers"]}
+        return answer.seen["path"], headers["host"].partition(":")[0]
+
+    assert await asked("/dp/B09/", "shop-eu.com") == ("/product.php?id=B09", "in.eu.my.com")
+    assert await asked("/dp/B09/x", "shop.com") == ("/dp/B09/x", "shop.com"), "what does not match is not changed"
+    assert await asked("/q?a=1&secret=2&b=3") == ("/q?a=1&b=3", "x.test")
+    assert await asked("/odd/',)tail") == ("/%\\',)%[src]'\"${HOME}/tail$", "x.test")
+    assert (await lab.ask("/no-slash")).status == 500
+
+
+async def test_tables_of_rules_lead_where_the_rules_one_by_one_would(lab: Lab) -> None:
+    chance = random.Random(8)
+    lb = await lab.load_balancer()
+    listener = await lab.listener(lb, fixed(200, "default"))
+    by_path: list[tuple[str, ...]] = []
+    by_host: list[tuple[str, ...]] = []
+    for _ in range(20):
+        parts = ["".join(chance.choices("/ab", k=chance.randint(0, 5))) for _ in range(chance.randint(1, 3))]
+        by_path.append(tuple("/" + part + chance.choice(["", "*"]) for part in parts))
+        labels = [".".join(chance.choices(["a", "b", "c"], k=chance.randint(1, 3))) + ".com" for _ in range(2)]
+        by_host.append(tuple(chance.choice(["", "*."]) + label for label in labels))
+    for number, values in enumerate(by_host):
+        await lab.rule(listener, number + 1, [hosts(*values)], fixed(200, f"host {number}"))
+    for number, values in enumerate(by_path):
+        await lab.rule(listener, number + 101, [paths(*values)], fixed(200, f"path {number}"))
+    await lab.settled()
+
+    def expected(host: str, path: str) -> str:
+        for number, values in enumerate(by_host):
+            if any(host.endswith(value[1:]) if value[0] == "*" else host == value for value in values):
+                return f"host {number}"
+        for number, values in enumerate(by_path):
+            if any(path.startswith(value[:-1]) if value[-1] == "*" else path == value for value in values):
+                return f"path {number}"
+        return "default"
+
+    client = await Client.connect(lab.address(), lab.port)
+    for _ in range(300):
+        host = ".".join(chance.choices(["a", "b", "c", ""], k=chance.randint(1, 4))) + chance.choice([".com", "", ".org"])
+        path = "/" + "".join(chance.choices("/ab", k=chance.randint(0, 6)))
+        answer = await client.request(path, host=host or "x")
+        assert answer.body.decode() == expected(host or "x", path), (host, path)
+    await client.close()
