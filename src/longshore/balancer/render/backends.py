@@ -67,19 +67,20 @@ def _stickiness(group: TargetGroup, secret: str) -> list[str]:
             f"stick store-response {quoted(f'res.cook({name})')}",
         ]
     seconds = int(attributes.get("stickiness.lb_cookie.duration_seconds", _STICKY_DEFAULT_S))
-    until = f"Expires=%[date({seconds}),http_date]; Path=/"
+    # Without a time, a cookie ends with the browser's session: a Classic load balancer's may.
+    until = f"Expires=%[date({seconds}),http_date]; Path=/" if seconds else "Path=/"
+    cookie = "AWSELB" if group.classic else "AWSALB"
     value = "%[var(txn.alb)]"
     is_known = "if { var(txn.alb) -m found }"
+    is_new = f"{{ res.cook({cookie}) -m found }}"
     return [
-        "cookie AWSALB insert indirect nocache dynamic",
+        f"cookie {cookie} insert indirect nocache dynamic",
         f"dynamic-cookie-key {secret}",
-        "http-request set-var(txn.alb) req.cook(AWSALB)",
-        "http-after-response set-var(txn.alb) res.cook(AWSALB) if { res.cook(AWSALB) -m found }",
-        "http-after-response replace-header Set-Cookie '^AWSALB=.*$' 'AWSALB=%[var(txn.alb)]; "
-        + until
-        + "' if { res.cook(AWSALB) -m found }",
-        f"http-after-response add-header Set-Cookie 'AWSALB={value}; {until}' {is_known} !{{ res.cook(AWSALB) -m found }}",
-        f"http-after-response add-header Set-Cookie 'AWSALBCORS={value}; {until}; SameSite=None; Secure' {is_known}",
+        f"http-request set-var(txn.alb) req.cook({cookie})",
+        f"http-after-response set-var(txn.alb) res.cook({cookie}) if {is_new}",
+        f"http-after-response replace-header Set-Cookie '^{cookie}=.*$' '{cookie}={value}; {until}' if {is_new}",
+        f"http-after-response add-header Set-Cookie '{cookie}={value}; {until}' {is_known} !{is_new}",
+        f"http-after-response add-header Set-Cookie '{cookie}CORS={value}; {until}; SameSite=None; Secure' {is_known}",
     ]
 
 
@@ -94,6 +95,8 @@ def server_options(group: TargetGroup, is_open: bool, port: int) -> str:
         options.append("alpn h2" if is_tls else "proto h2")
     if has_proxy_protocol:
         options.append("send-proxy-v2")
+    elif group.attributes.get("proxy_protocol_v1.enabled") == "true":
+        options.append("send-proxy")
     if is_open:
         return " ".join(options)
     check = group.health_check
