@@ -69,7 +69,10 @@ def activate(
     ends = datetime.fromtimestamp(made.activation.expires_at).strftime("%Y-%m-%d %H:%M")
     print(f"activation {made.activation.activation_id}: lets {uses} machine{'' if uses == 1 else 's'} in until {ends}")
     print("on the other machine, with the platform's address as it is reached from there:\n")
-    print(f"  longshore agent --endpoint {platform.endpoint} --activation {made.activation_code}\n")
+    trust = " --ca FILE" if platform.endpoint.startswith("https://") else ""
+    print(f"  longshore agent --endpoint {platform.endpoint}{trust} --activation {made.activation_code}\n")
+    if trust:
+        print("FILE is what `longshore ca` prints here.")
     print("The code is not shown again.")
 
 
