@@ -144,7 +144,7 @@ def test_the_profile_forgets_what_to_trust_when_there_is_nothing(home: Home) -> 
 
 def test_the_authority_is_printed_with_its_fingerprint(home: Home) -> None:
     refused = home.longshore("ca")
-    assert refused.returncode == ExitCode.FAILED and "`longshore up --tls` makes it" in refused.stderr
+    assert refused.returncode == ExitCode.FAILED and "`longshore up` makes it" in refused.stderr
     home.data.prepare()
     root = home.data.authority(time.time()).root_pem
     assert home.longshore("ca").stdout.encode() == root

@@ -1,5 +1,7 @@
 """`longshore ca`: the certificate authority of this installation, for whoever is to trust it.
 
+It issues what the gateway proves itself with, unless that is the operator's own, and the certificates that ACM is asked for.
+
 Docker Engine accepts any certificate from 127.0.0.0/8, so on this machine it needs nothing. Podman, buildah and skopeo read
 the same directories as Docker Engine does for other addresses (`certs.d/HOST:PORT/ca.crt`); `--install` puts the certificate there.
 """
@@ -41,7 +43,7 @@ def root_of(data: DataDirectory) -> Root:
         content = file.read_bytes()
         found = facts(content)
     except FileNotFoundError:
-        raise Failure(f"{data.root} has no certificate authority yet", "`longshore up --tls` makes it", ExitCode.FAILED) from None
+        raise Failure(f"{data.root} has no certificate authority yet", "`longshore up` makes it", ExitCode.FAILED) from None
     except (OSError, CertificateProblem) as problem:
         raise Failure(f"{file} cannot be read: {problem}", "run the command as the user who started the platform") from problem
     return Root(
@@ -67,6 +69,9 @@ def install(root: Root, data: DataDirectory, home: Path) -> list[Path]:
 def _bundle(data: DataDirectory) -> Path | None:
     platform = _platform(data)
     if platform is None or platform.server is None or platform.server.tls is None:
+        return data.ca_file
+    if platform.server.tls.ca_bundle is None and data.ca_file.exists():
+        # clients trust the gateway as it is; what load balancers prove themselves with is issued here all the same
         return data.ca_file
     return platform.server.tls.ca_bundle
 
