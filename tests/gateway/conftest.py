@@ -20,6 +20,7 @@ from longshore.services.call import Site
 from longshore.services.ec2 import model as ec2_model
 from longshore.services.ecr import kinds as ecr_kinds
 from longshore.services.ecs import kinds as ecs_kinds
+from longshore.services.elb import model as elb_model
 from longshore.services.elbv2 import model as elbv2_model
 from longshore.services.iam import model as iam_model
 from longshore.services.iam.identities import ensure_root
@@ -28,7 +29,7 @@ from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore
 
 KEY, SECRET, ACCOUNT = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "123456789012"
-KINDS = (*ecs_kinds.KINDS, *ecr_kinds.KINDS, *elbv2_model.KINDS, *ec2_model.KINDS, *iam_model.KINDS)
+KINDS = (*ecs_kinds.KINDS, *ecr_kinds.KINDS, *elbv2_model.KINDS, *elb_model.KINDS, *ec2_model.KINDS, *iam_model.KINDS)
 
 
 @dataclass

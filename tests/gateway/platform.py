@@ -24,6 +24,7 @@ from longshore.services.ec2 import model as ec2
 from longshore.services.ecr import kinds as ecr
 from longshore.services.ecs import kinds as ecs_kinds
 from longshore.services.ecs import model as ecs
+from longshore.services.elb import model as elb
 from longshore.services.elbv2 import model as elbv2
 from longshore.services.iam import model as iam
 from longshore.services.iam.identities import ensure_root
@@ -36,7 +37,7 @@ KEY, SECRET = "AKIDEXAMPLE", "secretexample"
 CLUSTER = f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/demo"
 INSTANCE = f"arn:aws:ecs:{REGION}:{ACCOUNT}:container-instance/demo/0123456789abcdef0123456789abcdef"
 FAMILY = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/fam"
-KINDS = (*ecs_kinds.KINDS, *ecr.KINDS, *elbv2.KINDS, *ec2.KINDS, *iam.KINDS)
+KINDS = (*ecs_kinds.KINDS, *ecr.KINDS, *elbv2.KINDS, *elb.KINDS, *ec2.KINDS, *iam.KINDS)
 SIGNING_SECRET = b"s" * 32
 #: how long a test waits for what must come
 PATIENCE_S = 5.0

@@ -24,6 +24,7 @@ from longshore.services.call import Site
 from longshore.services.ecs import kinds as ecs_kinds
 from longshore.services.ecs import model as ecs
 from longshore.services.ecs.rollout import model as rollout
+from longshore.services.elb import model as elb
 from longshore.services.elbv2 import model as elbv2
 from longshore.store.base import Store, Tx
 from longshore.store.memory import memory_store
@@ -238,7 +239,7 @@ class Stage:
 
 @asynccontextmanager
 async def staged() -> AsyncIterator[Stage]:
-    store = memory_store((*ecs_kinds.KINDS, *elbv2.KINDS))
+    store = memory_store((*ecs_kinds.KINDS, *elbv2.KINDS, *elb.KINDS))
     stage = Stage(store)
     controllers = (
         Deployments(store, stage.clock, stage.ids, stage.site),

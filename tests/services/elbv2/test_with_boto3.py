@@ -21,6 +21,7 @@ from longshore.kit.ids import RandomIds
 from longshore.services.call import Site
 from longshore.services.ec2 import model as ec2_model
 from longshore.services.ecs import kinds as ecs_kinds
+from longshore.services.elb import model as elb_model
 from longshore.services.elbv2 import model as elbv2_model
 from longshore.services.elbv2.model import LOAD_BALANCERS, TARGETS, LoadBalancerStatus, TargetHealth
 from longshore.services.iam import model as iam_model
@@ -62,7 +63,7 @@ class User:
 
 @pytest.fixture
 async def user() -> AsyncIterator[User]:
-    store = memory_store((*ec2_model.KINDS, *ecs_kinds.KINDS, *elbv2_model.KINDS, *iam_model.KINDS))
+    store = memory_store((*ec2_model.KINDS, *ecs_kinds.KINDS, *elb_model.KINDS, *elbv2_model.KINDS, *iam_model.KINDS))
     await store.transact(lambda tx: ensure_root(tx, ACCOUNT, KEY, SECRET, 0.0))
     site, clock = Site(ACCOUNT, "us-east-1", ("us-east-1a", "us-east-1b"), "http://127.0.0.1:4566", 4566), SystemClock()
     gateway = Gateway(

@@ -130,6 +130,8 @@ class Grounds:
     def _diagnosis(self, task: Task) -> str:
         name = self._service.name
         for target in self._reader.list(TARGETS, "owner", task.arn):
+            if target.health.state == "unhealthy" and target.classic:
+                return event_words.instance_unhealthy(name, target.id, target.classic)
             if target.health.state == "unhealthy":
                 reason = target.health.description or target.health.reason
                 return event_words.target_unhealthy(name, target.id, target.port, target.target_group_arn, reason)
@@ -328,10 +330,16 @@ def phase_of(
     if not has_health_check and not service.spec.load_balancers:
         warm_at = started + warm_up_s
         return (Phase.HEALTHY, "", None) if now >= warm_at else (Phase.WARMING, "", warm_at)
-    serving = {target.target_group_arn for target in targets if target.health.state in ("healthy", "unavailable")}
-    wanted = {lb.target_group_arn for lb in service.spec.load_balancers if lb.target_group_arn}
-    healthy = wanted <= serving and (not has_health_check or task.status.health_status == "HEALTHY")
+    serving = {_behind(target) for target in targets if target.health.state in ("healthy", "unavailable")}
+    waiting = {target.classic for target in targets if target.health.state == "initial"} - {""}
+    wanted = {lb.target_group_arn or lb.load_balancer_name or "" for lb in service.spec.load_balancers}
+    healthy = wanted <= serving - waiting and (not has_health_check or task.status.health_status == "HEALTHY")
     return (Phase.HEALTHY if healthy else Phase.WARMING), "", None
+
+
+def _behind(target: Target) -> str:
+    """What a service names it by: a target group, or a Classic load balancer, all of whose ports of an instance count together."""
+    return target.classic or target.target_group_arn
 
 
 def _complaint(task: Task, targets: list[Target], has_health_check: bool) -> str:
@@ -340,5 +348,6 @@ def _complaint(task: Task, targets: list[Target], has_health_check: bool) -> str
         return "Task failed container health checks"
     for target in targets:
         if target.health.state == "unhealthy":
-            return f"Task failed ELB health checks in (target-group {target.target_group_arn})"
+            where = f"elb {target.classic}" if target.classic else f"target-group {target.target_group_arn}"
+            return f"Task failed ELB health checks in ({where})"
     return ""

@@ -1,7 +1,8 @@
 """Keeps the target groups of services in step with their tasks.
 
 Watches tasks, services and targets; one key per service. What it writes: targets (through the same function that
-RegisterTargets uses, so both mean the same), the service's events, and a task's way from DEACTIVATING to STOPPING.
+RegisterTargets uses, so both mean the same), instances of Classic load balancers (classic.py), the service's events, and a
+task's way from DEACTIVATING to STOPPING.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from longshore.aws.errors import AwsError
 from longshore.aws.shapes import elbv2 as shapes
 from longshore.control.events import append_event
 from longshore.control.loop import Watched
+from longshore.control.targets.classic import apply_to_classic, claims, classic_endpoints, is_classic
 from longshore.control.targets.plan import Change, Endpoint, Plan, Registered, Serving, Snapshot, plan
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
@@ -23,6 +25,7 @@ from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS, Task
 from longshore.services.ecs.rollout.model import SERVICES, TASK_SETS, Service, ServiceSpec
 from longshore.services.ecs.rollout.revisions import settings_of
 from longshore.services.ecs.stopping import drained
+from longshore.services.elb.model import REGISTERED_INSTANCES
 from longshore.services.elbv2.model import TARGET_GROUPS, TARGETS, Target
 from longshore.services.elbv2.registration import deregister, register
 from longshore.store import base
@@ -72,7 +75,9 @@ def _concerned(reader: Reader, service: Service) -> bool:
         bool(service.spec.load_balancers)
         or service.spec.deployment_controller == "EXTERNAL"
         or any(
-            task.status.last_status == "DEACTIVATING" or reader.count(TARGETS, "owner", task.arn)
+            task.status.last_status == "DEACTIVATING"
+            or reader.count(TARGETS, "owner", task.arn)
+            or reader.count(REGISTERED_INSTANCES, "task", task.arn)
             for task in reader.list(TASKS, "service", service.arn)
         )
     )
@@ -84,11 +89,13 @@ def _step(tx: Tx, service_arn: str, now: float) -> None:
         return
     todo = plan(snapshot_of(tx, service))
     for verb, changes in (("deregister", todo.deregister), ("register", todo.register)):
-        for group_arn, count in Counter(change.endpoint.target_group_arn for change in changes).items():
-            some = [change for change in changes if change.endpoint.target_group_arn == group_arn]
-            if _apply(tx, service, verb, group_arn, some, now):
+        for arn, count in Counter(change.endpoint.target_group_arn for change in changes).items():
+            some = [change for change in changes if change.endpoint.target_group_arn == arn]
+            if is_classic(arn):
+                apply_to_classic(tx, service, verb, arn, some, now)
+            elif _apply(tx, service, verb, arn, some, now):
                 words = event_words.registered_targets if verb == "register" else event_words.deregistered_targets
-                append_event(tx, service, words(service.name, count, group_arn), now)
+                append_event(tx, service, words(service.name, count, arn), now)
     _let_go(tx, service, todo, now)
 
 
@@ -134,9 +141,14 @@ def snapshot_of(reader: Reader, service: Service) -> Snapshot:
     settings = {one: settings_of(reader, service, one) for one in {task.spec.deployment_id for task in tasks}}
     return Snapshot(
         tasks=tuple(_serving(reader, settings[task.spec.deployment_id], task) for task in tasks),
-        registered=tuple(
-            Registered(Endpoint(row.target_group_arn, row.id, row.port), row.owner, row.deregistered_at is not None)
-            for row in rows.values()
+        registered=(
+            *(
+                Registered(Endpoint(row.target_group_arn, row.id, row.port), row.owner, row.deregistered_at is not None)
+                for row in rows.values()
+                # Those of a Classic load balancer that serve are seen as what they come from: a claim to an instance.
+                if not row.classic or row.deregistered_at is not None
+            ),
+            *claims(reader, service, tasks),
         ),
     )
 
@@ -171,6 +183,7 @@ def _endpoints(reader: Reader, spec: ServiceSpec, task: Task) -> Iterable[Endpoi
     instance = reader.get(CONTAINER_INSTANCES, task.container_instance_arn)
     if instance is None:
         return
+    yield from classic_endpoints(reader, spec, task, instance)
     for lb in spec.load_balancers:
         group = reader.get(TARGET_GROUPS, lb.target_group_arn or "")
         container = next((c for c in task.status.containers if c.name == lb.container_name), None)

@@ -76,6 +76,19 @@ def deregistered_targets(service: str, count: int, target_group_arn: str) -> str
     return f"(service {service}) deregistered {count} targets in (target-group {target_group_arn})"
 
 
+def registered_instances(service: str, count: int, load_balancer_name: str) -> str:
+    return f"(service {service}) registered {count} instances in (elb {load_balancer_name})"
+
+
+def deregistered_instances(service: str, count: int, load_balancer_name: str) -> str:
+    return f"(service {service}) deregistered {count} instances in (elb {load_balancer_name})"
+
+
+def instance_unhealthy(service: str, instance_id: str, load_balancer_name: str) -> str:
+    reason = "Instance has failed at least the UnhealthyThreshold number of health checks consecutively."
+    return f"(service {service}) (instance {instance_id}) is unhealthy in (elb {load_balancer_name}) due to (reason {reason})"
+
+
 def steady_state(service: str) -> str:
     return f"(service {service}) has reached a steady state."
 

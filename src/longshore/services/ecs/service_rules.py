@@ -10,6 +10,7 @@ from longshore.services.call import Call
 from longshore.services.ecs.errors import ClientException, InvalidParameterException, UnsupportedFeatureException
 from longshore.services.ecs.model import TaskDefinition
 from longshore.services.ecs.rollout.model import ServiceSpec
+from longshore.services.elb.model import CLASSIC_LOAD_BALANCERS
 from longshore.services.elbv2.model import LISTENERS, RULES, TARGET_GROUPS
 from longshore.store.base import Reader
 
@@ -75,15 +76,54 @@ def check_role(spec: ServiceSpec, definition: TaskDefinition) -> None:
 
 
 def check_load_balancers(reader: Reader, call: Call, given: tuple[shapes.LoadBalancer, ...], definition: TaskDefinition) -> None:
-    """Each names a target group that a listener uses, and a container and port that the definition has."""
+    """Each names a target group that a listener uses, or a Classic load balancer, and a container and port that the definition has."""
     if len(given) > MOST_TARGET_GROUPS:
         raise InvalidParameterException(f"A service cannot have more than {MOST_TARGET_GROUPS} load balancers.")
+    if len(given) > 1 and any(load_balancer.load_balancer_name for load_balancer in given):
+        raise InvalidParameterException("A service can have one Classic Load Balancer, and no other load balancer beside it.")
     for load_balancer in given:
-        _check_container(load_balancer, definition.definition)
-        _check_target_group(reader, call, load_balancer, definition.definition)
+        container = _check_container(load_balancer, definition.definition)
+        if load_balancer.load_balancer_name:
+            _check_classic(reader, call, load_balancer, container, definition.definition)
+        else:
+            _check_target_group(reader, call, load_balancer, definition.definition)
 
 
-def _check_container(load_balancer: shapes.LoadBalancer, definition: shapes.TaskDefinition) -> None:
+def _check_classic(
+    reader: Reader,
+    call: Call,
+    load_balancer: shapes.LoadBalancer,
+    container: shapes.ContainerDefinition,
+    definition: shapes.TaskDefinition,
+) -> None:
+    """It forwards to one port of its instances: the host port is given, and a listener forwards there."""
+    name = load_balancer.load_balancer_name or ""
+    if load_balancer.target_group_arn:
+        raise InvalidParameterException("Specify either a targetGroupArn or a loadBalancerName, but not both.")
+    if load_balancer.advanced_configuration is not None:
+        raise InvalidParameterException("advancedConfiguration is not supported with a Classic Load Balancer.")
+    mode = definition.network_mode or "bridge"
+    if mode == "none":
+        raise ClientException("Load balancers cannot be used with the network mode none.")
+    if mode == "awsvpc":
+        raise InvalidParameterException("Classic Load Balancers are not supported with the awsvpc network mode. Use a target group.")
+    classic = reader.get(CLASSIC_LOAD_BALANCERS, call.arn("elasticloadbalancing", f"loadbalancer/{name}"))
+    if classic is None:
+        raise InvalidParameterException(f"The specified load balancer {name[:255]} does not exist.")
+    port = load_balancer.container_port
+    mapped = [mapping for mapping in container.port_mappings or () if mapping.container_port == port and mapping.protocol != "udp"]
+    host_ports = {(port if mode == "host" else mapping.host_port) or 0 for mapping in mapped} - {0}
+    if not host_ports:
+        raise InvalidParameterException(
+            f"The container {container.name} has no static host port for its container port {port}, which a Classic Load Balancer requires."
+        )
+    if not any(listener.instance_port in host_ports for listener in classic.listeners):
+        raise InvalidParameterException(
+            f"The load balancer {name} does not have a listener that forwards to the instance port {min(host_ports)}."
+        )
+
+
+def _check_container(load_balancer: shapes.LoadBalancer, definition: shapes.TaskDefinition) -> shapes.ContainerDefinition:
     name, port = load_balancer.container_name, load_balancer.container_port
     if not name:
         raise InvalidParameterException("containerName of a load balancer must not be empty.")
@@ -94,16 +134,15 @@ def _check_container(load_balancer: shapes.LoadBalancer, definition: shapes.Task
         raise InvalidParameterException(f"The container {name[:255]} does not exist in the task definition.")
     if all(mapping.container_port != port for mapping in container.port_mappings or ()):
         raise InvalidParameterException(f"The container {name} did not have a container port {port} defined.")
+    return container
 
 
 def _check_target_group(reader: Reader, call: Call, load_balancer: shapes.LoadBalancer, definition: shapes.TaskDefinition) -> None:
-    if load_balancer.load_balancer_name:
-        raise UnsupportedFeatureException("Classic Load Balancers are not offered by this installation. Use a target group.")
     arn = load_balancer.target_group_arn or ""
     if not arn:
         raise InvalidParameterException("targetGroupArn of a load balancer must not be empty.")
     group = reader.get(TARGET_GROUPS, arn) if arn.startswith(call.arn("elasticloadbalancing", "targetgroup/")) else None
-    if group is None:
+    if group is None or group.classic:
         raise InvalidParameterException("The specified target group does not exist.")
     if not reader.count(LISTENERS, "target_group", arn) and not reader.count(RULES, "target_group", arn):
         raise InvalidParameterException(f"The target group with targetGroupArn {arn} does not have an associated load balancer.")

@@ -16,9 +16,7 @@ def checked_health_check(asked: shapes.HealthCheck) -> HealthCheck:
     """Raises Validation."""
     found = _TARGET.fullmatch(asked.target) if len(asked.target) <= _MOST_TARGET_LENGTH else None
     if found is None:
-        raise Validation(
-            "HealthCheck Target must be TCP, HTTP, HTTPS or SSL, a colon, a port, and for HTTP and HTTPS a path"
-        )
+        raise Validation("HealthCheck Target must be TCP, HTTP, HTTPS or SSL, a colon, a port, and for HTTP and HTTPS a path")
     protocol, port, path = found[1], int(found[2]), found[3] or ""
     if not 1 <= port <= 65535:
         raise Validation("HealthCheck Target port must be between 1 and 65535")

@@ -37,9 +37,7 @@ def asked_listener(asked: shapes.Listener) -> Listener:
     if instance_protocol not in PROTOCOLS:
         raise UnsupportedProtocol(f"Instance protocol '{instance_protocol[:64]}' must be one of {', '.join(PROTOCOLS)}")
     if (protocol in _HTTP) != (instance_protocol in _HTTP):
-        raise Validation(
-            "Protocol and InstanceProtocol must be at the same Internet protocol layer: HTTP and HTTPS, or TCP and SSL"
-        )
+        raise Validation("Protocol and InstanceProtocol must be at the same Internet protocol layer: HTTP and HTTPS, or TCP and SSL")
     if not 1 <= asked.load_balancer_port <= 65535:
         raise Validation("Load Balancer port must be between 1 and 65535")
     if protocol in SECURE and not asked.ssl_certificate_id:

@@ -184,4 +184,5 @@ def _target(lb: ClassicLoadBalancer, listener: Listener, member: Member) -> Targ
         address=member.address,
         availability_zone=member.zone,
         owner=owners[-1] if owners else "",
+        classic=lb.name,
     )

@@ -71,6 +71,11 @@ def targets_of(reader: Reader, lb_arn: str) -> list[Target]:
     return [target for arn in _groups(reader, lb_arn) for target in reader.list(TARGETS, "target_group", arn)]
 
 
+def group_arns(reader: Reader, lb_arn: str) -> list[str]:
+    """Of the target groups behind its listeners."""
+    return list(_groups(reader, lb_arn))
+
+
 def is_running(instance: ContainerInstance | None) -> bool:
     return instance is not None and instance.status != "INACTIVE" and bool(instance.address)
 

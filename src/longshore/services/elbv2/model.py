@@ -213,6 +213,8 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     #: the task this target stands for, when a service registered it
     owner: str = ""
     health: TargetHealth = TargetHealth()
+    #: the name of the Classic load balancer that its group is part of; empty for most
+    classic: str = ""
 
 
 def target_key(target_group_arn: str, target_id: str, port: int) -> str:

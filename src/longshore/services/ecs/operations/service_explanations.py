@@ -20,6 +20,7 @@ from longshore.services.ecs.outlook.shapes import (
 )
 from longshore.services.ecs.rollout.model import DEPLOYMENTS
 from longshore.services.ecs.service_views import status_of
+from longshore.services.elb.records import group_arns
 
 
 def _named(call: Call, request: ExplainServiceRequest | GetServiceTrafficRequest) -> Iterable[str]:
@@ -77,6 +78,10 @@ async def get_service_traffic(call: Call, request: GetServiceTrafficRequest) -> 
         for arn in (one.target_group_arn, one.advanced_configuration and one.advanced_configuration.alternate_target_group_arn)
         if arn
     )
+    for one in given:
+        if one.load_balancer_name:
+            classic = call.arn("elasticloadbalancing", f"loadbalancer/{one.load_balancer_name}")
+            arns |= dict.fromkeys(group_arns(call.store, classic))
     if not arns:
         return GetServiceTrafficResponse(service_arn=service.arn, traffic=Traffic())
     traffic = await call.traffic(tuple(arns)) if call.traffic is not None else None

@@ -213,7 +213,7 @@ def _check_advanced(reader: Reader, call: Call, lb: shapes.LoadBalancer, advance
 
 def _group(reader: Reader, call: Call, arn: str) -> TargetGroup:
     group = reader.get(TARGET_GROUPS, arn) if arn.startswith(call.arn("elasticloadbalancing", "targetgroup/")) else None
-    if group is None:
+    if group is None or group.classic:
         raise InvalidParameterException(f"The specified target group {arn[:300]} does not exist.")
     return group
 
