@@ -27,7 +27,7 @@ def server_states(pools: Iterable[Pool]) -> str:
     lines = [_HEAD]
     for pool in pools:
         backend = backend_name(pool.group.arn)
-        use_ssl = int(pool.group.protocol == "HTTPS")
+        use_ssl = int(pool.group.protocol in ("HTTPS", "TLS"))
         for number, target in enumerate(pool.targets, 1):
             lines.append(_line(backend, number, target, _operational_state(target), use_ssl))
             lines.append(_line(backend + OPEN, number, target, _RUNNING, use_ssl))

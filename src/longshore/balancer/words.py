@@ -68,7 +68,7 @@ def address_of(slot: int, network: str) -> str:
 
 
 def algorithm(group: TargetGroup) -> str:
-    if group.protocol == "TCP":
+    if group.protocol in ("TCP", "TLS"):
         is_sticky = group.attributes.get("stickiness.enabled") == "true"
         return "source" if is_sticky else "roundrobin"
     wanted = group.attributes.get("load_balancing.algorithm.type", "round_robin")

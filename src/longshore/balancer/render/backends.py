@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from longshore.balancer.render.grpc_check import check_lines
 from longshore.balancer.render.places import Places
 from longshore.balancer.render.rules import about
 from longshore.balancer.render.timeouts import idle_s
@@ -10,6 +11,7 @@ from longshore.balancer.words import OPEN, algorithm, argument, quoted, server_n
 from longshore.services.elbv2.model import Target, TargetGroup
 
 _STICKY_DEFAULT_S = 86_400
+_CUTS_UNHEALTHY = "target_health_state.unhealthy.connection_termination.enabled"
 
 
 def backend(pool: Pool, name: str, secret: str, places: Places) -> list[str]:
@@ -29,7 +31,7 @@ def backend(pool: Pool, name: str, secret: str, places: Places) -> list[str]:
     ]
     if algorithm(group) == "source":
         lines.append("hash-type consistent")
-    if group.protocol == "TCP":
+    if group.protocol in ("TCP", "TLS"):
         lines.append("mode tcp")
     else:
         lines += [f"errorfile 503 {quoted(places.bad_gateway)}", *_stickiness(group, secret)]
@@ -41,8 +43,10 @@ def backend(pool: Pool, name: str, secret: str, places: Places) -> list[str]:
 def _check(group: TargetGroup) -> list[str]:
     check = group.health_check
     lines = [f"timeout check {check.timeout_s}s"]
-    if check.protocol == "TCP" or group.protocol_version == "GRPC":
+    if check.protocol == "TCP":
         return lines
+    if group.protocol_version == "GRPC":
+        return [*lines, *check_lines(check, "srv_name,field(2,_)")]
     version = "HTTP/2" if group.protocol_version == "HTTP2" else "HTTP/1.1"
     return [
         *lines,
@@ -87,7 +91,7 @@ def _stickiness(group: TargetGroup, secret: str) -> list[str]:
 def server_options(group: TargetGroup, is_open: bool, port: int) -> str:
     """What stands behind a server's address and `port`, in the configuration and in `add server` alike."""
     options: list[str] = []
-    is_tls = group.protocol == "HTTPS"
+    is_tls = group.protocol in ("HTTPS", "TLS")
     has_proxy_protocol = group.attributes.get("proxy_protocol_v2.enabled") == "true"
     if is_tls:
         options.append("ssl verify none")
@@ -106,12 +110,19 @@ def server_options(group: TargetGroup, is_open: bool, port: int) -> str:
     options.append(f"port {port if is_on_traffic_port else int(check.port)}")
     if check.protocol == "HTTPS":
         options.append("check-ssl" if is_tls else "check-ssl verify none")
+        if group.protocol_version != "HTTP1":
+            options.append("check-alpn h2")
+    elif check.protocol == "HTTP" and group.protocol_version == "HTTP2":
+        options.append("check-proto h2")
     if has_proxy_protocol and is_on_traffic_port:
         options.append("check-send-proxy")
     slow_start_s = int(group.attributes.get("slow_start.duration_seconds", "0"))
     if slow_start_s:
         options.append(f"slowstart {slow_start_s}s")
-    if group.protocol == "TCP" and group.attributes.get("target_health_state.unhealthy.connection_termination.enabled", "true") == "true":
+    if (
+        group.protocol in ("TCP", "TLS")
+        and group.attributes.get("target_health_state.unhealthy.connection_termination.enabled", "true") == "true"
+    ):
         options.append("on-marked-down shutdown-sessions")
     return " ".join(options)
 
