@@ -13,12 +13,14 @@ from botocore.serialize import create_serializer
 import longshore.services.acm.operations
 import longshore.services.ec2.operations
 import longshore.services.elb.operations
-import longshore.services.elbv2.operations  # noqa: F401
+import longshore.services.elbv2.operations
+import longshore.services.iam.operations  # noqa: F401
 from longshore.aws.protocol import ec2, json, query
 from longshore.aws.shapes import acm as acm_shapes
 from longshore.aws.shapes import ec2 as ec2_shapes
 from longshore.aws.shapes import elb as elb_shapes
 from longshore.aws.shapes import elbv2 as elbv2_shapes
+from longshore.aws.shapes import iam as iam_shapes
 from longshore.kit.clock import SteppedClock
 from longshore.kit.ids import SeededIds
 from longshore.services.acm.api import api as acm_api
@@ -31,7 +33,8 @@ from longshore.services.elb.api import api as elb_api
 from longshore.services.elb.model import KINDS as ELB_KINDS
 from longshore.services.elbv2.api import api as elbv2_api
 from longshore.services.elbv2.model import KINDS as ELBV2_KINDS
-from longshore.services.iam.model import SERVER_CERTIFICATES
+from longshore.services.iam.api import api as iam_api
+from longshore.services.iam.model import KINDS as IAM_KINDS
 from longshore.store.base import Tx
 from longshore.store.blobs import BlobStore
 from longshore.store.memory import memory_store
@@ -42,13 +45,13 @@ ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
 SECRET = b"s" * 32
 
 _session = botocore.session.get_session()
-_SHAPES: dict[str, Any] = {"elbv2": elbv2_shapes, "elb": elb_shapes, "ec2": ec2_shapes, "acm": acm_shapes}
-_PROTOCOLS: dict[str, Any] = {"elbv2": query, "elb": query, "ec2": ec2, "acm": json}
-_NAMES = {"elbv2": "query", "elb": "query", "ec2": "ec2", "acm": "json"}
-_APIS = {"elbv2": elbv2_api, "elb": elb_api, "ec2": ec2_api, "acm": acm_api}
+_SHAPES: dict[str, Any] = {"elbv2": elbv2_shapes, "elb": elb_shapes, "ec2": ec2_shapes, "acm": acm_shapes, "iam": iam_shapes}
+_PROTOCOLS: dict[str, Any] = {"elbv2": query, "elb": query, "ec2": ec2, "acm": json, "iam": query}
+_NAMES = {"elbv2": "query", "elb": "query", "ec2": "ec2", "acm": "json", "iam": "query"}
+_APIS = {"elbv2": elbv2_api, "elb": elb_api, "ec2": ec2_api, "acm": acm_api, "iam": iam_api}
 _MODELS = {name: _session.get_service_model(name) for name in _APIS}
 
-KINDS = (*EC2_KINDS, *ELBV2_KINDS, *ELB_KINDS, *ACM_KINDS, SERVER_CERTIFICATES, CONTAINER_INSTANCES)
+KINDS = (*EC2_KINDS, *ELBV2_KINDS, *ELB_KINDS, *ACM_KINDS, *IAM_KINDS, CONTAINER_INSTANCES)
 
 T = TypeVar("T")
 
@@ -110,6 +113,9 @@ class Cloud:
 
     async def classic(self, operation: str, **parameters: Any) -> dict[str, Any]:
         return await self.ask("elb", operation, **parameters)
+
+    async def iam(self, operation: str, **parameters: Any) -> dict[str, Any]:
+        return await self.ask("iam", operation, **parameters)
 
     async def acm(self, operation: str, **parameters: Any) -> dict[str, Any]:
         return await self.ask("acm", operation, **parameters)

@@ -16,7 +16,7 @@ from longshore.services.elbv2.quotas import TARGET_GROUPS_PER_LOAD_BALANCER
 from longshore.store.base import Reader
 
 #: listener protocol -> protocols of the target groups it may forward to
-_COMPATIBLE = {"HTTP": ("HTTP", "HTTPS"), "HTTPS": ("HTTP", "HTTPS"), "TCP": ("TCP",)}
+_COMPATIBLE = {"HTTP": ("HTTP", "HTTPS"), "HTTPS": ("HTTP", "HTTPS"), "TCP": ("TCP",), "TLS": ("TCP", "TLS")}
 
 
 def check_forwarding(

@@ -25,7 +25,7 @@ AUTHORITIES_PER_TRUST_STORE = 25
 REVOCATION_FILES_PER_TRUST_STORE = 30
 REVOKED_ENTRIES_PER_TRUST_STORE = 500_000
 #: bytes of a file
-MOST_FILE = 512 * 1024
+MOST_FILE = 2 * 1024 * 1024
 FILES_PER_REGION = 100
 #: path below which the contents of trust stores can be fetched with a token
 CONTENT_ROUTE = "/_longshore/trust-stores/"
