@@ -15,10 +15,12 @@ import socket
 import subprocess
 import sys
 import time
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlencode
 
 from longshore.aws.sigv4 import sign
 from longshore.config import AgentConfig, Credentials, DataDirectory, PlatformConfig, ServerConfig, write_platform
@@ -82,6 +84,18 @@ class Client:
             raise Refused(f"{operation}: {answer.status} {content.decode(errors='replace')}")
         found: dict[str, Any] = json.loads(content)
         return found
+
+    def query(self, service: str, version: str, operation: str, fields: dict[str, str]) -> ElementTree.Element:
+        """A service that speaks the query protocol. Raises Refused."""
+        body = urlencode({"Action": operation, "Version": version, **fields}).encode()
+        headers = {"Host": self._host, "Content-Type": "application/x-www-form-urlencoded"}
+        headers |= signature(headers, body, self._credentials, service)
+        self._connection.request("POST", "/", body, headers)
+        answer = self._connection.getresponse()
+        content = answer.read()
+        if answer.status != 200:
+            raise Refused(f"{operation}: {answer.status} {content.decode(errors='replace')}")
+        return ElementTree.fromstring(content)
 
     def close(self) -> None:
         self._connection.close()

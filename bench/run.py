@@ -1,6 +1,7 @@
 """Runs benchmarks, each beside its peer in the same run, and prints medians, ratios and targets.
 
     python bench/run.py [api] [startup] [run_task] [replace] [store] [placement] [registry] [lifecycle] [swarm] [fleet] [describe_tasks]
+                        [targets]
                         [--rounds N] [--json FILE]
 
 All of them unless named. `make bench` installs what the peers need. Docker Engine must answer for startup, run_task, replace
@@ -22,7 +23,10 @@ ROOT = Path(__file__).resolve().parents[1]
 # As a script, what stands beside this file would be found first, and `bench` itself not at all.
 sys.path[0] = str(ROOT)
 
-NAMES = ("startup", "api", "run_task", "replace", "store", "placement", "registry", "lifecycle", "swarm", "fleet", "describe_tasks")
+NAMES = (
+    *("startup", "api", "run_task", "replace", "store", "placement", "registry", "lifecycle", "swarm", "fleet", "describe_tasks"),
+    "targets",
+)
 
 
 #: program -> Debian package

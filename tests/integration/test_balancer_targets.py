@@ -103,7 +103,7 @@ async def test_a_target_leaves_when_its_last_request_is_answered(lab: Lab) -> No
     await lab.register(group, two)
     await lab.healthy(group, two)
     await lab.deregister(group, one)
-    await until(lambda: lab.balancer._servers._statuses and "MAINT" in str(lab.balancer._servers._statuses))
+    await until(lambda: "MAINT" in str(lab.balancer._servers.looking.known))
     assert {(await lab.ask()).seen["name"] for _ in range(6)} == {"two"}
     assert lab.target(group, one) is not None, "a request is still on its way"
     one.release.set()
@@ -148,7 +148,7 @@ async def test_a_target_registered_again_while_it_drains_serves_again(lab: Lab) 
     await until(lambda: "/hold" in one.asked or "/hold" in two.asked)
     busy = one if one.asked else two
     await lab.deregister(group, busy)
-    await until(lambda: "MAINT" in str(lab.balancer._servers._statuses))
+    await until(lambda: "MAINT" in str(lab.balancer._servers.looking.known))
     await lab.register(group, busy)
     await lab.healthy(group, busy)
     assert {(await lab.ask()).seen["name"] for _ in range(4)} == {"one", "two"}

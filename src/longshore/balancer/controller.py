@@ -22,6 +22,7 @@ from longshore.balancer.certificates import Certificates
 from longshore.balancer.counting import counted
 from longshore.balancer.files import places_in, prepare
 from longshore.balancer.gather import gather
+from longshore.balancer.leftovers import Leftovers
 from longshore.balancer.ports import why_taken
 from longshore.balancer.process import CannotRun, HAProxy
 from longshore.balancer.runtime import Runtime, RuntimeFailed, RuntimeRefused
@@ -77,11 +78,12 @@ class Balancer:
         self._runtime = Runtime(self._places.runtime_socket)
         self._certificates = Certificates(store, self._places, installation_secret)
         #: lets in whoever HAProxy cannot let in by itself
-        self._authentication = Authentication(store, clock, self._places, installation_secret, self._keys_changed)
+        self._authentication = Authentication(store, clock, self._places, installation_secret, self._look_again)
         #: one at a time tells HAProxy what to do
         self._lock = asyncio.Lock()
-        self._servers = Servers(store, clock, self._runtime, self._haproxy, self._lock)
-        self._structure = Structure(clock, self._places, self._haproxy, self._runtime, self._servers, self._certificates)
+        self._leftovers = Leftovers(clock, self._haproxy, self._look_again)
+        self._servers = Servers(store, clock, self._runtime, self._leftovers, self._lock)
+        self._structure = Structure(clock, self._places, self._haproxy, self._runtime, self._servers, self._certificates, self._leftovers)
         self._stopped = False
         self._jobs: list[asyncio.Task[None]] = []
         self._log_transport: asyncio.DatagramTransport | None = None
@@ -96,7 +98,7 @@ class Balancer:
         return self._haproxy.pid
 
     def keys(self) -> Iterable[str]:
-        return [EVERYTHING, *self._servers.group_arns()]
+        return [EVERYTHING, *self._servers.looking.group_arns()]
 
     async def traffic(self, group_arns: Sequence[str]) -> Traffic | None:
         """What HAProxy counts of target groups; None while it does not answer."""
@@ -117,7 +119,8 @@ class Balancer:
                 log.error("load balancers do not listen yet: %s", problem)
         self._jobs = [
             asyncio.create_task(self._supervise(), name="balancer:supervise"),
-            asyncio.create_task(self._servers.follow(), name="balancer:health"),
+            asyncio.create_task(self._servers.looking.follow(), name="balancer:health"),
+            asyncio.create_task(self._leftovers.follow(), name="balancer:leftovers"),
         ]
 
     async def stop(self, keep_running: bool = False) -> None:
@@ -126,7 +129,7 @@ class Balancer:
         for job in self._jobs:
             job.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
-        await self._servers.close()
+        await self._servers.looking.close()
         await self._authentication.close()
         async with self._lock:
             self._runtime.close()
@@ -148,8 +151,8 @@ class Balancer:
                 self._structure.forget()
                 return await self._everything()
 
-    async def _keys_changed(self) -> None:
-        """Tokens are signed with other keys from now on."""
+    async def _look_again(self) -> None:
+        """Tokens are signed with other keys from now on, or a reload is over for everybody."""
         async with self._lock:
             if not self._stopped:
                 await self._everything()
@@ -157,7 +160,7 @@ class Balancer:
     async def _prepare(self) -> None:
         self._structure.secret = self._servers.secret = prepare(self._places, self._directory)
         transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: _Log(self._servers.heard), local_addr=self._places.log_socket, family=socket.AF_UNIX
+            lambda: _Log(self._servers.looking.heard), local_addr=self._places.log_socket, family=socket.AF_UNIX
         )
         self._log_transport = transport
 
@@ -196,7 +199,7 @@ class Balancer:
         if not self._structure.is_current(snapshot, binds):
             # The worker before serves on for a moment: it, too, must not send anything to whoever leaves.
             await self._reconcile_pools(snapshot)
-            await self._servers.refresh()
+            await self._servers.looking.refresh()
             snapshot = self._gathered()
             binds = allocate(self._structure.accepted(snapshot).fronts, held, why_taken)
             try:

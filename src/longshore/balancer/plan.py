@@ -21,7 +21,7 @@ class Step(msgspec.Struct, frozen=True):
 class Plan(msgspec.Struct, frozen=True):
     #: new servers, out of service until their first check
     add: tuple[Step, ...] = ()
-    #: registered again while they drained: in service again, as new ones
+    #: registered again, while they drained or for somebody else: in service again, as new ones
     revive: tuple[Step, ...] = ()
     #: to get no further requests
     withhold: tuple[Step, ...] = ()
@@ -33,8 +33,11 @@ class Plan(msgspec.Struct, frozen=True):
     forget: tuple[Step, ...] = ()
 
 
-def plan(pool: Pool | None, statuses: Mapping[str, str]) -> Plan:
-    """`statuses`: server name -> status as HAProxy says it."""
+def plan(pool: Pool | None, statuses: Mapping[str, str], registered_at: Mapping[str, float] | None = None) -> Plan:
+    """`statuses`: server name -> status as HAProxy says it; `registered_at`: when the target was that each was put there for.
+
+    A server that is not in the latter was put there by another process of ours, and is believed to be for who is registered.
+    """
     add: list[Step] = []
     revive: list[Step] = []
     withhold: list[Step] = []
@@ -49,7 +52,7 @@ def plan(pool: Pool | None, statuses: Mapping[str, str]) -> Plan:
         if target.deregistered_at is None:
             if status is None:
                 add.append(Step(name, "registered", target))
-            elif is_withheld:
+            elif is_withheld or (registered_at or {}).get(name, target.registered_at) != target.registered_at:
                 revive.append(Step(name, "registered again", target))
         elif status is None:
             forget.append(Step(name, "deregistered, and in no worker", target))

@@ -37,6 +37,8 @@ class Seen(msgspec.Struct, frozen=True):
     check_status: str
     check_code: str
     current_sessions: int
+    #: within its backend
+    number: int = 0
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -139,9 +141,9 @@ class Runtime:
         """Backend name -> what it has done."""
         return counts_in(await self.command("show stat -1 2 -1"))
 
-    async def servers(self, backend: str = "-1") -> list[Seen]:
-        """Of one backend, or of all. Raises RuntimeFailed when there is no such backend."""
-        answer = await self.command(f"show stat {backend} 4 -1")
+    async def servers(self, backend: str = "-1", number: int = -1) -> list[Seen]:
+        """Of one backend, or of all; or the one with a number. Raises RuntimeFailed when there is no such backend."""
+        answer = await self.command(f"show stat {backend} 4 {number}")
         if not answer.startswith("#"):
             raise RuntimeFailed(f"{backend}: {answer}")
         return servers_in(answer)
@@ -166,10 +168,11 @@ def servers_in(answer: str) -> list[Seen]:
     column, rows = _rows(answer)
     if not rows:
         return []
-    status, check_status, check_code, sessions = (column[name] for name in ("status", "check_status", "check_code", "scur"))
+    names = ("status", "check_status", "check_code", "scur", "sid")
+    status, check_status, check_code, sessions, number = (column[name] for name in names)
     return [
         # While a check runs its last result is marked with an asterisk.
-        Seen(row[0], row[1], row[status], row[check_status].removeprefix("* "), row[check_code], int(row[sessions] or 0))
+        Seen(row[0], row[1], row[status], row[check_status].removeprefix("* "), row[check_code], int(row[sessions] or 0), int(row[number]))
         for row in rows
     ]
 

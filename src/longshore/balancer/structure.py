@@ -11,6 +11,7 @@ import logging
 from longshore.balancer.binds import Binds
 from longshore.balancer.certificates import Certificates
 from longshore.balancer.files import forget_bodies, install, propose
+from longshore.balancer.leftovers import Leftovers
 from longshore.balancer.process import HAProxy
 from longshore.balancer.refusals import Refusals
 from longshore.balancer.render.configuration import Rendering, render
@@ -33,7 +34,14 @@ class Structure:
     """Everything here is called with the balancer's lock held."""
 
     def __init__(
-        self, clock: Clock, places: Places, haproxy: HAProxy, runtime: Runtime, servers: Servers, certificates: Certificates
+        self,
+        clock: Clock,
+        places: Places,
+        haproxy: HAProxy,
+        runtime: Runtime,
+        servers: Servers,
+        certificates: Certificates,
+        leftovers: Leftovers,
     ) -> None:
         #: keys the cookies by which clients stay with their target
         self.secret = ""
@@ -44,8 +52,11 @@ class Structure:
         self._runtime = runtime
         self._servers = servers
         self._certificates = certificates
+        self._leftovers = leftovers
         #: names the structure that the worker runs; empty when none is known to run
         self._mark = ""
+        #: the one that HAProxy has taken before, and takes again without being asked
+        self._checked = ""
         #: its process id
         self._worker = 0
 
@@ -62,7 +73,7 @@ class Structure:
             self._haproxy.pid = None
             self._mark = ""
             self._runtime.close()
-            self._servers.forget()
+            self._servers.looking.forget()
             self._certificates.forget()
 
     def accepted(self, snapshot: Snapshot) -> Snapshot:
@@ -90,7 +101,7 @@ class Structure:
             self._runtime.close()
             await self._clock.sleep(0.005)
         self._worker, self._mark = identity.pid, identity.mark
-        await self._servers.learn()
+        await self._servers.looking.learn()
 
     async def change(self, wanted: Snapshot, binds: Binds) -> None:
         """Renders, has it checked, leaves out what is refused, and starts or reloads HAProxy. Raises RuntimeFailed, CannotRun."""
@@ -99,7 +110,7 @@ class Structure:
             rendering = self._rendered(snapshot, binds)
             self._certificates.install(snapshot)
             proposal = propose(self._places, rendering.text, rendering.files)
-            refusal = await self._haproxy.refusal(str(proposal))
+            refusal = await self._haproxy.refusal(str(proposal)) if rendering.structure != self._checked else ""
             if not refusal:
                 break
             self.refusals.blame(snapshot, rendering, refusal)
@@ -115,6 +126,7 @@ class Structure:
 
     async def _run(self, rendering: Rendering) -> None:
         begun = self._clock.now()
+        self._checked = ""
         if self._haproxy.pid is None:
             self._haproxy.start()
         else:
@@ -127,6 +139,8 @@ class Structure:
                 await self.learn()
             raise
         await self.learn()
+        self._checked = rendering.structure
+        self._leftovers.began()
         log.info("HAProxy runs configuration %s after %d ms", rendering.structure[:8], (self._clock.now() - begun) * 1000)
 
     async def _until_it_runs(self, structure: str) -> None:

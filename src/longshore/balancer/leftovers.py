@@ -1,0 +1,101 @@
+"""Workers that a reload left behind: each serves what it has begun, and its clients' idle connections once more.
+
+Nothing can be told to them: not that a rule is another one, nor that a target leaves. They are asked what is on its way, and
+one that has had nothing under way for a moment is ended. What is left there then are connections that nobody has asked
+anything on since the reload, and that any server may close; a client that came back on one of them would be sent by rules
+and to targets of the past.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterable
+
+from longshore.balancer.process import HAProxy
+from longshore.balancer.runtime import RuntimeFailed, connections_in
+from longshore.kit.clock import Clock
+
+log = logging.getLogger("longshore.balancer")
+
+#: a client that has asked nothing for so long after a reload is not about to
+IDLE_S = 2.0
+#: whoever waits for the past to end waits no longer than this: long requests go on as they began
+SETTLED_S = 5.0
+_LOOK_S = 0.25
+_MOST_LOOK_S = 5.0
+
+
+class Leftovers:
+    """`settled` is called when a reload is over for everybody, or has been for long enough."""
+
+    def __init__(self, clock: Clock, haproxy: HAProxy, settled: Callable[[], Awaitable[None]]) -> None:
+        self._clock = clock
+        self._haproxy = haproxy
+        self._settled = settled
+        self._reloaded_at = 0.0
+        self._is_settled = True
+        self._reloaded = asyncio.Event()
+
+    def __repr__(self) -> str:
+        return f"Leftovers(settled={self._is_settled})"
+
+    @property
+    def are_settled(self) -> bool:
+        """Whether whoever asks now is served by what was rendered last."""
+        return self._is_settled
+
+    def began(self) -> None:
+        """A worker has just taken another one's place."""
+        self._reloaded_at = self._clock.now()
+        self._is_settled = False
+        self._reloaded.set()
+
+    async def busy(self, backends: Iterable[str]) -> set[str]:
+        """Servers of any of the backends that an older worker has connections in use to. Raises RuntimeFailed."""
+        found: set[str] = set()
+        for pid in (await self._haproxy.workers())[1:]:
+            for backend in backends:
+                answer = await self._haproxy.ask(f"@!{pid} show servers conn {backend}")
+                found.update(server for server, count in connections_in(answer).items() if count)
+        return found
+
+    async def follow(self) -> None:
+        """Ends those that have nothing more to do, until cancelled."""
+        while True:
+            await self._reloaded.wait()
+            self._reloaded.clear()
+            wait = _LOOK_S
+            try:
+                while await self._dismiss():
+                    await self._clock.sleep(wait)
+                    wait = wait if self._clock.now() - self._reloaded_at < SETTLED_S else min(wait * 1.5, _MOST_LOOK_S)
+            except RuntimeFailed as problem:
+                log.warning("workers of before could not be asked: %s", problem)
+                await self._settle()
+
+    async def _dismiss(self) -> bool:
+        """Whether any is left."""
+        age_s = self._clock.now() - self._reloaded_at
+        left = (await self._haproxy.workers())[1:]
+        for pid in left if age_s >= IDLE_S else ():
+            if not streams_in(await self._haproxy.ask(f"@!{pid} show sess")):
+                log.info("worker %s of before has nothing under way and ends", pid)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+        if not left or age_s >= SETTLED_S:
+            await self._settle()
+        return bool(left)
+
+    async def _settle(self) -> None:
+        if not self._is_settled:
+            self._is_settled = True
+            await self._settled()
+
+
+def streams_in(answer: str) -> int:
+    """How many requests (or connections that nobody looks into) `show sess` tells of; our own question is none of them."""
+    return sum(line.startswith("0x") and " fe=GLOBAL " not in line for line in answer.splitlines())
