@@ -17,6 +17,7 @@ import typer
 from longshore import config
 from longshore.cli import account, ecr, explain, instances, registry, service, task
 from longshore.cli.ecs_events import events
+from longshore.cli.elb_copy.command import elb_copy
 from longshore.cli.exec import execute
 from longshore.cli.outcome import EXIT_CODES, ExitCode, Failure
 from longshore.cli.rebalance import rebalance
@@ -42,6 +43,7 @@ app.add_typer(instances.app)
 ecr.app.command()(sbom)
 app.command()(events)
 app.command()(rebalance)
+app.command("elb-copy")(elb_copy)
 app.command("exec", context_settings={"allow_interspersed_args": False})(execute)
 
 DataDir = Annotated[Path | None, typer.Option(help="Where the platform keeps everything [env: LONGSHORE_DATA_DIR].")]

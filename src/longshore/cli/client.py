@@ -16,6 +16,7 @@ import msgspec
 
 from longshore.aws.sigv4 import sign
 from longshore.cli.outcome import Failure
+from longshore.cli.query import form_of, read_answer, refusal_in
 from longshore.config import Credentials
 
 T = TypeVar("T")
@@ -40,6 +41,14 @@ class Home(msgspec.Struct, frozen=True):
 
 class Unreachable(Failure):
     """Nobody listens there, or it does not speak HTTP."""
+
+
+class Refused(Failure):
+    """An answer says no; `error_code` is AWS's word for why."""
+
+    def __init__(self, cause: str, *, error_code: str) -> None:
+        super().__init__(cause)
+        self.error_code = error_code
 
 
 class Platform:
@@ -101,6 +110,17 @@ class Platform:
     def ecr(self, operation: str, request: dict[str, object], answer: type[T]) -> T:
         """One ECR operation, as `ecs`."""
         return self._operate("ecr", _ECR_TARGET, operation, request, answer)
+
+    def query(
+        self, service: str, version: str, operation: str, parameters: Mapping[str, object], answer: type[T], *, flat: bool = False
+    ) -> T:
+        """One operation of an API that is asked in forms and answers in XML (cli/query.py), as `ecs`. Raises Refused where it refuses."""
+        headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+        status, content = self._signed("POST", "/", headers, form_of(operation, version, parameters, flat=flat), service)
+        if status != 200:
+            code, message = refusal_in(content)
+            raise Refused(f"{operation}: {f'{code} {message}'.strip() or f'HTTP {status}'}", error_code=code)
+        return read_answer(operation, content, answer)
 
     def _operate(self, service: str, target: str, operation: str, request: dict[str, object], answer: type[T]) -> T:
         body = msgspec.json.encode(request)
