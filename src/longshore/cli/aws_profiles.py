@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -28,8 +29,8 @@ def read_profile(given: Environment, name: str | None) -> Profile:
     if name is None and given.credentials is not None:
         return Profile(given.credentials, given.session_token, given.region or "", ca_bundle=given.ca_bundle)
     chosen = name or given.aws_profile or "default"
-    settings = _section(given.aws_config_file, chosen if chosen == "default" else f"profile {chosen}")
-    keys = _section(given.aws_credentials_file, chosen) or settings
+    settings = section(given.aws_config_file, chosen if chosen == "default" else f"profile {chosen}")
+    keys = section(given.aws_credentials_file, chosen) or settings
     if name is not None and not settings and not keys:
         raise Failure(
             f"there is no AWS profile {name!r}", f"{given.aws_config_file} and {given.aws_credentials_file} have them", ExitCode.USAGE
@@ -44,10 +45,14 @@ def read_profile(given: Environment, name: str | None) -> Profile:
     )
 
 
-def _section(path: Path, name: str) -> dict[str, str]:
-    parser = configparser.RawConfigParser(strict=False)
+def section(file: Path, name: str) -> dict[str, str]:
+    """A section of an AWS ini file; empty when there is none. Raises Failure for a file that cannot be understood."""
+    parser: Any = configparser.RawConfigParser(strict=False, default_section="", allow_no_value=True)
     try:
-        parser.read(path)
-    except (configparser.Error, UnicodeDecodeError, OSError) as error:
-        raise Failure(f"{path} cannot be read: {error}", "repair it") from error
-    return dict(parser[name]) if parser.has_section(name) else {}
+        parser.read_string(file.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, configparser.Error, UnicodeDecodeError) as error:
+        raise Failure(f"{file} cannot be read: {error}", "correct it") from error
+    found = next((section for section in parser.sections() if " ".join(section.replace('"', "").split()) == name), None)
+    return {} if found is None else {key: value or "" for key, value in parser.items(found)}

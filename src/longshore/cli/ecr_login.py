@@ -9,7 +9,6 @@ who asks it, are told by AWS_ENDPOINT_URL with AWS_ACCESS_KEY_ID … or else by 
 from __future__ import annotations
 
 import base64
-import configparser
 import json
 import re
 import subprocess
@@ -18,11 +17,11 @@ import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from longshore.cli import machine, profile
+from longshore.cli.aws_profiles import section
 from longshore.cli.client import Platform
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.config import DEFAULT_REGION, Credentials, write_privately
@@ -69,8 +68,8 @@ class _Authorizations(msgspec.Struct, frozen=True, rename="camel"):
 def find_access(given: Environment) -> Access:
     """Endpoint and keys from one source: the environment where it names an endpoint, the AWS profile otherwise. Raises Failure."""
     name = given.aws_profile or profile.NAME
-    settings = _section(given.aws_config_file, f"profile {name}" if name != "default" else name)
-    keys = _section(given.aws_credentials_file, name)
+    settings = section(given.aws_config_file, f"profile {name}" if name != "default" else name)
+    keys = section(given.aws_credentials_file, name)
     from_profile = None
     if keys.get("aws_access_key_id") and keys.get("aws_secret_access_key"):
         from_profile = Credentials(keys["aws_access_key_id"], keys["aws_secret_access_key"])
@@ -201,16 +200,3 @@ def _tell(server: str) -> int:
     login = fresh_login(access)
     print(json.dumps({"ServerURL": server, "Username": login.user, "Secret": login.password}))
     return 0
-
-
-def _section(file: Path, name: str) -> dict[str, str]:
-    """A section of an AWS ini file; empty when there is none. Raises Failure for a file that cannot be understood."""
-    parser: Any = configparser.RawConfigParser(strict=False, default_section="", allow_no_value=True)
-    try:
-        parser.read_string(file.read_text())
-    except FileNotFoundError:
-        return {}
-    except (OSError, configparser.Error, UnicodeDecodeError) as error:
-        raise Failure(f"{file} cannot be read: {error}", "correct it") from error
-    found = next((section for section in parser.sections() if " ".join(section.replace('"', "").split()) == name), None)
-    return {} if found is None else {key: value or "" for key, value in parser.items(found)}
