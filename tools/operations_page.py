@@ -69,13 +69,28 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
     },
     "elbv2": {
         "CreateLoadBalancer": "types application and network; no gateway type, addresses of one's own, or IPv6",
-        "CreateListener": "HTTP and TCP; HTTPS and TLS need certificates, which nothing keeps yet",
+        "CreateListener": "HTTP, HTTPS, TCP and TLS",
         "ModifyListener": "as CreateListener",
         "CreateTargetGroup": "target types instance and ip; protocols HTTP, HTTPS and TCP; IPv4",
         "CreateRule": "no transforms, no authentication actions",
         "ModifyRule": "as CreateRule",
         "ModifyLoadBalancerAttributes": "all are kept and shown; access logs need a bucket, and there is none",
         "SetSecurityGroups": "kept and shown; packets are not filtered",
+        "SetIpAddressType": "ipv4",
+        "ModifyCapacityReservation": "nothing can be reserved",
+        "ModifyIpPools": "there are no pools to choose",
+        "CreateTrustStore": "of a file put into the installation, not of an object in S3",
+        "ModifyTrustStore": "as CreateTrustStore",
+        "AddTrustStoreRevocations": "as CreateTrustStore",
+        "GetResourcePolicy": "always finds none: nothing is shared between accounts",
+        "DeleteSharedTrustStoreAssociation": "always finds none: nothing is shared between accounts",
+        "DescribeSSLPolicies": "all but those for RFC 9151 and CNSA 2.0",
+    },
+    "acm": {
+        "RequestCertificate": "of the installation's own authority, without proof of domains; no AWS Private CA, no CloudFront",
+        "ResendValidationEmail": "checked; no mail is sent",
+        "PutAccountConfiguration": "kept and shown; no events tell of certificates that end",
+        "RevokeCertificate": "no revocation list is published",
     },
     "ec2": {
         "DescribeInstances": "container instances, as far as ECS and load balancers need to see them",
@@ -119,6 +134,8 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
 }
 
 _SIGNING = "images are signed by AWS Signer, which is not here; signatures that clients push are kept and listed as referrers"
+
+_ACME = "ACME lets other machines ask an authority of AWS's for certificates; here a certificate is asked for with RequestCertificate"
 
 _MANAGED_DAEMONS = (
     "daemons of their own belong to ECS Managed Instances, which are AWS's machines; here a service with DAEMON scheduling does it"
@@ -174,6 +191,30 @@ UNSERVED: Mapping[str, Mapping[str, str]] = {
             _SERVICE_GATEWAYS,
         ),
     },
+    "acm": dict.fromkeys(
+        (
+            "CreateAcmeDomainValidation",
+            "CreateAcmeEndpoint",
+            "CreateAcmeExternalAccountBinding",
+            "DeleteAcmeDomainValidation",
+            "DeleteAcmeEndpoint",
+            "DeleteAcmeExternalAccountBinding",
+            "DescribeAcmeAccount",
+            "DescribeAcmeDomainValidation",
+            "DescribeAcmeEndpoint",
+            "DescribeAcmeExternalAccountBinding",
+            "GetAcmeExternalAccountBindingCredentials",
+            "ListAcmeAccounts",
+            "ListAcmeDomainValidations",
+            "ListAcmeEndpoints",
+            "ListAcmeExternalAccountBindings",
+            "RevokeAcmeAccount",
+            "RevokeAcmeExternalAccountBinding",
+            "UpdateAcmeDomainValidation",
+            "UpdateAcmeEndpoint",
+        ),
+        _ACME,
+    ),
     "ecr": {
         "PutSigningConfiguration": _SIGNING,
         "GetSigningConfiguration": _SIGNING,
