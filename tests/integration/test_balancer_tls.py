@@ -108,6 +108,7 @@ async def test_no_handshake_fails_while_certificates_are_renewed(lab: Lab) -> No
         return count
 
     clients = [asyncio.create_task(shakes()) for _ in range(4)]
+    await until(lambda: seen)
     for pair in pairs:
         before = set(seen)
         await put_certificate(lab, "one.test", pair=pair)

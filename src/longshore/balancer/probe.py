@@ -13,14 +13,14 @@ from longshore.balancer.render import grpc_check
 from longshore.services.elbv2.model import HealthCheck, Target, TargetGroup
 
 _MOST_HEAD_BYTES = 64 * 1024
+#: the proxy protocol's word for a connection that is not made for somebody else
+_NOBODYS_CONNECTION = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
 #: as HTTP/2 says GET
 _GET = 0x82
 
 
 def can_probe(group: TargetGroup) -> bool:
-    """The proxy protocol is left to HAProxy."""
-    check = group.health_check
-    return check.enabled and (check.protocol == "TCP" or group.attributes.get("proxy_protocol_v2.enabled") != "true")
+    return group.health_check.enabled
 
 
 async def passes(group: TargetGroup, target: Target) -> bool:
@@ -31,8 +31,12 @@ async def passes(group: TargetGroup, target: Target) -> bool:
     context = _unverified(group.protocol_version) if check.protocol == "HTTPS" else None
     try:
         async with asyncio.timeout(check.timeout_s):
-            reader, writer = await asyncio.open_connection(target.address, port, ssl=context, limit=_MOST_HEAD_BYTES)
+            reader, writer = await asyncio.open_connection(target.address, port, limit=_MOST_HEAD_BYTES)
             try:
+                if check.port == "traffic-port" and group.attributes.get("proxy_protocol_v2.enabled") == "true":
+                    writer.write(_NOBODYS_CONNECTION)
+                if context is not None:
+                    await writer.start_tls(context)
                 return is_plain_tcp or await _answers(group.protocol_version, reader, writer, check, f"{target.address}:{target.port}")
             finally:
                 writer.close()

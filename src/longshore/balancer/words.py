@@ -55,7 +55,7 @@ def backend_name(group_arn: str) -> str:
 
 def server_name(target: Target) -> str:
     """ID_ADDRESS:PORT. Says where the server is, so that a target that moved is another server."""
-    name = f"{target.id}_{target.address}:{target.port}"
+    name = f"{target.id.rpartition('/')[2]}_{target.address}:{target.port}"
     if not _NAME.fullmatch(name.replace("_", "-")):
         raise Unrenderable(f"{name!r} is no target")
     return name

@@ -5,7 +5,7 @@ from __future__ import annotations
 from longshore.balancer.render.grpc_check import check_lines
 from longshore.balancer.render.places import Places
 from longshore.balancer.render.rules import about
-from longshore.balancer.render.timeouts import idle_s
+from longshore.balancer.render.timeouts import server_timeouts
 from longshore.balancer.snapshot import Pool
 from longshore.balancer.words import OPEN, algorithm, argument, quoted, server_name
 from longshore.services.elbv2.model import Target, TargetGroup
@@ -17,14 +17,13 @@ _CUTS_UNHEALTHY = "target_health_state.unhealthy.connection_termination.enabled"
 def backend(pool: Pool, name: str, secret: str, places: Places) -> list[str]:
     group = pool.group
     is_open = name.endswith(OPEN)
-    most_idle_s = idle_s(pool.load_balancer)
     lines = [
         f"backend {name}",
         about(group.arn),
         f"balance {algorithm(group)}",
-        f"timeout server {most_idle_s}s",
-        f"timeout tunnel {most_idle_s}s",
-        "retries 1",
+        *server_timeouts(pool),
+        # A refused connection is tried on other targets: an older worker may not have heard yet of who has left.
+        "retries 3",
         "option redispatch 1",
         # What the servers are checked and reached with belongs to the structure.
         f"# {server_options(group, is_open, 0)}",

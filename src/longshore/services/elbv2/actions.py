@@ -97,9 +97,11 @@ def _forward(action: shapes.Action, load_balancer_type: str) -> shapes.Action:
         groups = groups or (shapes.TargetGroupTuple(target_group_arn=action.target_group_arn),)
     if not groups:
         raise Validation("A target group ARN must be specified")
-    most = 1 if load_balancer_type == "network" else TARGET_GROUPS_PER_ACTION
-    if len(groups) > most:
-        raise Validation(f"A forward action can have at most '{most}' target groups")
+    if len(groups) > TARGET_GROUPS_PER_ACTION:
+        raise Validation(f"A forward action can have at most '{TARGET_GROUPS_PER_ACTION}' target groups")
+    stickiness = config.target_group_stickiness_config
+    if load_balancer_type == "network" and stickiness is not None and stickiness.enabled:
+        raise InvalidLoadBalancerAction("Target group stickiness is not supported for network load balancers")
     arns = [group.target_group_arn or "" for group in groups]
     if "" in arns:
         raise Validation("A target group ARN must be specified")

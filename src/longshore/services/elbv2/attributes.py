@@ -138,11 +138,21 @@ def _tcp_target_group(target_type: str) -> tuple[Attribute, ...]:
     )
 
 
+#: a load balancer behind another: it is told who the clients are whatever is said
+_ALB_TARGET_GROUP = (
+    Attribute("deregistration_delay.timeout_seconds", "300", between(0, 3600)),
+    Attribute("deregistration_delay.connection_termination.enabled", "false", _SWITCH),
+    Attribute("preserve_client_ip.enabled", "true", one_of("true")),
+)
+
+
 def load_balancer_attributes(type: str) -> tuple[Attribute, ...]:
     return _LOAD_BALANCER[type]
 
 
 def target_group_attributes(protocol: str, target_type: str) -> tuple[Attribute, ...]:
+    if target_type == "alb":
+        return _ALB_TARGET_GROUP
     return _HTTP_TARGET_GROUP if protocol in ("HTTP", "HTTPS") else _tcp_target_group(target_type)
 
 

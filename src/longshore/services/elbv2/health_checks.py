@@ -44,10 +44,10 @@ class HealthCheckRequest(Protocol):
     def matcher(self) -> shapes.Matcher | None: ...
 
 
-def default_health_check(protocol: str, protocol_version: str, check_protocol: str | None) -> HealthCheck:
+def default_health_check(protocol: str, protocol_version: str, check_protocol: str | None, target_type: str = "ip") -> HealthCheck:
     """What a group of `protocol` is checked with when only the check's own protocol is given, or not even that."""
     is_http_group = protocol in ("HTTP", "HTTPS")
-    check = check_protocol or ("HTTP" if is_http_group else "TCP")
+    check = check_protocol or ("HTTP" if is_http_group or target_type == "alb" else "TCP")
     timeout_s = 6 if protocol == "HTTP" else 10
     if check == "TCP":
         return HealthCheck(protocol=check, path="", http_codes="", timeout_s=timeout_s)
@@ -56,10 +56,12 @@ def default_health_check(protocol: str, protocol_version: str, check_protocol: s
     return HealthCheck(protocol=check, path="/", http_codes="200" if is_http_group else "200-399", timeout_s=timeout_s)
 
 
-def changed_health_check(current: HealthCheck, request: HealthCheckRequest, protocol: str, protocol_version: str) -> HealthCheck:
+def changed_health_check(
+    current: HealthCheck, request: HealthCheckRequest, protocol: str, protocol_version: str, target_type: str = "ip"
+) -> HealthCheck:
     """`current` with what `request` asks for. Raises Validation for what AWS refuses."""
     check_protocol = request.health_check_protocol or current.protocol
-    _check_protocol(check_protocol, protocol)
+    _check_protocol(check_protocol, protocol, target_type)
     if check_protocol != current.protocol and "TCP" in (check_protocol, current.protocol):
         fresh = default_health_check(protocol, protocol_version, check_protocol)
         current = msgspec.structs.replace(current, protocol=check_protocol, path=fresh.path, http_codes=fresh.http_codes)
@@ -81,8 +83,8 @@ def changed_health_check(current: HealthCheck, request: HealthCheckRequest, prot
     return changed
 
 
-def _check_protocol(check_protocol: str, protocol: str) -> None:
-    allowed = ("HTTP", "HTTPS") if protocol in ("HTTP", "HTTPS") else ("HTTP", "HTTPS", "TCP")
+def _check_protocol(check_protocol: str, protocol: str, target_type: str) -> None:
+    allowed = ("HTTP", "HTTPS") if protocol in ("HTTP", "HTTPS") or target_type == "alb" else ("HTTP", "HTTPS", "TCP")
     if check_protocol not in allowed:
         raise Validation(f"Health check protocol '{check_protocol}' must be one of '{', '.join(allowed)}'")
 

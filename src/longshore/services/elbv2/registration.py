@@ -1,6 +1,7 @@
 """Registering and deregistering targets: one transaction's worth, for the operations and for whoever registers a service's tasks.
 
-An instance is a registered container instance and is reached at that instance's own address; an IP address is itself.
+An instance is a registered container instance and is reached at that instance's own address; an IP address is itself; an
+Application Load Balancer behind a network one is where it listens.
 Deregistering marks a target; the balancer takes it out of service, waits for its connections and deletes it. A target
 whose group nobody forwards to has no connections to wait for and goes at once.
 """
@@ -15,9 +16,18 @@ import msgspec
 from longshore.aws.shapes import elbv2 as shapes
 from longshore.services.ec2.model import SUBNETS, VPCS
 from longshore.services.ecs.model import CONTAINER_INSTANCES, ContainerInstance
-from longshore.services.elbv2.errors import InvalidTarget, TooManyTargets, Validation
+from longshore.services.elbv2.errors import InvalidTarget, ResourceInUse, TooManyTargets, Validation
 from longshore.services.elbv2.lookup import in_use
-from longshore.services.elbv2.model import TARGETS, Target, TargetGroup, TargetHealth, scope_of, target_key
+from longshore.services.elbv2.model import (
+    LISTENERS,
+    LOAD_BALANCERS,
+    TARGETS,
+    Target,
+    TargetGroup,
+    TargetHealth,
+    scope_of,
+    target_key,
+)
 from longshore.services.elbv2.quotas import TARGETS_PER_TARGET_GROUP
 from longshore.store.base import Reader, Tx
 
@@ -69,6 +79,8 @@ def release(tx: Tx, target_group_arns: Iterable[str], now: float) -> None:
 
 
 def _resolve(reader: Reader, group: TargetGroup, description: shapes.TargetDescription, now: float, owner: str) -> Target:
+    if group.target_type == "alb":
+        return _load_balancer(reader, group, description, now, owner)
     if group.target_type == "instance":
         instance = _instance(reader, group, description.id)
         if description.availability_zone is not None:
@@ -89,6 +101,49 @@ def _resolve(reader: Reader, group: TargetGroup, description: shapes.TargetDescr
         owner=owner,
         health=TargetHealth(since=now),
     )
+
+
+def _load_balancer(reader: Reader, group: TargetGroup, description: shapes.TargetDescription, now: float, owner: str) -> Target:
+    """An Application Load Balancer of the same account, which must listen on the group's port: the one target there may be."""
+    lb = reader.get(LOAD_BALANCERS, description.id)
+    if lb is None or lb.type != "application" or scope_of(lb.arn) != scope_of(group.arn):
+        raise InvalidTarget(f"The load balancer '{description.id}' is not a valid target: it must be an Application Load Balancer")
+    if lb.vpc_id != group.vpc_id:
+        raise InvalidTarget(f"The load balancer '{lb.arn}' is not in the VPC '{group.vpc_id}' of the target group")
+    if description.availability_zone is not None:
+        raise Validation("You cannot specify an Availability Zone for targets of target groups with target type 'alb'")
+    port = description.port or group.port
+    if port != group.port:
+        raise InvalidTarget(f"The port of a target of target group '{group.arn}' must be its port {group.port}")
+    if not reader.list(LISTENERS, "port", f"{lb.arn}|{port}"):
+        raise InvalidTarget(f"The load balancer '{lb.arn}' has no listener on port {port}")
+    if not lb.status.address:
+        raise InvalidTarget(f"The load balancer '{lb.arn}' is not in the active state")
+    others = [target for target in reader.list(TARGETS, "target_group", group.arn) if target.id != lb.arn]
+    if others:
+        raise TooManyTargets("A target group with target type 'alb' can have one target")
+    return Target(
+        target_group_arn=group.arn,
+        id=lb.arn,
+        port=port,
+        registered_at=now,
+        address=lb.status.address,
+        availability_zone="all",
+        owner=owner,
+        health=TargetHealth(since=now),
+    )
+
+
+def check_not_a_target(reader: Reader, load_balancer_arn: str, port: int | None = None) -> None:
+    """Raises ResourceInUse while a network load balancer forwards to this one (on `port`, when one is given)."""
+    for target in reader.list(TARGETS, "target_id", load_balancer_arn):
+        if target.deregistered_at is not None:
+            continue
+        if port is None:
+            group = target.target_group_arn
+            raise ResourceInUse(f"Load balancer '{load_balancer_arn}' cannot be deleted because it is a target of target group '{group}'")
+        if target.port == port:
+            raise ResourceInUse(f"Listener port '{port}' is in use by registered target '{load_balancer_arn}' and cannot be removed.")
 
 
 def _instance(reader: Reader, group: TargetGroup, instance_id: str) -> ContainerInstance:

@@ -26,7 +26,7 @@ from longshore.services.elbv2.model import LISTENERS, RULES, Listener, LoadBalan
 from longshore.services.elbv2.names import listener_arn
 from longshore.services.elbv2.paging import page_of
 from longshore.services.elbv2.quotas import LISTENERS_PER_LOAD_BALANCER
-from longshore.services.elbv2.registration import release
+from longshore.services.elbv2.registration import check_not_a_target, release
 from longshore.services.elbv2.tagging import merged
 from longshore.services.elbv2.tls import with_tls
 from longshore.store.base import Reader, Tx
@@ -133,6 +133,8 @@ async def modify_listener(call: Call, request: shapes.ModifyListenerInput) -> sh
         port = request.port or listener.port
         if port != listener.port and _on_port(tx, lb, port) is not None:
             raise DuplicateListener(f"A listener already exists on this port for this load balancer '{lb.arn}'")
+        if port != listener.port:
+            check_not_a_target(tx, lb.arn, listener.port)
         actions = listener.default_actions
         if request.default_actions is not None:
             actions = checked_actions(request.default_actions, lb.type, protocol)
@@ -155,6 +157,7 @@ async def delete_listener(call: Call, request: shapes.DeleteListenerInput) -> sh
 
     def delete(tx: Tx) -> None:
         listener = find_listener(tx, call, request.listener_arn)
+        check_not_a_target(tx, listener.load_balancer_arn, listener.port)
         groups = dict.fromkeys(target_groups_of(listener.default_actions))
         for rule in tx.list(RULES, "listener", listener.arn):
             groups.update(dict.fromkeys(target_groups_of(rule.actions)))

@@ -27,7 +27,7 @@ from longshore.services.elbv2.names import SERVICE, check_load_balancer_name, lo
 from longshore.services.elbv2.network import chosen_security_groups, chosen_subnets, default_security_groups, ensure_network
 from longshore.services.elbv2.paging import DEFAULT_PAGE_SIZE, key_of, marker_of
 from longshore.services.elbv2.quotas import LOAD_BALANCERS_PER_REGION, NAMES_PER_DESCRIBE
-from longshore.services.elbv2.registration import release
+from longshore.services.elbv2.registration import check_not_a_target, release
 from longshore.services.elbv2.slots import free_slot, hosted_zone_id
 from longshore.services.elbv2.tagging import merged
 from longshore.store.base import Reader, Tx
@@ -158,6 +158,7 @@ async def delete_load_balancer(call: Call, request: shapes.DeleteLoadBalancerInp
             return  # what is gone already is as good as deleted
         if lb.attributes.get("deletion_protection.enabled") == "true":
             raise OperationNotPermitted(f"Load balancer '{lb.arn}' cannot be deleted because deletion protection is enabled")
+        check_not_a_target(tx, lb.arn)
         groups = target_groups_behind(tx, lb.arn)
         for listener in tx.list(LISTENERS, "load_balancer", lb.arn):
             for rule in tx.list(RULES, "listener", listener.arn):

@@ -17,6 +17,7 @@ from longshore.services.elbv2.errors import (
     ResourceInUse,
     TargetGroupNotFound,
     TooManyTargetGroups,
+    UnsupportedProtocol,
     Validation,
 )
 from longshore.services.elbv2.forwarding import target_groups_behind
@@ -31,9 +32,11 @@ from longshore.services.elbv2.tagging import merged
 from longshore.store.base import Tx
 
 #: what the data plane can carry
-PROTOCOLS = ("HTTP", "HTTPS", "TCP")
+PROTOCOLS = ("HTTP", "HTTPS", "TCP", "TLS")
+#: datagrams, which HAProxy does not carry
+_DATAGRAMS = ("UDP", "TCP_UDP", "QUIC", "TCP_QUIC", "GENEVE")
 PROTOCOL_VERSIONS = ("HTTP1", "HTTP2", "GRPC")
-TARGET_TYPES = ("instance", "ip")
+TARGET_TYPES = ("instance", "ip", "alb")
 
 
 def _new_arn(call: Call, request: shapes.CreateTargetGroupInput) -> Iterable[str]:
@@ -70,8 +73,12 @@ def _asked(request: shapes.CreateTargetGroupInput, arn: str, now: float) -> Targ
         raise InvalidConfigurationRequest(f"Target groups with target type '{target_type}' are not served")
     if request.protocol is None:
         raise Validation("A protocol must be specified")
+    if request.protocol in _DATAGRAMS:
+        raise UnsupportedProtocol(f"Target groups with the protocol '{request.protocol}' are not served: only TCP and what runs on it is")
     if request.protocol not in PROTOCOLS:
-        raise InvalidConfigurationRequest(f"Target groups with the protocol '{request.protocol}' are not served")
+        raise Validation(f"Protocol '{request.protocol}' must be one of '{', '.join((*PROTOCOLS, *_DATAGRAMS))}'")
+    if target_type == "alb" and request.protocol != "TCP":
+        raise InvalidConfigurationRequest(f"Protocol '{request.protocol}' is not supported with target type 'alb': it must be TCP")
     if request.port is None:
         raise Validation("A port must be specified")
     if request.vpc_id is None:
@@ -81,11 +88,11 @@ def _asked(request: shapes.CreateTargetGroupInput, arn: str, now: float) -> Targ
     if request.target_control_port is not None:
         raise InvalidConfigurationRequest("Target control ports are not served")
     version = request.protocol_version or "HTTP1"
-    if request.protocol == "TCP" and request.protocol_version is not None:
+    if request.protocol in ("TCP", "TLS") and request.protocol_version is not None:
         raise Validation("A protocol version is supported for target groups with the protocol HTTP or HTTPS only")
     if version not in PROTOCOL_VERSIONS:
         raise Validation(f"Protocol version '{version}' must be one of '{', '.join(PROTOCOL_VERSIONS)}'")
-    check = default_health_check(request.protocol, version, request.health_check_protocol)
+    check = default_health_check(request.protocol, version, request.health_check_protocol, target_type)
     return TargetGroup(
         arn=arn,
         name=request.name,
@@ -95,7 +102,7 @@ def _asked(request: shapes.CreateTargetGroupInput, arn: str, now: float) -> Targ
         target_type=target_type,
         created_at=now,
         protocol_version=version,
-        health_check=changed_health_check(check, request, request.protocol, version),
+        health_check=changed_health_check(check, request, request.protocol, version, target_type),
         tags=merged((), request.tags),
     )
 
@@ -141,7 +148,7 @@ async def describe_target_groups(call: Call, request: shapes.DescribeTargetGroup
 async def modify_target_group(call: Call, request: shapes.ModifyTargetGroupInput) -> shapes.ModifyTargetGroupOutput:
     def change(tx: Tx) -> TargetGroup:
         group = find_target_group(tx, call, request.target_group_arn)
-        check = changed_health_check(group.health_check, request, group.protocol, group.protocol_version)
+        check = changed_health_check(group.health_check, request, group.protocol, group.protocol_version, group.target_type)
         return tx.put(TARGET_GROUPS, msgspec.structs.replace(group, health_check=check))
 
     changed = await call.store.transact(change)
