@@ -20,7 +20,7 @@ def guard_lines(lb: LoadBalancer) -> list[str]:
         error(405, "Method Not Allowed", " if { method TRACE CONNECT }"),
         error(414, "Request-URI Too Large", f" if {{ url -m len gt {MOST_LINE_BYTES} }}"),
         error(505, "HTTP Version Not Supported", " if !{ req.ver 1.1 1.0 2.0 }"),
-        error(400, "Bad Request", " if HTTP_1.1 !{ req.hdr(host) -m found }"),
+        error(400, "Bad Request", " if !{ req.hdr(host) -m found } HTTP_1.1"),
         empty_error(463, f" if {{ req.hdr_cnt(x-forwarded-for) gt {MOST_FORWARDED} }}"),
     ]
     if lb.attributes.get("routing.http.desync_mitigation_mode") == "strictest":

@@ -17,9 +17,6 @@ from longshore.balancer.render.rules import rule_lines
 from longshore.balancer.snapshot import Front
 from longshore.balancer.words import NOBODY, OPEN
 
-#: what `client_keep_alive.seconds` is unless it is said
-_KEEP_ALIVE_S = 3600
-
 
 def http_lines(front: Front, bodies: Bodies, secret: str, refused: dict[str, str]) -> list[str]:
     """Everything behind its addresses. A rule that cannot be said is left out, and why is put into `refused` under its ARN."""
@@ -50,11 +47,16 @@ def _asks_for_host(front: Front) -> bool:
 
 
 def _kept_alive(front: Front) -> list[str]:
-    """A connection that has been there long enough ends with its next answer. (One of HTTP/2 goes on.)"""
-    seconds = int(front.load_balancer.attributes.get("client_keep_alive.seconds", _KEEP_ALIVE_S))
+    """A connection that has been there long enough ends with its next answer. (One of HTTP/2 goes on.)
+
+    Nothing waits for the hour that is the default, and looking at the clock would cost every answer something.
+    """
+    seconds = front.load_balancer.attributes.get("client_keep_alive.seconds")
+    if seconds is None:
+        return []
     return [
         "tcp-request session set-var(sess.since) date",
-        f"http-after-response set-header Connection close if {{ date,sub(sess.since) ge {seconds} }}",
+        f"http-after-response set-header Connection close if {{ date,sub(sess.since) ge {int(seconds)} }}",
     ]
 
 

@@ -12,10 +12,10 @@ import re
 import msgspec
 
 from longshore.balancer.render.actions import action_lines, chosen, decision
-from longshore.balancer.render.auth import authentication_lines
+from longshore.balancer.render.auth import asks, authentication_lines
 from longshore.balancer.render.bodies import Bodies
 from longshore.balancer.render.conditions import acl_lines
-from longshore.balancer.render.tables import LEAST, Keys, Row, fits, keys_of, row_lines
+from longshore.balancer.render.tables import LEAST, UNLESS_CHOSEN, Keys, Row, fits, keys_of, row_lines
 from longshore.balancer.render.transforms import transform_lines
 from longshore.balancer.snapshot import Front
 from longshore.balancer.words import Unrenderable, quoted
@@ -67,7 +67,7 @@ def rule_lines(front: Front, bodies: Bodies, secret: str, refused: dict[str, str
     choices = [
         *_chosen(spoken, front, bodies),
         about(front.listener.arn),
-        f"http-request set-var(txn.r) {quoted(f'str({otherwise})')} if !{{ var(txn.r) -m found }}",
+        f"http-request set-var(txn.r) {quoted(f'str({otherwise})')} {UNLESS_CHOSEN}",
     ]
     actions += [
         about(front.listener.arn),
@@ -108,7 +108,8 @@ def _chosen(choices: list[Spoken], front: Front, bodies: Bodies) -> list[str]:
         row, end = _row(choices, position)
         if row is not None:
             # Whatever is wrong with a table is nobody's alone.
-            lines += [about(front.listener.arn), *row_lines(row, bodies)]
+            lines.append(about(front.listener.arn))
+            lines += row_lines(row, bodies, is_first=position == 0 and not asks(front))
             position = end
         else:
             lines += choices[position]

@@ -29,7 +29,7 @@ _MOST_LABEL_COUNTS = 4
 #: what can stand in a file of keys and values as it is
 _KEY = re.compile(r"[\x21-\x7e]+")
 _TOKEN = re.compile(r"\\[*?\\]|.", re.DOTALL)
-_UNLESS_CHOSEN = "if !{ var(txn.r) -m found }"
+UNLESS_CHOSEN = "if !{ var(txn.r) -m found }"
 
 
 class Keys(msgspec.Struct, frozen=True):
@@ -101,10 +101,12 @@ def _label_counts(keys: Iterable[Keys]) -> list[int]:
     return sorted({end.count(".") + 1 for one in keys if one.field == "host" for end in one.partial}, reverse=True)
 
 
-def row_lines(row: Row, bodies: Bodies) -> list[str]:
-    """Lines that put into `txn.r` what the first of the rules that hold says, unless something stands there."""
+def row_lines(row: Row, bodies: Bodies, *, is_first: bool = False) -> list[str]:
+    """Lines that put into `txn.r` what the first of the rules that hold says, unless something stands there.
+
+    Before the first of all rules nothing can.
+    """
     exact, partial = tables(row)
-    lines: list[str] = []
     if row.field == "path":
         lookups = [("path,map_str", exact), ("path,map_beg", partial)]
     else:
@@ -113,11 +115,12 @@ def row_lines(row: Row, bodies: Bodies) -> list[str]:
             of_these = {end: decision for end, decision in partial.items() if end.count(".") + 1 == count}
             # Without the first label, which `*` has to stand for; then the last so many.
             lookups.append((f"var(txn.host),field(2,.,0),field(-1,.,{count}),map_str", of_these))
-    for lookup, table in lookups:
-        if table:
-            content = "".join(f"{key} {decision}\n" for key, decision in sorted(table.items()))
-            path = bodies.path_of(content.encode(), ".map")
-            lines.append(f"http-request set-var(txn.r) {quoted(f'{lookup}({argument(path)})')} {_UNLESS_CHOSEN}")
+    lookups = [(lookup, table) for lookup, table in lookups if table]
+    lines: list[str] = []
+    for number, (lookup, table) in enumerate(lookups):
+        path = bodies.path_of("".join(f"{key} {decision}\n" for key, decision in sorted(table.items())).encode(), ".map")
+        found = quoted(f"{lookup}({argument(path)})")
+        lines.append(f"http-request set-var(txn.r) {found}" + ("" if is_first and number == 0 else f" {UNLESS_CHOSEN}"))
     return lines
 
 
