@@ -198,13 +198,18 @@ class Types:
             limits = [f"{word}={shape[side]}" for side, word in (("min", "ge"), ("max", "le")) if side in shape]
             return f"Annotated[float, Meta({', '.join(limits)})]" if limits else "float"
         limits = self._lengths(shape) if kind in ("string", "blob") else []
+        extra = {}
         if "pattern" in shape and kind == "string":
             try:
                 limits.append(f"pattern={python_pattern(shape['pattern'])!r}")
             except re.error as error:
                 self.service.notes.append(f"{self.service.api}: {name}: dropped the pattern {shape['pattern']!r}: {error}")
             else:
-                limits.append(f"extra={{'pattern': {shape['pattern']!r}}}")
+                extra["pattern"] = shape["pattern"]
+        if limits and shape.get("sensitive"):
+            extra["sensitive"] = True  # no message repeats such a value
+        if extra:
+            limits.append(f"extra={extra!r}")
         scalar = _SCALARS[kind]
         return f"Annotated[{scalar}, Meta({', '.join(limits)})]" if limits else scalar
 

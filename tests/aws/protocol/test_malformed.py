@@ -227,6 +227,33 @@ def test_iam_has_words_of_its_own_for_names_and_paths(name: str, body: str, mess
     assert refused("iam", name, body.encode()) == ("ValidationError", message)
 
 
+KEY = "-----BEGIN PRIVATE KEY-----"
+
+
+@pytest.mark.parametrize(
+    ("api", "name", "body"),
+    [
+        (
+            "iam",
+            "UploadServerCertificate",
+            urlencode({"PrivateKey": f"{KEY}\u20ac", "CertificateBody": "x", "ServerCertificateName": "a"}).encode(),
+        ),
+        (
+            "iam",
+            "UploadServerCertificate",
+            urlencode({"PrivateKey": KEY * 700, "CertificateBody": "x", "ServerCertificateName": "a"}).encode(),
+        ),
+        ("secretsmanager", "CreateSecret", standard_json.dumps({"Name": "a", "SecretString": KEY * 3000}).encode()),
+        ("acm", "ImportCertificate", standard_json.dumps({"Certificate": "QUJD", "PrivateKey": "QUJD" * 3000}).encode()),
+    ],
+)
+def test_no_refusal_repeats_a_secret(api: str, name: str, body: bytes) -> None:
+    _, message = refused(api, name, body)
+    assert "Value at '" in message
+    assert KEY not in message
+    assert "QUJDQUJD" not in message
+
+
 def test_null_is_absent_and_unknown_members_are_ignored() -> None:
     body = b'{"cluster": null, "taskDefinition": "a", "colour": {"x": [1]}, "count": 1, "count": 2}'
     assert plain(parse("ecs", "RunTask", body)) == {"taskDefinition": "a", "count": 2}

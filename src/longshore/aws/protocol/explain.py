@@ -22,6 +22,13 @@ from longshore.aws.errors import AwsError, Serialization, Validation
 MOST_VALUE = 1024
 
 
+class _Hidden:
+    """Stands for a value that no message repeats: what the model calls sensitive, and bytes."""
+
+
+_HIDDEN = _Hidden()
+
+
 class Violation(NamedTuple):
     """A constraint that does not hold: where (`tags.1.member.key`), for which value, and what it asks for."""
 
@@ -85,9 +92,10 @@ def _violations(kind: inspect.Type, value: Any, path: str, lax: bool) -> Iterato
         yield from _map(kind, value, path, lax)
     else:
         value = _scalar(kind, value, lax)
+        shown = _HIDDEN if extra.get("sensitive") or isinstance(kind, inspect.BytesType) else value
         for constraint, holds in _constraints(kind, extra):
             if not holds(value):
-                yield Violation(path, value, constraint)
+                yield Violation(path, shown, constraint)
 
 
 def _structure(kind: inspect.StructType, value: Any, path: str, lax: bool) -> Iterator[Violation]:
@@ -238,7 +246,7 @@ Manner = Callable[[list[Violation]], AwsError]
 def _coral(error: type[AwsError]) -> Manner:
     def say(found: list[Violation]) -> AwsError:
         several = "s" if len(found) > 1 else ""
-        each = (f"Value {_quoted(value)} at '{path}' failed to satisfy constraint: {constraint}" for path, value, constraint in found)
+        each = (f"Value {_quoted(value)}at '{path}' failed to satisfy constraint: {constraint}" for path, value, constraint in found)
         return error(f"{len(found)} validation error{several} detected: {'; '.join(each)}")
 
     return say
@@ -269,6 +277,8 @@ def _ec2(found: list[Violation]) -> AwsError:
     name = re.sub(r"\.(\d+)\.member\b", r".\1", path)
     if value is None:
         return MissingParameter(f"The request must contain the parameter {name}")
+    if isinstance(value, _Hidden):
+        return InvalidParameterValue(f"The value for parameter {name} is invalid. {constraint}")
     return InvalidParameterValue(f"Value ({_shown(value)}) for parameter {name} is invalid. {constraint}")
 
 
@@ -276,7 +286,10 @@ _MANNERS: Mapping[str, Manner] = {"ecs": _coral(InvalidParameterException), "ecr
 
 
 def _quoted(value: Any) -> str:
-    return "null" if value is None else f"'{_shown(value)}'"
+    """With a space after it, unless there is nothing to show."""
+    if isinstance(value, _Hidden):
+        return ""
+    return "null " if value is None else f"'{_shown(value)}' "
 
 
 def _shown(value: Any) -> str:

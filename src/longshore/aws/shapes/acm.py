@@ -88,7 +88,7 @@ NextToken = Annotated[
         extra={"pattern": "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]*"},
     ),
 ]
-PassphraseBlob = Annotated[bytes, Meta(min_length=4, max_length=128)]
+PassphraseBlob = Annotated[bytes, Meta(min_length=4, max_length=128, extra={"sensitive": True})]
 PcaArn = Annotated[
     str,
     Meta(
@@ -99,7 +99,7 @@ PcaArn = Annotated[
     ),
 ]
 PositiveInteger = Annotated[int, Meta(ge=1, le=2147483647)]
-PrivateKeyBlob = Annotated[bytes, Meta(min_length=1, max_length=8192)]
+PrivateKeyBlob = Annotated[bytes, Meta(min_length=1, max_length=8192, extra={"sensitive": True})]
 RenewalStatus = Literal["PENDING_AUTO_RENEWAL", "PENDING_VALIDATION", "SUCCESS", "FAILED"]
 RevocationReason = Literal[
     "UNSPECIFIED",

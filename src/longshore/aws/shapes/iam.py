@@ -105,7 +105,7 @@ PrivateKeyType = Annotated[
         min_length=1,
         max_length=16384,
         pattern="(?a:\\A(?:[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+)\\Z)",
-        extra={"pattern": "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+"},
+        extra={"pattern": "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+", "sensitive": True},
     ),
 ]
 ResourceHandlingOptionType = Annotated[str, Meta(min_length=1, max_length=64)]

@@ -31,12 +31,15 @@ RegionType = Annotated[
     str, Meta(min_length=1, max_length=128, pattern="(?a:\\A(?:^([a-z]+-)+\\d+$)\\Z)", extra={"pattern": "^([a-z]+-)+\\d+$"})
 ]
 RotationTokenType = Annotated[
-    str, Meta(min_length=36, max_length=256, pattern="(?a:\\A(?:^[a-zA-Z0-9\\-]+$)\\Z)", extra={"pattern": "^[a-zA-Z0-9\\-]+$"})
+    str,
+    Meta(
+        min_length=36, max_length=256, pattern="(?a:\\A(?:^[a-zA-Z0-9\\-]+$)\\Z)", extra={"pattern": "^[a-zA-Z0-9\\-]+$", "sensitive": True}
+    ),
 ]
 SecretARNType = Annotated[str, Meta(min_length=20, max_length=2048)]
-SecretBinaryType = Annotated[bytes, Meta(min_length=1, max_length=65536)]
+SecretBinaryType = Annotated[bytes, Meta(min_length=1, max_length=65536, extra={"sensitive": True})]
 SecretIdType = Annotated[str, Meta(min_length=1, max_length=2048)]
-SecretStringType = Annotated[str, Meta(min_length=1, max_length=65536)]
+SecretStringType = Annotated[str, Meta(min_length=1, max_length=65536, extra={"sensitive": True})]
 SecretVersionIdType = Annotated[str, Meta(min_length=32, max_length=64)]
 SecretVersionStageType = Annotated[str, Meta(min_length=1, max_length=256)]
 SortByType = Literal["created-date", "last-accessed-date", "last-changed-date", "name"]
