@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from longshore import config
-from longshore.cli import account, ecr, explain, instances, registry, service, task
+from longshore.cli import account, ecr, explain, instances, lb, registry, service, task
 from longshore.cli.ecs_events import events
 from longshore.cli.elb_copy.command import elb_copy
 from longshore.cli.exec import execute
@@ -38,6 +38,7 @@ app.add_typer(registry.app)
 app.add_typer(ecr.app)
 app.add_typer(service.app)
 app.add_typer(explain.app)
+app.add_typer(lb.app)
 app.add_typer(task.app)
 app.add_typer(instances.app)
 ecr.app.command()(sbom)

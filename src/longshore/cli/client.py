@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import http.client
+import re
 import ssl
 import time
 import urllib.parse
@@ -130,6 +132,15 @@ class Platform:
             raise Failure(f"{operation}: {_refusal(status, content)}")
         return msgspec.json.decode(content, type=answer)
 
+    def form(self, service: str, version: str, operation: str, members: Mapping[str, str]) -> bytes:
+        """One operation of an API that speaks forms and XML; the document it answers with. Raises Failure."""
+        body = urllib.parse.urlencode({"Action": operation, "Version": version, **members}).encode()
+        headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+        status, content = self._signed("POST", "/", headers, body, service)
+        if status != 200:
+            raise Failure(f"{operation}: {_xml_refusal(status, content)}")
+        return content
+
     def reset(self) -> None:
         """Wipes a platform in dev mode."""
         status, content = self._signed("POST", "/_longshore/reset", {}, b"", "longshore")
@@ -226,6 +237,13 @@ class OwnRefusal(msgspec.Struct, frozen=True):
 
     error: str = ""
     message: str = ""
+
+
+def _xml_refusal(status: int, content: bytes) -> str:
+    """`Code: message` of an error document."""
+    found = [re.search(f"<{name}>(.*?)</{name}>", content.decode(errors="replace"), re.DOTALL) for name in ("Code", "Message")]
+    texts = [html.unescape(one[1]) for one in found if one is not None]
+    return ": ".join(texts) if texts else f"status {status}"
 
 
 def _own_refusal(status: int, content: bytes) -> str:

@@ -11,6 +11,7 @@ from longshore.services.elbv2.operations import (
     tags,
     target_groups,
     targets,
+    testing,
     trust_store_files,
     trust_stores,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "tags",
     "target_groups",
     "targets",
+    "testing",
     "trust_store_files",
     "trust_stores",
 ]
