@@ -201,8 +201,9 @@ class _Bench:
         return time.perf_counter() - began
 
     def killed_s(self) -> float:
-        """The worker is killed; until the next answer of a target."""
+        """The worker is killed; until the next answer of a target. One that keeps ending is started more slowly: this one does not."""
         wait_until("it to serve", lambda: self._get("/g/0")[0] == 200)
+        time.sleep(2.5)
         victim, master = self._worker(), self._master()
         began = time.perf_counter()
         os.kill(victim, signal.SIGKILL)

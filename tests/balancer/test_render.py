@@ -146,7 +146,7 @@ def test_nothing_is_rendered_for_a_port_that_is_taken() -> None:
 
 
 def test_answers_of_haproxy_are_read() -> None:
-    stat = "# pxname,svname,scur,status,check_status,check_code\ntg-a,s1,3,UP 1/2,* L7OK,200\ntg-a,s2,,no check,,\n\n"
+    stat = "# pxname,svname,scur,status,check_status,check_code,sid\ntg-a,s1,3,UP 1/2,* L7OK,200,1\ntg-a,s2,,no check,,,2\n\n"
     one, two = servers_in(stat)
     assert (one.backend, one.name, one.status, one.check_status, one.check_code, one.current_sessions) == (
         "tg-a",

@@ -45,6 +45,8 @@ NOT_INSTALLED = "HAProxy is not installed: apt-get install haproxy (macOS: brew 
 #: how soon a port that was taken, or a HAProxy that was not there, is looked for again
 _LOOK_AGAIN_S = 5.0
 _LONGEST_WAIT_S = 86_400.0
+#: a HAProxy that ended after longer than this is started again at once
+_STABLE_S = 2.0
 
 
 class Balancer:
@@ -173,7 +175,7 @@ class Balancer:
                 continue
             begun = self._clock.now()
             await self._haproxy.ended()
-            failures = failures + 1 if self._clock.now() - begun < 10.0 else 0
+            failures = failures + 1 if self._clock.now() - begun < _STABLE_S else 0
             log.error("HAProxy (process %s) ended; starting it again", self._haproxy.pid)
             if failures:
                 await self._clock.sleep(backoff_s(failures - 1, self._ids.fraction(), most_s=5.0))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from longshore.balancer.proofs import proofs_of, trust_of
 from longshore.balancer.snapshot import Front, Pool, Snapshot
 from longshore.balancer.words import address_of
@@ -26,16 +28,35 @@ def gather(reader: Reader, network: str, privileged_port_offset: int, installati
             rules = tuple(sorted(reader.list(RULES, "listener", listener.arn), key=lambda rule: rule.priority))
             port = listener.port + (privileged_port_offset if listener.port < 1024 else 0)
             proofs = proofs_of(reader, listener, installation_secret)
-            fronts.append(Front(lb, listener, rules, address_of(lb.slot, network), port, proofs=proofs, trust=trust_of(reader, listener)))
-            for actions in (listener.default_actions, *(rule.actions for rule in rules)):
-                for arn in target_groups_of(actions):
-                    owners.setdefault(arn, lb)
+            arns = [arn for actions in (listener.default_actions, *(rule.actions for rule in rules)) for arn in target_groups_of(actions)]
+            owners.update((arn, lb) for arn in arns if arn not in owners)
+            fronts.append(
+                Front(
+                    lb,
+                    listener,
+                    rules,
+                    address_of(lb.slot, network),
+                    port,
+                    proofs=proofs,
+                    trust=trust_of(reader, listener),
+                    fewest=_fewest(reader, arns),
+                )
+            )
     pools: list[Pool] = []
     for arn, lb in sorted(owners.items()):
         group = reader.get(TARGET_GROUPS, arn)
         if group is not None:
             pools.append(Pool(group, lb, tuple(reader.list(TARGETS, "target_group", arn))))
     return Snapshot(load_balancers, tuple(fronts), tuple(pools))
+
+
+def _fewest(reader: Reader, target_group_arns: Iterable[str]) -> dict[str, tuple[int, int]]:
+    found: dict[str, tuple[int, int]] = {}
+    for arn in target_group_arns:
+        group = reader.get(TARGET_GROUPS, arn)
+        if group is not None and group.fewest_healthy != (1, 0):
+            found[arn] = group.fewest_healthy
+    return found
 
 
 def gather_pool(reader: Reader, target_group_arn: str) -> Pool | None:

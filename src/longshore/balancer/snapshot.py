@@ -56,6 +56,11 @@ class Front(msgspec.Struct, frozen=True):
     proofs: tuple[Proof, ...] = ()
     #: None where clients' certificates are not verified, or nothing is known to verify them with
     trust: Trust | None = None
+    #: another load balancer forwards to it, and says whose each connection is
+    is_behind: bool = False
+    #: ARN of a target group -> (count, percentage) of healthy targets below which all of its targets get requests; only of those
+    #: groups for which that is not (1, 0)
+    fewest: dict[str, tuple[int, int]] = {}
 
     @property
     def is_http(self) -> bool:

@@ -10,6 +10,7 @@ from longshore.balancer.render.actions.forward import all_actions, divides, keep
 from longshore.balancer.render.auth import entry_lines
 from longshore.balancer.render.bodies import Bodies
 from longshore.balancer.render.client_certificates import client_certificate_lines
+from longshore.balancer.render.fail_open import open_lines
 from longshore.balancer.render.forwarded import forwarded_lines, host_lines
 from longshore.balancer.render.guards import guard_lines
 from longshore.balancer.render.listener_attributes import response_lines
@@ -66,6 +67,7 @@ def _way(front: Front) -> list[str]:
     if divides(front):
         to = "var(txn.tg)"
         lines.append("http-request set-var(txn.tg) 'var(txn.r),field(2,|)' if !{ var(txn.tg) -m found }")
+    lines += open_lines(front, to)
     # While it hands over to a new worker, an old one counts none of its servers as usable.
     lines.append(f"use_backend %[{to}] if {{ {to},nbsrv gt 0 }} || {{ stopping }}")
     if front.fails_open:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from longshore.aws.shapes import elbv2 as shapes
+from longshore.balancer.render.fail_open import counting_lines, too_few
 from longshore.balancer.snapshot import Front
 from longshore.balancer.words import OPEN, Unrenderable, backend_name
 
@@ -12,8 +13,8 @@ def tcp_lines(front: Front) -> list[str]:
     if not groups:
         raise Unrenderable("a listener that forwards to nobody")
     if len(groups) == 1:
-        return [*_open_way(front, groups[0][0], ""), f"default_backend {groups[0][0]}"]
-    lines = [f"tcp-request content set-var(sess.w) rand({sum(weight for _, weight in groups)})"]
+        return [*counting_lines(front), *_open_way(front, groups[0][0], ""), f"default_backend {groups[0][0]}"]
+    lines = [*counting_lines(front), f"tcp-request content set-var(sess.w) rand({sum(weight for _, weight in groups)})"]
     reached = 0
     for name, weight in groups:
         reached += weight
@@ -23,10 +24,10 @@ def tcp_lines(front: Front) -> list[str]:
 
 
 def _open_way(front: Front, name: str, condition: str) -> list[str]:
-    """To all targets of a group none of which is healthy, where that is what such a load balancer does."""
+    """To all targets of a group too few of which are healthy, where that is what such a load balancer does."""
     if not front.fails_open:
         return []
-    return [f"use_backend {name}{OPEN} if {condition}{{ nbsrv({name}) eq 0 }} {{ nbsrv({name}{OPEN}) gt 0 }} !{{ stopping }}"]
+    return [f"use_backend {name}{OPEN} if {condition}{few}" for few in too_few(front, name)]
 
 
 def _weighted(actions: tuple[shapes.Action, ...]) -> list[tuple[str, int]]:

@@ -104,6 +104,13 @@ class TargetGroup(msgspec.Struct, frozen=True, gc=False):
     def deregistration_delay_s(self) -> int:
         return int(self.attributes.get("deregistration_delay.timeout_seconds", "300"))
 
+    @property
+    def fewest_healthy(self) -> tuple[int, int]:
+        """(count, percentage; 0: off) of healthy targets below either of which all targets get requests."""
+        prefix = "target_group_health.unhealthy_state_routing.minimum_healthy_targets"
+        percentage = self.attributes.get(f"{prefix}.percentage", "off")
+        return int(self.attributes.get(f"{prefix}.count", "1")), 0 if percentage == "off" else int(percentage)
+
 
 TARGET_GROUPS: Kind[TargetGroup] = Kind(
     name="elbv2.target_group",
