@@ -46,6 +46,7 @@ from longshore.gateway.app import Gateway
 from longshore.gateway.authorise import Access, ResourceSide
 from longshore.gateway.begun import Begun, is_worth_a_traceback
 from longshore.gateway.catalogue import preload
+from longshore.gateway.claim_keys import ClaimKeys
 from longshore.gateway.exec import CLIENT_ROUTE, ExecSessions
 from longshore.gateway.identify import Identities
 from longshore.gateway.lane import IDLE_S, Lanes
@@ -85,6 +86,7 @@ from longshore.services.ecs.resource_tags import no_policies
 from longshore.services.ecs.resource_tags import resource_conditions as ecs_conditions
 from longshore.services.elb import model as elb_model
 from longshore.services.elbv2 import model as elbv2_model
+from longshore.services.elbv2.claims import KEYS_ROUTE
 from longshore.services.elbv2.trust_stores import CONTENT_ROUTE
 from longshore.services.iam import model as iam_model
 from longshore.services.iam.entities import TRUSTED_ACTIONS, entity_conditions, trust_policies
@@ -313,6 +315,7 @@ class Server:
         gateway.mount(ACCOUNTS, accounts.handle)
         gateway.mount(MACHINES, Machines(store, identities, clock, ids, site, secret, config.credentials.secret_access_key).handle)
         gateway.mount(CONTENT_ROUTE, TrustFiles(store, clock, secret).handle)
+        gateway.mount(KEYS_ROUTE, ClaimKeys(secret).handle)
         gateway.mount("/_longshore/", own.handle)
         return gateway, registry, sessions
 

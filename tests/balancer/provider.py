@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from yarl import URL
 
 from longshore.aws.shapes import elbv2 as shapes
-from longshore.balancer.auth.tokens import unpadded
+from longshore.services.elbv2.claims import unpadded
 from longshore.services.elbv2.client_secrets import sealed_actions
 from tests.balancer.lab import quiet_port
 

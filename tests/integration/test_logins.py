@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from longshore.balancer.auth.sessions import Session, joined, opened, sealed, session_key, set_cookies
-from longshore.balancer.auth.tokens import Signer
 from longshore.balancer.render.auth import realm
+from longshore.services.elbv2.claims import Signer
 from longshore.services.elbv2.model import LoadBalancer
 from tests.balancer.lab import Lab, Upstream, fixed, forward, laboratory, paths
 from tests.balancer.provider import SECRET, Browser, IdentityProvider, Page

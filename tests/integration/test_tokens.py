@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from longshore.balancer.auth.tokens import unpadded
+from longshore.services.elbv2.claims import unpadded
 from tests.balancer.lab import Lab, Upstream, forward, laboratory, until
 from tests.balancer.provider import SECRET, IdentityProvider, Key
 

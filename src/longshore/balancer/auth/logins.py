@@ -24,10 +24,11 @@ from longshore.aws.shapes import elbv2 as shapes
 from longshore.balancer.auth.errors import NotLetIn
 from longshore.balancer.auth.provider import Provider, Tokens
 from longshore.balancer.auth.sessions import Session, TooLarge, cookie, sealed, session_key, set_cookies
-from longshore.balancer.auth.tokens import Signer, check_id_token, unpadded
+from longshore.balancer.auth.tokens import check_id_token
 from longshore.balancer.render.auth import CALLBACK, realm
 from longshore.kit.clock import Clock
 from longshore.kit.sealing import derived_key
+from longshore.services.elbv2.claims import Signer, unpadded
 from longshore.services.elbv2.client_secrets import opened as opened_secret
 
 NONCE_COOKIE = "AWSALBAuthNonce"

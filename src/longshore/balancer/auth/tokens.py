@@ -1,39 +1,28 @@
-"""Tokens: what a provider's id token must say, keys out of a key set, and the token that tells targets who somebody is."""
+"""Tokens: what a provider's id token must say, and keys out of a key set."""
 
 from __future__ import annotations
 
 import binascii
-import hashlib
 import re
-import uuid
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from base64 import urlsafe_b64decode
 from typing import Any
 
 import msgspec
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from longshore.balancer.auth.errors import NotLetIn
 from longshore.balancer.snapshot import SigningKey
-from longshore.kit.sealing import derived_key
 
 #: of a key set
 MOST_KEYS = 10
 _MOST_KEY_NAME = 256
 _MODULUS_BITS = range(2048, 8193)
-_ORDER_OF_P256 = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _PRINTABLE = re.compile(r"[\x20-\x7e]*")
 
 
 class BadKeySet(Exception):
     """Says what is wrong with it."""
-
-
-def unpadded(content: bytes) -> str:
-    return urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
 def _bytes(text: str) -> bytes:
@@ -125,22 +114,3 @@ def _usable(raw: msgspec.Raw) -> SigningKey | None:
     except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, ValueError):
         return None
     return SigningKey(key.kid, public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-
-
-class Signer:
-    """Signs what targets are told of somebody: ES256, with a key that the installation's secret gives, the same on every start."""
-
-    def __init__(self, secret: bytes) -> None:
-        number = int.from_bytes(derived_key(secret, "elb-claims") + derived_key(secret, "elb-claims-more")[:8], "big")
-        self._key = ec.derive_private_key(number % (_ORDER_OF_P256 - 1) + 1, ec.SECP256R1())
-        self.public_pem = self._key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-        #: what targets ask for it by
-        self.kid = str(uuid.UUID(bytes=hashlib.sha256(self.public_pem).digest()[:16], version=4))
-
-    def signed(self, claims: Mapping[str, object], *, signer: str, issuer: str, client_id: str, expires_at: int) -> str:
-        """The claims with their expiry and issuer. `signer` is the ARN of the load balancer."""
-        about = {"iss": issuer, "exp": expires_at}
-        header = {"typ": "JWT", "kid": self.kid, "alg": "ES256", "signer": signer, "client": client_id, **about}
-        text = ".".join(unpadded(msgspec.json.encode(part)) for part in (header, {**claims, **about}))
-        r, s = decode_dss_signature(self._key.sign(text.encode(), ec.ECDSA(SHA256())))
-        return f"{text}.{unpadded(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
