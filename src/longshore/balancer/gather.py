@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from longshore.balancer.proofs import proofs_of, trust_of
 from longshore.balancer.snapshot import Front, Pool, Snapshot
 from longshore.balancer.words import address_of
@@ -47,7 +49,14 @@ def gather(reader: Reader, network: str, privileged_port_offset: int, installati
         group = reader.get(TARGET_GROUPS, arn)
         if group is not None:
             pools.append(Pool(group, lb, tuple(reader.list(TARGETS, "target_group", arn))))
-    return Snapshot(load_balancers, tuple(fronts), tuple(pools))
+    return Snapshot(load_balancers, tuple(_behind_others(fronts, pools)), tuple(pools))
+
+
+def _behind_others(fronts: list[Front], pools: list[Pool]) -> list[Front]:
+    targets = {(target.id, target.port) for pool in pools if pool.group.target_type == "alb" for target in pool.targets}
+    if not targets:
+        return fronts
+    return [replace(front, is_behind=(front.load_balancer.arn, front.listener.port) in targets) for front in fronts]
 
 
 def _fewest(reader: Reader, target_group_arns: Iterable[str]) -> dict[str, tuple[int, int]]:

@@ -101,7 +101,7 @@ class Servers:
         # With a number of our own choosing it can be asked about alone.
         number, is_numbered = max((one.number for one in known.values()), default=0) + 1, True
         for name in (backend, backend + OPEN):
-            options = server_options(group, name.endswith(OPEN), step.target.port)
+            options = server_options(group, name.endswith(OPEN), step.target.port, step.target.address)
             answer = await self._runtime.command(f"add server {name}/{server} {address} id {number} {options}".rstrip())
             if answer not in (_ADDED, _KNOWN):
                 raise RuntimeRefused(f"add server {name}/{server} {address} id {number} {options}: {answer}")

@@ -48,6 +48,8 @@ class Front(msgspec.Struct, frozen=True):
     address: str
     #: the listener's port, or beyond the offset where ports below 1024 are not allowed
     port: int
+    #: the load balancer's address for containers; "" where it has none
+    link: str = ""
     #: seals the sessions of people who have logged in: 32 bytes in base64; empty where none are asked to
     session_key: str = ""
     #: JWKS endpoint -> what it published last; only those that the rules name

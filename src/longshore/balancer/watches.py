@@ -66,4 +66,6 @@ def _unless_only_created(change: Change[Any]) -> Iterable[str]:
 def _unless_only_health(change: Change[Target]) -> Iterable[str]:
     if change.old is not None and change.new is not None and msgspec.structs.replace(change.old, health=change.new.health) == change.new:
         return ()
+    if change.value.id.startswith("arn:"):
+        return (EVERYTHING,)  # a load balancer, which has to know that it is one
     return (change.value.target_group_arn,)

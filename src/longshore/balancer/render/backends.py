@@ -87,11 +87,15 @@ def _stickiness(group: TargetGroup, secret: str) -> list[str]:
     ]
 
 
-def server_options(group: TargetGroup, is_open: bool, port: int) -> str:
-    """What stands behind a server's address and `port`, in the configuration and in `add server` alike."""
+def server_options(group: TargetGroup, is_open: bool, port: int, address: str = "") -> str:
+    """What stands behind a server's `address` and `port`, in the configuration and in `add server` alike."""
     options: list[str] = []
     is_tls = group.protocol in ("HTTPS", "TLS")
     has_proxy_protocol = group.attributes.get("proxy_protocol_v2.enabled") == "true"
+    if group.target_type == "alb":
+        # A load balancer of ours: it takes our word for who the client is, and knows us by calling it from its own address.
+        has_proxy_protocol = True
+        options.append(f"source {address or '127.0.0.1'}")
     if is_tls:
         options.append("ssl verify none")
     if group.protocol_version in ("HTTP2", "GRPC"):
@@ -128,5 +132,5 @@ def server_options(group: TargetGroup, is_open: bool, port: int) -> str:
 
 def server_line(group: TargetGroup, backend: str, target: Target) -> str:
     """`server` in the configuration."""
-    options = server_options(group, backend.endswith(OPEN), target.port)
+    options = server_options(group, backend.endswith(OPEN), target.port, target.address)
     return f"server {server_name(target)} {target.address}:{target.port} {options}".rstrip()
