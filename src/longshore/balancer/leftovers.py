@@ -1,9 +1,9 @@
 """Workers that a reload left behind: each serves what it has begun, and its clients' idle connections once more.
 
-Nothing can be told to them: not that a rule is another one, nor that a target leaves. They are asked what is on its way, and
-one that has had nothing under way for a moment is ended. What is left there then are connections that nobody has asked
-anything on since the reload, and that any server may close; a client that came back on one of them would be sent by rules
-and to targets of the past.
+Nothing can be told to them: not that a rule is another one, nor that a target leaves. So whoever leaves waits for them: for
+what is on its way there, and for a moment in which each client may come back once. One that has nothing under way after that
+is ended. What is left there then are connections that nobody has asked anything on since the reload, and that any server may
+close; a client that came back on one of them would be sent by rules and to targets of the past.
 """
 
 from __future__ import annotations
@@ -36,12 +36,13 @@ class Leftovers:
         self._clock = clock
         self._haproxy = haproxy
         self._settled = settled
-        self._reloaded_at = 0.0
+        #: process id -> since when it is one of those
+        self._since: dict[int, float] = {}
         self._is_settled = True
         self._reloaded = asyncio.Event()
 
     def __repr__(self) -> str:
-        return f"Leftovers(settled={self._is_settled})"
+        return f"Leftovers({sorted(self._since)}, settled={self._is_settled})"
 
     @property
     def are_settled(self) -> bool:
@@ -50,45 +51,48 @@ class Leftovers:
 
     def began(self) -> None:
         """A worker has just taken another one's place."""
-        self._reloaded_at = self._clock.now()
         self._is_settled = False
         self._reloaded.set()
 
     async def busy(self, backends: Iterable[str]) -> set[str]:
-        """Servers of any of the backends that an older worker has connections in use to. Raises RuntimeFailed."""
+        """Servers of any of the backends that something in an older worker is on its way to, or may be yet. Raises RuntimeFailed."""
         found: set[str] = set()
-        for pid in (await self._haproxy.workers())[1:]:
+        for pid, age_s in (await self._ages()).items():
             for backend in backends:
-                answer = await self._haproxy.ask(f"@!{pid} show servers conn {backend}")
-                found.update(server for server, count in connections_in(answer).items() if count)
+                connections = connections_in(await self._haproxy.ask(f"@!{pid} show servers conn {backend}"))
+                found.update(server for server, count in connections.items() if count or age_s < SETTLED_S)
         return found
+
+    async def _ages(self) -> dict[int, float]:
+        """Process id of each -> how long it has been one, in seconds."""
+        now = self._clock.now()
+        self._since = {pid: self._since.get(pid, now) for pid in (await self._haproxy.workers())[1:]}
+        return {pid: now - since for pid, since in self._since.items()}
 
     async def follow(self) -> None:
         """Ends those that have nothing more to do, until cancelled."""
         while True:
             await self._reloaded.wait()
             self._reloaded.clear()
-            wait = _LOOK_S
             try:
-                while await self._dismiss():
+                while (wait := await self._dismiss()) is not None:
                     await self._clock.sleep(wait)
-                    wait = wait if self._clock.now() - self._reloaded_at < SETTLED_S else min(wait * 1.5, _MOST_LOOK_S)
             except RuntimeFailed as problem:
                 log.warning("workers of before could not be asked: %s", problem)
                 await self._settle()
 
-    async def _dismiss(self) -> bool:
-        """Whether any is left."""
-        age_s = self._clock.now() - self._reloaded_at
-        left = (await self._haproxy.workers())[1:]
-        for pid in left if age_s >= IDLE_S else ():
-            if not streams_in(await self._haproxy.ask(f"@!{pid} show sess")):
+    async def _dismiss(self) -> float | None:
+        """Seconds until it is to be called again; None when none is left."""
+        ages = await self._ages()
+        for pid, age_s in ages.items():
+            if age_s >= IDLE_S and not streams_in(await self._haproxy.ask(f"@!{pid} show sess")):
                 log.info("worker %s of before has nothing under way and ends", pid)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGTERM)
-        if not left or age_s >= SETTLED_S:
+        youngest_s = min(ages.values(), default=SETTLED_S)
+        if youngest_s >= SETTLED_S:
             await self._settle()
-        return bool(left)
+        return None if not ages else _LOOK_S if youngest_s < SETTLED_S else min(youngest_s / 10, _MOST_LOOK_S)
 
     async def _settle(self) -> None:
         if not self._is_settled:
