@@ -25,6 +25,7 @@ from longshore.services.elbv2.lookup import find_listener, find_load_balancer, l
 from longshore.services.elbv2.model import LISTENERS, RULES, Listener, LoadBalancer, target_groups_of
 from longshore.services.elbv2.names import listener_arn
 from longshore.services.elbv2.paging import page_of
+from longshore.services.elbv2.permissions import listener_conditions, tagging
 from longshore.services.elbv2.quotas import LISTENERS_PER_LOAD_BALANCER
 from longshore.services.elbv2.registration import check_not_a_target, release
 from longshore.services.elbv2.tagging import merged
@@ -48,7 +49,11 @@ def _named(call: Call, request: shapes.ModifyListenerInput | shapes.DeleteListen
     return (request.listener_arn,)
 
 
-@api.operation("CreateListener", resource=_of_load_balancer)
+def _tagging(call: Call, request: shapes.CreateListenerInput) -> Iterable[tuple[str, str]]:
+    return tagging(request.tags, (listener_arn(request.load_balancer_arn, "*"),))
+
+
+@api.operation("CreateListener", resource=_of_load_balancer, conditions=listener_conditions, also=_tagging)
 async def create_listener(call: Call, request: shapes.CreateListenerInput) -> shapes.CreateListenerOutput:
     if request.protocol is None:
         raise Validation("A listener protocol must be specified")
@@ -121,7 +126,7 @@ async def describe_listeners(call: Call, request: shapes.DescribeListenersInput)
     return shapes.DescribeListenersOutput(listeners=tuple(views.listener(listener) for listener in page), next_marker=next_marker)
 
 
-@api.operation("ModifyListener", resource=_named)
+@api.operation("ModifyListener", resource=_named, conditions=listener_conditions)
 async def modify_listener(call: Call, request: shapes.ModifyListenerInput) -> shapes.ModifyListenerOutput:
     now = call.clock.now()
 

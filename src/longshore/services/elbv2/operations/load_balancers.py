@@ -26,6 +26,7 @@ from longshore.services.elbv2.model import LISTENERS, LOAD_BALANCERS, RULES, Loa
 from longshore.services.elbv2.names import SERVICE, check_load_balancer_name, load_balancer_resource
 from longshore.services.elbv2.network import chosen_security_groups, chosen_subnets, default_security_groups, ensure_network
 from longshore.services.elbv2.paging import DEFAULT_PAGE_SIZE, key_of, marker_of
+from longshore.services.elbv2.permissions import load_balancer_conditions, tagging
 from longshore.services.elbv2.quotas import LOAD_BALANCERS_PER_REGION, NAMES_PER_DESCRIBE
 from longshore.services.elbv2.registration import check_not_a_target, release
 from longshore.services.elbv2.slots import free_slot, hosted_zone_id
@@ -44,7 +45,11 @@ def _named(
     return (request.load_balancer_arn,)
 
 
-@api.operation("CreateLoadBalancer", resource=_new_arn)
+def _tagging(call: Call, request: shapes.CreateLoadBalancerInput) -> Iterable[tuple[str, str]]:
+    return tagging(request.tags, _new_arn(call, request))
+
+
+@api.operation("CreateLoadBalancer", resource=_new_arn, conditions=load_balancer_conditions, also=_tagging)
 async def create_load_balancer(call: Call, request: shapes.CreateLoadBalancerInput) -> shapes.CreateLoadBalancerOutput:
     check_load_balancer_name(request.name)
     type = request.type or "application"
@@ -171,7 +176,15 @@ async def delete_load_balancer(call: Call, request: shapes.DeleteLoadBalancerInp
     return shapes.DeleteLoadBalancerOutput()
 
 
-@api.operation("SetSubnets", resource=_named)
+def _subnets(call: Call, request: shapes.SetSubnetsInput) -> dict[str, list[str]]:
+    return {"elasticloadbalancing:subnet": [*(request.subnets or [each.subnet_id or "" for each in request.subnet_mappings or ()])]}
+
+
+def _security_groups(call: Call, request: shapes.SetSecurityGroupsInput) -> dict[str, list[str]]:
+    return {"elasticloadbalancing:securitygroup": list(request.security_groups)}
+
+
+@api.operation("SetSubnets", resource=_named, conditions=_subnets)
 async def set_subnets(call: Call, request: shapes.SetSubnetsInput) -> shapes.SetSubnetsOutput:
     _check_address_type(request.ip_address_type)
     subnet_ids = _subnet_ids(request.subnets, request.subnet_mappings)
@@ -187,7 +200,7 @@ async def set_subnets(call: Call, request: shapes.SetSubnetsInput) -> shapes.Set
     return shapes.SetSubnetsOutput(availability_zones=views.zones(changed.zones), ip_address_type=changed.ip_address_type)
 
 
-@api.operation("SetSecurityGroups", resource=_named)
+@api.operation("SetSecurityGroups", resource=_named, conditions=_security_groups)
 async def set_security_groups(call: Call, request: shapes.SetSecurityGroupsInput) -> shapes.SetSecurityGroupsOutput:
     def change(tx: Tx) -> LoadBalancer:
         lb = find_load_balancer(tx, call, request.load_balancer_arn)

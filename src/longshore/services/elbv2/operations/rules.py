@@ -26,6 +26,7 @@ from longshore.services.elbv2.lookup import find_listener, find_rule, load_balan
 from longshore.services.elbv2.model import LISTENERS, RULES, Listener, Rule, target_groups_of
 from longshore.services.elbv2.names import SERVICE, is_default_rule, listener_of_rule, rule_arn
 from longshore.services.elbv2.paging import page_of
+from longshore.services.elbv2.permissions import asked_tags, tagging
 from longshore.services.elbv2.quotas import RULES_PER_LOAD_BALANCER
 from longshore.services.elbv2.registration import release
 from longshore.services.elbv2.tagging import merged
@@ -45,7 +46,15 @@ def _all_named(call: Call, request: shapes.SetRulePrioritiesInput) -> Iterable[s
     return [pair.rule_arn or "" for pair in request.rule_priorities]
 
 
-@api.operation("CreateRule", resource=_of_listener)
+def _asked(call: Call, request: shapes.CreateRuleInput) -> dict[str, list[str]]:
+    return asked_tags("CreateRule", request.tags)
+
+
+def _tagging(call: Call, request: shapes.CreateRuleInput) -> Iterable[tuple[str, str]]:
+    return tagging(request.tags, (rule_arn(request.listener_arn, "*"),))
+
+
+@api.operation("CreateRule", resource=_of_listener, conditions=_asked, also=_tagging)
 async def create_rule(call: Call, request: shapes.CreateRuleInput) -> shapes.CreateRuleOutput:
     conditions = checked_conditions(request.conditions)
     transforms = checked_transforms(request.transforms or ())

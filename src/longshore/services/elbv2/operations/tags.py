@@ -29,6 +29,7 @@ from longshore.services.elbv2.model import (
     TrustStore,
 )
 from longshore.services.elbv2.names import SERVICE
+from longshore.services.elbv2.permissions import asked_tags
 from longshore.services.elbv2.quotas import NAMES_PER_DESCRIBE
 from longshore.services.elbv2.tagging import merged, without
 from longshore.store.base import Reader, Tx
@@ -79,13 +80,21 @@ async def _change(call: Call, arns: tuple[str, ...], change: Callable[[Iterable[
     await call.store.transact(apply)
 
 
-@api.operation("AddTags", resource=_named)
+def _asked(call: Call, request: shapes.AddTagsInput) -> dict[str, list[str]]:
+    return asked_tags("", request.tags)
+
+
+def _taken(call: Call, request: shapes.RemoveTagsInput) -> dict[str, list[str]]:
+    return {"aws:tagkeys": list(request.tag_keys)}
+
+
+@api.operation("AddTags", resource=_named, conditions=_asked)
 async def add_tags(call: Call, request: shapes.AddTagsInput) -> shapes.AddTagsOutput:
     await _change(call, request.resource_arns, lambda tags: merged(tags, request.tags))
     return shapes.AddTagsOutput()
 
 
-@api.operation("RemoveTags", resource=_named)
+@api.operation("RemoveTags", resource=_named, conditions=_taken)
 async def remove_tags(call: Call, request: shapes.RemoveTagsInput) -> shapes.RemoveTagsOutput:
     if not request.tag_keys:
         raise Validation("At least one tag key must be specified")

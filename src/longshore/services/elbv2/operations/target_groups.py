@@ -27,6 +27,7 @@ from longshore.services.elbv2.model import TARGET_GROUPS, TARGETS, TargetGroup, 
 from longshore.services.elbv2.names import SERVICE, check_name
 from longshore.services.elbv2.network import ensure_network, find_vpc
 from longshore.services.elbv2.paging import DEFAULT_PAGE_SIZE, key_of, marker_of, page_of
+from longshore.services.elbv2.permissions import asked_tags, tagging
 from longshore.services.elbv2.quotas import NAMES_PER_DESCRIBE, TARGET_GROUPS_PER_REGION
 from longshore.services.elbv2.tagging import merged
 from longshore.store.base import Tx
@@ -47,7 +48,15 @@ def _named(call: Call, request: shapes.ModifyTargetGroupInput | shapes.DeleteTar
     return (request.target_group_arn,)
 
 
-@api.operation("CreateTargetGroup", resource=_new_arn)
+def _conditions(call: Call, request: shapes.CreateTargetGroupInput) -> dict[str, list[str]]:
+    return asked_tags("CreateTargetGroup", request.tags)
+
+
+def _tagging(call: Call, request: shapes.CreateTargetGroupInput) -> Iterable[tuple[str, str]]:
+    return tagging(request.tags, _new_arn(call, request))
+
+
+@api.operation("CreateTargetGroup", resource=_new_arn, conditions=_conditions, also=_tagging)
 async def create_target_group(call: Call, request: shapes.CreateTargetGroupInput) -> shapes.CreateTargetGroupOutput:
     check_name("Target group", request.name)
     asked = _asked(request, call.arn(SERVICE, f"targetgroup/{request.name}/{call.ids.hex(16)}"), call.clock.now())

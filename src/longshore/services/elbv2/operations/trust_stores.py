@@ -36,6 +36,7 @@ from longshore.services.elbv2.model import (
 )
 from longshore.services.elbv2.names import SERVICE
 from longshore.services.elbv2.paging import page_of
+from longshore.services.elbv2.permissions import asked_tags, tagging
 from longshore.services.elbv2.quotas import NAMES_PER_DESCRIBE
 from longshore.services.elbv2.tagging import merged
 from longshore.services.elbv2.trust_stores import (
@@ -88,7 +89,15 @@ async def _bundle(call: Call, request: shapes.CreateTrustStoreInput | shapes.Mod
     return await asyncio.to_thread(checked_bundle, file.content)
 
 
-@api.operation("CreateTrustStore", resource=_new)
+def _asked(call: Call, request: shapes.CreateTrustStoreInput) -> dict[str, list[str]]:
+    return asked_tags("CreateTrustStore", request.tags)
+
+
+def _tagging(call: Call, request: shapes.CreateTrustStoreInput) -> Iterable[tuple[str, str]]:
+    return tagging(request.tags, _new(call, request))
+
+
+@api.operation("CreateTrustStore", resource=_new, conditions=_asked, also=_tagging)
 async def create_trust_store(call: Call, request: shapes.CreateTrustStoreInput) -> shapes.CreateTrustStoreOutput:
     bundle = await _bundle(call, request)
     asked = TrustStore(
