@@ -72,7 +72,7 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
         "CreateListener": "HTTP, HTTPS, TCP and TLS",
         "ModifyListener": "as CreateListener",
         "CreateTargetGroup": "target types instance and ip; protocols HTTP, HTTPS and TCP; IPv4",
-        "CreateRule": "no transforms, no authentication actions",
+        "CreateRule": "`authenticate-cognito` is refused",
         "ModifyRule": "as CreateRule",
         "ModifyLoadBalancerAttributes": "all are kept and shown; access logs need a bucket, and there is none",
         "SetSecurityGroups": "kept and shown; packets are not filtered",

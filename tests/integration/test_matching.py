@@ -25,7 +25,7 @@ from longshore.balancer.render.configuration import render
 from longshore.balancer.render.places import Places
 from longshore.balancer.snapshot import Snapshot
 from longshore.services.elbv2.conditions import checked_conditions
-from longshore.services.elbv2.matching import Request, match
+from longshore.services.elbv2.matching import Request, match, redirected
 from longshore.services.elbv2.model import Rule
 from tests.balancer import cases
 from tests.balancer.lab import fixed, quiet_port
@@ -250,3 +250,36 @@ def test_the_matcher_and_haproxy_choose_the_same_rule(batch: list[tuple[list[tup
                 event("default" if expected == "default" else "a rule")
                 note(f"{request}\n{[rule.conditions for rule in sets[number]]}")
                 assert said == expected, (request, [(rule.priority, rule.conditions) for rule in sets[number]])
+
+
+texts_of_redirects = st.lists(st.sampled_from(["a", "/b", "#{host}", "#{path}", "#{port}", "%", "x.y", "-"]), max_size=4).map("".join)
+
+
+def redirecting(protocol: str | None, host: str | None, port: str | None, path: str | None, query: str | None) -> shapes.Action:
+    config = shapes.RedirectActionConfig(protocol=protocol, host=host, port=port, path=path, query=query, status_code="HTTP_302")
+    return shapes.Action(type="redirect", redirect_config=config)
+
+
+redirects = st.builds(
+    redirecting,
+    st.sampled_from([None, "HTTPS", "#{protocol}"]),
+    st.none() | st.sampled_from(["other.test", "www.#{host}"]),
+    st.none() | st.sampled_from(["443", "#{port}"]),
+    st.none() | texts_of_redirects.map(lambda text: f"/{text}"),
+    st.none() | st.sampled_from(["", "#{query}", "from=#{host}&#{query}", "p=#{protocol}&x=%20#{path}"]),
+)
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.tuples(redirects, st.lists(requests, min_size=3, max_size=12)), min_size=10, max_size=14))
+def test_redirects_lead_where_the_matcher_says(batch: list[tuple[shapes.Action, list[Request]]]) -> None:
+    everything = shapes.RuleCondition(field="path-pattern", path_pattern_config=shapes.PathPatternConditionConfig(values=("*",)))
+    sets = [ruled([(everything,)], action) for action, _ in batch]
+    with proxy(sets) as running:
+        for number, (action, asked) in enumerate(batch):
+            config = action.redirect_config
+            assert config is not None
+            for request, (status, headers, _) in zip(asked, running.ask(number, asked), strict=True):
+                event(f"status {status}")
+                if status == 302:
+                    assert headers["location"] == redirected(config, request, "HTTP", running.places[number][1]), request

@@ -56,11 +56,9 @@ _SMALL = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
 
 def without_port(host: str) -> str:
-    if host.startswith("["):
-        end = host.find("]")
-        return host if end < 0 else host[: end + 1]
-    before, colon, port = host.rpartition(":")
-    return before if colon and (not port or port.isdecimal()) else host
+    """Without what stands behind the last colon, unless that is one of an IPv6 address."""
+    before, colon, behind = host.rpartition(":")
+    return before if colon and "]" not in behind else host
 
 
 class Judged(msgspec.Struct, frozen=True):
