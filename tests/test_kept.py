@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from longshore.kept import CannotStart, check_database, signing_secret
+from longshore.services.acm import model as acm_model
 from longshore.services.ecr import kinds as ecr_kinds
 from longshore.services.ecr.encryption.keys import ensure_encryption, with_data_key
 from longshore.services.ecr.model import REPOSITORIES, Repository
+from longshore.services.elbv2 import model as elbv2_model
+from longshore.services.iam import model as iam_model
 from longshore.services.secretsmanager import model as secretsmanager_model
 from longshore.services.ssm import model as ssm_model
 from longshore.store.base import Store
@@ -21,7 +24,9 @@ from longshore.store.memory import memory_store
 
 @pytest.fixture
 async def store() -> Store:
-    return memory_store((*ecr_kinds.KINDS, *secretsmanager_model.KINDS, *ssm_model.KINDS))
+    return memory_store(
+        (*ecr_kinds.KINDS, *secretsmanager_model.KINDS, *ssm_model.KINDS, *acm_model.KINDS, *iam_model.KINDS, *elbv2_model.KINDS)
+    )
 
 
 async def begin(path: Path, store: Store, *, always: bool) -> bytes:
@@ -62,6 +67,16 @@ async def test_a_lost_key_is_missed_where_a_parameter_was_sealed_with_it(tmp_pat
     else:
         with pytest.raises(CannotStart, match="missing"):
             signing_secret(path, store)
+
+
+async def test_a_lost_key_is_missed_where_a_certificates_key_was_sealed_with_it(tmp_path: Path, store: Store) -> None:
+    path = tmp_path / "signing-key"
+    await begin(path, store, always=False)
+    uploaded = iam_model.ServerCertificate("000000000000", "web", "ASCA", 0.0, sealed_key=b"sealed")
+    await store.transact(lambda tx: tx.put(iam_model.SERVER_CERTIFICATES, uploaded))
+    path.unlink()
+    with pytest.raises(CannotStart, match="missing"):
+        signing_secret(path, store)
 
 
 async def test_where_nothing_is_sealed_a_lost_key_is_made_anew(tmp_path: Path, store: Store) -> None:

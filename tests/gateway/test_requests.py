@@ -88,8 +88,17 @@ async def test_an_operation_nobody_has_is_refused(client: Client) -> None:
 
 
 async def test_a_version_of_another_api_is_not_taken_for_this_one(client: Client) -> None:
-    answer = await client.query("Action=DescribeLoadBalancers&Version=2012-06-01", service="elasticloadbalancing")
-    assert "<Code>InvalidAction</Code>" in answer.text
+    """Classic load balancers and the later ones share a name to sign for, and names of operations."""
+    asked = "Action={}&Version={}"
+    for operation, version in (
+        ("DescribeTargetGroups", "2012-06-01"),
+        ("DescribeInstanceHealth", "2015-12-01"),
+        ("DescribeTags", "2011-11-15"),
+    ):
+        answer = await client.query(asked.format(operation, version), service="elasticloadbalancing")
+        assert "<Code>InvalidAction</Code>" in answer.text
+    answer = await client.query(asked.format("DescribeLoadBalancers", "2012-06-01"), service="elasticloadbalancing")
+    assert "<LoadBalancerDescriptions" in answer.text
 
 
 @pytest.mark.parametrize(
