@@ -87,12 +87,12 @@ from longshore.services.ecs.resource_tags import resource_conditions as ecs_cond
 from longshore.services.elb import model as elb_model
 from longshore.services.elbv2 import model as elbv2_model
 from longshore.services.elbv2.claims import KEYS_ROUTE
+from longshore.services.elbv2.permissions import no_policies as elb_policies
+from longshore.services.elbv2.permissions import resource_conditions as elb_conditions
 from longshore.services.elbv2.trust_stores import CONTENT_ROUTE
 from longshore.services.iam import model as iam_model
 from longshore.services.iam.entities import TRUSTED_ACTIONS, entity_conditions, trust_policies
 from longshore.services.iam.identities import ensure_root
-from longshore.services.elbv2.permissions import no_policies as elb_policies
-from longshore.services.elbv2.permissions import resource_conditions as elb_conditions
 from longshore.services.secretsmanager import model as secretsmanager_model
 from longshore.services.ssm import model as ssm_model
 from longshore.services.ssm.resource_tags import resource_conditions as ssm_conditions
@@ -116,11 +116,11 @@ RESOURCE_SIDES = {
     "ecr": ResourceSide(resource_policies, resource_conditions, frozenset({"ecr:DeleteRepositoryPolicy"})),
     "ecs": ResourceSide(no_policies, ecs_conditions),
     "ssm": ResourceSide(no_policies, ssm_conditions),
+    "elasticloadbalancing": ResourceSide(elb_policies, elb_conditions),
     "iam": ResourceSide(trust_policies, entity_conditions, must_allow=TRUSTED_ACTIONS),
 }
 #: seconds after RUNNING at which a task without any health check counts as healthy: as in ECS, and in --dev mode
 WARM_UP_S = 40.0
-    "elasticloadbalancing": ResourceSide(elb_policies, elb_conditions),
 DEV_WARM_UP_S = 2.0
 #: how long requests that have begun may take when the server stops
 DRAIN_S = 8.0
