@@ -18,6 +18,7 @@ from longshore.cli.elb_copy.settings import (
     load_balancer_attributes,
     security_policy,
     stickiness_of,
+    times_of,
 )
 from longshore.cli.elb_copy.source import ListenerDescription, Source
 
@@ -239,10 +240,11 @@ def _groups(draft: _Draft, served: Sequence[ListenerDescription]) -> list[Group]
             "TargetType": "instance",
         }
         check = draft.source.load_balancer.health_check
-        for key, what, classic, change in health_check(check, port, draft.type):
-            if not groups:
-                draft.changed(what, classic, change)
-            request[key] = change.value
+        asked, checked = health_check(check, port, draft.type)
+        request |= asked
+        draft.changed(f"health check ({port})", check.target, checked)
+        if not groups:
+            draft.say("maps", "health check times", times_of(check), times_of(check))
         attributes: dict[str, str] = {}
         for key, what, classic, change in group_attributes(draft.source, listeners[0], draft.type):
             if not groups or key.startswith("stickiness"):

@@ -36,35 +36,34 @@ class Change(msgspec.Struct, frozen=True):
 Setting = tuple[str, str, str, Change]
 
 
-def health_check(check: HealthCheck, port: int, type: str) -> Iterator[Setting]:
-    """As parameters of CreateTargetGroup, for a group that is reached on `port`."""
+def health_check(check: HealthCheck, port: int, type: str) -> tuple[dict[str, str], Change]:
+    """Parameters of CreateTargetGroup for a group that is reached on `port`, and in words what becomes of the check."""
     protocol, _, rest = check.target.partition(":")
     protocol = protocol.upper()
     check_port, slash, path = rest.partition("/")
-    yield from _checked_by(protocol, slash + path, check.target, type)
-    asked = "traffic-port" if check_port == str(port) else check_port
-    yield "HealthCheckPort", "health check port", check_port, Change(asked)
-    yield "HealthCheckIntervalSeconds", "health check interval", f"{check.interval} s", Change(str(check.interval))
-    yield "HealthCheckTimeoutSeconds", "health check timeout", f"{check.timeout} s", Change(str(check.timeout))
-    healthy, unhealthy = str(check.healthy_threshold), str(check.unhealthy_threshold)
-    yield "HealthyThresholdCount", "healthy threshold", healthy, Change(healthy)
-    yield "UnhealthyThresholdCount", "unhealthy threshold", unhealthy, Change(unhealthy)
+    asked, why = _checked_by(protocol, slash + path, type)
+    asked["HealthCheckPort"] = "traffic-port" if check_port == str(port) else check_port
+    asked["HealthCheckIntervalSeconds"] = str(check.interval)
+    asked["HealthCheckTimeoutSeconds"] = str(check.timeout)
+    asked["HealthyThresholdCount"] = str(check.healthy_threshold)
+    asked["UnhealthyThresholdCount"] = str(check.unhealthy_threshold)
+    code = f", {asked['Matcher.HttpCode']}" if "Matcher.HttpCode" in asked else ""
+    words = f"{asked['HealthCheckProtocol']}:{asked['HealthCheckPort']}{asked.get('HealthCheckPath', '')}{code}"
+    return asked, Change(words, why)
 
 
-def _checked_by(protocol: str, path: str, target: str, type: str) -> Iterator[Setting]:
-    what = "health check"
+def times_of(check: HealthCheck) -> str:
+    """Those of a health check, which are the same everywhere."""
+    return f"every {check.interval} s, {check.timeout} s, {check.healthy_threshold} up, {check.unhealthy_threshold} down"
+
+
+def _checked_by(protocol: str, path: str, type: str) -> tuple[dict[str, str], str]:
     if protocol in ("HTTP", "HTTPS"):
-        yield "HealthCheckProtocol", what, target, Change(protocol)
-        yield "HealthCheckPath", "health check path", path, Change(path)
-        yield "Matcher.HttpCode", "health check code", "200", Change("200")
-    elif type == "network":
-        why = "a Network Load Balancer does not check TLS by itself" if protocol == "SSL" else ""
-        yield "HealthCheckProtocol", what, target, Change("TCP", why)
-    else:
-        why = "an Application Load Balancer checks by requests only: any answer below 500 will do"
-        yield "HealthCheckProtocol", what, target, Change("HTTPS" if protocol == "SSL" else "HTTP", why)
-        yield "HealthCheckPath", "health check path", "–", Change("/", why)
-        yield "Matcher.HttpCode", "health check code", "–", Change("200-499", why)
+        return {"HealthCheckProtocol": protocol, "HealthCheckPath": path, "Matcher.HttpCode": "200"}, ""
+    if type == "network":
+        return {"HealthCheckProtocol": "TCP"}, "a Network Load Balancer does not check TLS by itself" if protocol == "SSL" else ""
+    nearest = {"HealthCheckProtocol": "HTTPS" if protocol == "SSL" else "HTTP", "HealthCheckPath": "/", "Matcher.HttpCode": "200-499"}
+    return nearest, "an Application Load Balancer checks by requests only: any answer below 500 will do"
 
 
 def stickiness_of(source: Source, description: ListenerDescription) -> Policy | None:
