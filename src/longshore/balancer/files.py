@@ -31,6 +31,7 @@ def prepare(places: Places, directory: Path) -> str:
     if link != directory:
         _link(link, directory)
     Path(places.bodies).mkdir(exist_ok=True)
+    Path(places.legends).mkdir(exist_ok=True)
     secret = directory / "secret"
     if not secret.exists():
         write(secret, os.urandom(16).hex().encode())

@@ -15,6 +15,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+from longshore.balancer.access_log.spool import begin_spool
 from longshore.balancer.render.places import Places
 from longshore.balancer.runtime import RuntimeFailed, ask_master, failures_in, processes_in
 from longshore.kit.clock import Clock
@@ -112,6 +113,7 @@ class HAProxy:
         with contextlib.suppress(FileNotFoundError):
             if self._log_file.stat().st_size > _MOST_LOG_BYTES:
                 os.truncate(self._log_file, 0)
+        spool = begin_spool(Path(places.spool))
         try:
             self.pid = os.posix_spawn(
                 program,
@@ -119,8 +121,9 @@ class HAProxy:
                 {"PATH": _USUAL_PLACES + ":/usr/bin:/bin"},
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_OPEN, 1, str(self._log_file), flags, 0o600),
-                    (os.POSIX_SPAWN_DUP2, 1, 2),
+                    # Lines about requests: it writes each by itself, whoever reads them (access_log/).
+                    (os.POSIX_SPAWN_DUP2, spool, 1),
+                    (os.POSIX_SPAWN_OPEN, 2, str(self._log_file), flags, 0o600),
                 ],
                 setsid=True,
                 # Python ignores SIGPIPE, and what is ignored is inherited.
@@ -128,6 +131,8 @@ class HAProxy:
             )
         except OSError as problem:
             raise CannotRun(f"{program} cannot be started: {problem.strerror}") from problem
+        finally:
+            os.close(spool)
         self._failures = 0
         self._pid_file().write_text(f"{self.pid}\n")
 

@@ -35,6 +35,19 @@ class Places(msgspec.Struct, frozen=True):
         return f"{self.directory}/log.sock"
 
     @property
+    def spool(self) -> str:
+        """Where HAProxy's lines about requests are appended to."""
+        return f"{self.directory}/lines"
+
+    @property
+    def legends(self) -> str:
+        return f"{self.directory}/legends"
+
+    def legend(self, mark: str) -> str:
+        """What lines leave out that name this mark."""
+        return f"{self.legends}/{mark}.json"
+
+    @property
     def bodies(self) -> str:
         return f"{self.directory}/bodies"
 
