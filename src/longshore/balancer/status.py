@@ -9,6 +9,7 @@ from longshore.balancer.binds import Binds
 from longshore.balancer.render.tls import shortcomings
 from longshore.balancer.snapshot import Front, Snapshot
 from longshore.balancer.words import address_of
+from longshore.services.elbv2.following import mark_of
 from longshore.services.elbv2.model import LoadBalancerStatus
 
 
@@ -23,6 +24,17 @@ def statuses(snapshot: Snapshot, binds: Binds, refused: Mapping[str, str], netwo
             groups.setdefault(pool.load_balancer.arn, []).append(f"target group {pool.group.name}: {refused[pool.group.arn]}")
     return {
         lb.arn: _status(fronts.get(lb.arn, []), binds, refused, groups.get(lb.arn, []), address_of(lb.slot, network), now)
+        for lb in snapshot.load_balancers
+    }
+
+
+def followed(snapshot: Snapshot, *, is_settled: bool) -> dict[str, str]:
+    """By ARN, the marks of the rules by which everybody is served; those of before until that is so."""
+    fronts: dict[str, list[Front]] = {lb.arn: [] for lb in snapshot.load_balancers}
+    for front in snapshot.fronts:
+        fronts[front.load_balancer.arn].append(front)
+    return {
+        lb.arn: mark_of((front.listener, front.rules) for front in fronts[lb.arn]) if is_settled else lb.status.followed
         for lb in snapshot.load_balancers
     }
 

@@ -111,14 +111,14 @@ class World:
             assert len(kept) >= min(DESIRED, len(there)), "blue stays whole until the end"
         left = "green" if shift.rolling_back else "blue" if shift.stage == CLEAN_UP else ""
         if any(before_.deployment_id == left and before_.arn in {s.arn for s in todo.stop} for before_ in before.members):
-            assert self.now >= shift.shifted_at + SETTLE_S, "who was sent to them a moment ago is served"
+            assert shift.followed or self.now >= shift.shifted_at + SETTLE_S, "who was sent to them a moment ago is served"
 
     def _step(self, todo: Plan) -> None:
         step = todo.step
         assert step is not None
         if step.roll_back or step.give_up:
             at = self.now if self.shift.production_percent else 0.0
-            self.shift = replace(self.shift, rolling_back=step.roll_back, production_percent=0.0, shifted_at=at)
+            self.shift = replace(self.shift, rolling_back=step.roll_back, production_percent=0.0, shifted_at=at, followed=False)
             self.rollouts["green"] = "FAILED"
             self.finished = "STOPPED" if step.give_up else ""
         elif step.stage:
@@ -133,6 +133,7 @@ class World:
                 step=step.step,
                 production_percent=share,
                 shifted_at=self.shift.shifted_at if step.production is None else self.now,
+                followed=self.shift.followed and step.production is None,
                 pauses=(*self.shift.pauses, *pauses),
             )
         if step.timed_out:
@@ -150,6 +151,10 @@ class World:
                 self.now += 45.0
             case "stop":
                 self.leaving.clear()
+            case "follow":
+                self.shift = replace(self.shift, followed=True)
+            case "a moment":
+                self.now += 1.0
             case "answer":
                 pauses = tuple(replace(p, status="SUCCEEDED") if p.status == "AWAITING_ACTION" else p for p in self.shift.pauses)
                 self.shift = replace(self.shift, pauses=pauses)
@@ -191,7 +196,23 @@ HOOKS = st.lists(
     ),
     max_size=2,
 ).map(tuple)
-WORDS = ("nothing", "time", "time", "stop", *["start"] * 3, "answer", "answer", "die", "fall ill", "disaster", "disaster", "wish")
+WORDS = (
+    "nothing",
+    "time",
+    "time",
+    "a moment",
+    "follow",
+    "follow",
+    "stop",
+    *["start"] * 3,
+    "answer",
+    "answer",
+    "die",
+    "fall ill",
+    "disaster",
+    "disaster",
+    "wish",
+)
 HAPPENINGS = st.lists(st.tuples(st.sampled_from(WORDS), st.integers(0, 9)), min_size=8, max_size=50)
 
 
@@ -253,3 +274,18 @@ def test_a_stair_rises_by_its_step_and_ends_at_a_hundred(tenths: int) -> None:
     assert bake_min == 6
     assert percents[-1] == 100.0 and list(percents) == sorted(set(percents))
     assert all(0 < after - before <= tenths / 10 + 1e-9 for before, after in itertools.pairwise((0.0, *percents)))
+
+
+def test_what_the_balancer_follows_at_once_ends_at_once() -> None:
+    world = World((100.0,))
+    for _ in range(20):
+        world.look()
+        for what in ("start", "answer", "follow", "a moment"):
+            world.happen(what, 0)
+        if world.shift.stage == BAKE:
+            world.now += world.shift.bake_s
+        if world.shift.stage == CLEAN_UP:
+            break
+    shifted_at = world.now
+    world.look()
+    assert world.leaving["blue"] == DESIRED and world.now - shifted_at < SETTLE_S

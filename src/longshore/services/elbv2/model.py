@@ -32,6 +32,8 @@ class LoadBalancerStatus(msgspec.Struct, frozen=True, gc=False):
     reason: str = ""
     #: where it listens on this machine: its own loopback address
     address: str = ""
+    #: the mark (following.py) of the listeners and rules that everybody who asks is served by
+    followed: str = ""
 
 
 class LoadBalancer(msgspec.Struct, frozen=True, gc=False):

@@ -10,7 +10,9 @@ from longshore.control.deployments.shifting.stages import Hook, Shift
 from longshore.services.ecs.model import Task
 from longshore.services.ecs.rollout.model import SERVICE_DEPLOYMENTS, Service, ServiceDeployment, ServiceSpec
 from longshore.services.ecs.rollout.revisions import settings_of
-from longshore.services.ecs.rollout.traffic import has_test_rule, has_two_sides
+from longshore.services.ecs.rollout.traffic import LoadBalancers, has_test_rule, has_two_sides
+from longshore.services.elbv2.following import is_followed
+from longshore.services.elbv2.shifting import listener_at
 from longshore.store.base import Reader
 
 #: what ECS takes where nothing is said
@@ -44,6 +46,7 @@ def _shift(reader: Reader, service: Service, one: ServiceDeployment, spec: Servi
         bake_s=spec.bake_time_min * 60.0,
         production_percent=one.production_percent,
         shifted_at=one.shifted_at,
+        followed=all(is_followed(reader, arn) for arn in _load_balancers(reader, load_balancers)),
         balanced=has_two_sides(load_balancers),
         tested=has_test_rule(load_balancers),
         hooks=tuple(_hook(hook) for hook in spec.lifecycle_hooks),
@@ -52,6 +55,14 @@ def _shift(reader: Reader, service: Service, one: ServiceDeployment, spec: Servi
         rolling_back=one.rollback_reason if one.rollback_at is not None else "",
         leaving=tuple(sorted(leaving.items())),
     )
+
+
+def _load_balancers(reader: Reader, load_balancers: LoadBalancers) -> set[str]:
+    """ARNs of those whose rules are rewritten; "" for a rule that is there no more."""
+    configurations = [lb.advanced_configuration for lb in load_balancers if lb.advanced_configuration is not None]
+    rules = [arn for one in configurations for arn in (one.production_listener_rule, one.test_listener_rule) if arn]
+    listeners = [listener_at(reader, arn) for arn in rules]
+    return {listener.load_balancer_arn if listener is not None else "" for listener in listeners}
 
 
 def steps_of(spec: ServiceSpec) -> tuple[tuple[float, ...], int]:

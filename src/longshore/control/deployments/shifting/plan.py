@@ -43,6 +43,10 @@ NO_HEALTHY_TASK = "Service deployment rolled back because none of the new servic
 HOOK_TIMED_OUT = "Service deployment rolled back because a lifecycle hook timed out."
 
 
+#: how often it is looked whether the balancer follows what was written
+FOLLOW_S = 0.25
+
+
 def plan(snapshot: Snapshot, shift: Shift) -> Plan:
     """What its tasks need, and the next step if it is time for one."""
     crews = _crews(snapshot, shift)
@@ -69,8 +73,13 @@ def plan(snapshot: Snapshot, shift: Shift) -> Plan:
         tell=(*speech.tell, *tell),
         told=speech.told,
         waits=(*_waits(snapshot, shift), *(wait for _, crew in crews for wait in crew.waits)),
-        look_again_at=earliest([again_at, shift.settled_at, *(crew.look_again_at for _, crew in crews)], snapshot.now),
+        look_again_at=earliest([again_at, *_settling(snapshot, shift), *(crew.look_again_at for _, crew in crews)], snapshot.now),
     )
+
+
+def _settling(snapshot: Snapshot, shift: Shift) -> list[float]:
+    """When it may be seen that the balancer follows."""
+    return [] if shift.is_settled(snapshot.now) else [snapshot.now + FOLLOW_S, shift.settled_at]
 
 
 def _waits(snapshot: Snapshot, shift: Shift) -> list[str]:
@@ -99,7 +108,7 @@ def _sayings(crews: list[tuple[str, Plan]]) -> list[Saying]:
 
 def _crews(snapshot: Snapshot, shift: Shift) -> list[tuple[str, Plan]]:
     """What each deployment's tasks need, as if it were alone."""
-    is_settled = snapshot.now >= shift.settled_at
+    is_settled = shift.is_settled(snapshot.now)
     blue_is_whole = not shift.blue or healthy(snapshot, shift.blue) >= snapshot.desired
     plans = []
     for rollout in snapshot.rollouts:

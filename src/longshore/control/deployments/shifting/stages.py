@@ -27,8 +27,8 @@ CLEAN_UP = "CLEAN_UP"
 ORDER = (RECONCILE, PRE_SCALE_UP, SCALE_UP, POST_SCALE_UP, TEST, POST_TEST, PRE_PRODUCTION, PRODUCTION, POST_PRODUCTION, BAKE, CLEAN_UP)
 
 
-#: a balancer may follow a rewritten rule a moment later: who served until then goes on for so long
-SETTLE_S = 5.0
+#: a balancer follows a rewritten rule a moment later and says so; where none says anything, who served until then goes on for so long
+SETTLE_S = 15.0
 
 
 def is_before(stage: str, other: str) -> bool:
@@ -60,6 +60,8 @@ class Shift(msgspec.Struct, frozen=True):
     production_percent: float = 0.0
     #: when the rules were last rewritten
     shifted_at: float = 0.0
+    #: the balancer says that nobody is served by what they said before
+    followed: bool = False
     #: there are listener rules to rewrite: for production at all, and for tests
     balanced: bool = False
     tested: bool = False
@@ -77,8 +79,11 @@ class Shift(msgspec.Struct, frozen=True):
 
     @property
     def settled_at(self) -> float:
-        """From when on nobody is sent to where traffic was shifted away from."""
+        """From when on nobody is sent to where traffic was shifted away from, whatever the balancer says."""
         return self.shifted_at + SETTLE_S if self.shifted_at else 0.0
+
+    def is_settled(self, now: float) -> bool:
+        return self.followed or now >= self.settled_at
 
     @property
     def keeps_blue(self) -> bool:
