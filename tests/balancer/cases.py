@@ -31,7 +31,7 @@ def load_balancer(slot: int = 1, type: str = "application", **attributes: str) -
 def front(
     *actions: shapes.Action, slot: int = 1, port: int = 80, protocol: str = "HTTP", rules: tuple[Rule, ...] = (), address: str = ""
 ) -> Front:
-    lb = load_balancer(slot, "application" if protocol == "HTTP" else "network")
+    lb = load_balancer(slot, "application" if protocol in ("HTTP", "HTTPS") else "network")
     arn = f"{lb.arn.replace('loadbalancer/', 'listener/')}/{port:016x}"
     return Front(lb, Listener(arn, lb.arn, port, protocol, actions or (forward(),)), rules, address or f"127.0.2.{slot}", port)
 

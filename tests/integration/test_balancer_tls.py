@@ -8,12 +8,18 @@ import signal
 import ssl
 import warnings
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from msgspec.structs import replace
 
-from longshore.services.elbv2.model import LISTENERS, Listener
+from longshore.services.elbv2.model import LISTENERS, LOAD_BALANCERS, Listener
 from tests.balancer.lab import Client, Lab, fixed, forward, laboratory, until
 from tests.balancer.tls import SECRET, context, issued, put_certificate, shake
 
@@ -278,4 +284,32 @@ async def test_a_network_load_balancer_ends_tls_and_agrees_on_what_its_policy_sa
     assert (await shake(lab.address(), lab.port, using=context("http/1.1", "h2"))).protocol == "h2"
     client = await Client.connect(lab.address(), lab.port, ssl=context("http/1.1"))
     assert (await client.request("/x")).seen["path"] == "/x"
+    await client.close()
+
+
+def weak(name: str) -> tuple[bytes, bytes]:
+    """A certificate and a key that belong together, and that OpenSSL does not take: 1024 bits are too few."""
+    key = rsa.generate_private_key(65537, 1024)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return builder.sign(key, SHA256()).public_bytes(Encoding.PEM), pem
+
+
+async def test_what_openssl_refuses_is_told_of_and_taken_back_as_soon_as_it_is_another(lab: Lab) -> None:
+    good, bad = await put_certificate(lab, "good.test"), await put_certificate(lab, "bad.test")
+    await https(lab, good)
+    policy = "ELBSecurityPolicy-TLS13-1-2-2021-06"
+    await https(lab, bad, slot=2, ssl_policy=policy)
+    lb = next(lb for lb in lab.store.list(LOAD_BALANCERS) if lb.slot == 2)
+    client = await Client.connect(lab.address(), lab.port, ssl=context())
+    await put_certificate(lab, "bad.test", pair=weak("bad.test"))
+    await until(lambda: lab.status(lb)[0] == "failed")
+    assert "is not served" in lab.status(lb)[1] and await name_shown(lab, "good.test") == "good.test"
+    await put_certificate(lab, "bad.test", pair=issued("bad.test"))
+    await until(lambda: lab.status(lb)[0] == "active")
+    await until(lambda: _is_with(lab, 2, "bad.test"))
+    assert (await client.request()).status == 200, "neighbours notice nothing"
     await client.close()
