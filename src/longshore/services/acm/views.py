@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from longshore.aws.shapes import acm as shapes
 from longshore.kit.certificates import CertificateProblem
 from longshore.services.acm.details import Details, details_of
@@ -16,8 +18,14 @@ _MOST_NAMES = 100
 
 def read(certificate: Certificate) -> Details | None:
     """What the certificate says; None as long as there is none."""
+    return _read(certificate.certificate) if certificate.certificate else None
+
+
+@lru_cache(maxsize=4096)
+def _read(pem: bytes) -> Details | None:
+    """Kept, since listings and searches ask for the same ones over and over."""
     try:
-        return details_of(certificate.certificate) if certificate.certificate else None
+        return details_of(pem)
     except CertificateProblem:
         return None
 
