@@ -1,7 +1,7 @@
 """Runs benchmarks, each beside its peer in the same run, and prints medians, ratios and targets.
 
     python bench/run.py [api] [startup] [run_task] [replace] [store] [placement] [registry] [lifecycle] [swarm] [fleet] [describe_tasks]
-                        [targets]
+                        [targets] [load_balancer]
                         [--rounds N] [--json FILE]
 
 All of them unless named. `make bench` installs what the peers need. Docker Engine must answer for startup, run_task, replace
@@ -26,11 +26,16 @@ sys.path[0] = str(ROOT)
 NAMES = (
     *("startup", "api", "run_task", "replace", "store", "placement", "registry", "lifecycle", "swarm", "fleet", "describe_tasks"),
     "targets",
+    "load_balancer",
 )
 
 
 #: program -> Debian package
-NEEDED = {"api": {"wrk": "wrk"}, "registry": {"wrk": "wrk", "docker-registry": "docker-registry", "cc": "gcc libc6-dev"}}
+NEEDED = {
+    "api": {"wrk": "wrk"},
+    "load_balancer": {"wrk": "wrk", "nginx": "nginx-light", "caddy": "caddy"},
+    "registry": {"wrk": "wrk", "docker-registry": "docker-registry", "cc": "gcc libc6-dev"},
+}
 
 
 def install_needed(name: str) -> None:
