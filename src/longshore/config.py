@@ -38,6 +38,13 @@ DEFAULT_DOCKER_URL = "unix:///var/run/docker.sock"
 UNPRIVILEGED_PORT_OFFSET = 8000
 
 
+#: load balancer N is reached by containers on this with N as its last number
+LINK_NETWORK = "169.254.171."
+#: what names of load balancers end with: of their own accord browsers and curl look for the first on their own machine, whatever
+#: resolver they are given, which is right on the platform's machine and wrong in its containers; the second is everybody's
+LOCAL_DOMAIN, INTERNAL_DOMAIN = "localhost", "longshore.internal"
+
+
 class Credentials(msgspec.Struct, frozen=True, omit_defaults=True):
     access_key_id: str
     secret_access_key: str
@@ -138,6 +145,12 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     docker_url: str = DEFAULT_DOCKER_URL
     #: load balancer N listens on this with N as its last number
     load_balancer_network: str = "127.0.2."
+    #: the same for containers; "" where this user may not give the machine addresses
+    link_network: str = ""
+    #: where other machines reach the load balancers of this one; "" where they do not
+    load_balancer_address: str = ""
+    #: what names of load balancers end with
+    load_balancer_domain: str = "localhost"
     #: added to listener ports below 1024; 0 where they may be bound
     privileged_port_offset: int = 0
     #: `docker push` and its like may leave out layers of an image; an index may always lack images there

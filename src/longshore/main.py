@@ -1,7 +1,8 @@
 """Where a process of Longshore begins: `python -m longshore.main ROLE CONFIG-FILE`.
 
-Three roles. The supervisor starts and watches the others. The server is everything behind the one port. An agent is one
-container instance. Each imports only what it needs, so that an agent stays small and the supervisor smaller.
+Roles: the supervisor starts and watches the others. The server is everything behind the one port. An agent is one
+container instance. The resolver, started by agents, answers their containers' questions for names. Each imports only what it needs, so
+that an agent stays small and the supervisor smaller.
 """
 
 from __future__ import annotations
@@ -37,6 +38,11 @@ def main(arguments: list[str]) -> int:
                 return 2
             _log_to_stderr(agent.log_level)
             return run(agent)
+        case ["names", "--directory", path]:
+            from longshore.agent.names.resolver import main as resolve
+
+            _log_to_stderr("info")
+            return resolve(Path(path))
         case _:
             print("usage: python -m longshore.main supervisor|server|agent --config FILE [--name AGENT]", file=sys.stderr)
             return 2

@@ -23,7 +23,8 @@ from aiohttp import web
 
 from longshore import __version__
 from longshore.balancer.controller import Balancer
-from longshore.config import DataDirectory, ServerConfig, Tls
+from longshore.balancer.hosts_file import HostsFile
+from longshore.config import LOCAL_DOMAIN, DataDirectory, ServerConfig, Tls
 from longshore.control.certificates.controller import Certificates
 from longshore.control.deployments.controller import Deployments
 from longshore.control.deployments.outlook import outlook
@@ -52,6 +53,8 @@ from longshore.gateway.identify import Identities
 from longshore.gateway.lane import IDLE_S, Lanes
 from longshore.gateway.machines import ROUTE as MACHINES
 from longshore.gateway.machines import Machines
+from longshore.gateway.names import ROUTE as NAMES
+from longshore.gateway.names import NamesRoute
 from longshore.gateway.own import OwnRoutes
 from longshore.gateway.tls import SecureListener, ServerCertificate, own_names
 from longshore.gateway.trust_files import TrustFiles
@@ -85,6 +88,7 @@ from longshore.services.ecs.exec.rules import forget_all as forget_exec_sessions
 from longshore.services.ecs.resource_tags import no_policies
 from longshore.services.ecs.resource_tags import resource_conditions as ecs_conditions
 from longshore.services.elb import model as elb_model
+from longshore.services.elbv2 import hosts as elbv2_hosts
 from longshore.services.elbv2 import model as elbv2_model
 from longshore.services.elbv2.claims import KEYS_ROUTE
 from longshore.services.elbv2.permissions import no_policies as elb_policies
@@ -107,7 +111,7 @@ from longshore.store.sqlite_events import open_event_log
 log = logging.getLogger("longshore.server")
 
 KINDS = (
-    *(*ecs_kinds.KINDS, *ecr_kinds.KINDS, *elbv2_model.KINDS, *acm_model.KINDS, *ec2_model.KINDS),
+    *(*ecs_kinds.KINDS, *ecr_kinds.KINDS, *elbv2_model.KINDS, *elbv2_hosts.KINDS, *acm_model.KINDS, *ec2_model.KINDS),
     *(*elb_model.KINDS, *iam_model.KINDS, *secretsmanager_model.KINDS, *ssm_model.KINDS),
 )
 #: services whose resources have a say in who may do what with them
@@ -166,6 +170,7 @@ class Server:
             warm_up_s=DEV_WARM_UP_S if config.dev else WARM_UP_S,
             collection_grace_s=config.storage.grace_s,
             lost_after_s=config.lost_after_s,
+            load_balancer_domain=config.load_balancer_domain,
         )
         #: what signs, seals and encrypts here
         self._secret = b""
@@ -212,6 +217,10 @@ class Server:
 
         await self.balancer.start()
         self._undo.append(self.balancer.stop)
+        if config.load_balancer_domain != LOCAL_DOMAIN:
+            hosts_file = HostsFile(store, config.load_balancer_network, config.data_dir)
+            self._jobs.append(asyncio.create_task(hosts_file.run(), name="hosts-file"))
+            self._undo.append(hosts_file.forget)
         controllers: list[Controller] = [
             Deployments(store, clock, ids, site),
             Rebalances(store, clock, ids, site),
@@ -256,6 +265,7 @@ class Server:
             config.data_dir / "run" / "haproxy",
             config.haproxy,
             network=config.load_balancer_network,
+            link_network=config.link_network,
             privileged_port_offset=config.privileged_port_offset,
             installation_secret=self._secret,
             log_file=DataDirectory(config.data_dir).log_file("haproxy"),
@@ -316,6 +326,8 @@ class Server:
         gateway.mount(UPKEEP, upkeep.handle)
         accounts = Accounts(store=store, identities=identities, access=access, clock=clock, ids=ids, site=site)
         gateway.mount(ACCOUNTS, accounts.handle)
+        names = NamesRoute(store, identities, link_network=config.link_network, own_address=config.load_balancer_address)
+        gateway.mount(NAMES, names.handle)
         gateway.mount(MACHINES, Machines(store, identities, clock, ids, site, secret, config.credentials.secret_access_key).handle)
         gateway.mount(CONTENT_ROUTE, TrustFiles(store, clock, secret).handle)
         gateway.mount(KEYS_ROUTE, ClaimKeys(secret).handle)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 import msgspec
@@ -197,6 +197,12 @@ class RegistryToken(msgspec.Struct, frozen=True):
     expires_at: float
 
 
+class LoadBalancerNames(msgspec.Struct, frozen=True):
+    mark: str
+    #: name -> addresses at which containers here reach it
+    names: dict[str, tuple[str, ...]]
+
+
 class Api:
     """`endpoint` is the platform's address; every call may raise CallRefused and PlatformUnreachable."""
 
@@ -280,6 +286,21 @@ class Api:
             asked_by = (name for name in names if name in (parameter.name + parameter.selector, parameter.arn + parameter.selector))
             found.update(dict.fromkeys(asked_by, parameter.value))
         return found
+
+    async def load_balancer_names(self, address: str, after: str) -> LoadBalancerNames:
+        """For the agent at `address`; waits a while for what is not `after` any more."""
+        query = f"address={quote(address, safe='')}&after={quote(after, safe='')}"
+        url = f"{self._endpoint}/_longshore/names?{query}"
+        signed = self.signed("GET", url, {}, b"", "longshore")
+        timeout = aiohttp.ClientTimeout(total=ANSWER_S, sock_connect=5.0)
+        try:
+            async with self._session.get(yarl.URL(url, encoded=True), headers=signed, timeout=timeout) as response:
+                content = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise PlatformUnreachable(f"names: {self._endpoint}: {error or type(error).__name__}") from error
+        if response.status != 200:
+            raise _refusal("names", response.status, content)
+        return _decoded("names", content, LoadBalancerNames)
 
     async def _call(self, service: str, target: str, operation: str, body: bytes, region: str = "") -> bytes:
         headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"{target}.{operation}"}

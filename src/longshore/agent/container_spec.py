@@ -15,7 +15,7 @@ import msgspec
 
 from longshore.agent import messages
 from longshore.agent.acceptance import docker_config, overridden_command, range_of
-from longshore.agent.metadata.link import Link, laid_under, told
+from longshore.agent.metadata.link import ADDRESS, Link, laid_under, told
 
 MIB = 1024 * 1024
 #: Docker Engine refuses less
@@ -151,12 +151,18 @@ def create_body(
         **task_labels(task, place),
         NAME_LABEL: container.name,
     }
-    host = {**_host_config(task, container, ports, mode, parent), **host_laid_over}
+    host = {**_host_config(task, container, ports, mode, parent), **resolvers(place, mode), **host_laid_over}
     if fetched.log_options:
         log = host.get("LogConfig") or {}
         host["LogConfig"] = {**log, "Config": {**(log.get("Config") or {}), **fetched.log_options}}
     config["HostConfig"] = host
     return config
+
+
+def resolvers(place: Place, mode: str) -> dict[str, Any]:
+    """Of the HostConfig: whom a container asks for names. Where it has an own network, that is; its own `dnsServers` go before."""
+    asks = place.link is not None and place.link.resolves and mode != "none" and not mode.startswith("container:")
+    return {"Dns": [ADDRESS]} if asks else {}
 
 
 def _lines(variables: Mapping[str, str]) -> list[str]:

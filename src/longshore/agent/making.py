@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from longshore.agent import messages
 from longshore.agent.api import PlatformUnreachable
-from longshore.agent.container_spec import NAME_LABEL, Fetched, Place, container_name, create_body, task_labels
+from longshore.agent.container_spec import NAME_LABEL, Fetched, Place, container_name, create_body, resolvers, task_labels
 from longshore.agent.credentials import RoleCredentialsStore
 from longshore.agent.images import CannotPull, Images, Ready
 from longshore.agent.journal import Journal
@@ -107,7 +107,7 @@ class Making:
             if has_interface(task):
                 await self._around.network.make()
             labels = {**task_labels(task, place), NAME_LABEL: container.name}
-            return holder_body(task, place.instance_id, image, labels, parent)
+            return holder_body(task, place.instance_id, image, labels, parent, resolvers(place, task.network_mode or ""))
         await self.volumes.make()
         fetched = await self._fetched(container)
         body = create_body(task, container, place, image, host_ranges(container), parent=parent, fetched=fetched)

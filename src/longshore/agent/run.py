@@ -252,6 +252,8 @@ class Agent:
         finally:
             if self.stop_tasks.is_set():
                 await engine.stop_everything()
+                if doors is not None:
+                    doors.forget()
             if doors is not None:
                 await doors.close()
             await engine.close()

@@ -66,8 +66,10 @@ def network_name(instance_id: str) -> str:
     return f"longshore-{instance_id}"
 
 
-def holder_body(task: messages.Task, instance_id: str, image: str, labels: dict[str, str], parent: str) -> dict[str, Any]:
-    """Of the container that holds what the others share, for `POST /containers/create`."""
+def holder_body(
+    task: messages.Task, instance_id: str, image: str, labels: dict[str, str], parent: str, resolvers: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Of the container that holds what the others share, for `POST /containers/create`; `resolvers`: whom they ask for names."""
     host: dict[str, Any] = {"NetworkMode": "none", "LogConfig": {"Type": "none", "Config": {}}, "IpcMode": "private"}
     body: dict[str, Any] = {"Image": image, "Entrypoint": ["/pause"], "Labels": labels, "HostConfig": host}
     if parent:
@@ -78,6 +80,7 @@ def holder_body(task: messages.Task, instance_id: str, image: str, labels: dict[
     if has_interface(task) and interface is not None:
         name, address = network_name(instance_id), address_of(task)
         host["NetworkMode"] = name
+        host |= resolvers or {}
         endpoint = {"IPAMConfig": {"IPv4Address": address}, "MacAddress": interface.mac_address}
         body |= {
             "MacAddress": interface.mac_address,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
 from longshore.balancer.snapshot import LOCALHOST, Front
-from longshore.balancer.words import LOCAL
+from longshore.balancer.words import LINKED, LOCAL
 
 #: (address, port)
 Bind = tuple[str, int]
@@ -24,6 +24,10 @@ class Binds(msgspec.Struct, frozen=True):
     def is_usable(self, front: Front) -> bool:
         return (front.address, front.port) not in self.taken
 
+    def is_linked(self, front: Front) -> bool:
+        """Whether containers reach it."""
+        return bool(front.link) and (front.link, front.port) not in self.taken
+
     def is_alone(self, front: Front) -> bool:
         return self.alone.get(front.port) == front.listener.arn
 
@@ -35,6 +39,9 @@ class Binds(msgspec.Struct, frozen=True):
         own = (front.address, front.port)
         if own in self.taken:
             return False, f"port {front.port} of {front.address} cannot be listened on: {self.taken[own]}"
+        linked = (front.link, front.port)
+        if linked in self.taken:
+            return True, f"containers do not reach port {front.port} of {front.link}: {self.taken[linked]}"
         local = (LOCALHOST, front.port)
         if local in self.taken:
             words = f"port {front.port} of {LOCALHOST} cannot be listened on ({self.taken[local]})"
@@ -55,8 +62,11 @@ def allocate(fronts: Iterable[Front], held: set[Bind], why_taken: Callable[[Bind
         reason = "" if own in held else why_taken(own)
         if reason:
             taken[own] = reason
-        else:
-            by_port.setdefault(front.port, []).append(front)
+            continue
+        by_port.setdefault(front.port, []).append(front)
+        linked = (front.link, front.port)
+        if front.link and linked not in held and (reason := why_taken(linked)):
+            taken[linked] = reason
     alone: dict[int, str] = {}
     shared: dict[int, tuple[Front, ...]] = {}
     for port, here in by_port.items():
@@ -77,13 +87,15 @@ def allocate(fronts: Iterable[Front], held: set[Bind], why_taken: Callable[[Bind
     return Binds(taken, alone, shared)
 
 
-def held_by(frontends: Iterable[str]) -> set[Bind]:
-    """The binds of a running HAProxy, told by its frontends' names."""
+def held_by(frontends: Iterable[str], links: Mapping[str, str] | None = None) -> set[Bind]:
+    """The binds of a running HAProxy, told by its frontends' names; `links`: address -> the same load balancer's for containers."""
     found: set[Bind] = set()
     for name in frontends:
-        address, colon, port = name.removesuffix(LOCAL).rpartition(":")
+        address, colon, port = name.removesuffix(LOCAL).removesuffix(LINKED).rpartition(":")
         if colon and port.isdecimal():
             found.add((address, int(port)))
             if name.endswith(LOCAL):
                 found.add((LOCALHOST, int(port)))
+            if name.removesuffix(LOCAL).endswith(LINKED) and links and address in links:
+                found.add((links[address], int(port)))
     return found

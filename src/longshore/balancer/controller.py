@@ -23,12 +23,13 @@ from longshore.balancer.counting import counted
 from longshore.balancer.files import places_in, prepare
 from longshore.balancer.gather import gather
 from longshore.balancer.leftovers import Leftovers
+from longshore.balancer.links import Links, linked
 from longshore.balancer.ports import why_taken
 from longshore.balancer.process import CannotRun, HAProxy
 from longshore.balancer.runtime import Runtime, RuntimeFailed, RuntimeRefused
 from longshore.balancer.servers import Servers
 from longshore.balancer.snapshot import Snapshot
-from longshore.balancer.status import next_end, statuses
+from longshore.balancer.status import followed, next_end, statuses
 from longshore.balancer.structure import Structure
 from longshore.balancer.watches import EVERYTHING, Watched, watches
 from longshore.kit.backoff import backoff_s
@@ -62,6 +63,7 @@ class Balancer:
         haproxy: str = "haproxy",
         *,
         network: str = "127.0.2.",
+        link_network: str = "",
         privileged_port_offset: int = 0,
         installation_secret: bytes = b"",
         log_file: Path | None = None,
@@ -73,6 +75,8 @@ class Balancer:
         self._directory = directory
         self._network = network
         self._offset = privileged_port_offset
+        #: gives containers their way to load balancers
+        self._links = Links(link_network, directory / "links")
         #: unseals the keys of certificates
         self._installation_secret = installation_secret
         self._places = places_in(directory)
@@ -139,6 +143,7 @@ class Balancer:
             self._log_transport.close()
         if not keep_running:
             await self._haproxy.stop()
+            await self._links.drop()
 
     async def reconcile(self, key: str) -> float | None:
         async with self._lock:
@@ -189,14 +194,17 @@ class Balancer:
 
     def _gathered(self) -> Snapshot:
         """What the load balancers are to be, with what HAProxy needs to know who somebody is."""
-        return self._authentication.filled(gather(self._store, self._network, self._offset, self._installation_secret))
+        snapshot = gather(self._store, self._network, self._offset, self._installation_secret)
+        return self._authentication.filled(linked(snapshot, self._links.network))
 
     async def _everything(self) -> float | None:
         if self._haproxy.program() is None:
             return await self._without_haproxy()
         self._structure.forget_ended()
-        held = held_by(await self._runtime.frontends()) if self._haproxy.pid is not None else set()
         snapshot = self._gathered()
+        await self._links.keep(front.link for front in snapshot.fronts if front.link)
+        names = await self._runtime.frontends() if self._haproxy.pid is not None else []
+        held = held_by(names, {front.address: front.link for front in snapshot.fronts})
         binds = allocate(self._structure.accepted(snapshot).fronts, held, why_taken)
         if not self._structure.is_current(snapshot, binds):
             # The worker before serves on for a moment: it, too, must not send anything to whoever leaves.
@@ -218,7 +226,9 @@ class Balancer:
         What has been written since `snapshot` was gathered is another change, and is said to be served when it is.
         """
         now = self._clock.now()
-        await self._put_statuses(statuses(snapshot, binds, self._structure.refusals.reasons(), self._network, now))
+        found = statuses(snapshot, binds, self._structure.refusals.reasons(), self._network, now)
+        marks = followed(snapshot, is_settled=self._leftovers.are_settled)
+        await self._put_statuses({arn: msgspec.structs.replace(status, followed=marks[arn]) for arn, status in found.items()})
         waits = await self._reconcile_pools(snapshot)
         waits += [_LOOK_AGAIN_S] if binds.taken else []
         ends = next_end(snapshot, now)

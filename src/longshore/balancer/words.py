@@ -18,6 +18,8 @@ _GROUP_ARN = re.compile(r"arn:aws:elasticloadbalancing:[a-z0-9-]+:\d+:targetgrou
 OPEN = ".open"
 #: suffix of a frontend's name that says: it has its port on 127.0.0.1 for itself, too
 LOCAL = "_local"
+#: the same of its load balancer's address for containers
+LINKED = "_link"
 
 
 class Unrenderable(ValueError):

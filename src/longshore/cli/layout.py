@@ -19,6 +19,9 @@ from longshore.config import (
     DEFAULT_ACCOUNT_ID,
     DEFAULT_PORT,
     DEFAULT_REGION,
+    INTERNAL_DOMAIN,
+    LINK_NETWORK,
+    LOCAL_DOMAIN,
     UNPRIVILEGED_PORT_OFFSET,
     AgentConfig,
     Credentials,
@@ -71,6 +74,8 @@ class Wishes:
     events: Events = field(default_factory=Events)
     history: History = field(default_factory=History)
     lost_after_s: float = 600.0
+    #: where other machines reach load balancers; "" where they do not
+    load_balancer_address: str = ""
 
 
 @dataclass(frozen=True)
@@ -195,8 +200,10 @@ def platform(
     instance_id: Callable[[str], str],
     haproxy: str,
     low_ports: bool,
+    may_name: bool = False,
 ) -> PlatformConfig:
-    """The whole start-up configuration. `instance_id` names the instance of an agent; `low_ports`: ports below 1024 may be bound."""
+    """The whole start-up configuration. `instance_id` names the instance of an agent; `low_ports`: ports below 1024 may be bound;
+    `may_name`: this user may give the machine addresses, and names for them."""
     check_names(wishes)
     zones = zone_names(wishes.zones, wishes.region)
     server = ServerConfig(
@@ -211,6 +218,9 @@ def platform(
         haproxy=haproxy,
         docker_url=wishes.docker_url,
         privileged_port_offset=0 if low_ports else UNPRIVILEGED_PORT_OFFSET,
+        link_network=LINK_NETWORK if may_name else "",
+        load_balancer_domain=INTERNAL_DOMAIN if may_name else LOCAL_DOMAIN,
+        load_balancer_address=wishes.load_balancer_address,
         incomplete_images=wishes.incomplete_images,
         scanning=Scanning(vulnerability_database=wishes.vulnerability_database, scanner=wishes.scanner),
         log_level=wishes.log_level,

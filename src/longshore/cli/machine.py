@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import urllib.parse
 from dataclasses import dataclass
 
@@ -132,6 +133,11 @@ def port_taken(host: str, port: int) -> str | None:
 def may_bind_low_ports() -> bool:
     """Whether this user may listen on ports below 1024 (80 stands for them)."""
     return port_taken("127.0.0.1", 80) in (None, "in use by another program")
+
+
+def may_name() -> bool:
+    """Whether this user may give the machine further addresses, and names for them in /etc/hosts."""
+    return sys.platform == "linux" and os.geteuid() == 0 and os.access("/etc/hosts", os.W_OK)
 
 
 def free_disk_mib(path: str) -> int:

@@ -108,6 +108,7 @@ def plan(wishes: layout.Wishes, environment: Environment, data: DataDirectory) -
         data.instance_id,
         haproxy,
         machine.may_bind_low_ports(),
+        machine.may_name(),
     )
 
 

@@ -101,8 +101,10 @@ class Site:
     collection_grace_s: float = 24 * 3600.0
     #: seconds without its agent after which a container instance counts as lost; 0: never
     lost_after_s: float = 600.0
-    #: suffix of registry and load-balancer host names
+    #: suffix of registry host names
     domain: str = "localhost"
+    #: suffix of load balancers' host names
+    load_balancer_domain: str = "localhost"
 
     @property
     def registry_address(self) -> str:
@@ -130,7 +132,7 @@ class Site:
         return f"{account_id}.dkr.ecr.{region}.{self.domain}:{self.port}"
 
     def load_balancer_dns_name(self, name: str, identifier: str, region: str) -> str:
-        return f"{name}-{identifier}.{region}.elb.{self.domain}"
+        return f"{name}-{identifier}.{region}.elb.{self.load_balancer_domain}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,17 @@ from urllib.parse import urlsplit
 from longshore.agent.api import Api
 from longshore.agent.engine import Engine
 from longshore.agent.metadata.endpoints import Endpoints
-from longshore.agent.metadata.entrance import Entrance, NoEntrance
+from longshore.agent.metadata.entrance import Entrance, NoEntrance, run_directory
 from longshore.agent.metadata.introspection import Introspection
-from longshore.agent.metadata.link import Link
+from longshore.agent.metadata.link import ADDRESS, Link
 from longshore.agent.metadata.server import MetadataServer, Platform
 from longshore.agent.metadata.views import Where
+from longshore.agent.names.book import Book
+from longshore.agent.names.follow import Keeper, Names, may_resolve, prepare
+from longshore.agent.names.resolver import PORT
 from longshore.config import AgentConfig, write_privately
 from longshore.kit.clock import Clock
+from longshore.kit.ids import RandomIds
 from longshore.runtime.base import Runtime
 
 log = logging.getLogger("longshore.agent")
@@ -32,7 +36,14 @@ _KEY_BYTES = 32
 
 class Doors:
     def __init__(
-        self, config: AgentConfig, runtime: Runtime, clock: Clock, trust: ssl.SSLContext | bool, entrance: Entrance | None
+        self,
+        config: AgentConfig,
+        runtime: Runtime,
+        clock: Clock,
+        trust: ssl.SSLContext | bool,
+        entrance: Entrance | None,
+        *,
+        resolves: bool = False,
     ) -> None:
         self._config = config
         self._runtime = runtime
@@ -43,6 +54,7 @@ class Doors:
             port=entrance.port if entrance is not None else 0,
             endpoint=config.endpoint,
             passes_on=is_passed_on(config.endpoint, private_authority=config.ca_bundle is not None),
+            resolves=resolves,
             key=_key(config.data_dir / "metadata-key"),
         )
 
@@ -53,7 +65,7 @@ class Doors:
         except NoEntrance as error:
             log.error("containers get neither credentials nor metadata: %s (`longshore doctor` tells more)", error)
             return cls(config, runtime, clock, trust, None)
-        return cls(config, runtime, clock, trust, entrance)
+        return cls(config, runtime, clock, trust, entrance, resolves=await _resolves(config, clock))
 
     @property
     def is_open(self) -> bool:
@@ -62,6 +74,11 @@ class Doors:
     async def close(self) -> None:
         if self._entrance is not None:
             await self._entrance.close(self._runtime)
+
+    def forget(self) -> None:
+        """Nothing of this agent is left here that could ask for a name."""
+        if self.link.resolves:
+            Book(run_directory(os.geteuid())).remove(self._config.instance_id)
 
     def serve(self, group: asyncio.TaskGroup, engine: Engine, api: Api, arn: str) -> None:
         """For as long as `group` runs; `arn` is the container instance's."""
@@ -73,6 +90,9 @@ class Doors:
             server = MetadataServer(self._entrance, endpoints, self._runtime, config.instance_id, platform, self._clock)
             group.create_task(server.run(), name="metadata")
             group.create_task(self._entrance.keep(self._runtime, self._clock), name="entrance")
+            if self.link.resolves:
+                names = Names(config, api, run_directory(os.geteuid()), self._clock, RandomIds())
+                group.create_task(names.run(), name="names")
         introspection = Introspection(engine, self._runtime, config.cluster, arn)
         group.create_task(introspection.run((config.address, "127.0.0.1")), name="introspection")
 
@@ -88,6 +108,22 @@ def is_passed_on(endpoint: str, *, private_authority: bool) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost" or host.endswith(".localhost")
+
+
+async def _resolves(config: AgentConfig, clock: Clock) -> bool:
+    """Whether containers can be told to ask for names here."""
+    if not may_resolve():
+        return False
+    run = run_directory(os.geteuid())
+    try:
+        prepare(config, run)
+    except OSError as error:
+        log.error("containers find no load balancer by its name: %s", error)
+        return False
+    if await Keeper(run, clock).ensure():
+        return True
+    log.error("containers find no load balancer by its name: something else may have %s port %d (%s)", ADDRESS, PORT, run / "names.log")
+    return False
 
 
 def _key(path: Path) -> bytes:

@@ -4,7 +4,7 @@ The machine gets the address: the superuser's agents put it on the loopback inte
 it is the gateway. Packets from containers then come in by the ordinary way, whatever bridge they are on, and no rule of a firewall is
 needed. Every agent listens, on the same ports (SO_REUSEPORT), so the kernel gives a connection to any of them; who gets one of
 another agent's container hands it over, through that agent's socket in a directory that only their user may enter. None leads, so none
-is missed. The last to go takes the address away.
+is missed. The last to go takes the address away, unless tasks run on that ask for names there (agent/names).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from longshore.agent.metadata.link import ADDRESS, OTHER_PORT, PLATFORM_PORT, USUAL_PORT
+from longshore.agent.names.book import Book
 from longshore.kit.clock import Clock
 from longshore.runtime.base import Runtime, RuntimeFailure
 
@@ -85,7 +86,7 @@ class Entrance:
         self.requests.close()
         self.platform.close()
         with contextlib.suppress(OSError, RuntimeFailure), _locked(self._directory):
-            last = _nobody_listens(self.port)
+            last = _nobody_listens(self.port) and not Book(self._directory).pages()
             if last and os.geteuid() == 0 and (self._directory / "address").exists():
                 (self._directory / "address").unlink()
                 await _ip("addr", "del", f"{ADDRESS}/32", "dev", "lo")

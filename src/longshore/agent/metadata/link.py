@@ -34,6 +34,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     endpoint: str
     #: containers reach the platform through their agent
     passes_on: bool = True
+    #: containers ask for names there
+    resolves: bool = False
     #: ids of containers are worked out from it
     key: bytes = b""
 

@@ -13,6 +13,7 @@ import hashlib
 import msgspec
 
 from longshore.balancer.binds import Binds
+from longshore.balancer.render.access_log import log_lines, put_into
 from longshore.balancer.render.auth import again_bind, asks, backend_lines
 from longshore.balancer.render.backends import backend, server_line
 from longshore.balancer.render.bodies import Bodies
@@ -23,12 +24,13 @@ from longshore.balancer.render.places import Places
 from longshore.balancer.render.rules import about
 from longshore.balancer.render.shared_frontend import shared_frontends
 from longshore.balancer.render.tcp_frontend import tcp_lines
-from longshore.balancer.render.timeouts import idle_s
+from longshore.balancer.render.timeouts import client_idle_s
 from longshore.balancer.render.tls import bind_options, client_files
 from longshore.balancer.snapshot import LOCALHOST, Front, Pool, Snapshot
-from longshore.balancer.words import LOCAL, NOBODY, OPEN, Unrenderable, backend_name, quoted
+from longshore.balancer.words import LINKED, LOCAL, NOBODY, OPEN, Unrenderable, backend_name, quoted
 
 _CONNECT_S = 10
+_CHECKS_PER_S = 500
 
 
 class Rendering(msgspec.Struct, frozen=True):
@@ -46,11 +48,13 @@ def render(snapshot: Snapshot, binds: Binds, places: Places, secret: str) -> Ren
     bodies.files |= {places.error(status): error_page(status, words) for status, words in ERRORS.items()}
     refused: dict[str, str] = {}
     fronts: list[list[str]] = []
+    groups = {pool.group.arn: pool.group for pool in snapshot.pools}
     for front in snapshot.fronts:
         if not binds.is_usable(front) or front.problem:
             continue
         try:
-            fronts.append(_frontend(front, binds, places, bodies, secret, refused))
+            lines = _frontend(front, binds, places, bodies, secret, refused)
+            fronts.append(put_into(lines, log_lines(front, groups, places, bodies.files)))
         except (Unrenderable, KeyError, ValueError) as error:
             refused[front.listener.arn] = str(error)
     shared = [lines for port, sharing in sorted(binds.shared.items()) for lines in shared_frontends(port, sharing, places)]
@@ -61,9 +65,9 @@ def render(snapshot: Snapshot, binds: Binds, places: Places, secret: str) -> Ren
             backends.append(backend(pool, name, secret, places))
             servers.append([server_line(pool.group, name, target) for target in pool.targets])
     chains = chain_lines(snapshot.fronts, bodies)
-    mark = hashlib.sha256(repr((_head(places, "", chains), shared, fronts, backends)).encode()).hexdigest()[:32]
     authentication = [backend_lines(places)] if any(asks(front) for front in snapshot.fronts) else []
-    sections = [_head(places, mark, chains), *shared, *fronts, *authentication, _nobody()]
+    mark = hashlib.sha256(repr((_head(places, "", chains), shared, fronts, authentication, backends)).encode()).hexdigest()[:32]
+    sections = [_head(places, mark, chains, sum(map(len, servers)) // 2), *shared, *fronts, *authentication, _nobody()]
     sections += [[*lines, *those] for lines, those in zip(backends, servers, strict=True)]
     return Rendering("\n".join("\n  ".join(section) for section in sections) + "\n", mark, bodies.files, refused)
 
@@ -83,7 +87,8 @@ def _names(pool: Pool) -> tuple[str, str]:
     return name, name + OPEN
 
 
-def _head(places: Places, mark: str, further: list[str]) -> list[str]:
+def _head(places: Places, mark: str, further: list[str], checked: int = 0) -> list[str]:
+    """`checked`: how many servers are, which is nothing to reload for."""
     return [
         "global",
         f"description {mark}",
@@ -94,12 +99,14 @@ def _head(places: Places, mark: str, further: list[str]) -> list[str]:
         "stats timeout 1h",
         f"server-state-file {quoted(places.states)}",
         f"log {quoted(places.log_socket)} len 4096 format raw local0",
-        # First checks within a second, however long the interval is.
-        "max-spread-checks 1s",
+        # First checks soon, however long the interval is, and yet not all of them before the first request.
+        f"max-spread-checks {max(1, checked // _CHECKS_PER_S)}s",
         "hard-stop-after 1h",
         "tune.bufsize 65536",
         "tune.maxrewrite 8192",
         "tune.http.maxhdr 256",
+        # What a line tells of a request's address, at most.
+        "tune.http.logurilen 8192",
         *further,
         "defaults",
         "mode http",
@@ -109,6 +116,8 @@ def _head(places: Places, mark: str, further: list[str]) -> list[str]:
         "load-server-state-from-file global",
         # Without it a reload resets clients that are about to reuse an idle connection.
         "option idle-close-on-response",
+        # A client that has closed its side is gone, as for Elastic Load Balancing (460): nobody goes on working for it.
+        "option abortonclose",
         *(f"errorfile {status} {quoted(places.error(status))}" for status in ERRORS),
     ]
 
@@ -117,11 +126,15 @@ def _frontend(front: Front, binds: Binds, places: Places, bodies: Bodies, secret
     options = bind_options(front, places)
     bodies.files.update(client_files(front, places))
     lines = [f"frontend {frontend_name(front, binds)}", about(front.listener.arn), f"bind {front.address}:{front.port}{options}"]
+    if binds.is_linked(front):
+        lines.append(f"bind {front.link}:{front.port}{options}")
     if binds.is_alone(front):
         lines.append(f"bind {LOCALHOST}:{front.port}{options}")
-    lines.append(f"timeout client {idle_s(front.load_balancer)}s")
+    lines.append(f"timeout client {client_idle_s(front)}s")
     if binds.is_sharing(front):
         lines.append(f"bind {quoted('unix@' + places.front_socket(front))} accept-proxy mode 600{options}")
+    if front.is_behind:
+        lines.append(f"tcp-request connection expect-proxy layer4 if {{ src {front.address} }}")
     if not front.is_http:
         return [*lines, "mode tcp", *tcp_lines(front)]
     lines += again_bind(front, places)
@@ -129,7 +142,8 @@ def _frontend(front: Front, binds: Binds, places: Places, bodies: Bodies, secret
 
 
 def frontend_name(front: Front, binds: Binds) -> str:
-    return f"{front.address}:{front.port}{LOCAL if binds.is_alone(front) else ''}"
+    linked, local = LINKED if binds.is_linked(front) else "", LOCAL if binds.is_alone(front) else ""
+    return f"{front.address}:{front.port}{linked}{local}"
 
 
 def _nobody() -> list[str]:
