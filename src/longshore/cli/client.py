@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import html
 import http.client
-import re
 import ssl
 import time
 import urllib.parse
@@ -25,6 +23,7 @@ T = TypeVar("T")
 
 _ECS_TARGET = "AmazonEC2ContainerServiceV20141113"
 _ECR_TARGET = "AmazonEC2ContainerRegistry_V20150921"
+_ELBV2_VERSION = "2015-12-01"
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -132,14 +131,15 @@ class Platform:
             raise Failure(f"{operation}: {_refusal(status, content)}")
         return msgspec.json.decode(content, type=answer)
 
-    def form(self, service: str, version: str, operation: str, members: Mapping[str, str]) -> bytes:
-        """One operation of an API that speaks forms and XML; the document it answers with. Raises Failure."""
-        body = urllib.parse.urlencode({"Action": operation, "Version": version, **members}).encode()
+    def elbv2(self, operation: str, request: Mapping[str, object], answer: type[T]) -> T:
+        """One operation of Elastic Load Balancing v2, as `ecs`."""
         headers = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
-        status, content = self._signed("POST", "/", headers, body, service)
+        body = form_of(operation, _ELBV2_VERSION, request)
+        status, content = self._signed("POST", "/", headers, body, "elasticloadbalancing")
         if status != 200:
-            raise Failure(f"{operation}: {_xml_refusal(status, content)}")
-        return content
+            code, message = refusal_in(content)
+            raise Failure(f"{operation}: {code}: {message}" if code else f"{operation}: {_refusal(status, content)}")
+        return read_answer(operation, content, answer)
 
     def reset(self) -> None:
         """Wipes a platform in dev mode."""
@@ -237,13 +237,6 @@ class OwnRefusal(msgspec.Struct, frozen=True):
 
     error: str = ""
     message: str = ""
-
-
-def _xml_refusal(status: int, content: bytes) -> str:
-    """`Code: message` of an error document."""
-    found = [re.search(f"<{name}>(.*?)</{name}>", content.decode(errors="replace"), re.DOTALL) for name in ("Code", "Message")]
-    texts = [html.unescape(one[1]) for one in found if one is not None]
-    return ": ".join(texts) if texts else f"status {status}"
 
 
 def _own_refusal(status: int, content: bytes) -> str:

@@ -32,7 +32,7 @@ def _named(call: Call, request: shapes.RequestInput) -> Iterable[str]:
 
 
 @api.operation("LongshoreTestRequest", resource=_named, shape=shapes.TEST)
-async def tested_request(call: Call, request: shapes.RequestInput) -> shapes.RequestOutput:
+async def try_request(call: Call, request: shapes.RequestInput) -> shapes.RequestOutput:
     lb = find_load_balancer(call.store, call, request.load_balancer_arn)
     if lb.type != "application":
         raise InvalidConfigurationRequest("Only application load balancers look at requests")
