@@ -71,7 +71,7 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
         "CreateLoadBalancer": "types application and network; no gateway type, addresses of one's own, or IPv6",
         "CreateListener": "HTTP, HTTPS, TCP and TLS",
         "ModifyListener": "as CreateListener",
-        "CreateTargetGroup": "target types instance and ip; protocols HTTP, HTTPS and TCP; IPv4",
+        "CreateTargetGroup": "target types instance, ip and alb; protocols HTTP, HTTPS, TCP and TLS; IPv4",
         "CreateRule": "`authenticate-cognito` is refused",
         "ModifyRule": "as CreateRule",
         "ModifyLoadBalancerAttributes": "all are kept and shown; access logs need a bucket, and there is none",

@@ -216,7 +216,7 @@ class Servers:
 
 def _is_cut(group: TargetGroup) -> bool:
     """Whether connections end with the deregistration delay: a network load balancer leaves them unless told otherwise."""
-    return group.protocol != "TCP" or group.attributes.get("deregistration_delay.connection_termination.enabled") == "true"
+    return group.protocol not in ("TCP", "TLS") or group.attributes.get("deregistration_delay.connection_termination.enabled") == "true"
 
 
 def is_cookie_sticky(group: TargetGroup) -> bool:

@@ -149,7 +149,7 @@ def _check_target_group(reader: Reader, call: Call, load_balancer: shapes.LoadBa
     mode = definition.network_mode or "bridge"
     if mode == "none":
         raise ClientException("Load balancers cannot be used with the network mode none.")
-    if (group.target_type == "ip") != (mode == "awsvpc"):
+    if group.target_type != ("ip" if mode == "awsvpc" else "instance"):
         raise InvalidParameterException(
             f"The provided target group {arn} has target type {group.target_type}, which is incompatible with the {mode} network mode "
             "specified in the task definition."
