@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -26,7 +27,7 @@ from longshore.services.iam.identities import ensure_root
 from longshore.store.base import Tx
 from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore
-from tests.balancer.lab import SITE, Client, Lab, until
+from tests.balancer.lab import SITE, Client, Lab, quiet_port, until
 from tests.services.acm.making import Made
 
 pytestmark = pytest.mark.engine("haproxy")
@@ -258,6 +259,33 @@ async def test_tls_ends_at_a_secure_listener_with_the_policy_that_it_has(shop: S
         return bool(cipher[0] == "ECDHE-ECDSA-AES256-GCM-SHA384" and answer.status == 200)
 
     await until(negotiated)
+
+
+@pytest.mark.parametrize("check", ["SSL", "HTTPS", "TCP"])
+async def test_instances_are_spoken_to_with_tls_where_the_listener_says_so(shop: Shop, tmp_path: Path, check: str) -> None:
+    made = Made("instance.example", shop.clock.now())
+    (tmp_path / "instance.pem").write_bytes(made.pem + made.key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "instance.pem")
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, EOFError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    other = quiet_port()
+    passed = {"Protocol": "TCP", "LoadBalancerPort": other, "InstanceProtocol": "SSL", "InstancePort": port}
+    await shop.classic(http(shop, port, InstanceProtocol="HTTPS"), passed, check=f"{check}:{port}{'/' if check == 'HTTPS' else ''}")
+    await shop.register()
+    await shop.health_is("InService")
+    for at in (shop.port, other):
+        assert (await shop.ask(port=at)).body == b"secret"
+    await shop.quickly()
+    server.close()
+    await shop.health_is("OutOfService")
 
 
 async def test_the_copy_serves_what_the_original_serves_and_a_copy_that_fails_leaves_nothing(

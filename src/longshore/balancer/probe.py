@@ -27,8 +27,8 @@ async def passes(group: TargetGroup, target: Target) -> bool:
     """Whether the target passes its group's check now; takes no longer than the check's timeout."""
     check = group.health_check
     port = target.port if check.port == "traffic-port" else int(check.port)
-    is_plain_tcp = check.protocol == "TCP"
-    context = _unverified(group.protocol_version) if check.protocol == "HTTPS" else None
+    is_connection = check.protocol in ("TCP", "TLS")
+    context = _unverified(group.protocol_version) if check.protocol in ("HTTPS", "TLS") else None
     try:
         async with asyncio.timeout(check.timeout_s):
             reader, writer = await asyncio.open_connection(target.address, port, limit=_MOST_HEAD_BYTES)
@@ -37,7 +37,7 @@ async def passes(group: TargetGroup, target: Target) -> bool:
                     writer.write(_NOBODYS_CONNECTION)
                 if context is not None:
                     await writer.start_tls(context)
-                return is_plain_tcp or await _answers(group.protocol_version, reader, writer, check, f"{target.address}:{target.port}")
+                return is_connection or await _answers(group.protocol_version, reader, writer, check, f"{target.address}:{target.port}")
             finally:
                 writer.close()
                 with contextlib.suppress(OSError):

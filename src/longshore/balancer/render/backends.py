@@ -42,7 +42,7 @@ def backend(pool: Pool, name: str, secret: str, places: Places) -> list[str]:
 def _check(group: TargetGroup) -> list[str]:
     check = group.health_check
     lines = [f"timeout check {check.timeout_s}s"]
-    if check.protocol == "TCP":
+    if check.protocol in ("TCP", "TLS"):  # a handshake is enough: Classic load balancers check so, too
         return lines
     if group.protocol_version == "GRPC":
         return [*lines, *check_lines(check, "srv_name,field(2,_)")]
@@ -111,7 +111,7 @@ def server_options(group: TargetGroup, is_open: bool, port: int, address: str = 
     options.append(f"check inter {check.interval_s}s fall {check.unhealthy_threshold} rise {check.healthy_threshold}")
     # With a port of its own, a check takes neither TLS nor the proxy protocol from the traffic: each is said here.
     options.append(f"port {port if is_on_traffic_port else int(check.port)}")
-    if check.protocol == "HTTPS":
+    if check.protocol in ("HTTPS", "TLS"):
         options.append("check-ssl" if is_tls else "check-ssl verify none")
         if group.protocol_version != "HTTP1":
             options.append("check-alpn h2")
