@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from longshore.balancer.health import accepts, health_of
+from longshore.balancer.health import accepts, drain_interval_s, health_of
 from longshore.balancer.runtime import Seen
 from longshore.services.elbv2.model import TargetHealth
-from tests.balancer.cases import target
+from tests.balancer.cases import group, target
 
 FAILED = ("unhealthy", "Target.FailedHealthChecks", "Health checks failed")
 
@@ -44,6 +44,43 @@ def test_since_when_changes_with_the_state_only() -> None:
     assert (worse.reason, worse.since) == ("Target.Timeout", 5.0)
     well = health_of(Seen("tg", "s", "UP", "L7OK", "200", 0), ill, 9.0)
     assert (well.state, well.since) == ("healthy", 9.0)
+
+
+DOWN = Seen("tg", "s", "DOWN", "L4CON", "", 0)
+
+
+def test_connections_to_an_unhealthy_target_go_on_for_as_long_as_they_may() -> None:
+    well = replace(target(), health=TargetHealth("healthy", "", "", since=5.0))
+    ill = replace(well, health=health_of(DOWN, well, 9.0, drains_s=30.0))
+    assert (ill.health.state, ill.health.reason, ill.health.since) == ("unhealthy.draining", FAILED[1], 9.0)
+    assert health_of(DOWN, ill, 38.0, drains_s=30.0) is ill.health
+    assert health_of(replace_status(DOWN, "UP"), ill, 20.0, drains_s=30.0).state == "healthy"
+    over = health_of(DOWN, ill, 39.0, drains_s=30.0)
+    assert (over.state, over.since) == ("unhealthy", 39.0)
+    assert health_of(DOWN, replace(well, health=over), 40.0, drains_s=30.0) is over, "it does not begin again"
+
+
+def test_a_target_that_never_was_healthy_has_nothing_to_drain() -> None:
+    assert health_of(DOWN, target(), 9.0, drains_s=30.0).state == "unhealthy"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "expected"),
+    [
+        ({}, 0.0),
+        ({"connection_termination.enabled": "false"}, 0.0),
+        ({"connection_termination.enabled": "false", "draining_interval_seconds": "90"}, 90.0),
+        ({"draining_interval_seconds": "90"}, 0.0),
+    ],
+)
+def test_an_interval_counts_where_connections_are_not_cut_at_once(attributes: dict[str, str], expected: float) -> None:
+    prefix = "target_health_state.unhealthy."
+    found = group(protocol="TCP", attributes={prefix + key: value for key, value in attributes.items()})
+    assert drain_interval_s(found) == expected
+
+
+def replace_status(seen: Seen, status: str) -> Seen:
+    return replace(seen, status=status)
 
 
 def test_a_new_worker_that_has_not_looked_yet_does_not_change_the_reason() -> None:

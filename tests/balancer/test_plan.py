@@ -44,6 +44,15 @@ def test_a_target_that_moved_is_another_server() -> None:
     assert buckets(plan(pool(moved), {ONE: "UP"})) == {"add": [server_name(moved)], "remove": [ONE]}
 
 
+@pytest.mark.parametrize(("status", "expected"), [("UP", "revive"), ("DOWN", "revive"), ("MAINT", "revive")])
+def test_a_server_put_there_for_an_earlier_registration_begins_anew(status: str, expected: str) -> None:
+    assert buckets(plan(pool(target()), {ONE: status}, {ONE: -1.0})) == {expected: [ONE]}
+
+
+def test_a_server_put_there_for_this_registration_stays_as_it_is() -> None:
+    assert buckets(plan(pool(target()), {ONE: "UP"}, {ONE: 0.0})) == {}
+
+
 def test_every_step_says_why() -> None:
     made = plan(pool(target(), target("10.0.0.2:80", left_at=1.0)), {"stranger": "UP"})
     steps = [step for name in BUCKETS for step in getattr(made, name)]

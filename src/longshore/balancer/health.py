@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from longshore.balancer.runtime import Seen
-from longshore.services.elbv2.model import Target, TargetHealth
+from longshore.services.elbv2.model import Target, TargetGroup, TargetHealth
 
 _TIMEOUTS = frozenset({"L4TOUT", "L6TOUT", "L7TOUT"})
 
 
-def health_of(seen: Seen, known: Target, now: float) -> TargetHealth:
-    """The health of a target; the one known already when nothing has changed."""
+#: unhealthy, while what had begun before may go on
+UNHEALTHY_DRAINING = "unhealthy.draining"
+
+
+def health_of(seen: Seen, known: Target, now: float, drains_s: float = 0.0) -> TargetHealth:
+    """The health of a target; the one known already when nothing has changed. `drains_s`: see `drain_interval_s`."""
     state, reason, description = _words(seen, known.health)
+    if state == "unhealthy" and drains_s:
+        was = known.health
+        ends = was.since + drains_s if was.state == UNHEALTHY_DRAINING else now + drains_s if was.state == "healthy" else now
+        state = UNHEALTHY_DRAINING if now < ends else state
     if known.health.state == state and known.health.reason == reason and known.health.description == description:
         return known.health
     since = known.health.since if known.health.state == state else now
@@ -34,9 +42,16 @@ def _failure(seen: Seen, known: TargetHealth) -> tuple[str, str, str]:
         return "unhealthy", "Target.ResponseCodeMismatch", f"Health checks failed with these codes: [{seen.check_code}]"
     if seen.check_status in _TIMEOUTS:
         return "unhealthy", "Target.Timeout", "Request timed out"
-    if known.state == "unhealthy" and seen.check_status in ("", "INI"):
+    if known.state in ("unhealthy", UNHEALTHY_DRAINING) and seen.check_status in ("", "INI"):
         return known.state, known.reason, known.description  # a new worker has not looked itself yet
     return "unhealthy", "Target.FailedHealthChecks", "Health checks failed"
+
+
+def drain_interval_s(group: TargetGroup) -> float:
+    """For how long connections to a target that has become unhealthy go on; 0 where they are cut at once, or never."""
+    if group.attributes.get("target_health_state.unhealthy.connection_termination.enabled", "true") == "true":
+        return 0.0
+    return float(group.attributes.get("target_health_state.unhealthy.draining_interval_seconds", "0"))
 
 
 def accepts(http_codes: str, code: int) -> bool:

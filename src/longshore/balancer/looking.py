@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from longshore.balancer.health import health_of
+from longshore.balancer.health import drain_interval_s, health_of
 from longshore.balancer.probe import can_probe, passes
 from longshore.balancer.runtime import Runtime, RuntimeFailed, Seen
 from longshore.balancer.snapshot import Pool
@@ -153,10 +153,12 @@ class Looking:
             by_backend.setdefault(server.backend, {})[server.name] = server
         changed: dict[str, TargetHealth] = {}
         for backend, servers in by_backend.items():
+            group = self._store.get(TARGET_GROUPS, self._groups.get(backend, ""))
+            drains_s = drain_interval_s(group) if group is not None else 0.0
             for target in self._targets(backend, servers):
                 if target.deregistered_at is not None:
                     continue
-                health = health_of(servers[server_name(target)], target, now)
+                health = health_of(servers[server_name(target)], target, now, drains_s)
                 if health is not target.health:
                     changed[TARGETS.key(target)] = health
                     log.info("%s in %s is %s %s", target.id, backend, health.state, health.description)

@@ -12,13 +12,14 @@ import logging
 from collections.abc import Iterable
 
 from longshore.balancer.gather import gather_pool
+from longshore.balancer.health import UNHEALTHY_DRAINING, drain_interval_s
 from longshore.balancer.leftovers import Leftovers
 from longshore.balancer.looking import Known, Looking
 from longshore.balancer.plan import Step, plan
 from longshore.balancer.render.backends import server_options
 from longshore.balancer.runtime import Runtime, RuntimeFailed, RuntimeRefused
 from longshore.balancer.snapshot import Pool
-from longshore.balancer.words import OPEN, backend_name
+from longshore.balancer.words import OPEN, backend_name, server_name
 from longshore.kit.clock import Clock
 from longshore.services.elbv2.model import TARGETS, Target, TargetGroup
 from longshore.store.base import Store, Tx
@@ -73,12 +74,31 @@ class Servers:
             wait = await self._finish(pool, backend, (*todo.withhold, *todo.finish))
             for step in todo.remove:
                 if not await self._remove(backend, step.server, cut=_is_cut(pool.group)):
-                    wait = _REMOVE_AGAIN_S if wait is None else min(wait, _REMOVE_AGAIN_S)
+                    wait = earlier(wait, _REMOVE_AGAIN_S)
         except RuntimeFailed:
             await self._learn_again(backend)
             raise
+        wait = earlier(wait, await self._end_drained(pool, backend))
         await self.delete([step.target for step in todo.forget if step.target is not None])
         self.looking.probe_new(pool, backend)
+        return wait
+
+    async def _end_drained(self, pool: Pool, backend: str) -> float | None:
+        """Ends connections to targets that have been unhealthy for as long as those may go on; returns seconds until the next one is."""
+        interval_s, now = drain_interval_s(pool.group), self._clock.now()
+        wait: float | None = None
+        for target in pool.targets:
+            if target.health.state != UNHEALTHY_DRAINING or target.deregistered_at is not None:
+                continue
+            left_s = target.health.since + interval_s - now
+            if left_s > 0:
+                wait = earlier(wait, left_s)
+                continue
+            server = server_name(target)
+            log.info("%s/%s: unhealthy for %g s: its connections end", backend, server, interval_s)
+            for name in (backend, backend + OPEN):
+                await self._runtime.command(f"shutdown sessions server {name}/{server}")
+            self.looking.look_soon(backend, server)
         return wait
 
     async def _forget_leaving(self, group_arn: str) -> None:
@@ -159,7 +179,7 @@ class Servers:
                 gone.append(step.target)
                 continue
             soon = min(max(0.01, age_s / 4), 0.5, max(left_s, 0.01))
-            wait = soon if wait is None else min(wait, soon)
+            wait = earlier(wait, soon)
         await self.delete(gone)
         return wait
 
@@ -212,6 +232,10 @@ class Servers:
                     tx.delete(TARGETS, TARGETS.key(target))
 
         await self._store.transact(delete)
+
+
+def earlier(one: float | None, other: float | None) -> float | None:
+    return one if other is None else other if one is None else min(one, other)
 
 
 def _is_cut(group: TargetGroup) -> bool:

@@ -38,7 +38,7 @@ def _operational_state(target: Target) -> int:
     match target.health.state:
         case "healthy":
             return _RUNNING
-        case "unhealthy":
+        case "unhealthy" | "unhealthy.draining":
             return _STOPPED
     return _STOPPING
 

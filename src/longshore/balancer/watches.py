@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from longshore.balancer.health import UNHEALTHY_DRAINING
 from longshore.kit.resource import Kind
 from longshore.services.acm.model import CERTIFICATES
 from longshore.services.elbv2.model import (
@@ -64,7 +65,10 @@ def _unless_only_created(change: Change[Any]) -> Iterable[str]:
 
 
 def _unless_only_health(change: Change[Target]) -> Iterable[str]:
-    if change.old is not None and change.new is not None and msgspec.structs.replace(change.old, health=change.new.health) == change.new:
+    is_only_health = (
+        change.old is not None and change.new is not None and msgspec.structs.replace(change.old, health=change.new.health) == change.new
+    )
+    if is_only_health and change.value.health.state != UNHEALTHY_DRAINING:
         return ()
     if change.value.id.startswith("arn:"):
         return (EVERYTHING,)  # a load balancer, which has to know that it is one

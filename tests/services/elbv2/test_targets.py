@@ -11,7 +11,15 @@ import pytest
 from longshore.aws.errors import AwsError
 from longshore.aws.shapes import elbv2 as shapes
 from longshore.services.elbv2.errors import TooManyTargets
-from longshore.services.elbv2.model import TARGET_GROUPS, TARGETS, Target, TargetGroup, TargetHealth
+from longshore.services.elbv2.model import (
+    LOAD_BALANCERS,
+    TARGET_GROUPS,
+    TARGETS,
+    LoadBalancerStatus,
+    Target,
+    TargetGroup,
+    TargetHealth,
+)
 from longshore.services.elbv2.registration import deregister, register
 from tests.services.ec2.wire import ACCOUNT, REGION, Cloud
 
@@ -322,7 +330,7 @@ async def test_registration_remembers_the_task_that_a_target_stands_for(cloud: C
     await cloud.write(lambda tx: register(tx, group, described, 1.0, owner="task-1"))
     assert [target.owner for target in cloud.store.list(TARGETS, "owner", "task-1")] == ["task-1"]
     await cloud.write(lambda tx: register(tx, group, described, 2.0, owner="task-2"))
-    assert [(target.owner, target.registered_at) for target in cloud.store.list(TARGETS)] == [("task-2", 1.0)]
+    assert [(target.owner, target.registered_at) for target in cloud.store.list(TARGETS)] == [("task-2", 2.0)]
     await cloud.write(lambda tx: deregister(tx, group, described, 3.0))
     assert [target.deregistered_at for target in cloud.store.list(TARGETS)] == [3.0]
 
@@ -378,3 +386,41 @@ async def test_the_health_check_port_is_shown(cloud: Cloud) -> None:
     await cloud.elb("RegisterTargets", TargetGroupArn=arn, Targets=[{"Id": INSTANCE}])
     (one,) = (await cloud.elb("DescribeTargetHealth", TargetGroupArn=arn))["TargetHealthDescriptions"]
     assert one["HealthCheckPort"] == "9000"
+
+
+async def test_what_is_asked_for_beside_health_is_told(cloud: Cloud) -> None:
+    arn = await used_group(cloud, TargetType="ip")
+    await cloud.elb("RegisterTargets", TargetGroupArn=arn, Targets=[{"Id": "10.0.0.1"}])
+    plain = (await cloud.elb("DescribeTargetHealth", TargetGroupArn=arn))["TargetHealthDescriptions"][0]
+    assert not {"AnomalyDetection", "AdministrativeOverride"} & plain.keys()
+    found = (await cloud.elb("DescribeTargetHealth", TargetGroupArn=arn, Include=["All"]))["TargetHealthDescriptions"][0]
+    assert found["AnomalyDetection"] == {"Result": "normal", "MitigationInEffect": "no"}
+    assert found["AdministrativeOverride"]["State"] == "no_override"
+    one = (await cloud.elb("DescribeTargetHealth", TargetGroupArn=arn, Include=["AnomalyDetection"]))["TargetHealthDescriptions"][0]
+    assert "AnomalyDetection" in one and "AdministrativeOverride" not in one
+
+
+async def test_targets_at_which_nobody_can_answer_are_unused(cloud: Cloud) -> None:
+    arn = await used_group(cloud, TargetType="ip")
+    await cloud.elb("RegisterTargets", TargetGroupArn=arn, Targets=[{"Id": "127.0.2.1"}, {"Id": "127.0.2.9"}])
+    lb = cloud.store.list(LOAD_BALANCERS)[0]
+    status = LoadBalancerStatus("active", address="127.0.2.1")
+    await cloud.store.transact(lambda tx: tx.put(LOAD_BALANCERS, msgspec.structs.replace(lb, status=status)))
+    assert [(id, state, reason) for id, _, state, reason in await health(cloud, arn)] == [
+        ("127.0.2.1", "unused", "Target.IpUnusable"),
+        ("127.0.2.9", "initial", "Elb.RegistrationInProgress"),
+    ]
+
+
+async def test_another_task_at_the_same_port_begins_anew(cloud: Cloud) -> None:
+    arn = await used_group(cloud, TargetType="ip")
+    group = cloud.store.get(TARGET_GROUPS, arn)
+    assert group is not None
+    place = (shapes.TargetDescription(id="10.0.0.1", port=80),)
+    await cloud.store.transact(lambda tx: register(tx, group, place, 1.0, owner="task/a"))
+    await change_target(cloud, lambda row: msgspec.structs.replace(row, health=TargetHealth("healthy", "", "")))
+    await cloud.store.transact(lambda tx: register(tx, group, place, 2.0, owner="task/a"))
+    assert cloud.store.list(TARGETS)[0].health.state == "healthy", "the same one again changes nothing"
+    await cloud.store.transact(lambda tx: register(tx, group, place, 3.0, owner="task/b"))
+    row = cloud.store.list(TARGETS)[0]
+    assert (row.owner, row.health.state, row.registered_at) == ("task/b", "initial", 3.0)

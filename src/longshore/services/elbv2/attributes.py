@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from longshore.services.elbv2.buckets import is_bucket, is_prefix
 from longshore.services.elbv2.errors import InvalidConfigurationRequest, Validation
 
 #: Takes a value and returns what is allowed in words when it is not; None when it is fine.
@@ -188,17 +189,27 @@ def changed(
 def check_load_balancer_together(attributes: Mapping[str, str]) -> None:
     """Rules that span several attributes of a load balancer."""
     for kind in ("access_logs", "connection_logs", "health_check_logs"):
-        if attributes.get(f"{kind}.s3.enabled") == "true":
-            bucket = attributes.get(f"{kind}.s3.bucket", "")
-            if not bucket:
-                raise InvalidConfigurationRequest(f"The value of '{kind}.s3.bucket' cannot be empty")
-            # There is no S3 yet, and therefore no bucket that grants anything.
-            raise InvalidConfigurationRequest(f"Access Denied for bucket: {bucket}. Please check S3bucket permission")
+        if attributes.get(f"{kind}.s3.enabled") != "true":
+            continue
+        bucket, prefix = attributes.get(f"{kind}.s3.bucket", ""), attributes.get(f"{kind}.s3.prefix", "")
+        if not bucket:
+            raise InvalidConfigurationRequest(f"The value of '{kind}.s3.bucket' cannot be empty")
+        if kind == "health_check_logs":
+            raise InvalidConfigurationRequest("Health check logs are not written here: DescribeTargetHealth tells of each check's outcome")
+        if not is_bucket(bucket):
+            raise InvalidConfigurationRequest(f"The value of '{kind}.s3.bucket' is no name of a bucket")
+        if not is_prefix(prefix):
+            raise InvalidConfigurationRequest(
+                f"The value of '{kind}.s3.prefix' must be folders of letters, digits and !-_.*'() without a slash at either end, "
+                "and cannot include 'AWSLogs'"
+            )
 
 
 def check_target_group_together(attributes: Mapping[str, str]) -> None:
     """Rules that span several attributes of a target group."""
     algorithm = attributes.get("load_balancing.algorithm.type", "round_robin")
+    if attributes.get("load_balancing.algorithm.anomaly_mitigation") == "on" and algorithm == "weighted_random":
+        raise InvalidConfigurationRequest("Anomaly mitigation is not served: every target keeps its share of the traffic")
     if attributes.get("load_balancing.algorithm.anomaly_mitigation") == "on" and algorithm != "weighted_random":
         raise InvalidConfigurationRequest("Anomaly mitigation can be enabled only when the load balancing algorithm is weighted_random")
     if "slow_start.duration_seconds" in attributes and algorithm != "round_robin":

@@ -45,7 +45,9 @@ def register(tx: Tx, group: TargetGroup, targets: Iterable[shapes.TargetDescript
         known = tx.get(TARGETS, target_key(group.arn, target.id, target.port))
         if known is None and tx.count(TARGETS, "target_group", group.arn) >= TARGETS_PER_TARGET_GROUP:
             raise TooManyTargets
-        if known is None or known.deregistered_at is not None or known.address != target.address:
+        # Another task at the same port is another process: what was known of the health of the one before says nothing about it.
+        is_another = known is not None and bool(owner and known.owner) and known.owner != owner
+        if known is None or known.deregistered_at is not None or known.address != target.address or is_another:
             tx.put(TARGETS, target)
         elif known.owner != owner and owner:
             tx.put(TARGETS, msgspec.structs.replace(known, owner=owner))

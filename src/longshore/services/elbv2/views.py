@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from longshore.aws.shapes import elbv2 as shapes
+from longshore.services.ecs.model import CONTAINER_INSTANCES
 from longshore.services.elbv2.client_secrets import shown
 from longshore.services.elbv2.lookup import load_balancers_using
-from longshore.services.elbv2.model import Listener, LoadBalancer, Rule, Tag, Target, TargetGroup
+from longshore.services.elbv2.model import LOAD_BALANCERS, Listener, LoadBalancer, Rule, Tag, Target, TargetGroup, scope_of
 from longshore.services.elbv2.names import default_rule_arn
 from longshore.store.base import Reader
 
@@ -21,6 +22,16 @@ _NOT_REGISTERED = shapes.TargetHealth(
 )
 _DRAINING = shapes.TargetHealth(
     state="draining", reason="Target.DeregistrationInProgress", description="Target deregistration is in progress"
+)
+_STOPPED = shapes.TargetHealth(state="unused", reason="Target.InvalidState", description="Target is in the stopped or terminated state")
+_RESERVED = shapes.TargetHealth(
+    state="unused", reason="Target.IpUnusable", description="Target IP address is reserved for use by a load balancer"
+)
+_NO_ANOMALY = shapes.AnomalyDetection(result="normal", mitigation_in_effect="no")
+_NO_OVERRIDE = shapes.AdministrativeOverride(
+    state="no_override",
+    reason="AdministrativeOverride.NoOverride",
+    description="No override is currently active on target",
 )
 _HEALTHY = shapes.TargetHealth(state="healthy")
 
@@ -120,16 +131,35 @@ def tags(values: Iterable[Tag]) -> tuple[shapes.Tag, ...]:
     return tuple(shapes.Tag(key=tag.key, value=tag.value) for tag in values)
 
 
-def target_health(group: TargetGroup, target: Target, is_used: bool) -> shapes.TargetHealthDescription:
-    """One target's line in DescribeTargetHealth; `is_used` says whether any listener or rule forwards to the group."""
+def target_health(
+    reader: Reader, group: TargetGroup, target: Target, is_used: bool, include: frozenset[str] = frozenset()
+) -> shapes.TargetHealthDescription:
+    """One target's line in DescribeTargetHealth; `is_used` says whether any listener or rule forwards to the group.
+
+    `include` holds AnomalyDetection, AdministrativeOverride or All.
+    """
     check_port = group.health_check.port
+    is_http = group.protocol in ("HTTP", "HTTPS")
     return shapes.TargetHealthDescription(
         target=shapes.TargetDescription(
             id=target.id, port=target.port, availability_zone=target.availability_zone if group.target_type == "ip" else None
         ),
         health_check_port=str(target.port) if check_port == "traffic-port" else check_port,
-        target_health=_health(target, is_used),
+        target_health=_unusable(reader, group, target) or _health(target, is_used),
+        anomaly_detection=_NO_ANOMALY if is_http and include & {"AnomalyDetection", "All"} else None,
+        administrative_override=_NO_OVERRIDE if include & {"AdministrativeOverride", "All"} else None,
     )
+
+
+def _unusable(reader: Reader, group: TargetGroup, target: Target) -> shapes.TargetHealth | None:
+    """Of a target that nobody could answer at, whoever forwards to it."""
+    if group.target_type == "instance":
+        known = reader.list(CONTAINER_INSTANCES, "ec2_instance", f"{scope_of(group.arn)}:{target.id}")
+        return None if any(instance.status != "INACTIVE" for instance in known) else _STOPPED
+    if group.target_type == "ip" and target.id.startswith("127."):
+        addresses = {lb.status.address for lb in reader.list(LOAD_BALANCERS)}
+        return _RESERVED if target.id in addresses else None
+    return None
 
 
 def unregistered_target(asked: shapes.TargetDescription, port: int) -> shapes.TargetHealthDescription:

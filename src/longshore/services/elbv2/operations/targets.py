@@ -58,10 +58,11 @@ async def describe_target_health(call: Call, request: shapes.DescribeTargetHealt
     store = call.store
     group = find_target_group(store, call, request.target_group_arn)
     is_used = in_use(store, group.arn)
+    include = frozenset(request.include or ())
     registered = store.list(TARGETS, "target_group", group.arn)
     if not request.targets:
         return shapes.DescribeTargetHealthOutput(
-            target_health_descriptions=tuple([views.target_health(group, target, is_used) for target in registered])
+            target_health_descriptions=tuple([views.target_health(store, group, target, is_used, include) for target in registered])
         )
     by_id: dict[str, list[Target]] = {}
     for target in registered:
@@ -69,7 +70,7 @@ async def describe_target_health(call: Call, request: shapes.DescribeTargetHealt
     found: list[shapes.TargetHealthDescription] = []
     for asked in request.targets:
         matching = [target for target in by_id.get(asked.id, ()) if asked.port in (None, target.port)]
-        found.extend(views.target_health(group, target, is_used) for target in matching)
+        found.extend(views.target_health(store, group, target, is_used, include) for target in matching)
         if not matching:
             found.append(views.unregistered_target(asked, asked.port or group.port))
     return shapes.DescribeTargetHealthOutput(target_health_descriptions=tuple(found))
