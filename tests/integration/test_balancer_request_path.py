@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from longshore.aws.shapes import elbv2 as shapes
 from longshore.services.elbv2.model import LISTENERS, RULES, LoadBalancer, Rule, TargetGroup
-from tests.balancer.lab import Client, Lab, Upstream, fixed, forward, hosts, laboratory, paths
+from tests.balancer.lab import Client, Lab, Upstream, fixed, forward, hosts, laboratory, paths, quiet_port
 
 pytestmark = pytest.mark.engine("haproxy")
 
@@ -236,3 +236,139 @@ async def test_tables_of_rules_lead_where_the_rules_one_by_one_would(lab: Lab) -
         answer = await client.request(path, host=host or "x")
         assert answer.body.decode() == expected(host or "x", path), (host, path)
     await client.close()
+
+
+class Echo(Upstream):
+    """Says its head at once, then gives back every byte as it comes."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.heads: list[bytes] = []
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections.add(writer)
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            if b"ELB-HealthChecker" in head:
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                return
+            self.heads.append(head)
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while piece := await reader.read(65_536):
+                writer.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+                await writer.drain()
+        except (OSError, EOFError):
+            pass
+        finally:
+            self._connections.discard(writer)
+            writer.close()
+
+
+async def echoing(lab: Lab, **attributes: str) -> Echo:
+    echo = Echo("echo")
+    await echo.open()
+    lab.upstreams.append(echo)
+    lb, group = await lab.load_balancer(**attributes), await lab.group()
+    await lab.register(group, echo)
+    await lab.listener(lb, forward(group))
+    await lab.healthy(group, echo)
+    await lab.settled()
+    return echo
+
+
+async def test_bodies_pass_both_ways_while_they_come(lab: Lab) -> None:
+    await echoing(lab)
+    reader, writer = await asyncio.open_connection(lab.address(), lab.port)
+    writer.write(b"POST / HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n")
+    async with asyncio.timeout(10):
+        assert status(await reader.readuntil(b"\r\n\r\n")) == 200, "the answer begins before the body has"
+        for word in (b"one", b"two", b"three"):
+            writer.write(b"%x\r\n%s\r\n" % (len(word), word))
+            assert word in await reader.readuntil(word), "each piece comes back before the next one is sent"
+    writer.close()
+
+
+async def test_a_body_of_any_size_passes(lab: Lab) -> None:
+    await echoing(lab)
+    size = 24 * 1024 * 1024
+    reader, writer = await asyncio.open_connection(lab.address(), lab.port)
+    writer.write(b"POST / HTTP/1.1\r\n" + HOST + b"Content-Length: %d\r\n\r\n" % size)
+
+    async def send() -> None:
+        for _ in range(size // 65_536):
+            writer.write(b"x" * 65_536)
+            await writer.drain()
+
+    async with asyncio.timeout(30):
+        sending = asyncio.create_task(send())
+        await reader.readuntil(b"\r\n\r\n")
+        came = 0
+        while came < size:
+            came += (await reader.read(1 << 20)).count(b"x")
+        await sending
+    writer.close()
+
+
+async def test_a_head_that_never_ends_is_given_up(lab: Lab) -> None:
+    one = await serving(lab, idle_timeout__timeout_seconds="1")
+    reader, writer = await asyncio.open_connection(lab.address(), lab.port)
+    writer.write(b"GET / HTTP/1.1\r\n" + HOST)
+
+    async def trickle() -> None:
+        while True:
+            writer.write(b"x: y\r\n")
+            await asyncio.sleep(0.05)
+
+    trickling = asyncio.create_task(trickle())
+    try:
+        async with asyncio.timeout(10):
+            assert status(await reader.readuntil(b"\r\n\r\n")) == 408
+    finally:
+        trickling.cancel()
+        writer.close()
+    assert one.asked == []
+
+
+async def test_an_answer_that_does_not_come_is_504(lab: Lab) -> None:
+    one = await serving(lab, idle_timeout__timeout_seconds="1")
+    answer = await lab.ask("/hold")
+    assert answer.status == 504 and b"<center><h1>504 Gateway Time-out</h1></center>" in answer.body
+    assert answer.header("server") == "awselb/2.0" and one.asked == ["/hold"]
+
+
+async def test_connections_end_after_their_time(lab: Lab) -> None:
+    await serving(lab, client_keep_alive__seconds="1")  # the API asks for a minute at least
+    client = await Client.connect(lab.address(), lab.port)
+    begun = asyncio.get_running_loop().time()
+    while True:
+        answer = await client.request()
+        if answer.header("connection") == "close":
+            break
+        assert asyncio.get_running_loop().time() - begun < 10
+        await asyncio.sleep(0.05)
+    assert asyncio.get_running_loop().time() - begun > 0.5
+    await client.close()
+
+
+async def test_a_target_that_speaks_another_version_is_not_asked(lab: Lab) -> None:
+    nobody = Upstream("nobody")
+    nobody.port = quiet_port()
+    lb = await lab.load_balancer()
+    groups = [await lab.group(version.lower(), protocol_version=version) for version in ("HTTP2", "GRPC")]
+    listener = await lab.listener(lb, fixed(404))
+    for number, group in enumerate(groups, 1):
+        await lab.register(group, nobody)
+        await lab.rule(listener, number, [paths(f"/{group.name}")], forward(group))
+    await lab.settled()
+    for group in groups:
+        assert (await lab.ask(f"/{group.name}")).status == 464, "and not 502, which is what asking it comes to"
+
+
+async def test_what_a_client_and_a_target_send_cannot_become_something_else(lab: Lab) -> None:
+    echo = await echoing(lab)
+    odd = [b"caf\xc3\xa9", b"\xff\xfe", b"a\tb", b"${HOME} %[src] 'x' \"y\" \\z", b"a;b,c=d"]
+    for value in odd:
+        head = await said(lab, b"GET /%s HTTP/1.1\r\nHost: %s\r\nX-Odd: %s\r\n\r\n" % (b"p%00%2e?%s", b"h\xff.test", value))
+        assert status(head) == 200
+        assert b"x-odd: " + value + b"\r\n" in echo.heads[-1] and echo.heads[-1].startswith(b"GET /p%00%2e?%s HTTP/1.1\r\n")
+        assert b"host: h\xff.test:%d\r\n" % lab.port in echo.heads[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from longshore.balancer.render.grpc_check import check_lines
+from longshore.balancer.render.guards import version_lines
 from longshore.balancer.render.places import Places
 from longshore.balancer.render.rules import about
 from longshore.balancer.render.timeouts import server_timeouts
@@ -33,7 +34,7 @@ def backend(pool: Pool, name: str, secret: str, places: Places) -> list[str]:
     if group.protocol in ("TCP", "TLS"):
         lines.append("mode tcp")
     else:
-        lines += [f"errorfile 503 {quoted(places.bad_gateway)}", *_stickiness(group, secret)]
+        lines += [f"errorfile 503 {quoted(places.bad_gateway)}", *version_lines(group), *_stickiness(group, secret)]
     if not is_open:
         lines += ["log global", "option log-health-checks", *_check(group)]
     return lines

@@ -8,7 +8,7 @@ given it believes the latter and passes only that on, so that whoever comes afte
 from __future__ import annotations
 
 from longshore.balancer.render.pages import empty_error, error
-from longshore.services.elbv2.model import LoadBalancer
+from longshore.services.elbv2.model import LoadBalancer, TargetGroup
 
 MOST_LINE_BYTES = 16_384
 MOST_FORWARDED = 30
@@ -40,3 +40,13 @@ def _strictest() -> list[str]:
         error(400, "Bad Request", " if { req.hdr_names -m reg '[^a-z0-9,-]' }"),
         error(400, "Bad Request", " if { req.hdrs -m reg '\\x00' }"),
     ]
+
+
+def version_lines(group: TargetGroup) -> list[str]:
+    """Of a target group: requests in a version of HTTP that its targets do not speak are not translated."""
+    match group.protocol_version:
+        case "GRPC":
+            return [empty_error(464, " if !{ req.ver 2.0 } || !METH_POST")]
+        case "HTTP2":
+            return [empty_error(464, " if !{ req.ver 2.0 }")]
+    return [empty_error(464, " if { req.ver 2.0 } { req.hdr(content-type) -m beg application/grpc }")]

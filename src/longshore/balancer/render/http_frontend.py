@@ -15,6 +15,7 @@ from longshore.balancer.render.forwarded import forwarded_lines, host_lines
 from longshore.balancer.render.guards import guard_lines
 from longshore.balancer.render.listener_attributes import response_lines
 from longshore.balancer.render.rules import rule_lines
+from longshore.balancer.render.timeouts import idle_s
 from longshore.balancer.snapshot import Front
 from longshore.balancer.words import NOBODY, OPEN
 
@@ -22,7 +23,14 @@ from longshore.balancer.words import NOBODY, OPEN
 def http_lines(front: Front, bodies: Bodies, secret: str, refused: dict[str, str]) -> list[str]:
     """Everything behind its addresses. A rule that cannot be said is left out, and why is put into `refused` under its ARN."""
     rules = rule_lines(front, bodies, secret, refused)
-    lines = [*_kept_alive(front), *guard_lines(front.load_balancer)]
+    most_idle_s = idle_s(front.load_balancer)
+    lines = [
+        # A head that comes byte by byte is not idle, and yet has to be over some time.
+        f"timeout http-request {most_idle_s}s",
+        f"timeout http-keep-alive {most_idle_s}s",
+        *_kept_alive(front),
+        *guard_lines(front.load_balancer),
+    ]
     if _asks_for_host(front):
         lines.append("http-request set-var(txn.host) req.hdr(host),host_only,lower")
     lines += [
