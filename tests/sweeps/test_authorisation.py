@@ -55,7 +55,7 @@ REFUSES = {
 #: what an operation may ask for beside its own action: it hands over a role, or will do something else on the caller's behalf
 FURTHER = (
     *("ecs:LongshoreActForContainerInstance", "iam:PassRole", "sts:TagSession"),
-    *("ecr:CreateRepository", "secretsmanager:GetSecretValue"),
+    *("ecr:CreateRepository", "secretsmanager:GetSecretValue", "elasticloadbalancing:AddTags"),
 )
 #: IAM's own prefix where it is not the folder's name
 PREFIXES = {"elbv2": "elasticloadbalancing", "elb": "elasticloadbalancing"}

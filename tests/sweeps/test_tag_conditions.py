@@ -44,3 +44,17 @@ async def test_a_parameters_tags_are_heard_whoever_names_it_alone_or_among_other
         ):
             assert (await there.ask("ssm", action, asked, USER)).denied, (key, action)
         assert (await there.ask("ssm", "GetParameters", {"Names": ["/web/key"]}, USER)).status == 200
+
+
+async def test_rights_over_classic_load_balancers_follow_tags_schemes_and_protocols(there: Installation) -> None:
+    listener = {"Protocol": "HTTP", "LoadBalancerPort": 80, "InstancePort": 80}
+    asked = {"LoadBalancerName": "new", "Listeners": [listener], "AvailabilityZones": ["us-east-1a"]}
+    create = "elasticloadbalancing:CreateLoadBalancer"
+    await there.allow(allowed_if(create, {"elasticloadbalancing:Scheme": "internal", "elasticloadbalancing:ListenerProtocol": "HTTP"}))
+    assert (await there.ask("elb", "CreateLoadBalancer", asked, USER)).denied
+    tagged = asked | {"Scheme": "internal", "Tags": [{"Key": "team", "Value": "web"}]}
+    assert (await there.ask("elb", "CreateLoadBalancer", tagged, USER)).denied, "tags need a right of their own"
+    assert (await there.ask("elb", "CreateLoadBalancer", asked | {"Scheme": "internal"}, USER)).status == 200
+    await there.allow(allowed_if("elasticloadbalancing:DeleteLoadBalancer", {"elasticloadbalancing:ResourceTag/team": "web"}))
+    assert (await there.ask("elb", "DeleteLoadBalancer", {"LoadBalancerName": "new"}, USER)).denied
+    assert (await there.ask("elb", "DeleteLoadBalancer", {"LoadBalancerName": "classic"}, USER)).status == 200

@@ -8,7 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from longshore.aws.shapes import elbv2 as elbv2_shapes
+from longshore.services.ec2.defaults import default_subnet_id, ensure_default_network
 from longshore.services.ecs.rollout.model import DEPLOYMENTS, SERVICE_EVENTS, SERVICES, ServiceEvent
+from longshore.services.elb.model import ClassicLoadBalancer, HealthCheck
+from longshore.services.elb.model import Listener as ClassicListener
+from longshore.services.elb.records import save
 from longshore.services.elbv2.model import LISTENERS, TARGET_GROUPS, Listener, TargetGroup
 from tests.services.ecs.conftest import Ecs
 
@@ -116,6 +120,68 @@ async def test_a_target_group_must_be_one_that_is_listened_to_and_of_the_right_k
     made = await create(ecs, loadBalancers=BALANCED, healthCheckGracePeriodSeconds=30)
     assert made["loadBalancers"] == BALANCED
     assert made["healthCheckGracePeriodSeconds"] == 30
+
+
+CLASSIC = [{"loadBalancerName": "shop", "containerName": "app", "containerPort": 80}]
+
+
+async def classic(ecs: Ecs, *, instance_port: int = 8080) -> None:
+    """A Classic load balancer with one listener."""
+    arn = "arn:aws:elasticloadbalancing:us-east-1:000000000000:loadbalancer/shop"
+    lb = ClassicLoadBalancer(
+        arn=arn,
+        name="shop",
+        identifier="0123456789abcdef",
+        scheme="internet-facing",
+        dns_name="shop.elb.localhost",
+        canonical_hosted_zone_id="Z1",
+        created_at=0.0,
+        vpc_id="vpc-1",
+        zones=(("us-east-1a", "subnet-a"),),
+        health_check=HealthCheck("TCP", instance_port),
+        listeners=(ClassicListener(80, "HTTP", instance_port, "HTTP"),),
+    )
+    await ecs.call.store.transact(lambda tx: save(tx, lb, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("mode", "host_port", "load_balancers", "words"),
+    [
+        ("bridge", 0, CLASSIC, "has no static host port"),
+        ("bridge", 9090, CLASSIC, "does not have a listener that forwards to the instance port 9090"),
+        ("awsvpc", 8080, CLASSIC, "not supported with the awsvpc network mode"),
+        ("bridge", 8080, [CLASSIC[0] | {"loadBalancerName": "other"}], "The specified load balancer other does not exist."),
+        ("bridge", 8080, [CLASSIC[0] | {"targetGroupArn": GROUP}], "but not both"),
+        ("bridge", 8080, [*CLASSIC, *CLASSIC], "A service can have one Classic Load Balancer"),
+        ("bridge", 8080, [CLASSIC[0] | {"containerPort": 81}], "did not have a container port 81 defined"),
+    ],
+)
+async def test_a_classic_load_balancer_needs_a_port_of_the_instance(
+    ecs: Ecs, mode: str, host_port: int, load_balancers: list[dict[str, Any]], words: str
+) -> None:
+    await ecs.cluster()
+    mapping = {"containerPort": 80, "hostPort": 80 if mode == "awsvpc" else host_port}
+    await ecs.define(container={"portMappings": [mapping]}, networkMode=mode)
+    await classic(ecs)
+    await ecs.call.store.transact(lambda tx: ensure_default_network(tx, "000000000000", "us-east-1", ("us-east-1a",), 0.0))
+    subnet = default_subnet_id("000000000000", "us-east-1", "us-east-1a")
+    more = {"networkConfiguration": {"awsvpcConfiguration": {"subnets": [subnet]}}} if mode == "awsvpc" else {}
+    asked = {"serviceName": "web", "taskDefinition": "web", "desiredCount": 1, "loadBalancers": load_balancers, **more}
+    code, message = (await ecs.refused("CreateService", **asked))[:2]
+    assert (code, words in message) == ("InvalidParameterException", True), message
+
+
+async def test_a_service_may_stand_behind_a_classic_load_balancer(ecs: Ecs) -> None:
+    await ecs.cluster()
+    await ecs.define(container={"portMappings": [{"containerPort": 80, "hostPort": 8080}]})
+    await classic(ecs)
+    made = await create(ecs, loadBalancers=CLASSIC, healthCheckGracePeriodSeconds=5)
+    assert made["loadBalancers"] == CLASSIC
+    assert made["availabilityZoneRebalancing"] == "DISABLED"
+    (group,) = ecs.call.store.list(TARGET_GROUPS)
+    direct = [{"targetGroupArn": group.arn, "containerName": "app", "containerPort": 80}]
+    _, message = (await ecs.refused("CreateService", serviceName="b", taskDefinition="web", desiredCount=1, loadBalancers=direct))[:2]
+    assert message == "The specified target group does not exist.", "what a Classic load balancer is made of is nobody's to use"
 
 
 # ── changing ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -32,15 +32,6 @@ def without(existing: Iterable[Tag], keys: Iterable[str]) -> tuple[Tag, ...]:
     return tuple(tag for tag in existing if tag.key not in removed)
 
 
-def asked_tags(tags: Iterable[shapes.Tag] | None) -> dict[str, list[str]]:
-    """aws:RequestTag/KEY and aws:TagKeys of a request that brings tags."""
-    given = tuple(tags or ())
-    found = {f"aws:requesttag/{tag.key.lower()}": [tag.value or ""] for tag in given}
-    if given:
-        found["aws:tagkeys"] = [tag.key for tag in given]
-    return found
-
-
 def _refuse_reserved(key: str) -> None:
     if key.lower().startswith("aws:"):
         raise Validation("The request contains restricted keys: aws: prefixed tag key names are not allowed for external use.")

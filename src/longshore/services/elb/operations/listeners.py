@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from longshore.aws.shapes import elb as shapes
 from longshore.services.call import Call
+from longshore.services.elb import permissions
 from longshore.services.elb.api import api
 from longshore.services.elb.changes import change
 from longshore.services.elb.errors import InvalidConfigurationRequest, ListenerNotFound, Validation
@@ -24,7 +25,7 @@ def _named(call: Call, request: _Named) -> Iterable[str]:
     return (load_balancer_arn(call, request.load_balancer_name),)
 
 
-@api.operation("CreateLoadBalancerListeners", resource=_named)
+@api.operation("CreateLoadBalancerListeners", resource=_named, conditions=permissions.listeners)
 async def create_load_balancer_listeners(
     call: Call, request: shapes.CreateLoadBalancerListenerInput
 ) -> shapes.CreateLoadBalancerListenerOutput:

@@ -35,9 +35,10 @@ from longshore.services.elb.network import (
     subnets_of_zones,
     with_subnets,
 )
+from longshore.services.elb.permissions import creation, tagging
 from longshore.services.elb.policies import predefined
 from longshore.services.elb.records import remove, save
-from longshore.services.elb.tagging import asked_tags, merged
+from longshore.services.elb.tagging import merged
 from longshore.services.elbv2.paging import DEFAULT_PAGE_SIZE, key_of, marker_of, page_of
 from longshore.services.elbv2.slots import hosted_zone_id
 from longshore.store.base import Tx
@@ -47,11 +48,7 @@ def _named(call: Call, request: shapes.CreateAccessPointInput | shapes.DeleteAcc
     return (load_balancer_arn(call, request.load_balancer_name),)
 
 
-def _conditions(call: Call, request: shapes.CreateAccessPointInput) -> dict[str, list[str]]:
-    return asked_tags(request.tags) | {"elasticloadbalancing:scheme": [request.scheme or "internet-facing"]}
-
-
-@api.operation("CreateLoadBalancer", resource=_named, conditions=_conditions)
+@api.operation("CreateLoadBalancer", resource=_named, conditions=creation, also=tagging)
 async def create_load_balancer(call: Call, request: shapes.CreateAccessPointInput) -> shapes.CreateAccessPointOutput:
     check_name(request.load_balancer_name)
     if not request.listeners:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from longshore.aws.operation import ANY_RESOURCE
 from longshore.aws.shapes import elb as shapes
 from longshore.services.call import Call
-from longshore.services.elb import views
+from longshore.services.elb import permissions, views
 from longshore.services.elb.api import api
 from longshore.services.elb.changes import change
 from longshore.services.elb.errors import ListenerNotFound, PolicyNotFound, PolicyTypeNotFound
@@ -65,7 +65,7 @@ async def create_lb_cookie_stickiness_policy(
     return shapes.CreateLBCookieStickinessPolicyOutput()
 
 
-@api.operation("CreateLoadBalancerPolicy", resource=_named)
+@api.operation("CreateLoadBalancerPolicy", resource=_named, conditions=permissions.new_policy)
 async def create_load_balancer_policy(call: Call, request: shapes.CreateLoadBalancerPolicyInput) -> shapes.CreateLoadBalancerPolicyOutput:
     attributes = [(one.attribute_name or "", one.attribute_value or "") for one in request.policy_attributes or ()]
     await _create(call, request.load_balancer_name, request.policy_name, request.policy_type_name, attributes)
@@ -78,7 +78,7 @@ async def delete_load_balancer_policy(call: Call, request: shapes.DeleteLoadBala
     return shapes.DeleteLoadBalancerPolicyOutput()
 
 
-@api.operation("SetLoadBalancerPoliciesOfListener", resource=_named)
+@api.operation("SetLoadBalancerPoliciesOfListener", resource=_named, conditions=permissions.policies_of_listener)
 async def set_load_balancer_policies_of_listener(
     call: Call, request: shapes.SetLoadBalancerPoliciesOfListenerInput
 ) -> shapes.SetLoadBalancerPoliciesOfListenerOutput:

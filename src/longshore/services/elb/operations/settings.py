@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from longshore.aws.operation import ANY_RESOURCE
 from longshore.aws.shapes import elb as shapes
 from longshore.services.call import Call
-from longshore.services.elb import attributes, views
+from longshore.services.elb import attributes, permissions, views
 from longshore.services.elb.api import api
 from longshore.services.elb.changes import change
 from longshore.services.elb.errors import InvalidConfigurationRequest, Validation
@@ -17,7 +17,7 @@ from longshore.services.elb.lookup import NAMES_PER_DESCRIBE, find_load_balancer
 from longshore.services.elb.model import ClassicLoadBalancer, Tag
 from longshore.services.elb.network import named_subnets, security_groups, subnets_of_zones, with_subnets
 from longshore.services.elb.records import save
-from longshore.services.elb.tagging import asked_tags, merged, without
+from longshore.services.elb.tagging import merged, without
 from longshore.store.base import Reader, Tx
 
 _Named = (
@@ -54,7 +54,7 @@ async def modify_load_balancer_attributes(
 # ── where it is ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@api.operation("ApplySecurityGroupsToLoadBalancer", resource=_named)
+@api.operation("ApplySecurityGroupsToLoadBalancer", resource=_named, conditions=permissions.security_groups)
 async def apply_security_groups_to_load_balancer(
     call: Call, request: shapes.ApplySecurityGroupsToLoadBalancerInput
 ) -> shapes.ApplySecurityGroupsToLoadBalancerOutput:
@@ -68,7 +68,7 @@ async def apply_security_groups_to_load_balancer(
     return shapes.ApplySecurityGroupsToLoadBalancerOutput(security_groups=lb.security_groups)
 
 
-@api.operation("AttachLoadBalancerToSubnets", resource=_named)
+@api.operation("AttachLoadBalancerToSubnets", resource=_named, conditions=permissions.subnets)
 async def attach_load_balancer_to_subnets(
     call: Call, request: shapes.AttachLoadBalancerToSubnetsInput
 ) -> shapes.AttachLoadBalancerToSubnetsOutput:
@@ -153,7 +153,7 @@ async def _retag(call: Call, names: tuple[str, ...], how: Callable[[Iterable[Tag
     await call.store.transact(apply)
 
 
-@api.operation("AddTags", resource=_all_named, conditions=lambda call, request: asked_tags(request.tags))
+@api.operation("AddTags", resource=_all_named, conditions=lambda call, request: permissions.asked_tags(request.tags))
 async def add_tags(call: Call, request: shapes.AddTagsInput) -> shapes.AddTagsOutput:
     await _retag(call, request.load_balancer_names, lambda tags: merged(tags, request.tags))
     return shapes.AddTagsOutput()
