@@ -102,6 +102,23 @@ async def test_what_https_has_and_http_has_not_is_refused_and_forgotten(cloud: C
     assert again["Listeners"][0]["SslPolicy"] == "ELBSecurityPolicy-2016-08"
 
 
+async def test_actions_that_were_checked_for_one_protocol_keep_a_listener_from_another(cloud: Cloud, site: Site) -> None:
+    arn = await imported(cloud)
+    jwt = {"JwksEndpoint": "https://id.example/keys", "Issuer": "https://id.example/"}
+    listener = (await site.https(arn))["ListenerArn"]
+    paths = [{"Field": "path-pattern", "Values": ["/x"]}]
+    asks = [{"Type": "jwt-validation", "JwtValidationConfig": jwt, "Order": 1}, ANSWER[0] | {"Order": 2}]
+    rule = await cloud.elb("CreateRule", ListenerArn=listener, Priority=1, Conditions=paths, Actions=asks)
+    assert await code(cloud, "ModifyListener", ListenerArn=listener, Protocol="HTTP") == "InvalidLoadBalancerAction"
+    await cloud.elb("DeleteRule", RuleArn=rule["Rules"][0]["RuleArn"])
+    await cloud.elb("ModifyListener", ListenerArn=listener, Protocol="HTTP")
+    plain = [{"Type": "redirect", "RedirectConfig": {"Protocol": "HTTP", "Port": "8080", "StatusCode": "HTTP_301"}}]
+    await cloud.elb("ModifyListener", ListenerArn=listener, DefaultActions=plain)
+    secure: dict[str, Any] = {"ListenerArn": listener, "Protocol": "HTTPS", **named(arn)}
+    assert await code(cloud, "ModifyListener", **secure) == "InvalidLoadBalancerAction"
+    await cloud.elb("ModifyListener", **secure, DefaultActions=ANSWER)
+
+
 # ── further certificates ─────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -12,9 +12,11 @@ from longshore.services.call import Call
 from longshore.services.elbv2 import views
 from longshore.services.elbv2.actions import checked_actions
 from longshore.services.elbv2.api import api
+from longshore.services.elbv2.authentication import TYPES as AUTHENTICATION_TYPES
 from longshore.services.elbv2.client_secrets import sealed_actions
 from longshore.services.elbv2.errors import (
     DuplicateListener,
+    InvalidLoadBalancerAction,
     TooManyListeners,
     UnsupportedProtocol,
     Validation,
@@ -145,6 +147,8 @@ async def modify_listener(call: Call, request: shapes.ModifyListenerInput) -> sh
             actions = checked_actions(request.default_actions, lb.type, protocol)
             actions = sealed_actions(actions, listener.default_actions, call.secret_for_signing)
         check_forwarding(tx, call, lb, protocol, actions)
+        if protocol != listener.protocol:
+            _check_kept_actions(tx, listener, protocol, actions)
         attributes = kept_for(protocol, listener.attributes)
         changed = msgspec.structs.replace(listener, port=port, protocol=protocol, default_actions=actions, attributes=attributes)
         changed = with_tls(tx, call, changed, request, lb.type)
@@ -154,6 +158,16 @@ async def modify_listener(call: Call, request: shapes.ModifyListenerInput) -> sh
 
     changed = await call.store.transact(change)
     return shapes.ModifyListenerOutput(listeners=(views.listener(changed),))
+
+
+def _check_kept_actions(reader: Reader, listener: Listener, protocol: str, default_actions: Iterable[shapes.Action]) -> None:
+    """What was checked with another protocol must do with the new one. Raises InvalidLoadBalancerAction."""
+    of_rules = (action for rule in reader.list(RULES, "listener", listener.arn) for action in rule.actions)
+    for action in (*default_actions, *of_rules):
+        if protocol != "HTTPS" and action.type in AUTHENTICATION_TYPES:
+            raise InvalidLoadBalancerAction(f"Actions of type '{action.type}' are supported only on HTTPS listeners")
+        if protocol == "HTTPS" and action.redirect_config is not None and action.redirect_config.protocol == "HTTP":
+            raise InvalidLoadBalancerAction("The RedirectConfig cannot redirect HTTPS to HTTP")
 
 
 @api.operation("DeleteListener", resource=_named)
