@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from base64 import b64decode
 from typing import Any
@@ -50,7 +51,8 @@ class Key:
 class IdentityProvider:
     """Lets everybody in as `sub`. What it is to do wrong is set by whoever tests."""
 
-    def __init__(self) -> None:
+    def __init__(self, secure: ssl.SSLContext | None = None) -> None:
+        self._secure = secure
         self.port = quiet_port()
         self.sub = "alice"
         self.keys = [Key("one")]
@@ -76,7 +78,7 @@ class IdentityProvider:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"https://localhost:{self.port}" if self._secure else f"http://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> IdentityProvider:
         app = web.Application()
@@ -90,7 +92,7 @@ class IdentityProvider:
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self._secure).start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -196,7 +198,7 @@ class Browser:
         kept = "; ".join(f"{name}={value}" for (where, name), value in self.cookies.items() if where == place)
         headers = {**({"Cookie": kept} if kept else {}), **more.pop("headers", {})}
         place_wanted = URL(url, encoded="params" not in more)
-        async with self._session.request(method, place_wanted, headers=headers, allow_redirects=False, **more) as answer:
+        async with self._session.request(method, place_wanted, headers=headers, allow_redirects=False, ssl=False, **more) as answer:
             for one in answer.headers.getall("Set-Cookie", []):
                 name, _, rest = one.partition("=")
                 value = rest.partition(";")[0]

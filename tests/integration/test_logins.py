@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 import time
 from base64 import urlsafe_b64decode
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from longshore.balancer.auth.sessions import Session, joined, opened, sealed, se
 from longshore.balancer.render.auth import realm
 from longshore.services.elbv2.claims import Signer
 from longshore.services.elbv2.model import LoadBalancer
+from tests.balancer import tls
 from tests.balancer.lab import Lab, Upstream, fixed, forward, laboratory, paths
 from tests.balancer.provider import SECRET, Browser, IdentityProvider, Page
 
@@ -279,6 +281,35 @@ async def test_a_provider_that_is_not_there_is_an_error_of_the_server(lab: Lab, 
     back = (await browser.get(begun.headers["Location"])).headers["Location"]
     await provider.__aexit__()
     assert (await browser.get(back)).status == 500
+
+
+async def test_everything_is_proved_over_tls(tmp_path: Path, browser: Browser) -> None:
+    pair = tls.issued("localhost")
+    secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    (tmp_path / "pair.pem").write_bytes(b"\n".join(pair))
+    secure.load_cert_chain(tmp_path / "pair.pem")
+    (tmp_path / "ca.pem").write_bytes(tls.authority().root_pem)
+    options = {"installation_secret": SECRET, "authority": tmp_path / "ca.pem"}
+    async with IdentityProvider(secure) as provider, laboratory(tmp_path / "haproxy", **options) as lab:
+        lb, upstream = await lab.load_balancer(), await lab.upstream("app")
+        group = await lab.group()
+        await lab.register(group, upstream)
+        arn = await tls.put_certificate(lab, "shop.test", secret=SECRET)
+        await lab.listener(lb, provider.action(), forward(group), protocol="HTTPS", certificates=(arn,))
+        await lab.healthy(group, upstream)
+        await lab.settled()
+        url = f"https://{lab.address()}:{lab.port}"
+        page = await browser.follow(f"{url}/app")
+        assert page.url == f"{url}/app"
+        assert page.seen["headers"]["x-amzn-oidc-identity"] == "alice"
+        assert page.seen["headers"]["x-forwarded-proto"] == "https"
+        callback = await browser.get((await browser.get(f"{url}/app", headers={"Cookie": ""})).headers["Location"])
+        assert callback.headers["Location"].startswith(f"{url}/oauth2/idpresponse?")
+        await over(lab, lb, browser, provider)
+        renewed = await browser.get(f"{url}/app")
+        assert renewed.status == 200
+        (first, *_) = [one for one in renewed.set_cookies if one.startswith(f"{COOKIE}-0")]
+        assert first.endswith("; Path=/; HttpOnly; SameSite=None; Secure")
 
 
 # ── sessions that are renewed ──

@@ -127,8 +127,7 @@ class AuthenticationApp:
             raise NotLetIn(500, "AuthUnhandledException", metric="ELBAuthError")
         kid = _kid_of(request)
         url = config.jwks_endpoint
-        if not self._keys.knows(url, kid):
-            await self._keys.look_for(url)
+        await self._keys.look_for(url, kid)
         if not self._keys.of(url):
             raise NotLetIn(500, "JWKSRequestFailed", self._keys.problem(url), "ELBAuthError")
         if kid and not self._keys.knows(url, kid):

@@ -72,10 +72,11 @@ class TokenKeys:
     def knows(self, url: str, kid: str) -> bool:
         return any(key.kid == kid for key in self._known.get(url, ()))
 
-    async def look_for(self, url: str) -> None:
-        """Fetches the set because somebody names a key that is not in it, unless that was tried a moment ago."""
+    async def look_for(self, url: str, kid: str) -> None:
+        """Returns when HAProxy has what can be had: waits for a set that is on its way, and has it fetched for a key that nobody
+        knows, unless that was tried a moment ago."""
         job = self._fetching.get(url)
-        if job is None and self._clock.now() - self._asked_at.get(url, float("-inf")) < UNKNOWN_AGAIN_S:
+        if job is None and (self.knows(url, kid) or self._clock.now() - self._asked_at.get(url, float("-inf")) < UNKNOWN_AGAIN_S):
             return
         await asyncio.shield(job or self._fetch(url))
 

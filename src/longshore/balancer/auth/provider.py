@@ -6,6 +6,7 @@ import asyncio
 import ssl
 from base64 import b64encode
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -46,13 +47,26 @@ class _Refusal(msgspec.Struct, frozen=True):
 
 
 class Provider:
-    def __init__(self, trust: ssl.SSLContext | None = None) -> None:
-        self._trust = trust
+    """`authority` is a PEM file of what providers may prove themselves with, beside what the system trusts."""
+
+    def __init__(self, authority: Path | None = None) -> None:
+        self._authority = authority
         self._session: aiohttp.ClientSession | None = None
+        self._opening = asyncio.Lock()
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
+
+    async def _opened(self) -> aiohttp.ClientSession:
+        async with self._opening:
+            if self._session is None:
+                self._session = aiohttp.ClientSession(
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                    connector=aiohttp.TCPConnector(ssl=await asyncio.to_thread(_trust, self._authority), limit_per_host=16),
+                    timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+                )
+            return self._session
 
     async def tokens(self, url: str, client_id: str, client_secret: str, form: Mapping[str, str]) -> Tokens:
         """Raises NotLetIn."""
@@ -111,15 +125,10 @@ class Provider:
         most: int = _MOST_ANSWER_BYTES,
     ) -> tuple[int, bytes]:
         """(status, at most one byte more of the body than is allowed)."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                cookie_jar=aiohttp.DummyCookieJar(),
-                connector=aiohttp.TCPConnector(ssl=self._trust if self._trust is not None else True, limit_per_host=16),
-                timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
-            )
+        session = await self._opened()
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "Longshore", **headers}
         try:
-            async with self._session.request(method, url, headers=headers, data=form, allow_redirects=False) as answer:
+            async with session.request(method, url, headers=headers, data=form, allow_redirects=False) as answer:
                 content = bytearray()
                 async for piece in answer.content.iter_chunked(16 * 1024):
                     content += piece
@@ -130,6 +139,13 @@ class Provider:
             raise ProviderFailed(f"{what}RequestTimeout", f"no answer from {url} in {TIMEOUT_S:.0f} s") from None
         except (aiohttp.ClientError, OSError, ValueError, asyncio.IncompleteReadError) as error:
             raise ProviderFailed(f"{what}RequestFailed", f"{url}: {error}") from None
+
+
+def _trust(authority: Path | None) -> ssl.SSLContext:
+    trust = ssl.create_default_context()
+    if authority is not None and authority.exists():
+        trust.load_verify_locations(authority)
+    return trust
 
 
 def _error_in(content: bytes) -> str:

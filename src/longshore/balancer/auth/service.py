@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import ssl
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -44,11 +43,11 @@ class Authentication:
         places: Places,
         secret: bytes,
         changed: Callable[[], Awaitable[None]],
-        trust: ssl.SSLContext | None = None,
+        authority: Path | None = None,
     ) -> None:
         self._places = places
         self._secret = secret
-        self._provider = Provider(trust)
+        self._provider = Provider(authority)
         self._keys = TokenKeys(self._provider, clock, Path(places.directory, "token-keys"), changed)
         logins = Logins(self._provider, clock, secret)
         self._app = AuthenticationApp(store, clock, secret, places, logins, self._keys)
