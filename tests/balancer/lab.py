@@ -307,7 +307,8 @@ class Lab:
         return await ask(self.address(slot), more.pop("port", self.port), path, **more)
 
     async def worker(self) -> int:
-        return (await self.workers())[0]
+        """The one that serves, once it is told of: the master is silent about its workers for a moment while it reloads."""
+        return await self.balancer._haproxy.worker()
 
     async def workers(self) -> list[int]:
         return await self.balancer._haproxy.workers()
