@@ -22,8 +22,10 @@ import msgspec
 from aiohttp import web
 
 from longshore import __version__
+from longshore.balancer.access_log.process import LogReader
 from longshore.balancer.controller import Balancer
 from longshore.balancer.hosts_file import HostsFile
+from longshore.balancer.metrics.collector import Collector
 from longshore.config import LOCAL_DOMAIN, DataDirectory, ServerConfig, Tls
 from longshore.control.certificates.controller import Certificates
 from longshore.control.deployments.controller import Deployments
@@ -53,6 +55,9 @@ from longshore.gateway.identify import Identities
 from longshore.gateway.lane import IDLE_S, Lanes
 from longshore.gateway.machines import ROUTE as MACHINES
 from longshore.gateway.machines import Machines
+from longshore.gateway.measuring import PAGE as METRICS_PAGE
+from longshore.gateway.measuring import PREFIX as MEASURED
+from longshore.gateway.measuring import Measuring
 from longshore.gateway.names import ROUTE as NAMES
 from longshore.gateway.names import NamesRoute
 from longshore.gateway.own import OwnRoutes
@@ -107,6 +112,7 @@ from longshore.store.file_blobs import FileBlobStore
 from longshore.store.sqlite import open_store
 from longshore.store.sqlite_archive import SqliteArchive
 from longshore.store.sqlite_events import open_event_log
+from longshore.store.sqlite_metrics import SqliteMetricStore, open_metric_store
 
 log = logging.getLogger("longshore.server")
 
@@ -178,6 +184,9 @@ class Server:
         self._jobs: list[asyncio.Task[Any]] = []
         self._listener: asyncio.Server | SecureListener | None = None
         self._events: EventLog
+        self._metrics: SqliteMetricStore
+        self._collector: Collector
+        self._log_reader: LogReader
         self.balancer: Balancer
 
     async def __aenter__(self) -> Server:
@@ -197,6 +206,7 @@ class Server:
         events = await self._open_events(config.data_dir)
         archive = await self._open_archive(config.data_dir)
         self.balancer = self._made_balancer(store)
+        await self._measure(config.data_dir)
         self._make_authority()
         remotes = Remotes(clock, f"longshore-{derived_key(secret, 'via').hex()[:16]}")
         self._undo.append(remotes.close)
@@ -216,7 +226,10 @@ class Server:
         self._undo.append(sessions.close)
 
         await self.balancer.start()
+        self._undo.append(self._log_reader.stop)  # after HAProxy's last line
         self._undo.append(self.balancer.stop)
+        self._jobs.append(asyncio.create_task(self._log_reader.run(), name="access-logs"))
+        self._jobs.append(asyncio.create_task(self._collector.run(), name="metrics"))
         if config.load_balancer_domain != LOCAL_DOMAIN:
             hosts_file = HostsFile(store, config.load_balancer_network, config.data_dir)
             self._jobs.append(asyncio.create_task(hosts_file.run(), name="hosts-file"))
@@ -268,8 +281,20 @@ class Server:
             link_network=config.link_network,
             privileged_port_offset=config.privileged_port_offset,
             installation_secret=self._secret,
+            authority=DataDirectory(config.data_dir).ca_file,
             log_file=DataDirectory(config.data_dir).log_file("haproxy"),
         )
+
+    async def _measure(self, path: Path) -> None:
+        """What counts requests, and keeps what was counted. Raises CannotStart."""
+        try:
+            self._metrics = await open_metric_store(path)
+        except StoreError as problem:
+            raise CannotStart(f"metrics cannot be kept: {problem}", "bring back a copy of that file, or move it away") from None
+        self._undo.append(self._metrics.close)
+        state, log_file = path / "run" / "access-logs", DataDirectory(path).log_file("access-logs")
+        self._collector = self.balancer.measured(self._metrics, state)
+        self._log_reader = LogReader(self.balancer.places, state, path / "buckets", log_file, self._clock)
 
     def _doors(
         self,
@@ -331,6 +356,19 @@ class Server:
         gateway.mount(MACHINES, Machines(store, identities, clock, ids, site, secret, config.credentials.secret_access_key).handle)
         gateway.mount(CONTENT_ROUTE, TrustFiles(store, clock, secret).handle)
         gateway.mount(KEYS_ROUTE, ClaimKeys(secret).handle)
+        measuring = Measuring(
+            store=store,
+            metrics=self._metrics,
+            collector=lambda: self._collector,
+            places=self.balancer.places,
+            identities=identities,
+            access=access,
+            clock=clock,
+            site=site,
+        )
+        self._undo.append(measuring.close)
+        gateway.mount(MEASURED, measuring.handle)
+        gateway.mount(METRICS_PAGE, measuring.handle)
         gateway.mount("/_longshore/", own.handle)
         return gateway, registry, sessions
 

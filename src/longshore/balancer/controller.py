@@ -24,8 +24,10 @@ from longshore.balancer.files import places_in, prepare
 from longshore.balancer.gather import gather
 from longshore.balancer.leftovers import Leftovers
 from longshore.balancer.links import Links, linked
+from longshore.balancer.metrics.collector import Collector
 from longshore.balancer.ports import why_taken
 from longshore.balancer.process import CannotRun, HAProxy
+from longshore.balancer.render.places import Places
 from longshore.balancer.runtime import Runtime, RuntimeFailed, RuntimeRefused
 from longshore.balancer.servers import Servers
 from longshore.balancer.snapshot import Snapshot
@@ -39,6 +41,7 @@ from longshore.services.call import Site
 from longshore.services.ecs.outlook.counts import Traffic
 from longshore.services.elbv2.model import LOAD_BALANCERS, TARGETS, LoadBalancerStatus
 from longshore.store.base import Store, Tx
+from longshore.store.metrics import MetricStore
 
 log = logging.getLogger("longshore.balancer")
 
@@ -66,6 +69,7 @@ class Balancer:
         link_network: str = "",
         privileged_port_offset: int = 0,
         installation_secret: bytes = b"",
+        authority: Path | None = None,
         log_file: Path | None = None,
     ) -> None:
         self._store = store
@@ -84,7 +88,7 @@ class Balancer:
         self._runtime = Runtime(self._places.runtime_socket)
         self._certificates = Certificates(store, self._places, installation_secret)
         #: lets in whoever HAProxy cannot let in by itself
-        self._authentication = Authentication(store, clock, self._places, installation_secret, self._look_again)
+        self._authentication = Authentication(store, clock, self._places, installation_secret, self._look_again, authority)
         #: one at a time tells HAProxy what to do
         self._lock = asyncio.Lock()
         self._leftovers = Leftovers(clock, self._haproxy, self._look_again)
@@ -110,6 +114,18 @@ class Balancer:
         """What HAProxy counts of target groups; None while it does not answer."""
         # whoever asks may be no task, and only in a task can an answer be waited for with a time limit
         return await asyncio.create_task(counted(self._runtime, group_arns))
+
+    def measured(self, metrics: MetricStore, state: Path) -> Collector:
+        """Who counts what HAProxy does; `state` is where the reader of its lines keeps what it knows."""
+        scope = f"{self._site.region}:{self._site.account_id}"
+        runtime = Runtime(self._places.runtime_socket)
+        collector = Collector(metrics, self._clock, self._haproxy, runtime, self._gathered, told=state / "told", scope=scope)
+        self._structure.before_reload = collector.before_reload
+        return collector
+
+    @property
+    def places(self) -> Places:
+        return self._places
 
     async def start(self) -> None:
         """Takes over the HAProxy that runs already, or starts one."""

@@ -7,6 +7,7 @@ process, and the worker that answers is asked what it runs, since a reload says 
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 
 from longshore.balancer.binds import Binds
 from longshore.balancer.certificates import Certificates
@@ -46,6 +47,8 @@ class Structure:
         #: keys the cookies by which clients stay with their target
         self.secret = ""
         self.refusals = Refusals()
+        #: whoever counts looks once more at the worker that goes
+        self.before_reload: Callable[[], Awaitable[None]] = _nobody_counts
         self._clock = clock
         self._places = places
         self._haproxy = haproxy
@@ -130,6 +133,7 @@ class Structure:
         if self._haproxy.pid is None:
             self._haproxy.start()
         else:
+            await self.before_reload()
             await self._haproxy.reload()
         try:
             await self._until_it_runs(rendering.structure)
@@ -160,3 +164,6 @@ class Structure:
                 raise RuntimeFailed("HAProxy does not take its new configuration and goes on with the one before; its log says why")
             await self._clock.sleep(wait)
             wait = min(wait * 1.5, 0.01 if elapsed_s < 1.0 else 0.1)
+
+
+async def _nobody_counts() -> None: ...

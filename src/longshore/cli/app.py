@@ -19,6 +19,7 @@ from longshore.cli import account, ecr, explain, instances, lb, registry, servic
 from longshore.cli.ecs_events import events
 from longshore.cli.elb_copy.command import elb_copy
 from longshore.cli.exec import execute
+from longshore.cli.lb_tail import metrics, tail
 from longshore.cli.outcome import EXIT_CODES, ExitCode, Failure
 from longshore.cli.rebalance import rebalance
 from longshore.cli.sbom import sbom
@@ -42,6 +43,8 @@ app.add_typer(lb.app)
 app.add_typer(task.app)
 app.add_typer(instances.app)
 ecr.app.command()(sbom)
+lb.app.command()(tail)
+lb.app.command()(metrics)
 app.command()(events)
 app.command()(rebalance)
 app.command("elb-copy")(elb_copy)

@@ -77,7 +77,7 @@ class Line(msgspec.Struct, gc=False):
     @property
     def left_early(self) -> bool:
         """Whether the client went away before there was an answer: what a load balancer notes as 460."""
-        return self.flags[0] in "C" and self.flags[1] in "RQCH"
+        return self.flags[0] == "C" and (self.status < 0 or self.flags[1] in "RQCH")
 
     def capture(self, number: int) -> bytes:
         return self.captured[number] if number < len(self.captured) else b""

@@ -15,7 +15,7 @@ from longshore.balancer.access_log.tally import Told
 from longshore.balancer.metrics import lcu
 from longshore.balancer.metrics.counters import Counts, Place
 from longshore.balancer.snapshot import Front, Pool, Snapshot
-from longshore.balancer.words import LOCAL, OPEN, backend_name
+from longshore.balancer.words import OPEN, backend_name
 from longshore.services.elbv2.model import LoadBalancer, TargetGroup, scope_of
 from longshore.store.metrics import Datum, Series, Statistics, merged, total
 
@@ -82,7 +82,12 @@ def group_id(group: TargetGroup) -> str:
 
 def front_counts(front: Front, counts: Mapping[Place, Counts]) -> Counts:
     name = f"{front.address}:{front.port}"
-    return _sum(counts.get(Place(proxy, "FRONTEND"), {}) for proxy in (name, name + LOCAL))
+    # What follows says where else it listens.
+    return _sum(
+        counted
+        for place, counted in counts.items()
+        if place.side == "FRONTEND" and (place.proxy == name or place.proxy.startswith(f"{name}_"))
+    )
 
 
 def zones_of(pool: Pool, counts: Mapping[Place, Counts], suffixes: tuple[str, ...] = ("", OPEN)) -> dict[str, Counts]:

@@ -55,6 +55,7 @@ class Collector:
         haproxy: HAProxy,
         runtime: Runtime,
         gathered: Callable[[], Snapshot],
+        *,
         told: Path,
         scope: str,
     ) -> None:
