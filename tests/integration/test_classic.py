@@ -22,7 +22,7 @@ from longshore.gateway.identify import Identities
 from longshore.kit.ids import RandomIds
 from longshore.server import KINDS, RESOURCE_SIDES
 from longshore.services.ecs.model import CONTAINER_INSTANCES, Capacity, ContainerInstance
-from longshore.services.elbv2.model import LOAD_BALANCERS, TARGET_GROUPS, TARGETS
+from longshore.services.elbv2.model import LISTENERS, LOAD_BALANCERS, TARGET_GROUPS, TARGETS
 from longshore.services.iam.identities import ensure_root
 from longshore.store.base import Tx
 from longshore.store.memory import memory_store
@@ -328,3 +328,16 @@ async def test_what_was_created_before_a_refusal_is_deleted_again(shop: Shop, mo
     assert status != 0 and "RegisterTargets: InvalidTarget" in said
     assert (await shop.do("describe_load_balancers", "elbv2"))["LoadBalancers"] == []
     assert (await shop.do("describe_target_groups", "elbv2"))["TargetGroups"] == []
+
+
+async def test_a_certificate_that_is_renamed_is_shown_by_its_new_name(shop: Shop) -> None:
+    made = Made("shop.example", shop.clock.now())
+    uploaded = {"ServerCertificateName": "shop", "CertificateBody": made.pem.decode(), "PrivateKey": made.key.decode()}
+    arn = (await shop.do("upload_server_certificate", "iam", **uploaded))["ServerCertificateMetadata"]["Arn"]
+    await shop.classic(http(shop, 8080) | {"Protocol": "HTTPS", "SSLCertificateId": arn}, check="TCP:8080")
+    await shop.do("update_server_certificate", "iam", ServerCertificateName="shop", NewServerCertificateName="store")
+    (lb,) = (await shop.do("describe_load_balancers"))["LoadBalancerDescriptions"]
+    shown = lb["ListenerDescriptions"][0]["Listener"]["SSLCertificateId"]
+    assert shown == arn.replace("/shop", "/store")
+    (served,) = shop.store.list(LISTENERS)
+    assert served.certificates == (shown,)

@@ -63,6 +63,10 @@ def listener_arn(lb: ClassicLoadBalancer, port: int) -> str:
     return f"{prefix}:listener/classic/{lb.name}/{lb.identifier}/{port}"
 
 
+def is_classic_listener(arn: str) -> bool:
+    return ":listener/classic/" in arn
+
+
 def _load_balancer(lb: ClassicLoadBalancer) -> LoadBalancer:
     asked = lb.attributes
     attributes = {

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from longshore.services.ecs.model import CONTAINER_INSTANCES, ContainerInstance
 from longshore.services.elb.model import CLASSIC_LOAD_BALANCERS, REGISTERED_INSTANCES, ClassicLoadBalancer, instance_key, scope_of
-from longshore.services.elb.projection import Member, Projection, project
+from longshore.services.elb.projection import Member, Projection, is_classic_listener, project
 from longshore.services.elbv2.model import (
     LISTENERS,
     LOAD_BALANCERS,
@@ -54,10 +54,13 @@ def remove(tx: Tx, lb: ClassicLoadBalancer) -> None:
     tx.delete(CLASSIC_LOAD_BALANCERS, lb.arn)
 
 
-def members_of(reader: Reader, lb: ClassicLoadBalancer) -> dict[str, ContainerInstance | None]:
-    """Registered instance id -> the container instance that runs there; None where none does any more."""
-    registered = reader.list(REGISTERED_INSTANCES, "load_balancer", lb.arn)
-    return {one.instance_id: instance_of(reader, lb.arn, one.instance_id) for one in registered}
+def rename_certificate(tx: Tx, old: str, new: str) -> None:
+    """The ARN of a certificate has changed: what shows it goes on showing it. (What is served is renamed with all listeners.)"""
+    for served in tx.list(LISTENERS, "certificate", old):
+        lb = tx.get(CLASSIC_LOAD_BALANCERS, served.load_balancer_arn) if is_classic_listener(served.arn) else None
+        if lb is not None:
+            listeners = (replace(one, certificate=new) if one.certificate == old else one for one in lb.listeners)
+            tx.put(CLASSIC_LOAD_BALANCERS, replace(lb, listeners=tuple(listeners)))
 
 
 def instance_of(reader: Reader, arn: str, instance_id: str) -> ContainerInstance | None:

@@ -15,6 +15,7 @@ from longshore.kit.sealing import seal
 from longshore.services.acm.model import PURPOSE
 from longshore.services.acm.uploads import NotUsable, checked
 from longshore.services.call import Call
+from longshore.services.elb.records import rename_certificate
 from longshore.services.elbv2.model import LISTENERS
 from longshore.services.iam.api import api
 from longshore.services.iam.entities import asked_tags
@@ -176,6 +177,7 @@ async def update_server_certificate(call: Call, request: shapes.UpdateServerCert
             tx.delete(SERVER_CERTIFICATES, SERVER_CERTIFICATES.key(found))
         renamed = tx.put(SERVER_CERTIFICATES, replace(found, name=name, path=request.new_path or found.path))
         if renamed.arn != found.arn:
+            rename_certificate(tx, found.arn, renamed.arn)
             for listener in tx.list(LISTENERS, "certificate", found.arn):
                 arns = tuple(renamed.arn if arn == found.arn else arn for arn in listener.certificates)
                 tx.put(LISTENERS, replace(listener, certificates=arns))
