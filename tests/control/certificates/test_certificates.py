@@ -45,7 +45,8 @@ def snapshot(certificate: Certificate, now: float = NOW, *, is_ours: bool = True
     [
         (snapshot(ASKED), "requested"),
         (snapshot(ISSUED), ""),
-        (snapshot(ISSUED, ISSUED.not_after - RENEW_BEFORE_S), "ends soon"),
+        (snapshot(ISSUED, ISSUED.not_after - 45 * DAY_S - 1.0), ""),
+        (snapshot(ISSUED, ISSUED.not_after - 45 * DAY_S), "ends soon"),
         (snapshot(ISSUED, ISSUED.not_after + 400 * DAY_S), "ends soon"),
         (snapshot(ISSUED, ISSUED.not_after - 1.0, authority_ends=ISSUED.not_after), ""),
         (snapshot(replace(ISSUED, renewal_asked_at=NOW)), "asked for"),
