@@ -7,7 +7,9 @@ import socket
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from longshore.cli import ca, layout, profile
 from longshore.cli.layout import last_time, wanted_tls
@@ -15,7 +17,7 @@ from longshore.cli.outcome import ExitCode, Failure
 from longshore.cli.tls import endpoint_host, settled
 from longshore.cli.up import plan
 from longshore.config import Tls, write_platform
-from longshore.kit.certificates import Authority, facts
+from longshore.kit.certificates import Authority, certificates, facts
 from tests.cli.conftest import Home
 
 OWN = Tls(names=("box",))
@@ -150,6 +152,23 @@ def test_the_authority_is_printed_with_its_fingerprint(home: Home) -> None:
     assert home.longshore("ca").stdout.encode() == root
     told = json.loads(home.longshore("ca", "-o", "json").stdout)
     assert (told["certificate"].encode(), told["fingerprint"]) == (root, facts(root).fingerprint)
+
+
+def test_beside_an_operators_certificate_and_without_its_key_the_authority_of_load_balancers_is_printed(home: Home, tmp_path: Path) -> None:
+    home.data.prepare()
+    own = home.data.authority(time.time()).root_pem
+    theirs = tmp_path / "all.pem"
+    theirs.write_bytes(Authority.make("theirs", time.time()).issue(["localhost"], time.time()))
+    of_theirs = b"".join(each.public_bytes(Encoding.PEM) for each in certificates(theirs.read_bytes()))
+    assert b"PRIVATE KEY" in theirs.read_bytes()
+    for tls, printed in (
+        (Tls(certificate=C), own.decode()),
+        (Tls(certificate=theirs, ca_bundle=theirs), of_theirs.decode() + own.decode()),
+    ):
+        platform = plan(home.wishes(), home.environment, home.data)
+        assert platform.server is not None
+        write_platform(home.data.platform_file, msgspec.structs.replace(platform, server=msgspec.structs.replace(platform.server, tls=tls)))
+        assert ca.root_of(home.data).certificate == printed
 
 
 def test_the_authority_is_put_where_container_tools_look_for_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,10 +12,11 @@ import os
 from pathlib import Path
 
 import msgspec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.config import DataDirectory, PlatformConfig, read_platform
-from longshore.kit.certificates import CertificateProblem, facts
+from longshore.kit.certificates import CertificateProblem, certificates, facts
 
 #: read by Docker Engine and, for root, by podman, buildah and skopeo
 SYSTEM_CERTIFICATES = Path("/etc/docker/certs.d")
@@ -40,8 +41,11 @@ def root_of(data: DataDirectory) -> Root:
     if file is None:
         raise Failure("the certificate in use is one that clients trust already", "there is nothing to install")
     try:
-        content = file.read_bytes()
-        found = facts(content)
+        found = facts(file.read_bytes())
+        # the operator's own for the gateway, and the authority of load balancers' certificates after it
+        files = dict.fromkeys(each for each in (file, data.ca_file) if each == file or each.exists())
+        # an operator's file may hold the key as well: nothing but certificates is shown
+        content = b"".join(each.public_bytes(Encoding.PEM) for path in files for each in certificates(path.read_bytes()))
     except FileNotFoundError:
         raise Failure(f"{data.root} has no certificate authority yet", "`longshore up` makes it", ExitCode.FAILED) from None
     except (OSError, CertificateProblem) as problem:
