@@ -100,6 +100,19 @@ async def test_who_renames_one_takes_the_listeners_along(cloud: Cloud) -> None:
     assert material_of(cloud.store, kept.certificates[0], SECRET) is not None
 
 
+async def test_a_classic_load_balancer_keeps_a_certificate_that_is_renamed(cloud: Cloud) -> None:
+    arn = (await upload(cloud))["Arn"]
+    secure = {"Protocol": "HTTPS", "LoadBalancerPort": 443, "InstanceProtocol": "HTTP", "InstancePort": 80, "SSLCertificateId": arn}
+    subnets = [subnet["SubnetId"] for subnet in (await cloud.default_subnets())[:1]]
+    await cloud.ask("elb", "CreateLoadBalancer", LoadBalancerName="old", Listeners=[secure], Subnets=subnets)
+    assert await code(cloud, "DeleteServerCertificate", ServerCertificateName="web") == ("DeleteConflict", 409)
+    await cloud.iam("UpdateServerCertificate", ServerCertificateName="web", NewServerCertificateName="site")
+    renamed = f"arn:aws:iam::{ACCOUNT}:server-certificate/site"
+    (shown,) = (await cloud.ask("elb", "DescribeLoadBalancers"))["LoadBalancerDescriptions"]
+    assert shown["ListenerDescriptions"][0]["Listener"]["SSLCertificateId"] == renamed
+    assert [listener.certificates for listener in cloud.store.list(LISTENERS)] == [(renamed,)]
+
+
 async def test_what_a_listener_uses_cannot_be_deleted(cloud: Cloud) -> None:
     listener = await https(cloud, (await upload(cloud))["Arn"])
     assert await code(cloud, "DeleteServerCertificate", ServerCertificateName="web") == ("DeleteConflict", 409)

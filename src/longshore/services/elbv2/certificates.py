@@ -17,6 +17,7 @@ from longshore.kit.certificates import CertificateProblem, certificates
 from longshore.services.acm.details import key_algorithm
 from longshore.services.acm.material import find_certificate
 from longshore.services.call import Call
+from longshore.services.elb.model import CLASSIC_LOAD_BALANCERS
 from longshore.services.elbv2.errors import (
     CertificateNotFound,
     OperationNotPermitted,
@@ -25,7 +26,7 @@ from longshore.services.elbv2.errors import (
 )
 from longshore.services.elbv2.model import LISTENERS, Listener
 from longshore.services.elbv2.quotas import CERTIFICATES_PER_LOAD_BALANCER
-from longshore.store.base import Reader
+from longshore.store.base import Reader, Tx
 
 #: bits that OpenSSL asks of keys at its usual level of security
 _LEAST_RSA_BITS = 2048
@@ -101,3 +102,13 @@ def removed(listener: Listener, arns: Iterable[str]) -> Listener:
     if gone & set(default) and not gone & set(further):
         raise OperationNotPermitted("Default certificate cannot be removed")
     return replace(listener, certificates=(*default, *(arn for arn in further if arn not in gone)))
+
+
+def take_along(tx: Tx, old: str, new: str) -> None:
+    """A certificate's ARN has become another: the listeners that have it have it still, those of Classic load balancers as well."""
+    for listener in tx.list(LISTENERS, "certificate", old):
+        tx.put(LISTENERS, replace(listener, certificates=tuple(new if arn == old else arn for arn in listener.certificates)))
+        classic = tx.get(CLASSIC_LOAD_BALANCERS, listener.load_balancer_arn)
+        if classic is not None:
+            listeners = tuple(replace(each, certificate=new) if each.certificate == old else each for each in classic.listeners)
+            tx.put(CLASSIC_LOAD_BALANCERS, replace(classic, listeners=listeners))

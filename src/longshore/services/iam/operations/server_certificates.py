@@ -16,6 +16,7 @@ from longshore.services.acm.model import PURPOSE
 from longshore.services.acm.uploads import NotUsable, checked
 from longshore.services.call import Call
 from longshore.services.elb.records import rename_certificate
+from longshore.services.elbv2.certificates import take_along
 from longshore.services.elbv2.model import LISTENERS
 from longshore.services.iam.api import api
 from longshore.services.iam.entities import asked_tags
@@ -178,9 +179,7 @@ async def update_server_certificate(call: Call, request: shapes.UpdateServerCert
         renamed = tx.put(SERVER_CERTIFICATES, replace(found, name=name, path=request.new_path or found.path))
         if renamed.arn != found.arn:
             rename_certificate(tx, found.arn, renamed.arn)
-            for listener in tx.list(LISTENERS, "certificate", found.arn):
-                arns = tuple(renamed.arn if arn == found.arn else arn for arn in listener.certificates)
-                tx.put(LISTENERS, replace(listener, certificates=arns))
+            take_along(tx, found.arn, renamed.arn)
 
     await call.store.transact(rename)
 
