@@ -180,6 +180,13 @@ class Looking:
         rows = self._store.list(TARGETS, "target_group", arn) if arn is not None else []
         return [target for target in rows if server_name(target) in wanted]
 
+    def believe(self, pool: Pool, backend: str) -> None:
+        """Servers that are there already are there for who is registered now."""
+        for target in pool.targets:
+            known = self.known[backend].get(server_name(target))
+            if known is not None and known.registered_at is None:
+                known.registered_at = target.registered_at
+
     def probe_new(self, pool: Pool, backend: str) -> None:
         if not can_probe(pool.group):
             return

@@ -15,13 +15,15 @@ from longshore.balancer.gather import gather_pool
 from longshore.balancer.health import UNHEALTHY_DRAINING, drain_interval_s
 from longshore.balancer.leftovers import Leftovers
 from longshore.balancer.looking import Known, Looking
+from longshore.balancer.memory import Remembered, recall, remind
 from longshore.balancer.plan import Step, plan
 from longshore.balancer.render.backends import server_options
+from longshore.balancer.render.stickiness import is_by_app_cookie
 from longshore.balancer.runtime import Runtime, RuntimeFailed, RuntimeRefused
 from longshore.balancer.snapshot import Pool
 from longshore.balancer.words import OPEN, backend_name, server_name
 from longshore.kit.clock import Clock
-from longshore.services.elbv2.model import TARGETS, Target, TargetGroup
+from longshore.services.elbv2.model import TARGET_GROUPS, TARGETS, Target, TargetGroup
 from longshore.store.base import Store, Tx
 
 log = logging.getLogger("longshore.balancer")
@@ -78,6 +80,7 @@ class Servers:
         except RuntimeFailed:
             await self._learn_again(backend)
             raise
+        self.looking.believe(pool, backend)
         wait = earlier(wait, await self._end_drained(pool, backend))
         await self.delete([step.target for step in todo.forget if step.target is not None])
         self.looking.probe_new(pool, backend)
@@ -100,6 +103,20 @@ class Servers:
                 await self._runtime.command(f"shutdown sessions server {name}/{server}")
             self.looking.look_soon(backend, server)
         return wait
+
+    async def recall(self) -> dict[str, list[Remembered]]:
+        """Which values of applications' cookies lead where. Raises RuntimeFailed."""
+        groups = [group for group in self._store.list(TARGET_GROUPS) if is_by_app_cookie(group)]
+        known = [backend for group in groups if (backend := backend_name(group.arn)) in self.looking.known]
+        return await recall(self._runtime, [name for backend in known for name in (backend, backend + OPEN)])
+
+    async def remind(self, remembered: dict[str, list[Remembered]]) -> None:
+        """Has the worker that serves now remember the same. Raises RuntimeFailed."""
+        numbers: dict[str, dict[str, int]] = {}
+        for name in remembered:
+            servers = self.looking.known.get(name.removesuffix(OPEN), {})
+            numbers[name] = {server.rpartition("_")[2]: known.number for server, known in servers.items()}
+        await remind(self._runtime, {name: rows for name, rows in remembered.items() if numbers[name]}, numbers)
 
     async def _forget_leaving(self, group_arn: str) -> None:
         if self.looking.is_learned:

@@ -130,6 +130,7 @@ class Structure:
     async def _run(self, rendering: Rendering) -> None:
         begun = self._clock.now()
         self._checked = ""
+        remembered = await self._servers.recall() if self._haproxy.pid is not None else {}
         if self._haproxy.pid is None:
             self._haproxy.start()
         else:
@@ -143,6 +144,7 @@ class Structure:
                 await self.learn()
             raise
         await self.learn()
+        await self._servers.remind(remembered)
         self._checked = rendering.structure
         self._leftovers.began()
         log.info("HAProxy runs configuration %s after %d ms", rendering.structure[:8], (self._clock.now() - begun) * 1000)

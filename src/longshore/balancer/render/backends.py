@@ -6,12 +6,12 @@ from longshore.balancer.render.grpc_check import check_lines
 from longshore.balancer.render.guards import version_lines
 from longshore.balancer.render.places import Places
 from longshore.balancer.render.rules import about
+from longshore.balancer.render.stickiness import stickiness
 from longshore.balancer.render.timeouts import server_timeouts
 from longshore.balancer.snapshot import Pool
-from longshore.balancer.words import OPEN, algorithm, argument, quoted, server_name
+from longshore.balancer.words import OPEN, algorithm, quoted, server_name
 from longshore.services.elbv2.model import Target, TargetGroup
 
-_STICKY_DEFAULT_S = 86_400
 _CUTS_UNHEALTHY = "target_health_state.unhealthy.connection_termination.enabled"
 
 
@@ -34,7 +34,7 @@ def backend(pool: Pool, name: str, secret: str, places: Places) -> list[str]:
     if group.protocol in ("TCP", "TLS"):
         lines.append("mode tcp")
     else:
-        lines += [f"errorfile 503 {quoted(places.bad_gateway)}", *version_lines(group), *_stickiness(group, secret)]
+        lines += [f"errorfile 503 {quoted(places.bad_gateway)}", *version_lines(group), *stickiness(group, secret)]
     if not is_open:
         lines += ["log global", "option log-health-checks", *_check(group)]
     return lines
@@ -55,36 +55,6 @@ def _check(group: TargetGroup) -> list[str]:
         "hdr User-Agent ELB-HealthChecker/2.0 hdr Accept-Encoding 'gzip, compressed'"
         + (" hdr Connection close" if version == "HTTP/1.1" else ""),
         f"http-check expect status {quoted(check.http_codes)}",
-    ]
-
-
-def _stickiness(group: TargetGroup, secret: str) -> list[str]:
-    attributes = group.attributes
-    if attributes.get("stickiness.enabled") != "true":
-        return []
-    if attributes.get("stickiness.type", "lb_cookie") == "app_cookie":
-        name = argument(attributes["stickiness.app_cookie.cookie_name"])
-        seconds = int(attributes.get("stickiness.app_cookie.duration_seconds", _STICKY_DEFAULT_S))
-        return [
-            f"stick-table type string len 128 size 100k expire {seconds}s srvkey addr",
-            f"stick on {quoted(f'req.cook({name})')}",
-            f"stick store-response {quoted(f'res.cook({name})')}",
-        ]
-    seconds = int(attributes.get("stickiness.lb_cookie.duration_seconds", _STICKY_DEFAULT_S))
-    # Without a time, a cookie ends with the browser's session: a Classic load balancer's may.
-    until = f"Expires=%[date({seconds}),http_date]; Path=/" if seconds else "Path=/"
-    cookie = "AWSELB" if group.classic else "AWSALB"
-    value = "%[var(txn.alb)]"
-    is_known = "if { var(txn.alb) -m found }"
-    is_new = f"{{ res.cook({cookie}) -m found }}"
-    return [
-        f"cookie {cookie} insert indirect nocache dynamic",
-        f"dynamic-cookie-key {secret}",
-        f"http-request set-var(txn.alb) req.cook({cookie})",
-        f"http-after-response set-var(txn.alb) res.cook({cookie}) if {is_new}",
-        f"http-after-response replace-header Set-Cookie '^{cookie}=.*$' '{cookie}={value}; {until}' if {is_new}",
-        f"http-after-response add-header Set-Cookie '{cookie}={value}; {until}' {is_known} !{is_new}",
-        f"http-after-response add-header Set-Cookie '{cookie}CORS={value}; {until}; SameSite=None; Secure' {is_known}",
     ]
 
 
