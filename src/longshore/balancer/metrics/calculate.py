@@ -16,7 +16,7 @@ from longshore.balancer.metrics import lcu
 from longshore.balancer.metrics.counters import Counts, Place
 from longshore.balancer.snapshot import Front, Pool, Snapshot
 from longshore.balancer.words import OPEN, backend_name
-from longshore.services.elbv2.model import LoadBalancer, TargetGroup, scope_of
+from longshore.services.elbv2.model import LoadBalancer, Target, TargetGroup, scope_of
 from longshore.store.metrics import Datum, Series, Statistics, merged, total
 
 NAMESPACES = {"application": "AWS/ApplicationELB", "network": "AWS/NetworkELB", "classic": "AWS/ELB"}
@@ -88,6 +88,11 @@ def front_counts(front: Front, counts: Mapping[Place, Counts]) -> Counts:
         for place, counted in counts.items()
         if place.side == "FRONTEND" and (place.proxy == name or place.proxy.startswith(f"{name}_"))
     )
+
+
+def zone_of(target: Target) -> str:
+    """Empty for one that is registered for all zones, which is none."""
+    return "" if target.availability_zone == "all" else target.availability_zone
 
 
 def zones_of(pool: Pool, counts: Mapping[Place, Counts], suffixes: tuple[str, ...] = ("", OPEN)) -> dict[str, Counts]:
@@ -167,7 +172,7 @@ def _hosts(data: _Data, pool: Pool, group: Dimensions, own: Dimensions) -> int:
     """How many are healthy, in all."""
     states: dict[str, dict[str, int]] = {}
     for target in pool.targets:
-        zone = states.setdefault(target.availability_zone, {})
+        zone = states.setdefault(zone_of(target), {})
         zone[target.health.state] = zone.get(target.health.state, 0) + 1
     whole = _sum(states.values())
     for zone_name, state in (("", whole), *states.items()):
@@ -235,12 +240,15 @@ def _classic(data: _Data, lb: LoadBalancer, fronts: list[Front], pools: list[Poo
     data.put("SurgeQueueLength", "Count", queued, own)
     # Every instance stands in one group per listener: it is healthy when it is in all of them, since they are checked alike.
     states: dict[str, str] = {}
-    zone_of: dict[str, str] = {}
+    zone_by_id: dict[str, str] = {}
     for target in (target for pool in pools for target in pool.targets):
-        zone_of[target.id] = target.availability_zone
+        zone_by_id[target.id] = zone_of(target)
         states[target.id] = target.health.state if states.get(target.id, "healthy") == "healthy" else states[target.id]
-    for wanted, dimensions in (("", own), *((zone, (("AvailabilityZone", zone), *own)) for zone in sorted(set(zone_of.values())) if zone)):
-        here = [state for id, state in states.items() if wanted in ("", zone_of[id])]
+    for wanted, dimensions in (
+        ("", own),
+        *((zone, (("AvailabilityZone", zone), *own)) for zone in sorted(set(zone_by_id.values())) if zone),
+    ):
+        here = [state for id, state in states.items() if wanted in ("", zone_by_id[id])]
         data.put("HealthyHostCount", "Count", here.count("healthy"), dimensions, is_always=True)
         data.put("UnHealthyHostCount", "Count", here.count("unhealthy"), dimensions, is_always=True)
 
@@ -260,9 +268,7 @@ def _told(told: Told, snapshot: Snapshot) -> list[Datum]:
             if metric[:1].isupper():
                 data.put(metric, "Count", count, own)
     zones = {
-        (target.target_group_arn, f"{target.address}:{target.port}"): target.availability_zone
-        for pool in snapshot.pools
-        for target in pool.targets
+        (target.target_group_arn, f"{target.address}:{target.port}"): zone_of(target) for pool in snapshot.pools for target in pool.targets
     }
     sets: dict[Dimensions, list[Statistics]] = {}
     for place, times in told.times.items():

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from longshore.balancer.access_log.tally import Tally
-from longshore.balancer.metrics.calculate import Minute, metrics_of
+from longshore.balancer.metrics.calculate import Minute, metrics_of, zone_of
 from longshore.balancer.metrics.counters import GAUGES, Counting, Counts, Place, Row, added, rows_in
 from longshore.balancer.process import HAProxy
 from longshore.balancer.runtime import Runtime, RuntimeFailed
@@ -177,9 +177,7 @@ class Collector:
         if self._haproxy.pid is None:
             raise RuntimeFailed("HAProxy does not run")
         self._zones = {
-            (backend_name(pool.group.arn), server_name(target)): target.availability_zone
-            for pool in snapshot.pools
-            for target in pool.targets
+            (backend_name(pool.group.arn), server_name(target)): zone_of(target) for pool in snapshot.pools for target in pool.targets
         }
         current, *old = await self._workers() or [0]
         found: dict[int, list[Row]] = {}
