@@ -20,6 +20,9 @@ from longshore.store.base import Store
 
 log = logging.getLogger("longshore.certificates")
 
+#: seconds for which the authority is taken to be the one that was read last
+_SAME_AUTHORITY_S = 2.0
+
 
 class Certificates:
     name = "certificates"
@@ -30,6 +33,9 @@ class Certificates:
         self._clock = clock
         self._authority = authority
         self._secret = secret
+        self._known: tuple[float, Authority] | None = None
+        #: ARN -> the certificate, and the root that was found to have issued it
+        self._ours: dict[str, tuple[bytes, bytes]] = {}
         self.watches: Sequence[Watched] = (Watched(CERTIFICATES, lambda change: (change.key,)),)
 
     def keys(self) -> Iterable[str]:
@@ -38,13 +44,14 @@ class Certificates:
     async def reconcile(self, key: str) -> float | None:
         certificate = self._store.get(CERTIFICATES, key)
         if certificate is None or certificate.type != "AMAZON_ISSUED":
+            self._ours.pop(key, None)
             return None
         revision, now = self._store.revision_of(CERTIFICATES, key), self._clock.now()
-        authority = self._authority(now)
+        authority = self._current(now)
         decided = plan(
             Snapshot(
                 certificate=certificate,
-                is_ours=bool(certificate.certificate) and authority.issued(certificate.certificate),
+                is_ours=self._is_ours(certificate, authority),
                 authority_ends=authority.certificate.not_valid_after_utc.timestamp(),
                 now=now,
             )
@@ -55,6 +62,22 @@ class Certificates:
         await self._write(made, revision)
         log.info("issued %s for %s (%s)", key, ", ".join(certificate.names[:6]), decided.issue)
         return None
+
+    def _current(self, now: float) -> Authority:
+        """Read from its file again every now and then: its owner may have put another one there."""
+        if self._known is None or not 0.0 <= now - self._known[0] < _SAME_AUTHORITY_S:
+            self._known = now, self._authority(now)
+        return self._known[1]
+
+    def _is_ours(self, certificate: Certificate, authority: Authority) -> bool:
+        """Signatures are verified once; there may be thousands, and all are looked at again every few minutes."""
+        pair = certificate.certificate, authority.root_pem
+        if self._ours.get(certificate.arn) == pair:
+            return True
+        if not certificate.certificate or not authority.issued(certificate.certificate):
+            return False
+        self._ours[certificate.arn] = pair
+        return True
 
     async def _write(self, made: Certificate, revision: int) -> None:
         await self._store.transact(lambda tx: tx.put(CERTIFICATES, made, expect=revision))
