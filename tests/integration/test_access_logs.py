@@ -154,7 +154,7 @@ async def test_whatever_clients_send_stays_in_its_field(tmp_path: Path) -> None:
         assert told == [agent[:8192] for agent in agents]
 
 
-async def test_lines_of_before_and_after_reloads_are_all_there_and_websockets_come_when_they_end(tmp_path: Path) -> None:
+async def test_lines_of_before_and_after_reloads_are_all_there_and_none_comes_twice(tmp_path: Path) -> None:
     async with laboratory(tmp_path / "h") as lab:
         upstream = await lab.upstream("a")
         await logging_lab(lab, upstream)

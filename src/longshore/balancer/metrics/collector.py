@@ -186,13 +186,14 @@ class Collector:
                 found[worker] = rows_in(await self._haproxy.ask(f"@!{worker} show stat -1 7 -1"))
             except (RuntimeFailed, ValueError) as problem:
                 log.info("worker %s is over, or does not answer: %s", worker, problem)
-        self._runtime.close()  # which may lead to a worker before
         try:
             if (await self._runtime.identity()).pid != current:
                 raise RuntimeFailed("another worker serves by now")
             found[current] = await self._serving()
         except ValueError as problem:
             raise RuntimeFailed(f"show stat: {problem}") from None
+        finally:
+            self._runtime.close()  # by the next look another worker may serve
         return found
 
     async def _serving(self) -> list[Row]:
