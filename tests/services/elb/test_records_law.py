@@ -18,6 +18,7 @@ from tests.services.ec2.wire import Cloud
 from tests.services.elb.house import ARN, FIRST, HTTP, SECOND, checked, drained, shop
 
 PORTS = (80, 81, 82)
+OTHER = HTTP | {"LoadBalancerPort": 81, "InstancePort": 9090}
 TASKS = ("task-a", "task-b", "task-c")
 
 _listener = st.builds(
@@ -26,20 +27,23 @@ _listener = st.builds(
     st.sampled_from((8080, 9090)),
 )
 _instance = st.sampled_from((FIRST, SECOND))
+_claim_step = st.tuples(st.just("claim"), st.tuples(_instance, st.sampled_from(TASKS), st.sampled_from((8080, 9090))))
+_release_step = st.tuples(st.just("release"), st.tuples(_instance, st.sampled_from(TASKS)))
 _steps = st.lists(
     st.one_of(
+        # the more often, since only one after the other do they come to anything
+        *[_claim_step] * 3,
+        *[_release_step] * 3,
         st.tuples(st.just("listen"), _listener),
         st.tuples(st.just("close"), st.sampled_from(PORTS)),
         st.tuples(st.just("register"), _instance),
         st.tuples(st.just("deregister"), _instance),
-        st.tuples(st.just("claim"), st.tuples(_instance, st.sampled_from(TASKS), st.sampled_from((8080, 9090)))),
-        st.tuples(st.just("release"), st.tuples(_instance, st.sampled_from(TASKS))),
         st.tuples(st.just("enable"), st.sampled_from(("us-east-1a", "us-east-1b"))),
         st.tuples(st.just("disable"), st.sampled_from(("us-east-1a", "us-east-1b"))),
         st.tuples(st.just("check"), st.sampled_from(("healthy", "unhealthy"))),
         st.tuples(st.just("drain"), st.none()),
     ),
-    max_size=14,
+    max_size=20,
 )
 
 
@@ -104,14 +108,14 @@ def _holds(cloud: Cloud) -> None:
         assert not {claim.port for claim in one.claims} & set(one.withdrawn)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(_steps)
 def test_what_is_served_is_always_what_was_asked_for(steps: list[tuple[str, Any]]) -> None:
     async def run() -> None:
         cloud = Cloud()
         await cloud.instance(FIRST, address="127.0.1.1")
         await cloud.instance(SECOND, address="127.0.1.2", availability_zone="us-east-1b")
-        await shop(cloud, HTTP)
+        await shop(cloud, HTTP, OTHER)
         for step, value in steps:
             before = cloud.store.revision
             try:
