@@ -209,6 +209,26 @@ class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
     activation: str = ""
 
 
+class BalancerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine that runs the data plane of load balancers for a platform elsewhere."""
+
+    data_dir: Path
+    endpoint: str
+    credentials: Credentials
+    #: the same one after a restart
+    host_id: str
+    #: where other machines reach load balancers here; "" where they do not
+    address: str = ""
+    region: str = DEFAULT_REGION
+    haproxy: str = "haproxy"
+    network: str = "127.0.2."
+    link_network: str = ""
+    privileged_port_offset: int = 0
+    log_level: str = "info"
+    #: PEM of what to trust beside the system's authorities when the endpoint speaks HTTPS
+    ca_bundle: Path | None = None
+
+
 class PlatformConfig(msgspec.Struct, frozen=True, kw_only=True):
     """What a supervisor starts, in this order. `server` is None on a machine that only joins another's platform."""
 
@@ -360,6 +380,16 @@ class DataDirectory:
 def read_platform(path: Path) -> PlatformConfig:
     """What `write_platform` wrote; raises OSError or msgspec.DecodeError."""
     return msgspec.json.decode(path.read_bytes(), type=PlatformConfig, dec_hook=_path_from_text)
+
+
+def read_balancer(path: Path) -> BalancerConfig:
+    """What `write_balancer` wrote; raises OSError or msgspec.DecodeError."""
+    return msgspec.json.decode(path.read_bytes(), type=BalancerConfig, dec_hook=_path_from_text)
+
+
+def write_balancer(path: Path, config: BalancerConfig) -> None:
+    """As JSON, readable by its owner only: it holds keys."""
+    write_privately(path, msgspec.json.encode(config, enc_hook=str))
 
 
 def write_platform(path: Path, platform: PlatformConfig) -> None:

@@ -11,7 +11,7 @@ import logging
 import sys
 from pathlib import Path
 
-from longshore.config import read_platform
+from longshore.config import read_balancer, read_platform
 
 
 def main(arguments: list[str]) -> int:
@@ -38,6 +38,12 @@ def main(arguments: list[str]) -> int:
                 return 2
             _log_to_stderr(agent.log_level)
             return run(agent)
+        case ["balancer", "--config", path]:
+            from longshore.balancer_host import main as balance
+
+            balancer = read_balancer(Path(path))
+            _log_to_stderr(balancer.log_level)
+            return balance(balancer)
         case ["names", "--directory", path]:
             from longshore.agent.names.resolver import main as resolve
 

@@ -47,6 +47,8 @@ from longshore.gateway.agents.exec_offers import AGENT_ROUTE
 from longshore.gateway.agents.sessions import AgentSessions
 from longshore.gateway.app import Gateway
 from longshore.gateway.authorise import Access, ResourceSide
+from longshore.gateway.balancers import ROUTE as BALANCERS
+from longshore.gateway.balancers import Balancers
 from longshore.gateway.begun import Begun, is_worth_a_traceback
 from longshore.gateway.catalogue import preload
 from longshore.gateway.claim_keys import ClaimKeys
@@ -98,6 +100,7 @@ from longshore.services.elbv2 import model as elbv2_model
 from longshore.services.elbv2.claims import KEYS_ROUTE
 from longshore.services.elbv2.permissions import no_policies as elb_policies
 from longshore.services.elbv2.permissions import resource_conditions as elb_conditions
+from longshore.services.elbv2.seats import Seats
 from longshore.services.elbv2.trust_stores import CONTENT_ROUTE
 from longshore.services.iam import model as iam_model
 from longshore.services.iam.entities import TRUSTED_ACTIONS, entity_conditions, trust_policies
@@ -205,7 +208,9 @@ class Server:
         store, blobs, secret = await self._open(config.data_dir)
         events = await self._open_events(config.data_dir)
         archive = await self._open_archive(config.data_dir)
-        self.balancer = self._made_balancer(store)
+        self._seats = Seats(store)
+        await self._seats.begin(clock.now())
+        self.balancer = self._made_balancer()
         await self._measure(config.data_dir)
         self._make_authority()
         remotes = Remotes(clock, f"longshore-{derived_key(secret, 'via').hex()[:16]}")
@@ -268,10 +273,10 @@ class Server:
         except (CertificateProblem, OSError) as problem:
             log.error("no certificates can be issued: %s", problem)
 
-    def _made_balancer(self, store: Store) -> Balancer:
+    def _made_balancer(self) -> Balancer:
         config = self._config
         return Balancer(
-            store,
+            self._seats.own,
             self._clock,
             self._ids,
             self._site,
@@ -279,6 +284,7 @@ class Server:
             config.haproxy,
             network=config.load_balancer_network,
             link_network=config.link_network,
+            public_address=config.load_balancer_address,
             privileged_port_offset=config.privileged_port_offset,
             installation_secret=self._secret,
             authority=DataDirectory(config.data_dir).ca_file,
@@ -353,6 +359,12 @@ class Server:
         gateway.mount(ACCOUNTS, accounts.handle)
         names = NamesRoute(store, identities, link_network=config.link_network, own_address=config.load_balancer_address)
         gateway.mount(NAMES, names.handle)
+        balancers = Balancers(
+            store=store, seats=self._seats, identities=identities, access=access, clock=clock, site=site, secret=secret
+        )
+        gateway.mount(BALANCERS, balancers.handle)
+        self._jobs.append(asyncio.create_task(balancers.keep_leases(), name="balancer-leases"))
+        self._undo.append(balancers.close)
         gateway.mount(MACHINES, Machines(store, identities, clock, ids, site, secret, config.credentials.secret_access_key).handle)
         gateway.mount(CONTENT_ROUTE, TrustFiles(store, clock, secret).handle)
         gateway.mount(KEYS_ROUTE, ClaimKeys(secret).handle)

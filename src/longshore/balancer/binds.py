@@ -20,6 +20,12 @@ class Binds(msgspec.Struct, frozen=True):
     alone: dict[int, str] = {}
     #: port of 127.0.0.1 -> listeners for HTTP or with TLS, told apart there by the name they are called by
     shared: dict[int, tuple[Front, ...]] = {}
+    #: an address that other machines reach, used as 127.0.0.1 is; "" where there is none
+    public: str = ""
+
+    def local_addresses(self, port: int) -> tuple[str, ...]:
+        """Those that load balancers share."""
+        return (LOCALHOST, self.public) if self.public and (self.public, port) not in self.taken else (LOCALHOST,)
 
     def is_usable(self, front: Front) -> bool:
         return (front.address, front.port) not in self.taken
@@ -51,7 +57,7 @@ class Binds(msgspec.Struct, frozen=True):
         return True, ""
 
 
-def allocate(fronts: Iterable[Front], held: set[Bind], why_taken: Callable[[Bind], str]) -> Binds:
+def allocate(fronts: Iterable[Front], held: set[Bind], why_taken: Callable[[Bind], str], public: str = "") -> Binds:
     """`held` are binds of the running HAProxy's, which are free for it; `why_taken` says for any other why not (empty: free)."""
     taken: dict[Bind, str] = {}
     by_port: dict[int, list[Front]] = {}
@@ -75,6 +81,8 @@ def allocate(fronts: Iterable[Front], held: set[Bind], why_taken: Callable[[Bind
         if reason:
             taken[local] = reason
             continue
+        if public and local not in held and (reason := why_taken((public, port))):
+            taken[(public, port)] = reason
         named = sorted((front for front in here if front.is_http or front.is_tls), key=lambda front: front.load_balancer.slot)
         if len(here) == 1:
             alone[port] = here[0].listener.arn
@@ -84,7 +92,7 @@ def allocate(fronts: Iterable[Front], held: set[Bind], why_taken: Callable[[Bind
             shared[port] = tuple(named)
         else:
             alone[port] = min(here, key=lambda front: front.load_balancer.slot).listener.arn
-    return Binds(taken, alone, shared)
+    return Binds(taken, alone, shared, public)
 
 
 def held_by(frontends: Iterable[str], links: Mapping[str, str] | None = None) -> set[Bind]:

@@ -67,6 +67,7 @@ class Balancer:
         *,
         network: str = "127.0.2.",
         link_network: str = "",
+        public_address: str = "",
         privileged_port_offset: int = 0,
         installation_secret: bytes = b"",
         authority: Path | None = None,
@@ -78,6 +79,7 @@ class Balancer:
         self._site = site
         self._directory = directory
         self._network = network
+        self._public = public_address
         self._offset = privileged_port_offset
         #: gives containers their way to load balancers
         self._links = Links(link_network, directory / "links")
@@ -221,13 +223,13 @@ class Balancer:
         await self._links.keep(front.link for front in snapshot.fronts if front.link)
         names = await self._runtime.frontends() if self._haproxy.pid is not None else []
         held = held_by(names, {front.address: front.link for front in snapshot.fronts})
-        binds = allocate(self._structure.accepted(snapshot).fronts, held, why_taken)
+        binds = allocate(self._structure.accepted(snapshot).fronts, held, why_taken, self._public)
         if not self._structure.is_current(snapshot, binds):
             # The worker before serves on for a moment: it, too, must not send anything to whoever leaves.
             await self._reconcile_pools(snapshot)
             await self._servers.looking.refresh()
             snapshot = self._gathered()
-            binds = allocate(self._structure.accepted(snapshot).fronts, held, why_taken)
+            binds = allocate(self._structure.accepted(snapshot).fronts, held, why_taken, self._public)
             try:
                 await self._structure.change(snapshot, binds)
             except (RuntimeFailed, CannotRun) as problem:

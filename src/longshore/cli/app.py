@@ -16,6 +16,7 @@ import typer
 
 from longshore import config
 from longshore.cli import account, ecr, explain, instances, lb, registry, service, task
+from longshore.cli.balancer import balancer
 from longshore.cli.ecs_events import events
 from longshore.cli.elb_copy.command import elb_copy
 from longshore.cli.exec import execute
@@ -45,6 +46,7 @@ app.add_typer(instances.app)
 ecr.app.command()(sbom)
 lb.app.command()(tail)
 lb.app.command()(metrics)
+app.command()(balancer)
 app.command()(events)
 app.command()(rebalance)
 app.command("elb-copy")(elb_copy)

@@ -26,7 +26,7 @@ from longshore.balancer.render.shared_frontend import shared_frontends
 from longshore.balancer.render.tcp_frontend import tcp_lines
 from longshore.balancer.render.timeouts import client_idle_s
 from longshore.balancer.render.tls import bind_options, client_files
-from longshore.balancer.snapshot import LOCALHOST, Front, Pool, Snapshot
+from longshore.balancer.snapshot import Front, Pool, Snapshot
 from longshore.balancer.words import LINKED, LOCAL, NOBODY, OPEN, Unrenderable, backend_name, quoted
 
 _CONNECT_S = 10
@@ -57,7 +57,9 @@ def render(snapshot: Snapshot, binds: Binds, places: Places, secret: str) -> Ren
             fronts.append(put_into(lines, log_lines(front, groups, places, bodies.files)))
         except (Unrenderable, KeyError, ValueError) as error:
             refused[front.listener.arn] = str(error)
-    shared = [lines for port, sharing in sorted(binds.shared.items()) for lines in shared_frontends(port, sharing, places)]
+    shared: list[list[str]] = []
+    for port, sharing in sorted(binds.shared.items()):
+        shared += shared_frontends(port, sharing, places, binds.local_addresses(port))
     backends: list[list[str]] = []
     servers: list[list[str]] = []
     for pool in snapshot.pools:
@@ -129,7 +131,7 @@ def _frontend(front: Front, binds: Binds, places: Places, bodies: Bodies, secret
     if binds.is_linked(front):
         lines.append(f"bind {front.link}:{front.port}{options}")
     if binds.is_alone(front):
-        lines.append(f"bind {LOCALHOST}:{front.port}{options}")
+        lines += [f"bind {address}:{front.port}{options}" for address in binds.local_addresses(front.port)]
     lines.append(f"timeout client {client_idle_s(front)}s")
     if binds.is_sharing(front):
         lines.append(f"bind {quoted('unix@' + places.front_socket(front))} accept-proxy mode 600{options}")

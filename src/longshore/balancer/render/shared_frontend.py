@@ -21,26 +21,29 @@ _FIRST_S = 10
 _HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 
-def shared_frontends(port: int, sharing: tuple[Front, ...], places: Places) -> list[list[str]]:
-    """Sections."""
+def shared_frontends(
+    port: int, sharing: tuple[Front, ...], places: Places, addresses: tuple[str, ...] = (LOCALHOST,)
+) -> list[list[str]]:
+    """Sections. `addresses` are shared by them all."""
+    binds = [f"bind {address}:{port}" for address in addresses]
     secure = [front for front in sharing if front.is_tls]
     plain = tuple(front for front in sharing if not front.is_tls)
     if not secure:
-        return [_by_host(port, plain, places, f"{LOCALHOST}:{port}", f"{LOCALHOST}:{port}")]
-    sections = [_by_name(port, secure, plain, places)]
+        return [_by_host(port, plain, places, f"{LOCALHOST}:{port}", binds)]
+    sections = [_by_name(port, secure, plain, places, binds)]
     if plain:
         own = quoted("unix@" + places.plain_socket(port))
-        sections.append(_by_host(port, plain, places, f"plain-{port}", f"{own} accept-proxy mode 600"))
+        sections.append(_by_host(port, plain, places, f"plain-{port}", [f"bind {own} accept-proxy mode 600"]))
     return sections
 
 
-def _by_host(port: int, sharing: tuple[Front, ...], places: Places, name: str, bind: str) -> list[str]:
+def _by_host(port: int, sharing: tuple[Front, ...], places: Places, name: str, binds: list[str]) -> list[str]:
     is_host = "req.hdr(host),host_only -m str -i"
     names = [front.load_balancer.dns_name for front in sharing]
     explanation = quoted(f"Several load balancers listen on port {port}. Call the one you mean by its name: {' '.join(names)}")
     return [
         f"listen {name}",
-        f"bind {bind}",
+        *binds,
         *_TIMEOUTS,
         f"acl is_known {is_host} -- {' '.join(quoted(name) for name in names)}",
         f"http-request return status 404 content-type text/plain string {explanation} if !is_known",
@@ -49,11 +52,11 @@ def _by_host(port: int, sharing: tuple[Front, ...], places: Places, name: str, b
     ]
 
 
-def _by_name(port: int, secure: list[Front], plain: tuple[Front, ...], places: Places) -> list[str]:
+def _by_name(port: int, secure: list[Front], plain: tuple[Front, ...], places: Places, binds: list[str]) -> list[str]:
     """A client that asks for nobody's name is sent away: any certificate that it could be shown would be the wrong one."""
     lines = [
         f"listen {LOCALHOST}:{port}",
-        f"bind {LOCALHOST}:{port}",
+        *binds,
         "mode tcp",
         *_TIMEOUTS,
         f"tcp-request inspect-delay {_FIRST_S}s",

@@ -14,7 +14,7 @@ import msgspec
 from longshore.kit.resource import Kind
 
 #: how long the others wait for the word of a host that went
-LEASE_S = 30.0
+LEASE_S = 15.0
 
 
 class BalancerHost(msgspec.Struct, frozen=True, gc=False):
