@@ -45,7 +45,7 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
         "ListServicesByNamespace": "always finds no namespace: there is no AWS Cloud Map",
         "CreateService": (
             "launch types EC2 and EXTERNAL; no "
-            "service registries, Service Connect, Classic Load Balancers, deployment alarms, hooks that call functions, managed volumes, "
+            "service registries, Service Connect, deployment alarms, hooks that call functions, managed volumes, "
             "CodeDeploy"
         ),
         "UpdateService": "as CreateService",
@@ -74,7 +74,7 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
         "CreateTargetGroup": "target types instance, ip and alb; protocols HTTP, HTTPS, TCP and TLS; IPv4",
         "CreateRule": "`authenticate-cognito` is refused",
         "ModifyRule": "as CreateRule",
-        "ModifyLoadBalancerAttributes": "all are kept and shown; access logs need a bucket, and there is none",
+        "ModifyLoadBalancerAttributes": "all are kept and shown; buckets of logs are directories; health check logs are refused",
         "SetSecurityGroups": "kept and shown; packets are not filtered",
         "SetIpAddressType": "ipv4",
         "ModifyCapacityReservation": "nothing can be reserved",
@@ -85,6 +85,11 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
         "GetResourcePolicy": "always finds none: nothing is shared between accounts",
         "DeleteSharedTrustStoreAssociation": "always finds none: nothing is shared between accounts",
         "DescribeSSLPolicies": "all but those for RFC 9151 and CNSA 2.0",
+    },
+    "elb": {
+        "ApplySecurityGroupsToLoadBalancer": "kept and shown; packets are not filtered",
+        "SetLoadBalancerPoliciesForBackendServer": "the PROXY protocol; authentication of the instances is refused",
+        "ModifyLoadBalancerAttributes": "CrossZoneLoadBalancing is kept and shown",
     },
     "acm": {
         "RequestCertificate": "of the installation's own authority, without proof of domains; no AWS Private CA, no CloudFront",

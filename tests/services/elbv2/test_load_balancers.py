@@ -282,3 +282,24 @@ def test_operations_name_the_resources_that_policies_speak_of(cloud: Cloud) -> N
     assert cloud.resources("elbv2", "DescribeTargetHealth", TargetGroupArn=arn) == ["*"]
     assert cloud.resources("elbv2", "AddTags", ResourceArns=[arn], Tags=[{"Key": "a"}]) == [arn]
     assert {operation.action.partition(":")[0] for operation in api.operations.values()} == {"elasticloadbalancing"}
+
+
+@pytest.mark.parametrize("kind", ["access_logs", "connection_logs"])
+async def test_logs_go_to_a_bucket_that_is_one(cloud: Cloud, kind: str) -> None:
+    arn = (await cloud.load_balancer())["LoadBalancerArn"]
+
+    def on(bucket: str, prefix: str = "") -> list[dict[str, str]]:
+        values = {"enabled": "true", "bucket": bucket, "prefix": prefix}
+        return [{"Key": f"{kind}.s3.{key}", "Value": value} for key, value in values.items()]
+
+    for bucket, prefix in (("..", ""), ("Not_A_Bucket", ""), ("logs", "../up"), ("logs", "/a"), ("logs", "AWSLogs")):
+        code, _ = await refused(cloud, "ModifyLoadBalancerAttributes", LoadBalancerArn=arn, Attributes=on(bucket, prefix))
+        assert code == "InvalidConfigurationRequest"
+    await cloud.elb("ModifyLoadBalancerAttributes", LoadBalancerArn=arn, Attributes=on("logs", "a/b"))
+
+
+async def test_health_check_logs_are_refused_by_name(cloud: Cloud) -> None:
+    arn = (await cloud.load_balancer())["LoadBalancerArn"]
+    given = [{"Key": f"health_check_logs.s3.{key}", "Value": value} for key, value in (("enabled", "true"), ("bucket", "logs"))]
+    code, message = await refused(cloud, "ModifyLoadBalancerAttributes", LoadBalancerArn=arn, Attributes=given)
+    assert code == "InvalidConfigurationRequest" and "Health check logs" in message
