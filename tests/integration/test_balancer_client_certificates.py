@@ -124,7 +124,7 @@ async def test_headers_are_called_as_the_listener_says_and_nobody_else_sets_them
     await asking(lab, {name: "Client-Chain"}, mode="passthrough")
     headers = told(await ask(lab, ALICE.context(tmp_path)))
     assert list(headers) == ["client-chain"] and unquote(headers["client-chain"]).encode() == ALICE.pem
-    assert told(await ask(lab, context(), ("Client-Chain", "forged"))) == {}
+    assert told(await ask(lab, context(), ("Client-Chain", "forged"), (PREFIX, "forged"), (f"{PREFIX}-Leaf", "forged"))) == {}
 
 
 async def test_a_name_with_line_ends_in_it_stays_in_its_header(lab: Lab, tmp_path: Path) -> None:

@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from longshore.balancer.probe import passes
 from longshore.services.elbv2.model import TARGETS, HealthCheck, LoadBalancer, Target, TargetGroup
+from tests.balancer import cases
 from tests.balancer.lab import QUICK, Client, Lab, forward, laboratory, until
 from tests.balancer.tls import SECRET, context, issued, put_certificate
 
@@ -134,6 +137,17 @@ async def test_who_the_client_is_stands_in_front_and_checks_speak_for_nobody(
     assert (await client.request()).body == b"127.9.8.7"
     assert server.commands.count(1) == 1
     await client.close()
+
+
+@pytest.mark.parametrize("protocol", ["HTTP", "HTTPS"])
+async def test_the_first_look_at_a_target_speaks_for_nobody_too(stack: contextlib.ExitStack, protocol: str) -> None:
+    server = stack.enter_context(Told(of_server() if protocol == "HTTPS" else None).served())
+    check = HealthCheck(protocol=protocol, timeout_s=2)
+    asked = cases.group(protocol="TCP", health_check=check, attributes={"proxy_protocol_v2.enabled": "true"})
+    assert await passes(asked, Target(asked.arn, "127.0.0.1", server.port, 0.0, "127.0.0.1"))
+    assert server.commands == [0] and server.plain == 0
+    bare = replace(asked, attributes={})
+    assert not await passes(bare, Target(asked.arn, "127.0.0.1", server.port, 0.0, "127.0.0.1"))
 
 
 @pytest.mark.parametrize("protocol", ["TLS", "TCP"])
