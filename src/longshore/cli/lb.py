@@ -1,6 +1,7 @@
 """`longshore lb`: what load balancers do with requests.
 
 longshore lb test NAME URL   which rule a request would meet, why none of the others, and who would get it; nothing is sent
+longshore lb trust FILE      puts certificates, or revocation lists, where trust stores are made of them
 """
 
 from __future__ import annotations
@@ -95,6 +96,20 @@ def test(
         print_json(found)
     else:
         print_verdict(console(), found)
+
+
+@app.command()
+def trust(
+    file: Annotated[Path, typer.Argument(help="Certificates of authorities, or revocation lists, in PEM form.", metavar="FILE")],
+    bucket: Annotated[str, typer.Option(help="What is to be given as the bucket.", metavar="NAME")] = "trust",
+    key: Annotated[str | None, typer.Option(help="What is to be given as the key; the file's name unless given.", metavar="KEY")] = None,
+    region: Region = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Put a file where trust stores, and their revocations, are made of it: AWS has S3 for that."""
+    from longshore.cli.trust_files import put
+
+    typer.echo(put(reach.platform(data_dir, region, _PATIENCE_S), file, bucket, key or file.name))
 
 
 def headers_of(texts: list[str] | tuple[()]) -> list[dict[str, str]]:

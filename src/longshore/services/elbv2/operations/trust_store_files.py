@@ -18,6 +18,8 @@ async def put_trust_store_file(call: Call, request: shapes.PutFileRequest) -> sh
     content = request.content.encode()
     if len(content) > MOST_FILE:
         raise Validation(f"A file may have {MOST_FILE} bytes at most")
+    if b"PRIVATE KEY-----" in content:
+        raise Validation("The file has a private key in it, and trust stores are made of certificates and revocation lists alone")
     file = TrustStoreFile(scope_of_call(call), request.bucket, request.key, content, call.clock.now())
 
     def put(tx: Tx) -> None:
