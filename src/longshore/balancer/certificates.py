@@ -77,13 +77,20 @@ class Certificates:
         if self._running is None:
             await self._learn(runtime)
         assert self._running is not None
-        for path, proof in files.items():
-            if self._running.get(path) != proof.digest and any(path in lists[name] for name in lists.keys() & self._lists.keys()):
-                await self._put(runtime, path, is_new=path not in self._running)
-                self._running[path] = proof.digest
-                log.info("%s is shown as it is now", proof.arn)
-        for name in lists.keys() & self._lists.keys():
-            await self._follow(runtime, name, lists[name])
+        known = lists.keys() & self._lists.keys()
+        shown_now = {path: proof for path, proof in files.items() if any(path in lists[name] for name in known)}
+        # Whoever is asked for by name is there before the default becomes another, and goes after it: nobody is shown
+        # somebody else's certificate in between.
+        for path, proof in shown_now.items():
+            if path not in self._running:
+                await self._put(runtime, path, proof, is_new=True)
+        for name in known:
+            await self._add(runtime, name, lists[name])
+        for path, proof in shown_now.items():
+            if self._running[path] != proof.digest:
+                await self._put(runtime, path, proof, is_new=False)
+        for name in known:
+            await self._remove(runtime, name, lists[name])
         self._drop_unused(await self._forgotten(runtime, set(files)), files.keys() | lists.keys())
 
     async def _learn(self, runtime: Runtime) -> None:
@@ -95,7 +102,8 @@ class Certificates:
                 entries = (await runtime.command(f"show ssl crt-list -n {name}")).splitlines()
                 self._lists[name] = [found[1] for found in map(_ENTRY.match, entries) if found]
 
-    async def _put(self, runtime: Runtime, path: str, *, is_new: bool) -> None:
+    async def _put(self, runtime: Runtime, path: str, proof: Proof, *, is_new: bool) -> None:
+        assert self._running is not None
         if is_new:
             answer = await runtime.command(f"new ssl cert {path}")
             if not answer.startswith("New empty certificate store") and "already exists" not in answer:
@@ -113,14 +121,19 @@ class Certificates:
         if not answer.endswith("Success!"):
             await runtime.command(f"abort ssl cert {path}")
             raise RuntimeRefused(f"commit ssl cert {path}: {answer}")
+        self._running[path] = proof.digest
+        log.info("%s is shown as it is now", proof.arn)
 
-    async def _follow(self, runtime: Runtime, name: str, wanted: list[str]) -> None:
+    async def _add(self, runtime: Runtime, name: str, wanted: list[str]) -> None:
         known = self._lists[name]
         for path in [path for path in wanted if path not in known]:
             answer = await runtime.command(f"add ssl crt-list {name} {path}")
             if not answer.endswith("Success!"):
                 raise RuntimeRefused(f"add ssl crt-list {name} {path}: {answer}")
             known.append(path)
+
+    async def _remove(self, runtime: Runtime, name: str, wanted: list[str]) -> None:
+        known = self._lists[name]
         for path in [path for path in known if path not in wanted]:
             answer = await runtime.command(f"del ssl crt-list {name} {path}")
             if "deleted in crtlist" not in answer:
