@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import itertools
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, event, given, note, settings
+from hypothesis import HealthCheck, Phase, event, given, note, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -23,14 +25,18 @@ from longshore.aws.shapes import elbv2 as shapes
 from longshore.balancer.binds import Binds
 from longshore.balancer.render.configuration import render
 from longshore.balancer.render.places import Places
-from longshore.balancer.snapshot import Snapshot
+from longshore.balancer.snapshot import Pool, Snapshot
 from longshore.services.elbv2.conditions import checked_conditions
-from longshore.services.elbv2.matching import Request, match, redirected
+from longshore.services.elbv2.matching import Request, changed, match, redirected
 from longshore.services.elbv2.model import Rule
+from longshore.services.elbv2.transforms import checked_transforms
 from tests.balancer import cases
 from tests.balancer.lab import fixed, quiet_port
 
 pytestmark = pytest.mark.engine("haproxy")
+
+#: a smaller batch is another HAProxy: what fails is told by its request and rules
+PHASES = (Phase.explicit, Phase.generate)
 
 _numbers = itertools.count(os.getpid())
 SOURCES = ("127.0.0.1", "127.0.0.9", "127.1.2.3")
@@ -137,7 +143,7 @@ requests = st.builds(
 class Proxy:
     """HAProxy with a listener per set of rules, which says the priority of the one that was chosen."""
 
-    def __init__(self, directory: str, sets: list[tuple[Rule, ...]]) -> None:
+    def __init__(self, directory: str, sets: list[tuple[Rule, ...]], *pools: Pool) -> None:
         number = next(_numbers)
         port = quiet_port()
         self.places: list[tuple[str, int]] = []
@@ -147,7 +153,7 @@ class Proxy:
             self.places.append((address, port))
             fronts.append(cases.front(fixed(200, "default"), slot=slot, port=port, rules=rules, address=address))
         places = Places(directory)
-        rendering = render(Snapshot(fronts=tuple(fronts)), Binds(), places, "secret")
+        rendering = render(Snapshot(fronts=tuple(fronts), pools=pools), Binds(), places, "secret")
         assert rendering.refused == {}
         Path(places.bodies).mkdir(exist_ok=True)
         for path, content in rendering.files.items():
@@ -213,9 +219,9 @@ def _answer(connection: socket.socket) -> tuple[int, dict[str, str], str]:
 
 
 @contextlib.contextmanager
-def proxy(sets: list[tuple[Rule, ...]]) -> Iterator[Proxy]:
+def proxy(sets: list[tuple[Rule, ...]], *pools: Pool) -> Iterator[Proxy]:
     with tempfile.TemporaryDirectory() as directory:
-        made = Proxy(directory, sets)
+        made = Proxy(directory, sets, *pools)
         try:
             yield made
         finally:
@@ -232,7 +238,7 @@ def ruled(sets: list[tuple[shapes.RuleCondition, ...]], *actions: shapes.Action)
     )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, phases=PHASES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(rule_sets, st.lists(requests, min_size=5, max_size=25)), min_size=6, max_size=14))
 def test_the_matcher_and_haproxy_choose_the_same_rule(batch: list[tuple[list[tuple[shapes.RuleCondition, ...]], list[Request]]]) -> None:
     sets = [ruled(rules) for rules, _ in batch]
@@ -270,7 +276,7 @@ redirects = st.builds(
 )
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, phases=PHASES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(redirects, st.lists(requests, min_size=3, max_size=12)), min_size=10, max_size=14))
 def test_redirects_lead_where_the_matcher_says(batch: list[tuple[shapes.Action, list[Request]]]) -> None:
     everything = shapes.RuleCondition(field="path-pattern", path_pattern_config=shapes.PathPatternConditionConfig(values=("*",)))
@@ -283,3 +289,84 @@ def test_redirects_lead_where_the_matcher_says(batch: list[tuple[shapes.Action, 
                 event(f"status {status}")
                 if status == 302:
                     assert headers["location"] == redirected(config, request, "HTTP", running.places[number][1]), request
+
+
+class Echo(http.server.BaseHTTPRequestHandler):
+    """Says which path and host it was asked for."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        body = f"{self.requestline.split()[1]}\n{self.headers['Host']}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def echo() -> Iterator[int]:
+    """The port of a server that echoes."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield server.server_port
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def rewrites(alphabet: str, replacements: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[shapes.RewriteConfig, ...]]:
+    return st.builds(lambda regex, replace: (shapes.RewriteConfig(regex=regex, replace=replace),), regexes(alphabet), replacements)
+
+
+url_replacements = st.lists(st.sampled_from(["/", "a", "$0", "$1", "$$", "?x=", "%20", "\\", "&"]), max_size=4).map("".join)
+host_replacements = st.lists(st.sampled_from(["a", ".", "$0", "$1", "b-", ":80"]), max_size=4).map("".join)
+url_rewrites = rewrites("ab/.%?", url_replacements).map(
+    lambda found: shapes.RuleTransform(type="url-rewrite", url_rewrite_config=shapes.UrlRewriteConfig(rewrites=found))
+)
+host_rewrites = rewrites("ab.-", host_replacements).map(
+    lambda found: shapes.RuleTransform(
+        type="host-header-rewrite", host_header_rewrite_config=shapes.HostHeaderRewriteConfig(rewrites=found)
+    )
+)
+plain_requests = st.builds(
+    lambda path, query, host: Request("GET", f"/{path}", query, (("Host", host),), "127.0.0.1"),
+    texts("ab/.-%"),
+    st.none() | texts("ab=&%/"),
+    st.sampled_from(["a.b", "A.b:80", "b.a.b", "ab.ab", "a-b.a"]),
+)
+
+
+@settings(max_examples=3, phases=PHASES, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    batch=st.lists(
+        st.tuples(st.lists(url_rewrites | host_rewrites, min_size=1, max_size=2), st.lists(plain_requests, min_size=3, max_size=10)),
+        min_size=8,
+        max_size=12,
+    )
+)
+def test_targets_see_what_the_matcher_makes_of_a_request(batch: list[tuple[list[shapes.RuleTransform], list[Request]]], echo: int) -> None:
+    everything = shapes.RuleCondition(field="path-pattern", path_pattern_config=shapes.PathPatternConditionConfig(values=("*",)))
+    taken: list[tuple[shapes.RuleTransform, ...]] = []
+    for transforms, _ in batch:
+        kept: tuple[shapes.RuleTransform, ...] = ()
+        for transform in transforms:
+            with contextlib.suppress(AwsError):
+                kept = checked_transforms([*kept, transform])
+        taken.append(kept)
+    sets = [(replace(cases.rule(10, everything), transforms=transforms),) for transforms in taken]
+    pool = cases.pool(cases.target(f"127.0.0.1:{echo}"))
+    with proxy(sets, pool) as running:
+        for number, (_, asked) in enumerate(batch):
+            for request, (status, _, said) in zip(asked, running.ask(number, asked), strict=True):
+                expected = changed(taken[number], request, running.places[number][1])
+                event(f"status {status}")
+                if status == 200:
+                    assert said == f"{expected.url}\n{expected.host}", (request, taken[number])
+                    assert not expected.failure
+                else:
+                    assert expected.failure, (request, taken[number], status)

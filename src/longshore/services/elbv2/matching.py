@@ -208,14 +208,32 @@ class Changed(msgspec.Struct, frozen=True):
     failure: str = ""
 
 
-def changed(transforms: Iterable[shapes.RuleTransform], request: Request) -> Changed:
-    """The first place that an expression finds is replaced, as often as there are transforms: each has one rewrite."""
-    host = request.values("host")[-1] if request.values("host") else ""
+def host_for_targets(host: str, port: int, *, is_preserved: bool) -> str:
+    """The Host header on its way to a target: it names the listener's port, where that is not the usual one."""
+    bare = without_port(host)
+    given = host[len(bare) + 1 :]
+    has_port = given.isascii() and given.isdecimal() and int(given) > 0
+    if is_preserved or not host:
+        return host
+    if port in (80, 443):
+        return bare if has_port else host
+    return host if has_port else f"{host}:{port}"
+
+
+def changed(transforms: Iterable[shapes.RuleTransform], request: Request, port: int, *, is_preserved: bool = False) -> Changed:
+    """The first place that an expression finds is replaced, as often as there are transforms: each has one rewrite.
+
+    `port` is the listener's; `is_preserved` is the load balancer's routing.http.preserve_host_header.enabled.
+    """
+    host = host_for_targets(request.values("host")[-1] if request.values("host") else "", port, is_preserved=is_preserved)
     url = request.path if request.query is None else f"{request.path}?{request.query}"
     for transform in transforms:
         if transform.host_header_rewrite_config is not None:
             for rewrite in transform.host_header_rewrite_config.rewrites or ():
-                host = _rewritten(host, rewrite, ignore_case=True)
+                # The name without its port, in small letters; one in which nothing is found stays as it was.
+                name = without_port(host).translate(_SMALL)
+                if _found(rewrite.regex, [name], ignore_case=True):
+                    host = _rewritten(name, rewrite, ignore_case=True)
             if not _HOST.fullmatch(host):
                 return Changed(host, url, "the host header that the transform makes is none")
         if transform.url_rewrite_config is not None:

@@ -40,7 +40,7 @@ async def try_request(call: Call, request: shapes.RequestInput) -> shapes.Reques
     listener = _listener(call.store, lb, url)
     asked = _request(request, url, lb)
     outcome = match(rules_of(call.store, listener.arn), asked)
-    return _told(call.store, listener, asked, outcome)
+    return _told(call.store, lb, listener, asked, outcome)
 
 
 def _url(text: str) -> SplitResult:
@@ -88,7 +88,7 @@ def _request(given: shapes.RequestInput, url: SplitResult, lb: LoadBalancer) -> 
     return Request(given.method or "GET", url.path or "/", query, tuple(headers), source)
 
 
-def _told(reader: Reader, listener: Listener, asked: Request, outcome: Match) -> shapes.RequestOutput:
+def _told(reader: Reader, lb: LoadBalancer, listener: Listener, asked: Request, outcome: Match) -> shapes.RequestOutput:
     chosen = outcome.chosen.rule if outcome.chosen else None
     actions = chosen.actions if chosen else listener.default_actions
     last = actions[-1]
@@ -108,7 +108,8 @@ def _told(reader: Reader, listener: Listener, asked: Request, outcome: Match) ->
     rules.append(
         shapes.TestedRule(rule_arn=default_rule_arn(listener.arn), priority="default", matches="true", is_chosen=outcome.chosen is None)
     )
-    seen = changed(chosen.transforms if chosen else (), asked)
+    is_preserved = lb.attributes.get("routing.http.preserve_host_header.enabled") == "true"
+    seen = changed(chosen.transforms if chosen else (), asked, listener.port, is_preserved=is_preserved)
     groups = _groups(reader, last)
     status, location, problem = _answer(last, asked, listener)
     if last.type == "forward":
