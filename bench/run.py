@@ -1,11 +1,11 @@
 """Runs benchmarks, each beside its peer in the same run, and prints medians, ratios and targets.
 
     python bench/run.py [api] [startup] [run_task] [replace] [store] [placement] [registry] [lifecycle] [swarm] [fleet] [describe_tasks]
-                        [targets] [load_balancer]
+                        [targets] [load_balancer] [rolling]
                         [--rounds N] [--json FILE]
 
-All of them unless named. `make bench` installs what the peers need. Docker Engine must answer for startup, run_task, replace
-and registry; wrk must be installed for api, and wrk, docker-registry and a C compiler for registry.
+All of them unless named. `make bench` installs what the peers need. Docker Engine must answer for startup, run_task, replace,
+rolling and registry; wrk must be installed for api, and wrk, docker-registry and a C compiler for registry.
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ NAMES = (
     *("startup", "api", "run_task", "replace", "store", "placement", "registry", "lifecycle", "swarm", "fleet", "describe_tasks"),
     "targets",
     "load_balancer",
+    "rolling",
 )
 
 
 #: program -> Debian package
 NEEDED = {
     "api": {"wrk": "wrk"},
+    "rolling": {"wrk": "wrk"},
     "load_balancer": {"wrk": "wrk", "nginx": "nginx-light", "caddy": "caddy"},
     "registry": {"wrk": "wrk", "docker-registry": "docker-registry", "cc": "gcc libc6-dev"},
 }

@@ -13,7 +13,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from longshore.balancer.process import HAProxy
 from longshore.balancer.runtime import RuntimeFailed, connections_in
@@ -59,8 +59,7 @@ class Leftovers:
         found: set[str] = set()
         for pid, age_s in (await self._ages()).items():
             for backend in backends:
-                connections = connections_in(await self._haproxy.ask(f"@!{pid} show servers conn {backend}"))
-                found.update(server for server, count in connections.items() if count or age_s < SETTLED_S)
+                found |= held_by(connections_in(await self._haproxy.ask(f"@!{pid} show servers conn {backend}")), age_s)
         return found
 
     async def _ages(self) -> dict[int, float]:
@@ -98,6 +97,11 @@ class Leftovers:
         if not self._is_settled:
             self._is_settled = True
             await self._settled()
+
+
+def held_by(connections: Mapping[str, int], age_s: float) -> set[str]:
+    """Servers that a worker which has been an old one for `age_s` has something on its way to, or may have yet."""
+    return {server for server, count in connections.items() if count or age_s < SETTLED_S}
 
 
 def streams_in(answer: str) -> int:

@@ -33,6 +33,17 @@ class Plan(msgspec.Struct, frozen=True):
     forget: tuple[Step, ...] = ()
 
 
+def stays_s(target: Target, *, is_busy: bool, delay_s: float, now: float) -> float:
+    """Seconds until a target that leaves is to be looked at again; 0 when it may go, since nothing is on its way to it any more, or
+    because its group gives it no more time. What is short is soon seen to be over; what is long is not asked after all the time.
+    """
+    age_s = max(0.0, now - (now if target.deregistered_at is None else target.deregistered_at))
+    left_s = delay_s - age_s
+    if left_s <= 0 or not is_busy:
+        return 0.0
+    return min(max(0.01, age_s / 4), 0.5, max(left_s, 0.01))
+
+
 def plan(pool: Pool | None, statuses: Mapping[str, str], registered_at: Mapping[str, float] | None = None) -> Plan:
     """`statuses`: server name -> status as HAProxy says it; `registered_at`: when the target was that each was put there for.
 

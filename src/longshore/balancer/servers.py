@@ -16,7 +16,7 @@ from longshore.balancer.health import UNHEALTHY_DRAINING, drain_interval_s
 from longshore.balancer.leftovers import Leftovers
 from longshore.balancer.looking import Known, Looking
 from longshore.balancer.memory import Remembered, recall, remind
-from longshore.balancer.plan import Step, plan
+from longshore.balancer.plan import Step, plan, stays_s
 from longshore.balancer.render.backends import server_options
 from longshore.balancer.render.stickiness import is_by_app_cookie
 from longshore.balancer.runtime import Runtime, RuntimeFailed, RuntimeRefused
@@ -187,16 +187,14 @@ class Servers:
         gone: list[Target] = []
         wait: float | None = None
         for step in steps:
-            assert step.target is not None and step.target.deregistered_at is not None
-            age_s = max(0.0, now - step.target.deregistered_at)
-            left_s = pool.group.deregistration_delay_s - age_s
-            is_over = left_s <= 0
-            if is_over or step.server not in busy:
-                await self._remove(backend, step.server, cut=is_over and _is_cut(pool.group))
-                gone.append(step.target)
+            assert step.target is not None
+            is_busy = step.server in busy
+            soon_s = stays_s(step.target, is_busy=is_busy, delay_s=pool.group.deregistration_delay_s, now=now)
+            if soon_s:
+                wait = earlier(wait, soon_s)
                 continue
-            soon = min(max(0.01, age_s / 4), 0.5, max(left_s, 0.01))
-            wait = earlier(wait, soon)
+            await self._remove(backend, step.server, cut=is_busy and _is_cut(pool.group))
+            gone.append(step.target)
         await self.delete(gone)
         return wait
 
