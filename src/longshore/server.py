@@ -231,10 +231,8 @@ class Server:
         self._undo.append(sessions.close)
 
         await self.balancer.start()
-        self._undo.append(self._log_reader.stop)  # after HAProxy's last line
+        self._begin_measuring()
         self._undo.append(self.balancer.stop)
-        self._jobs.append(asyncio.create_task(self._log_reader.run(), name="access-logs"))
-        self._jobs.append(asyncio.create_task(self._collector.run(), name="metrics"))
         if config.load_balancer_domain != LOCAL_DOMAIN:
             hosts_file = HostsFile(store, config.load_balancer_network, config.data_dir)
             self._jobs.append(asyncio.create_task(hosts_file.run(), name="hosts-file"))
@@ -302,6 +300,11 @@ class Server:
         self._collector = self.balancer.measured(self._metrics, state)
         self._log_reader = LogReader(self.balancer.places, state, path / "buckets", log_file, self._clock)
 
+    def _begin_measuring(self) -> None:
+        self._undo.append(self._log_reader.stop)  # once HAProxy has written its last line
+        self._jobs.append(asyncio.create_task(self._log_reader.run(), name="access-logs"))
+        self._jobs.append(asyncio.create_task(self._collector.run(), name="metrics"))
+
     def _doors(
         self,
         store: Store,
@@ -357,17 +360,23 @@ class Server:
         gateway.mount(UPKEEP, upkeep.handle)
         accounts = Accounts(store=store, identities=identities, access=access, clock=clock, ids=ids, site=site)
         gateway.mount(ACCOUNTS, accounts.handle)
-        names = NamesRoute(store, identities, link_network=config.link_network, own_address=config.load_balancer_address)
+        gateway.mount(MACHINES, Machines(store, identities, clock, ids, site, secret, config.credentials.secret_access_key).handle)
+        gateway.mount(CONTENT_ROUTE, TrustFiles(store, clock, secret).handle)
+        gateway.mount(KEYS_ROUTE, ClaimKeys(secret).handle)
+        self._mount_load_balancing(gateway, store, identities, access, secret)
+        gateway.mount("/_longshore/", own.handle)
+        return gateway, registry, sessions
+
+    def _mount_load_balancing(self, gateway: Gateway, store: Store, identities: Identities, access: Access, secret: bytes) -> None:
+        """What is told of load balancers beside their APIs: names, the hosts that serve them, what they did."""
+        names = NamesRoute(store, identities, link_network=self._config.link_network, own_address=self._config.load_balancer_address)
         gateway.mount(NAMES, names.handle)
         balancers = Balancers(
-            store=store, seats=self._seats, identities=identities, access=access, clock=clock, site=site, secret=secret
+            store=store, seats=self._seats, identities=identities, access=access, clock=self._clock, site=self._site, secret=secret
         )
         gateway.mount(BALANCERS, balancers.handle)
         self._jobs.append(asyncio.create_task(balancers.keep_leases(), name="balancer-leases"))
         self._undo.append(balancers.close)
-        gateway.mount(MACHINES, Machines(store, identities, clock, ids, site, secret, config.credentials.secret_access_key).handle)
-        gateway.mount(CONTENT_ROUTE, TrustFiles(store, clock, secret).handle)
-        gateway.mount(KEYS_ROUTE, ClaimKeys(secret).handle)
         measuring = Measuring(
             store=store,
             metrics=self._metrics,
@@ -375,14 +384,12 @@ class Server:
             places=self.balancer.places,
             identities=identities,
             access=access,
-            clock=clock,
-            site=site,
+            clock=self._clock,
+            site=self._site,
         )
         self._undo.append(measuring.close)
         gateway.mount(MEASURED, measuring.handle)
         gateway.mount(METRICS_PAGE, measuring.handle)
-        gateway.mount("/_longshore/", own.handle)
-        return gateway, registry, sessions
 
     async def _open(self, path: Path) -> tuple[Store, FileBlobStore, bytes]:
         """What is kept in the data directory: the store, blobs and the signing secret. Raises CannotStart."""
