@@ -361,8 +361,6 @@ class Server:
         accounts = Accounts(store=store, identities=identities, access=access, clock=clock, ids=ids, site=site)
         gateway.mount(ACCOUNTS, accounts.handle)
         gateway.mount(MACHINES, Machines(store, identities, clock, ids, site, secret, config.credentials.secret_access_key).handle)
-        gateway.mount(CONTENT_ROUTE, TrustFiles(store, clock, secret).handle)
-        gateway.mount(KEYS_ROUTE, ClaimKeys(secret).handle)
         self._mount_load_balancing(gateway, store, identities, access, secret)
         gateway.mount("/_longshore/", own.handle)
         return gateway, registry, sessions
@@ -377,6 +375,8 @@ class Server:
         gateway.mount(BALANCERS, balancers.handle)
         self._jobs.append(asyncio.create_task(balancers.keep_leases(), name="balancer-leases"))
         self._undo.append(balancers.close)
+        gateway.mount(CONTENT_ROUTE, TrustFiles(store, self._clock, secret).handle)
+        gateway.mount(KEYS_ROUTE, ClaimKeys(secret).handle)
         measuring = Measuring(
             store=store,
             metrics=self._metrics,
