@@ -128,8 +128,8 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
         "GetAccessKeyInfo": "keys of the caller's account",
     },
     "iam": {
-        "ListPolicies": "of AWS's own policies the 31 that concern the served APIs",
-        "AttachUserPolicy": "of AWS's own policies the 31 that concern the served APIs",
+        "ListPolicies": "of AWS's own policies the 33 that concern the served APIs",
+        "AttachUserPolicy": "of AWS's own policies the 33 that concern the served APIs",
         "AttachGroupPolicy": "as AttachUserPolicy",
         "AttachRolePolicy": "as AttachUserPolicy",
         "SimulatePrincipalPolicy": "no PolicyExclusionList; statements are named by their policy, not by line and column",

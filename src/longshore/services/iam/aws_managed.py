@@ -100,6 +100,16 @@ _TABLE: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
     ("/", "AmazonEC2ContainerRegistryPullOnly", _PULL_ONLY, "Provides access to pull images from Amazon ECR repositories."),
     ("/", "ElasticLoadBalancingFullAccess", ("elasticloadbalancing:*", "ec2:Describe*"), "Provides full access to Elastic Load Balancing."),
     ("/", "ElasticLoadBalancingReadOnly", ("elasticloadbalancing:Describe*",), "Provides read only access to Elastic Load Balancing."),
+    ("/", "AWSCertificateManagerFullAccess", ("acm:*",), "Provides full access to AWS Certificate Manager (ACM)"),
+    (
+        "/",
+        "AWSCertificateManagerReadOnly",
+        (
+            *("acm:DescribeCertificate", "acm:ListCertificates", "acm:GetCertificate", "acm:ListTagsForCertificate"),
+            *("acm:GetAccountConfiguration", "acm:ListCertificateDomainValidations", "acm:SearchCertificates", "acm:ListTagsForResource"),
+        ),
+        "Provides read only access to AWS Certificate Manager (ACM).",
+    ),
     ("/service-role/", "AmazonECSTaskExecutionRolePolicy", (*_PULL, *_LOGS), "Provides access to other services ECS tasks need."),
     (
         "/service-role/",
