@@ -18,7 +18,7 @@ from longshore.services.elb.model import (
     HealthCheck,
     Listener,
 )
-from longshore.services.elb.records import remove, save
+from longshore.services.elb.records import remove, save, synchronise
 from longshore.services.elbv2.model import TARGETS
 from longshore.store.base import Tx
 from tests.scenarios.stage import ACCOUNT, REGION, Stage, instance_arn, staged
@@ -79,6 +79,22 @@ async def run_pending(stage: Stage, host_port: int = 8080) -> None:
         container = replace(task.status.containers[0], last_status="RUNNING", network_bindings=(binding,))
         await stage.write_task(task, last_status="RUNNING", started_at=stage.clock.now(), containers=(container,))
     await stage.settle()
+
+
+async def claim(stage: Stage, lb: ClassicLoadBalancer, instance_id: str, task_arn: str, port: int) -> None:
+    def write(tx: Tx) -> None:
+        registration.claim(tx, lb, instance_id, task_arn, port, 1.0)
+        synchronise(tx, lb, 1.0)
+
+    await stage.store.transact(write)
+
+
+async def release(stage: Stage, lb: ClassicLoadBalancer, instance_id: str, task_arn: str) -> None:
+    def write(tx: Tx) -> None:
+        registration.release(tx, lb, instance_id, task_arn)
+        synchronise(tx, lb, 2.0)
+
+    await stage.store.transact(write)
 
 
 def registered(stage: Stage) -> dict[str, tuple[Claim, ...]]:
@@ -158,26 +174,25 @@ async def test_two_tasks_on_one_instance_leave_one_after_the_other(stage: Stage)
     lb = await classic(stage, Listener(80, "HTTP", 8080, "HTTP"), Listener(81, "HTTP", 9090, "HTTP"))
     instance_id = f"i-{1:017x}"
 
-    def both(tx: Tx) -> None:
-        registration.claim(tx, lb, instance_id, "task-one", 8080, 1.0)
-        registration.claim(tx, lb, instance_id, "task-two", 9090, 1.0)
+    def owners() -> dict[int, str]:
+        return {target.port: target.owner for target in stage.store.list(TARGETS) if target.deregistered_at is None}
 
-    await stage.store.transact(both)
-    assert {target.port: target.owner for target in stage.store.list(TARGETS)} == {8080: "task-one", 9090: "task-two"}
-    await stage.store.transact(lambda tx: registration.release(tx, lb, instance_id, "task-one", 2.0))
-    assert {target.port: target.deregistered_at for target in stage.store.list(TARGETS)} == {8080: 2.0, 9090: None}
-    await stage.store.transact(lambda tx: registration.claim(tx, lb, instance_id, "task-three", 8080, 3.0))
-    assert {target.port: target.owner for target in stage.store.list(TARGETS)} == {8080: "task-three", 9090: "task-two"}
-    for task in ("task-two", "task-three"):
-        await stage.store.transact(lambda tx, task=task: registration.release(tx, lb, instance_id, task, 4.0))
-    assert registered(stage) == {}
-    assert all(target.deregistered_at is not None for target in stage.store.list(TARGETS))
+    await claim(stage, lb, instance_id, "task-one", 8080)
+    await claim(stage, lb, instance_id, "task-two", 9090)
+    assert owners() == {8080: "task-one", 9090: "task-two"}
+    await release(stage, lb, instance_id, "task-one")
+    assert owners() == {9090: "task-two"}
+    await claim(stage, lb, instance_id, "task-three", 8080)
+    assert owners() == {8080: "task-three", 9090: "task-two"}
+    await release(stage, lb, instance_id, "task-two")
+    await release(stage, lb, instance_id, "task-three")
+    assert registered(stage) == {} and owners() == {}
+    assert len(stage.store.list(TARGETS)) == 2, "which drain"
 
 
 async def test_other_ports_of_an_instance_drain_with_its_only_task(stage: Stage) -> None:
     lb = await classic(stage, Listener(80, "HTTP", 8080, "HTTP"), Listener(81, "HTTP", 9090, "HTTP"))
-    instance_id = f"i-{1:017x}"
-    await stage.store.transact(lambda tx: registration.claim(tx, lb, instance_id, "task-one", 8080, 1.0))
+    await claim(stage, lb, f"i-{1:017x}", "task-one", 8080)
     assert {target.port: target.owner for target in stage.store.list(TARGETS)} == {8080: "task-one", 9090: "task-one"}
 
 

@@ -12,6 +12,7 @@ from longshore.aws.errors import AwsError
 from longshore.services.elb import registration
 from longshore.services.elb.model import CLASSIC_LOAD_BALANCERS, REGISTERED_INSTANCES
 from longshore.services.elb.projection import listener_arn, target_group_arn
+from longshore.services.elb.records import synchronise
 from longshore.services.elbv2.model import LISTENERS, LOAD_BALANCERS, TARGET_GROUPS, TARGETS
 from longshore.store.base import Tx
 from tests.services.ec2.wire import Cloud
@@ -67,7 +68,8 @@ def _claim(tx: Tx, step: str, value: Any) -> None:
     if step == "claim":
         registration.claim(tx, lb, *value, 1.0)
     else:
-        registration.release(tx, lb, *value, 1.0)
+        registration.release(tx, lb, *value)
+    synchronise(tx, lb, 1.0)
 
 
 def _holds(cloud: Cloud) -> None:

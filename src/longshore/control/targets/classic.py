@@ -17,6 +17,7 @@ from longshore.services.ecs.model import TASKS, ContainerInstance, Task
 from longshore.services.ecs.rollout.model import TASK_SETS, Service, ServiceSpec
 from longshore.services.elb import registration
 from longshore.services.elb.model import CLASSIC_LOAD_BALANCERS, REGISTERED_INSTANCES, RegisteredInstance
+from longshore.services.elb.records import synchronise
 from longshore.store.base import Reader, Tx
 
 log = logging.getLogger("longshore.control.targets")
@@ -60,20 +61,27 @@ def apply_to_classic(tx: Tx, service: Service, verb: str, arn: str, changes: Seq
     lb = tx.get(CLASSIC_LOAD_BALANCERS, arn)
     if lb is None:
         return
-    try:
-        for change in changes:
+    done: list[Change] = []
+    problem = ""
+    for change in changes:
+        try:
             if verb == "register":
                 registration.claim(tx, lb, change.endpoint.target_id, change.owner, change.endpoint.port, now)
             else:
-                registration.release(tx, lb, change.endpoint.target_id, change.owner, now)
-    except AwsError as error:
-        log.warning("(service %s) could not %s instances in %s: %s", service.name, verb, lb.name, error.message)
-        append_event(tx, service, f"(service {service.name}) failed to {verb} instances in (elb {lb.name}): {error.message}", now)
-        return
-    for change in changes:
+                registration.release(tx, lb, change.endpoint.target_id, change.owner)
+            done.append(change)
+        except AwsError as error:
+            problem = error.message
+    if done:
+        # Once for all of them: hundreds may come together.
+        synchronise(tx, lb, now)
+        words = event_words.registered_instances if verb == "register" else event_words.deregistered_instances
+        append_event(tx, service, words(service.name, len(done), lb.name), now)
+    for change in done:
         log.info("(service %s) %s %s in %s: %s", service.name, verb, change.endpoint.target_id, lb.name, change.reason)
-    words = event_words.registered_instances if verb == "register" else event_words.deregistered_instances
-    append_event(tx, service, words(service.name, len(changes), lb.name), now)
+    if problem:
+        log.warning("(service %s) could not %s instances in %s: %s", service.name, verb, lb.name, problem)
+        append_event(tx, service, f"(service {service.name}) failed to {verb} instances in (elb {lb.name}): {problem}", now)
 
 
 def _names(reader: Reader, service: Service) -> set[str]:

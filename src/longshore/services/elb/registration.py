@@ -45,7 +45,7 @@ def deregister(tx: Tx, lb: ClassicLoadBalancer, instance_ids: Iterable[str], now
 
 
 def claim(tx: Tx, lb: ClassicLoadBalancer, instance_id: str, task_arn: str, port: int, now: float) -> None:
-    """Registers the instance for a task of a service that runs there. Raises InvalidInstance."""
+    """Registers the instance for a task of a service that runs there. Raises InvalidInstance. `synchronise` is to follow."""
     _check_running(tx, lb, instance_id)
     known = tx.get(REGISTERED_INSTANCES, instance_key(lb.arn, instance_id))
     if known is None:
@@ -54,11 +54,10 @@ def claim(tx: Tx, lb: ClassicLoadBalancer, instance_id: str, task_arn: str, port
     others = tuple(one for one in known.claims if one.port != port)
     withdrawn = tuple(one for one in known.withdrawn if one != port)
     tx.put(REGISTERED_INSTANCES, replace(known, claims=(*others, Claim(task_arn, port)), withdrawn=withdrawn))
-    synchronise(tx, lb, now)
 
 
-def release(tx: Tx, lb: ClassicLoadBalancer, instance_id: str, task_arn: str, now: float) -> None:
-    """The task leaves, and the registration with the last of them."""
+def release(tx: Tx, lb: ClassicLoadBalancer, instance_id: str, task_arn: str) -> None:
+    """The task leaves, and the registration with the last of them. `synchronise` is to follow."""
     known = tx.get(REGISTERED_INSTANCES, instance_key(lb.arn, instance_id))
     if known is None:
         return
@@ -68,7 +67,6 @@ def release(tx: Tx, lb: ClassicLoadBalancer, instance_id: str, task_arn: str, no
         tx.put(REGISTERED_INSTANCES, replace(known, claims=left, withdrawn=tuple(dict.fromkeys((*known.withdrawn, *gone)))))
     else:
         tx.delete(REGISTERED_INSTANCES, instance_key(lb.arn, instance_id))
-    synchronise(tx, lb, now)
 
 
 def check_known(reader: Reader, lb: ClassicLoadBalancer, instance_id: str) -> None:
