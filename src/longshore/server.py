@@ -233,10 +233,7 @@ class Server:
         await self.balancer.start()
         self._begin_measuring()
         self._undo.append(self.balancer.stop)
-        if config.load_balancer_domain != LOCAL_DOMAIN:
-            hosts_file = HostsFile(store, config.load_balancer_network, config.data_dir)
-            self._jobs.append(asyncio.create_task(hosts_file.run(), name="hosts-file"))
-            self._undo.append(hosts_file.forget)
+        self._name_load_balancers(store)
         controllers: list[Controller] = [
             Deployments(store, clock, ids, site),
             Rebalances(store, clock, ids, site),
@@ -299,6 +296,14 @@ class Server:
         state, log_file = path / "run" / "access-logs", DataDirectory(path).log_file("access-logs")
         self._collector = self.balancer.measured(self._metrics, state)
         self._log_reader = LogReader(self.balancer.places, state, path / "buckets", log_file, self._clock)
+
+    def _name_load_balancers(self, store: Store) -> None:
+        """On this machine, where their names do not do that by themselves."""
+        config = self._config
+        if config.load_balancer_domain != LOCAL_DOMAIN:
+            hosts_file = HostsFile(store, config.load_balancer_network, config.data_dir)
+            self._jobs.append(asyncio.create_task(hosts_file.run(), name="hosts-file"))
+            self._undo.append(hosts_file.forget)
 
     def _begin_measuring(self) -> None:
         self._undo.append(self._log_reader.stop)  # once HAProxy has written its last line

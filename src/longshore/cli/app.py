@@ -56,6 +56,9 @@ DataDir = Annotated[Path | None, typer.Option(help="Where the platform keeps eve
 Output = Annotated[str, typer.Option("-o", "--output", help="text or json.", metavar="text|json")]
 
 # options of `up` that take more than a line
+LoadBalancerAddress = Annotated[
+    str | None, typer.Option(help="An address of this machine at which others reach its load balancers; '' for none; as last time.")
+]
 IncompleteImages = Annotated[bool, typer.Option("--incomplete-images", help="Let `docker push` and its like leave out layers of an image.")]
 VulnerabilityDatabase = Annotated[
     Path | None, typer.Option(exists=True, help="OSV records to scan images with: a directory, ZIP file or JSON lines; as last time.")
@@ -132,6 +135,7 @@ def up(
     stopped_tasks_kept: StoppedTasksKept = None,
     task_history_kept: TaskHistoryKept = None,
     lost_after: LostAfter = None,
+    load_balancer_address: LoadBalancerAddress = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when everything is ready; stop with `longshore down`.")] = False,
 ) -> None:
     """Start the platform on this machine."""
@@ -162,6 +166,7 @@ def up(
         events=wanted_events(last.events, given.events_days, given.events_mib),
         history=wanted_history(last.history, given, stopped_tasks_kept, task_history_kept),
         lost_after_s=wanted_lost_after(last.lost_after_s, lost_after or given.lost_after_s),
+        load_balancer_address=last.load_balancer_address if load_balancer_address is None else load_balancer_address,
     )
     start(wishes, given, sys.stdout, detach=detach)
 

@@ -45,6 +45,7 @@ def examine(environment: Environment, data: DataDirectory, host: str, port: int)
         _low_ports,
         _loopback,
         _containers,
+        _names,
         lambda: _directory(data),
         _clients,
     )
@@ -158,6 +159,24 @@ def _containers() -> Iterator[Finding]:
         return
     way = f"containers reach their agent at {CONTAINERS_ADDRESS}:{port}, a bridge of the engine's (you are not root)"
     yield Finding("task roles", "note", f"{way}; tasks in network mode host get no role", "run as root for those")
+
+
+def _names() -> Iterator[Finding]:
+    """How load balancers are found by their names (docs/balancer-hosts.md)."""
+    if not machine.may_name():
+        why = "only the superuser may give a machine addresses and names"
+        yield Finding(
+            "load balancers' names", "note", f"containers do not find load balancers by their names: {why}", "run as root for that"
+        )
+        return
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("0.0.0.0", 53))
+        except OSError:
+            taken = "something answers at port 53 already: if it does on all addresses, containers keep the machine's own resolvers"
+            yield Finding("load balancers' names", "note", taken, "have it listen on its own address only (unless it is Longshore's own)")
+            return
+    yield Finding("load balancers' names", "ok", "found from this machine (/etc/hosts) and from containers (169.254.170.2 port 53)")
 
 
 def _directory(data: DataDirectory) -> Iterator[Finding]:

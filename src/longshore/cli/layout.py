@@ -94,6 +94,7 @@ class LastTime:
     events: Events = field(default_factory=Events)
     history: History = field(default_factory=History)
     lost_after_s: float = 600.0
+    load_balancer_address: str = ""
 
 
 def last_time(data: DataDirectory, region: str | None) -> LastTime:
@@ -120,6 +121,7 @@ def last_time(data: DataDirectory, region: str | None) -> LastTime:
         server.events,
         server.history,
         server.lost_after_s,
+        server.load_balancer_address,
     )
 
 

@@ -32,6 +32,20 @@ class Cluster(msgspec.Struct, frozen=True, rename="camel"):
     pending_tasks_count: int = 0
 
 
+class BalancerHost(msgspec.Struct, frozen=True):
+    """Another machine that runs the load balancers."""
+
+    id: str
+    address: str
+    #: connected | waiting | lost
+    state: str
+    version: str = ""
+
+
+class _Hosts(msgspec.Struct, frozen=True):
+    hosts: tuple[BalancerHost, ...] = ()
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What `status -o json` prints."""
 
@@ -51,6 +65,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     parts: tuple[Part, ...] = ()
     instances: tuple[InstanceState, ...] = ()
     clusters: tuple[Cluster, ...] = ()
+    balancer_hosts: tuple[BalancerHost, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
@@ -76,11 +91,11 @@ def look(data: DataDirectory) -> Status:
     parts = tuple(Part(part.name, part.pid, _alive(part.pid)) for part in state.parts)
     try:
         platform = platform_of(state, data)
-        clusters = tuple(_clusters(platform))
+        clusters, hosts = tuple(_clusters(platform)), _hosts(platform)
         well = platform.healthy() and all(part.alive for part in parts)
     except Failure:
-        clusters, well = (), False
-    return _status_of(state, data, parts, clusters, well)
+        clusters, hosts, well = (), (), False
+    return msgspec.structs.replace(_status_of(state, data, parts, clusters, well), balancer_hosts=hosts)
 
 
 def _status_of(state: State, data: DataDirectory, parts: tuple[Part, ...], clusters: tuple[Cluster, ...], well: bool) -> Status:
@@ -131,6 +146,10 @@ def _clusters(platform: Platform) -> Iterator[Cluster]:
         token = page.next_token
         if not token:
             return
+
+
+def _hosts(platform: Platform) -> tuple[BalancerHost, ...]:
+    return msgspec.json.decode(b"".join(platform.own("GET", "balancers")), type=_Hosts).hosts
 
 
 def _alive(pid: int) -> bool:
@@ -186,7 +205,10 @@ def _print_tables(console: object, status: Status) -> None:
             cluster.pending_tasks_count,
         )
         clusters.add_row(cluster.cluster_name, *map(str, counts))
-    for table in (parts, instances, clusters):
+    hosts = Table("BALANCER HOST", "ADDRESS", "STATE", "VERSION", box=None, pad_edge=False)
+    for host in status.balancer_hosts:
+        hosts.add_row(host.id, host.address or "-", host.state if host.state == "connected" else f"[red]{host.state}[/]", host.version)
+    for table in (parts, instances, hosts, clusters):
         if table.row_count:
             console.print()
             console.print(table)

@@ -1,6 +1,7 @@
 """Longshore's own route for machines that run load balancers' data plane. The client is `longshore balancer`.
 
     GET /_longshore/balancers?host=ID&address=ADDRESS    signed (service `longshore`), a WebSocket from there on
+    GET /_longshore/balancers                            signed, no WebSocket: the hosts there are
 
 Both ways frames are JSON. Down: first a welcome with everything the balancer reads, then every change of it. Up: first the key
 that certificates' keys are sealed with for this host, then its reports. Whoever has
@@ -33,7 +34,7 @@ from longshore.kit.sealing import SealBroken, seal, unseal
 from longshore.services.acm.model import CERTIFICATES, PURPOSE, Certificate
 from longshore.services.call import Site
 from longshore.services.elbv2.feed import FED, Greeting, Row, Rows, Welcome
-from longshore.services.elbv2.hosts import BalancerHost
+from longshore.services.elbv2.hosts import BALANCER_HOSTS, BalancerHost
 from longshore.services.elbv2.seats import Report, Seats
 from longshore.services.iam.model import SERVER_CERTIFICATES, ServerCertificate
 from longshore.store.base import Store
@@ -77,6 +78,8 @@ class Balancers:
         except AwsError as error:
             code, status = error.wire("json")
             return Answer(status, msgspec.json.encode({"error": code, "message": error.message}), "application/json", close=True)
+        if host is None:
+            return Answer(200, msgspec.json.encode({"hosts": self._store.list(BALANCER_HOSTS)}), "application/json")
         socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_S, max_msg_size=_MOST_FRAME, compress=False)
         await socket.prepare(request)
         before = self._open.pop(host.id, None)
@@ -96,8 +99,8 @@ class Balancers:
                 await socket.close()
         return socket
 
-    def _admitted(self, request: web.BaseRequest) -> BalancerHost:
-        """Raises AwsError."""
+    def _admitted(self, request: web.BaseRequest) -> BalancerHost | None:
+        """None for whoever only wants to see the hosts. Raises AwsError."""
         if request.path != ROUTE or request.method != "GET":
             raise Validation(f"There is GET {ROUTE}.")
         identified = self._identities.identify(ApiRequest.of(request, b""))
@@ -115,6 +118,8 @@ class Balancers:
             denied = f"User: {principal.arn} is not authorized to perform: {ACTION}: it is for account {self._site.account_id} alone"
         if denied is not None:
             raise AccessDenied(denied)
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            return None
         identifier, address = request.query.get("host", ""), request.query.get("address", "")
         if not _HOST.fullmatch(identifier):
             raise Validation("A balancer host is named by 1 to 64 letters, digits, '.', '_' and '-'.")
