@@ -423,7 +423,11 @@ def _more(names: Mapping[str, str]) -> Mapping[tuple[str, str], dict[str, Any]]:
         ("elbv2", "ModifyCapacityReservation"): {"ResetCapacityReservation": True},
         ("elbv2", "ModifyIpPools"): {"RemoveIpamPools": ["ipv4"]},
         ("elbv2", "DescribeSSLPolicies"): {"Names": ["ELBSecurityPolicy-2016-08"]},
-        ("elbv2", "LongshoreTestRequest"): {"Url": "http://web.example/api", "Headers": [{"Name": "X-One", "Value": "a"}], "SourceIp": "10.0.0.1"},
+        ("elbv2", "LongshoreTestRequest"): {
+            "Url": "http://web.example/api",
+            "Headers": [{"Name": "X-One", "Value": "a"}],
+            "SourceIp": "10.0.0.1",
+        },
         ("elbv2", "LongshorePutTrustStoreFile"): {"Content": CLIENTS.pem.decode()},
         ("acm", "RequestCertificate"): {"DomainName": "www.example", "ValidationMethod": "DNS"},
         ("acm", "DeleteCertificate"): {"CertificateArn": names["idle_certificate"]},
