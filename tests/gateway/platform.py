@@ -19,12 +19,14 @@ from longshore.gateway.authorise import Access
 from longshore.gateway.identify import Identities
 from longshore.kit.clock import SteppedClock
 from longshore.kit.ids import Ids, RandomIds
+from longshore.services.acm import model as acm
 from longshore.services.call import Site
 from longshore.services.ec2 import model as ec2
 from longshore.services.ecr import kinds as ecr
 from longshore.services.ecs import kinds as ecs_kinds
 from longshore.services.ecs import model as ecs
 from longshore.services.elb import model as elb
+from longshore.services.elbv2 import hosts as elbv2_hosts
 from longshore.services.elbv2 import model as elbv2
 from longshore.services.iam import model as iam
 from longshore.services.iam.identities import ensure_root
@@ -37,7 +39,7 @@ KEY, SECRET = "AKIDEXAMPLE", "secretexample"
 CLUSTER = f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/demo"
 INSTANCE = f"arn:aws:ecs:{REGION}:{ACCOUNT}:container-instance/demo/0123456789abcdef0123456789abcdef"
 FAMILY = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/fam"
-KINDS = (*ecs_kinds.KINDS, *ecr.KINDS, *elbv2.KINDS, *elb.KINDS, *ec2.KINDS, *iam.KINDS)
+KINDS = (*ecs_kinds.KINDS, *ecr.KINDS, *elbv2.KINDS, *elbv2_hosts.KINDS, *elb.KINDS, *acm.KINDS, *ec2.KINDS, *iam.KINDS)
 SIGNING_SECRET = b"s" * 32
 #: how long a test waits for what must come
 PATIENCE_S = 5.0
