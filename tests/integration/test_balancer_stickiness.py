@@ -154,11 +154,17 @@ async def test_a_target_that_starts_slowly_gets_little_at_first(lab: Lab) -> Non
     one = await lab.upstream("one")
     _, group = await lab.serving(one)
     slowly = replace(group, attributes={"slow_start.duration_seconds": "30"})
-    await lab.store.transact(lambda tx: tx.put(TARGET_GROUPS, slowly))
+    row = lab.target(group, one)
+    assert row is not None
+    long_there = replace(row, health=replace(row.health, since=row.health.since - 100))
+    await lab.store.transact(lambda tx: [tx.put(TARGET_GROUPS, slowly), tx.put(TARGETS, long_there)])
     await lab.settled()
     await added(lab, group, "slow")
     shares = Counter([(await lab.ask()).seen["name"] for _ in range(100)])
     assert 0 < shares["slow"] < 25
+    await reloaded(lab)
+    shares = Counter([(await lab.ask()).seen["name"] for _ in range(100)])
+    assert 0 < shares["slow"] < 25, "a reload makes nobody start faster"
 
 
 async def test_whoever_was_registered_for_another_task_is_looked_at_anew(lab: Lab) -> None:

@@ -18,18 +18,23 @@ _HEAD = (
     "srv_check_status srv_check_result srv_check_health srv_check_state srv_agent_state bk_f_forced_id srv_f_forced_id srv_fqdn "
     "srv_port srvrecord srv_use_ssl srv_check_port srv_check_addr srv_agent_addr srv_agent_port\n"
 )
-_STOPPED, _RUNNING, _STOPPING = 0, 2, 3
+_STOPPED, _STARTING, _RUNNING, _STOPPING = 0, 1, 2, 3
 _FORCED_MAINTENANCE = 1
 _UNKNOWN, _FAILED, _PASSED = 0, 2, 3
 
 
-def server_states(pools: Iterable[Pool]) -> str:
+def server_states(pools: Iterable[Pool], now: float = 0.0) -> str:
+    """`now` says how far those are that start slowly."""
     lines = [_HEAD]
     for pool in pools:
         backend = backend_name(pool.group.arn)
+        slow_start_s = int(pool.group.attributes.get("slow_start.duration_seconds", "0"))
         use_ssl = int(pool.group.protocol in ("HTTPS", "TLS"))
         for number, target in enumerate(pool.targets, 1):
-            lines.append(_line(backend, number, target, _operational_state(target), use_ssl))
+            state, since_s = _operational_state(target), max(1, int(now - target.health.since))
+            if state == _RUNNING and since_s < slow_start_s:
+                state = _STARTING
+            lines.append(_line(backend, number, target, state, use_ssl, since_s if state == _STARTING else 1))
             lines.append(_line(backend + OPEN, number, target, _RUNNING, use_ssl))
     return "".join(lines)
 
@@ -43,11 +48,11 @@ def _operational_state(target: Target) -> int:
     return _STOPPING
 
 
-def _line(backend: str, number: int, target: Target, state: int, use_ssl: int) -> str:
+def _line(backend: str, number: int, target: Target, state: int, use_ssl: int, since_s: int = 1) -> str:
     leaving = target.deregistered_at is not None
-    result = {_RUNNING: _PASSED, _STOPPED: _FAILED, _STOPPING: _UNKNOWN}[state]
+    result = {_RUNNING: _PASSED, _STARTING: _PASSED, _STOPPED: _FAILED, _STOPPING: _UNKNOWN}[state]
     return (
         f"1 {backend} {number} {server_name(target)} {target.address} {_STOPPED if leaving else state} "
-        f"{_FORCED_MAINTENANCE if leaving else 0} 1 1 1 1 {result} {1 if state == _RUNNING else 0} 6 0 0 0 - "
+        f"{_FORCED_MAINTENANCE if leaving else 0} 1 1 {since_s} 1 {result} {int(state in (_RUNNING, _STARTING))} 6 0 0 0 - "
         f"{target.port} - {use_ssl} 0 - - 0\n"
     )

@@ -121,7 +121,7 @@ class Structure:
             raise RuntimeFailed("HAProxy refuses its configuration again and again")
         if rendering.structure == self._mark:
             return
-        install(self._places, proposal, server_states(snapshot.pools))
+        install(self._places, proposal, server_states(snapshot.pools, self._clock.now()))
         self._certificates.forget()
         await self._run(rendering)
         self._certificates.began(snapshot)

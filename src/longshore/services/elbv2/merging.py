@@ -37,7 +37,9 @@ def merged_status(own: LoadBalancerStatus, others: Mapping[str, LoadBalancerStat
     else:
         state = "failed" if "failed" in states else "provisioning"
     reasons = [own.reason, *(f"on host {host}: {status.reason}" for host, status in sorted(others.items()) if status.reason)]
-    return replace(own, state=state, reason="; ".join(reason for reason in reasons if reason)[:_MOST_REASON])
+    # Rules are followed when every host follows the same ones.
+    followed = own.followed if all(status.followed == own.followed for status in said) else ""
+    return replace(own, state=state, reason="; ".join(reason for reason in reasons if reason)[:_MOST_REASON], followed=followed)
 
 
 def is_drained(deregistered_at: float | None, expected: Iterable[str], said: Mapping[str, float | None]) -> bool:
