@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 from longshore.balancer.access_log.legend import Legend
 from longshore.balancer.access_log.line import Line
-from longshore.balancer.render.access_log import HOST, NEW_HOST, NEW_URI, SNI, TRACE, TRACE_ASKED, USER_AGENT
+from longshore.balancer.render.access_log import FAILED, HOST, NEW_HOST, NEW_URI, SNI, TRACE, TRACE_ASKED, USER_AGENT
 
 _UNUSUAL = re.compile(rb"[^\x20-\x21\x23-\x5b\x5d-\x7e]")
 _TRANSPORT = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -79,15 +79,15 @@ def application_line(line: Line, legend: Legend) -> str:
 
 def connection_line(line: Line, legend: Legend) -> str:
     """Of an Application Load Balancer's connection log: connections that ended TLS here, or did not come to that."""
-    is_made = bool(line.tls and line.cipher)
+    is_made = line.kind != FAILED
     return " ".join(
         (
             moment(_begun_us(line) if is_made else line.ended_us),
             _address(line.client),
             str(line.client_port),
             str(legend.port),
-            line.tls or "-",
-            line.cipher or "-",
+            (line.tls if is_made else "") or "-",
+            (line.cipher if is_made else "") or "-",
             f"{max(line.handshake_ms, 0) / 1000:.3f}" if is_made else "-",
             '"-"',
             "-",

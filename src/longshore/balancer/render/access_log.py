@@ -57,7 +57,7 @@ def log_lines(front: Front, groups: Mapping[str, TargetGroup], places: Places, f
     if front.is_http:
         _capture_requests(front, legend, mark, lines)
     elif front.is_tls:
-        lines.first += ["declare capture request len 256", "tcp-request content capture ssl_fc_sni len 256"]
+        lines.first.append("tcp-request content capture ssl_fc_sni len 256")
     return lines
 
 
