@@ -6,9 +6,11 @@ unfinished when the reader starts is of a reader that was killed: its lines are 
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import os
+import shutil
 from pathlib import Path
 from typing import IO, cast
 
@@ -111,6 +113,16 @@ class LogFiles:
 def move(moves: dict[str, str]) -> None:
     """What has been moved already is left alone. Raises OSError."""
     for path, to in moves.items():
-        if Path(path).exists():
-            Path(to).parent.mkdir(parents=True, exist_ok=True)
+        if not Path(path).exists():
+            continue
+        Path(to).parent.mkdir(parents=True, exist_ok=True)
+        try:
             os.replace(path, to)
+        except OSError as problem:
+            if problem.errno != errno.EXDEV:
+                raise
+            # Buckets may lie on a disk of their own.
+            beside = f"{to}.part"
+            shutil.copyfile(path, beside)
+            os.replace(beside, to)
+            os.unlink(path)
