@@ -352,7 +352,7 @@ class Server:
             traffic=self.balancer.traffic if self.balancer is not None else None,
         )
         self._undo.append(registry.close)
-        own = OwnRoutes(store, blobs, sessions, identities, clock, site, self._found, archive, events)
+        own = OwnRoutes(store, blobs, sessions, identities, clock, site, self._found, archive, events, self._metrics)
         gateway.mount("/v2/", registry.handle)
         gateway.mount("/_layers/", registry.handle)
         gateway.mount("/acs/", sessions.handle_control)

@@ -22,6 +22,7 @@ from longshore.store.archive import Archive
 from longshore.store.base import Store, Tx
 from longshore.store.blobs import BlobStore
 from longshore.store.event_log import EventLog
+from longshore.store.metrics import MetricStore
 
 log = logging.getLogger("longshore.gateway")
 
@@ -38,6 +39,7 @@ class OwnRoutes:
         found: Callable[[Tx, float], None],
         archive: Archive,
         events: EventLog,
+        metrics: MetricStore | None = None,
     ) -> None:
         self._store = store
         self._blobs = blobs
@@ -48,6 +50,7 @@ class OwnRoutes:
         self._found = found
         self._archive = archive
         self._events = events
+        self._metrics = metrics
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         match (request.method, request.path):
@@ -92,6 +95,8 @@ class OwnRoutes:
         await self._store.reset()
         await self._archive.clear()
         await self._events.clear()
+        if self._metrics is not None:
+            await self._metrics.clear()
         await self._store.transact(lambda tx: self._begin_again(tx, began, clusters, instances))
         took_ms = (self._clock.now() - began) * 1000
         log.info("reset by %s in %.1f ms", identified.principal.arn, took_ms)
