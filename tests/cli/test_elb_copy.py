@@ -125,7 +125,11 @@ def test_tcp_becomes_a_network_load_balancer() -> None:
     assert found.type == "network" and not found.having("blocks")
     assert [(group.request["Protocol"], group.request["HealthCheckProtocol"]) for group in found.groups] == [("TCP", "TCP"), ("TLS", "TCP")]
     assert found.listeners[1].request["Protocol"] == "TLS"
-    assert row(found, "idle timeout").why.startswith("idle connections of a Network Load Balancer")
+    assert found.listeners[0].attributes == {"tcp.idle_timeout.seconds": "60"}
+    assert row(found, "listener 6379 idle timeout").effect == "maps"
+    assert row(found, "listener 636 idle timeout").why.startswith("idle connections of a TLS listener")
+    short = planned(classic(listener(6379, "TCP", "TCP:6379"), attributes=Attributes(connection_settings=Settings(5))))
+    assert row(short, "listener 6379 idle timeout").why == "a minute is the shortest"
 
 
 def test_listeners_that_do_not_go_together_are_copied_one_kind_at_a_time() -> None:

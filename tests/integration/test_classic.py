@@ -314,6 +314,25 @@ async def test_the_copy_serves_what_the_original_serves_and_a_copy_that_fails_le
         assert (await shop.ask("/same", slot=slot)).seen["path"] == "/same"
 
 
+async def test_tcp_is_copied_to_a_network_load_balancer(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = await shop.upstream("one")
+    passed = {"Protocol": "TCP", "LoadBalancerPort": shop.port, "InstancePort": one.port}
+    await shop.classic(passed, check=f"TCP:{one.port}", ConnectionSettings={"IdleTimeout": 90})
+    await shop.register()
+    status, said = await shop.longshore(monkeypatch, "elb-copy", "shop", "--register-targets", "--name", "shop-tcp", "-o", "json")
+    assert status == 0, said
+    (copy,) = (await shop.do("describe_load_balancers", "elbv2"))["LoadBalancers"]
+    assert (copy["Type"], copy["LoadBalancerName"], copy["LoadBalancerArn"] in said) == ("network", "shop-tcp", True)
+    (listener,) = (await shop.do("describe_listeners", "elbv2", LoadBalancerArn=copy["LoadBalancerArn"]))["Listeners"]
+    told = (await shop.do("describe_listener_attributes", "elbv2", ListenerArn=listener["ListenerArn"]))["Attributes"]
+    assert {"Key": "tcp.idle_timeout.seconds", "Value": "90"} in told
+
+    async def serves() -> bool:
+        return (await shop.ask("/same", slot=2)).seen["path"] == "/same"
+
+    await until(serves)
+
+
 async def test_what_was_created_before_a_refusal_is_deleted_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     one = await shop.upstream("one")
     await shop.classic(http(shop, one.port), check=f"HTTP:{one.port}/health")

@@ -33,6 +33,10 @@ class _TargetGroups(msgspec.Struct, frozen=True, rename="pascal"):
     next_marker: str | None = None
 
 
+class _Listeners(msgspec.Struct, frozen=True, rename="pascal"):
+    listeners: tuple[_Arn, ...] | None = None
+
+
 class _Done(msgspec.Struct, frozen=True):
     pass
 
@@ -122,15 +126,17 @@ def _create(platform: Platform, plan: Plan, undo: list[tuple[str, dict[str, obje
     created = (platform.query(SERVICE, VERSION, "CreateLoadBalancer", plan.load_balancer, _LoadBalancers).load_balancers or ())[0]
     undo.append(("DeleteLoadBalancer", {"LoadBalancerArn": created.load_balancer_arn}))
     if plan.attributes:
-        asked = {"LoadBalancerArn": created.load_balancer_arn, "Attributes": _pairs(plan.attributes)}
-        ask("ModifyLoadBalancerAttributes", asked)
+        ask("ModifyLoadBalancerAttributes", {"LoadBalancerArn": created.load_balancer_arn, "Attributes": _pairs(plan.attributes)})
     for group in plan.groups:
         if plan.targets:
             targets = [{"Id": instance_id} for instance_id in plan.targets]
             ask("RegisterTargets", {"TargetGroupArn": arns[group.name], "Targets": targets})
     for listener in plan.listeners:
         forward = [{"Type": "forward", "TargetGroupArn": arns[listener.group]}]
-        ask("CreateListener", {"LoadBalancerArn": created.load_balancer_arn, **listener.request, "DefaultActions": forward})
+        asked: dict[str, object] = {"LoadBalancerArn": created.load_balancer_arn, **listener.request, "DefaultActions": forward}
+        made_listener = (platform.query(SERVICE, VERSION, "CreateListener", asked, _Listeners).listeners or ())[0]
+        if listener.attributes:
+            ask("ModifyListenerAttributes", {"ListenerArn": made_listener.listener_arn, "Attributes": _pairs(listener.attributes)})
     return Copied(created.load_balancer_arn, created.dns_name, tuple(arns.values()))
 
 

@@ -15,6 +15,7 @@ from longshore.cli.elb_copy.settings import (
     Change,
     group_attributes,
     health_check,
+    idle_timeout,
     load_balancer_attributes,
     security_policy,
     stickiness_of,
@@ -82,6 +83,7 @@ class Group(msgspec.Struct, frozen=True):
 class NewListener(msgspec.Struct, frozen=True):
     group: str
     request: dict[str, object]
+    attributes: dict[str, str] = {}
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -278,7 +280,13 @@ def _listeners(draft: _Draft, served: Sequence[ListenerDescription], groups: Seq
             policy = security_policy(draft.source, one)
             draft.changed(f"{what} policy", policy.classic, policy)
             request["SslPolicy"] = policy.value
-        new.append(NewListener(group.name, request))
+        attributes: dict[str, str] = {}
+        if draft.type == _NETWORK:
+            idle = idle_timeout(draft.source, protocol)
+            seconds = draft.source.attributes.connection_settings
+            draft.changed(f"{what} idle timeout", f"{seconds.idle_timeout if seconds else 60} s", idle)
+            attributes = {"tcp.idle_timeout.seconds": idle.value} if protocol == "TCP" else {}
+        new.append(NewListener(group.name, request, attributes))
     return new
 
 

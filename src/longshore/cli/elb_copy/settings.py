@@ -124,8 +124,6 @@ def load_balancer_attributes(source: Source, type: str) -> Iterator[Setting]:
     is_cross_zone = asked.cross_zone_load_balancing is not None and asked.cross_zone_load_balancing.enabled
     shown = "on" if is_cross_zone else "off"
     if type == "network":
-        change = Change("350", "idle connections of a Network Load Balancer end after 350 s") if idle_s != "350" else Change("350")
-        yield "", "idle timeout", f"{idle_s} s", change
         yield "load_balancing.cross_zone.enabled", "cross-zone", shown, Change("true" if is_cross_zone else "false")
     else:
         yield "idle_timeout.timeout_seconds", "idle timeout", f"{idle_s} s", Change(idle_s)
@@ -141,6 +139,14 @@ def load_balancer_attributes(source: Source, type: str) -> Iterator[Setting]:
         yield "access_logs.s3.bucket", "access log bucket", log.s3_bucket_name or "", Change(log.s3_bucket_name or "")
         if log.s3_bucket_prefix:
             yield "access_logs.s3.prefix", "access log prefix", log.s3_bucket_prefix, Change(log.s3_bucket_prefix)
+
+
+def idle_timeout(source: Source, protocol: str) -> Change:
+    """Of a listener of a Network Load Balancer: those for TCP may have one of their own."""
+    seconds = source.attributes.connection_settings.idle_timeout if source.attributes.connection_settings else 60
+    if protocol != "TCP":
+        return Change("350", "" if seconds == 350 else "idle connections of a TLS listener end after 350 s")
+    return Change(str(max(seconds, 60)), "a minute is the shortest" if seconds < 60 else "")
 
 
 def security_policy(source: Source, description: ListenerDescription) -> Change:
