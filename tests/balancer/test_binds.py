@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import msgspec
+
 from longshore.balancer.binds import Bind, allocate, held_by
 from longshore.balancer.snapshot import Snapshot
 from longshore.balancer.status import statuses
@@ -72,3 +74,29 @@ def test_a_status_tells_what_is_wrong_and_what_to_do() -> None:
     assert statuses(Snapshot((lb,), (), ()), binds, {}, "127.0.2.")[lb.arn].state == "active"
     refused = {fronts[1].listener.arn: "no"}
     assert "the listener on port 81 is not served: no" in statuses(Snapshot((lb,), fronts, ()), binds, refused, "127.0.2.")[lb.arn].reason
+
+
+def test_an_address_for_containers_is_bound_beside_the_own_one_and_known_again_by_the_name() -> None:
+    one = msgspec.structs.replace(front(slot=1), link="169.254.171.1")
+    binds = allocate([one], set(), free)
+    assert binds.is_linked(one) and binds.trouble(one) == (True, "")
+    assert held_by(["127.0.2.1:80_link_local"], {"127.0.2.1": "169.254.171.1"}) == {
+        ("127.0.2.1", 80),
+        ("169.254.171.1", 80),
+        ("127.0.0.1", 80),
+    }
+    assert held_by(["127.0.2.1:80_link"], {}) == {("127.0.2.1", 80)}
+
+
+def test_a_listener_that_containers_do_not_reach_listens_all_the_same_and_says_so() -> None:
+    one = msgspec.structs.replace(front(slot=1), link="169.254.171.1")
+    binds = allocate([one], set(), lambda bind: "this user may not" if bind[0] == one.link else "")
+    assert binds.is_usable(one) and not binds.is_linked(one)
+    assert binds.trouble(one) == (True, "containers do not reach port 80 of 169.254.171.1: this user may not")
+
+
+def test_an_address_that_other_machines_reach_is_shared_as_localhost_is_where_it_is_free() -> None:
+    binds = allocate([front(slot=1), front(slot=2)], set(), free, "10.0.0.7")
+    assert binds.local_addresses(80) == ("127.0.0.1", "10.0.0.7")
+    binds = allocate([front(slot=1)], set(), lambda bind: "another program has it" if bind[0] == "10.0.0.7" else "", "10.0.0.7")
+    assert binds.local_addresses(80) == ("127.0.0.1",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -145,6 +146,13 @@ def until(found: Callable[[], Any], seconds: float = 30.0) -> Any:
     return value
 
 
+def hosts_connected(there: Installation) -> int:
+    """0 while the server starts."""
+    command = [str(BIN / "longshore"), "status", "-o", "json"]
+    done = subprocess.run(command, env=there.environment, capture_output=True, text=True, check=False, timeout=30)
+    return done.stdout.count('"connected"')
+
+
 def test_hosts_serve_what_the_platform_says_and_one_that_goes_disturbs_nobody(
     there: Installation, machines: list[Machine], target: ThreadingHTTPServer, free_port: Callable[..., int]
 ) -> None:
@@ -192,5 +200,13 @@ def test_hosts_serve_what_the_platform_says_and_one_that_goes_disturbs_nobody(
         elb.register_targets(TargetGroupArn=arn, Targets=[one])
         for machine in machines:
             until(lambda machine=machine: says(machine.address, port, lb["DNSName"]) == "hello")
+
+        # the platform's server is killed: hosts serve on, and are listened to again
+        state = json.loads((there.data / "run" / "state.json").read_text())
+        os.kill(next(part["pid"] for part in state["parts"] if part["name"] == "server"), signal.SIGKILL)
+        assert all(says(machine.address, port, lb["DNSName"]) == "hello" for machine in machines)
+        until(lambda: hosts_connected(there) == 2)
+        elb.deregister_targets(TargetGroupArn=arn, Targets=[one])
+        until(lambda: not health())
     finally:
         ip("addr", "del", "10.255.77.1/32", "dev", "lo")

@@ -51,8 +51,8 @@ class Links:
             if address in there or await _ip("addr", "add", f"{address}/32", "dev", "lo"):
                 mine.add(address)
         for address in sorted(mine - wanted):
-            # another installation on this machine may use the same one
-            if address not in there or is_listened_on(address) or await _ip("addr", "del", f"{address}/32", "dev", "lo"):
+            # HAProxy may not have let go of it yet, and another installation on this machine may use it: later, then
+            if not is_listened_on(address) and (address not in there or await _ip("addr", "del", f"{address}/32", "dev", "lo")):
                 mine.discard(address)
         self._write(mine)
 
