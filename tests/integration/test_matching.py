@@ -238,7 +238,7 @@ def ruled(sets: list[tuple[shapes.RuleCondition, ...]], *actions: shapes.Action)
     )
 
 
-@settings(max_examples=12, phases=PHASES, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, phases=PHASES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(rule_sets, st.lists(requests, min_size=5, max_size=25)), min_size=6, max_size=14))
 def test_the_matcher_and_haproxy_choose_the_same_rule(batch: list[tuple[list[tuple[shapes.RuleCondition, ...]], list[Request]]]) -> None:
     sets = [ruled(rules) for rules, _ in batch]
