@@ -26,6 +26,7 @@ from longshore.services.ecs import model as ecs
 from longshore.services.ecs.rollout import model as rollout
 from longshore.services.elb import model as elb
 from longshore.services.elbv2 import model as elbv2
+from longshore.services.elbv2.following import is_followed, mark_of, rules_at
 from longshore.store.base import Store, Tx
 from longshore.store.memory import memory_store
 
@@ -207,7 +208,20 @@ class Stage:
         await self.settle()
 
     async def settle(self) -> None:
-        """Let the controllers do all they can do now."""
+        """Let the controllers do all they can do now, and the balancer say that it follows the rules."""
+        await self._calm()
+        unsaid = [lb for lb in self.store.list(elbv2.LOAD_BALANCERS) if not is_followed(self.store, lb.arn)]
+        if unsaid:
+            marks = {lb.arn: mark_of(rules_at(self.store, lb.arn)) for lb in unsaid}
+
+            def say(tx: Tx) -> None:
+                for lb in unsaid:
+                    tx.put(elbv2.LOAD_BALANCERS, replace(lb, status=replace(lb.status, followed=marks[lb.arn])))
+
+            await self.store.transact(say)
+            await self._calm()
+
+    async def _calm(self) -> None:
         calm = 0
         revision = self.store.revision
         while calm < 40:

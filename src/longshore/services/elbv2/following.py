@@ -31,7 +31,9 @@ def mark_of(listeners: Iterable[tuple[Listener, Iterable[Rule]]]) -> str:
 def is_followed(reader: Reader, load_balancer_arn: str) -> bool:
     """False as well where there is no such load balancer."""
     lb = reader.get(LOAD_BALANCERS, load_balancer_arn)
-    if lb is None:
-        return False
-    listeners = reader.list(LISTENERS, "load_balancer", lb.arn)
-    return lb.status.followed == mark_of((listener, rules_of(reader, listener.arn)) for listener in listeners)
+    return lb is not None and lb.status.followed == mark_of(rules_at(reader, lb.arn))
+
+
+def rules_at(reader: Reader, load_balancer_arn: str) -> list[tuple[Listener, Iterable[Rule]]]:
+    """Each listener with its rules."""
+    return [(listener, rules_of(reader, listener.arn)) for listener in reader.list(LISTENERS, "load_balancer", load_balancer_arn)]
