@@ -67,6 +67,24 @@ def test_a_rule_that_cannot_be_said_is_left_out_with_a_reason() -> None:
     assert "'/two'" in made.text
 
 
+@pytest.mark.parametrize(("path", "by"), [("/a\nb", "us"), ("/admin", "HAProxy")])
+def test_nobody_gets_past_a_rule_that_keeps_people_out_and_cannot_be_served(path: str, by: str) -> None:
+    before, out, after = rule(1, paths("/one")), rule(2, paths(path), action=fixed(403)), rule(3, paths("/two"))
+    shown = front(rules=(before, out, after))
+    if by == "HAProxy":
+        shown = Snapshot((), (shown,), ()).leaving_out({out.arn}).fronts[0]
+    lines = rendered(shown).text.splitlines()
+    (place,) = [number for number, line in enumerate(lines) if "return status 500" in line and "!{ var(txn.r) -m found }" in line]
+    assert lines[place - 1] == f"  # {out.arn}"
+    assert "'/one'" in "\n".join(lines[:place]) and "'/two'" in "\n".join(lines[place:])
+
+
+def test_a_rule_that_only_leads_elsewhere_is_just_left_out() -> None:
+    before, after = rule(1, paths("/one")), rule(3, paths("/two"))
+    (left,) = Snapshot((), (front(rules=(before, after)),), ()).leaving_out({before.arn}).fronts
+    assert (left.rules, left.closed) == ((after,), frozenset())
+
+
 @given(st.text())
 def test_a_quoted_word_is_one_line_and_ends_where_it_should(text: str) -> None:
     try:

@@ -63,6 +63,8 @@ class Front(msgspec.Struct, frozen=True):
     #: ARN of a target group -> (count, percentage) of healthy targets below which all of its targets get requests; only of those
     #: groups for which that is not (1, 0)
     fewest: dict[str, tuple[int, int]] = {}
+    #: ARNs of rules that keep people out and cannot be served: whoever comes as far as one of them gets nothing at all
+    closed: frozenset[str] = frozenset()
 
     @property
     def is_http(self) -> bool:
@@ -98,6 +100,12 @@ class Front(msgspec.Struct, frozen=True):
         return ""
 
 
+def keeps_out(rule: Rule) -> bool:
+    """Whether some of those it is for get less than they would by the rules after it: it asks who they are, or turns them away."""
+    last = rule.actions[-1].fixed_response_config if rule.actions else None
+    return len(rule.actions) > 1 or (last is not None and last.status_code[:1] in ("4", "5"))
+
+
 class Pool(msgspec.Struct, frozen=True):
     """A target group that a listener or rule forwards to, with its targets (those that leave, too)."""
 
@@ -112,12 +120,17 @@ class Snapshot(msgspec.Struct, frozen=True):
     pools: tuple[Pool, ...] = ()
 
     def leaving_out(self, arns: set[str]) -> Snapshot:
-        """Without those rules, listeners and target groups."""
+        """Without those rules, listeners and target groups; rules that keep people out stand there closed."""
         fronts = [front for front in self.fronts if front.listener.arn not in arns]
         return Snapshot(
             load_balancers=self.load_balancers,
             fronts=tuple(
-                msgspec.structs.replace(front, rules=tuple(rule for rule in front.rules if rule.arn not in arns)) for front in fronts
+                msgspec.structs.replace(
+                    front,
+                    rules=tuple(rule for rule in front.rules if rule.arn not in arns or keeps_out(rule)),
+                    closed=frozenset(rule.arn for rule in front.rules if rule.arn in arns and keeps_out(rule)),
+                )
+                for front in fronts
             ),
             pools=tuple(pool for pool in self.pools if pool.group.arn not in arns),
         )

@@ -15,9 +15,10 @@ from longshore.balancer.render.actions import action_lines, chosen, decision
 from longshore.balancer.render.auth import asks, authentication_lines
 from longshore.balancer.render.bodies import Bodies
 from longshore.balancer.render.conditions import acl_lines
+from longshore.balancer.render.pages import error as page_line
 from longshore.balancer.render.tables import LEAST, UNLESS_CHOSEN, Keys, Row, fits, keys_of, row_lines
 from longshore.balancer.render.transforms import transform_lines
-from longshore.balancer.snapshot import Front
+from longshore.balancer.snapshot import Front, keeps_out
 from longshore.balancer.words import Unrenderable, quoted
 from longshore.services.elbv2.model import Rule
 
@@ -48,16 +49,21 @@ def about(arn: str) -> str:
 def rule_lines(front: Front, bodies: Bodies, secret: str, refused: dict[str, str]) -> Rules:
     """What chooses a rule and does what it says, unless that is to forward to one group.
 
-    A rule that cannot be said is left out, and why is put into `refused` under its ARN.
+    A rule that cannot be said is left out, and why is put into `refused` under its ARN. Where it keeps people out, nobody gets past it.
     """
     spoken: list[Spoken] = []
     actions: list[str] = []
     changes: list[str] = []
     for number, rule in enumerate(front.rules):
+        if rule.arn in front.closed:
+            spoken.append(_closed(rule))
+            continue
         try:
             choice, action, change = _rule(number, rule, front, bodies, secret)
         except (Unrenderable, KeyError, ValueError) as error:
             refused[rule.arn] = str(error)
+            if keeps_out(rule):
+                spoken.append(_closed(rule))
             continue
         spoken.append(choice)
         actions += action
@@ -75,6 +81,11 @@ def rule_lines(front: Front, bodies: Bodies, secret: str, refused: dict[str, str
         *action_lines(otherwise, default, front, bodies, secret),
     ]
     return Rules(choices, actions, [*changes, about(front.listener.arn)] if changes else [])
+
+
+def _closed(rule: Rule) -> Spoken:
+    """For want of knowing whom the rule is for, everybody who has come this far."""
+    return Spoken([about(rule.arn), page_line(500, "Internal Server Error", f" {UNLESS_CHOSEN}")])
 
 
 def _rule(number: int, rule: Rule, front: Front, bodies: Bodies, secret: str) -> tuple[Spoken, list[str], list[str]]:
