@@ -237,9 +237,7 @@ class Lab:
         await self.store.transact(lambda tx: tx.put(TARGET_GROUPS, group))
         return group
 
-    async def listener(
-        self, lb: LoadBalancer, *actions: shapes.Action, port: int = 0, protocol: str = "HTTP", **more: Any
-    ) -> Listener:
+    async def listener(self, lb: LoadBalancer, *actions: shapes.Action, port: int = 0, protocol: str = "HTTP", **more: Any) -> Listener:
         number = port or self.port
         arn = f"{lb.arn.replace('loadbalancer/', 'listener/')}/{number:016x}"
         listener = Listener(arn=arn, load_balancer_arn=lb.arn, port=number, protocol=protocol, default_actions=actions, **more)

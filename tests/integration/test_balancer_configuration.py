@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from longshore.aws.shapes import elbv2 as shapes
 from longshore.balancer.binds import allocate
-from longshore.balancer.files import propose
+from longshore.balancer.files import prepare, propose
 from longshore.balancer.render.configuration import render
 from longshore.balancer.render.places import Places
 from longshore.balancer.snapshot import Snapshot
@@ -118,7 +118,7 @@ def test_whatever_the_api_accepts_haproxy_accepts(
     sticky = {"stickiness.enabled": "true", "stickiness.type": "app_cookie", "stickiness.app_cookie.cookie_name": cookie}
     with tempfile.TemporaryDirectory() as directory:
         places = Places(directory)
-        Path(places.bodies).mkdir()
+        prepare(places, Path(directory))
         pools = (pool(target(), attributes=sticky, health_check=check),)
         made = render(Snapshot((load_balancer(),), (one,), pools), allocate([one], set(), lambda bind: ""), places, "secret")
         assert made.refused == {}

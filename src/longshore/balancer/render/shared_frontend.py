@@ -21,9 +21,7 @@ _FIRST_S = 10
 _HOST = re.compile(r"(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 
-def shared_frontends(
-    port: int, sharing: tuple[Front, ...], places: Places, addresses: tuple[str, ...] = (LOCALHOST,)
-) -> list[list[str]]:
+def shared_frontends(port: int, sharing: tuple[Front, ...], places: Places, addresses: tuple[str, ...] = (LOCALHOST,)) -> list[list[str]]:
     """Sections. `addresses` are shared by them all."""
     binds = [f"bind {address}:{port}" for address in addresses]
     secure = [front for front in sharing if front.is_tls]
