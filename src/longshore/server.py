@@ -295,7 +295,7 @@ class Server:
         self._undo.append(self._metrics.close)
         state, log_file = path / "run" / "access-logs", DataDirectory(path).log_file("access-logs")
         self._collector = self.balancer.measured(self._metrics, state)
-        self._log_reader = LogReader(self.balancer.places, state, path / "buckets", log_file, self._clock)
+        self._log_reader = LogReader(self.balancer.own_places, state, path / "buckets", log_file, self._clock)
 
     def _name_load_balancers(self, store: Store) -> None:
         """On this machine, where their names do not do that by themselves."""

@@ -20,7 +20,7 @@ from longshore.balancer.auth.service import Authentication
 from longshore.balancer.binds import Binds, allocate, held_by
 from longshore.balancer.certificates import Certificates
 from longshore.balancer.counting import counted
-from longshore.balancer.files import places_in, prepare
+from longshore.balancer.files import places_in, prepare, release
 from longshore.balancer.gather import gather
 from longshore.balancer.leftovers import Leftovers
 from longshore.balancer.links import Links, linked
@@ -127,7 +127,13 @@ class Balancer:
 
     @property
     def places(self) -> Places:
+        """Where its files are, for as long as HAProxy runs."""
         return self._places
+
+    @property
+    def own_places(self) -> Places:
+        """The same files by their directory's own name, however long: for whoever reads on when HAProxy has ended."""
+        return Places(str(self._directory.absolute()))
 
     async def start(self) -> None:
         """Takes over the HAProxy that runs already, or starts one."""
@@ -162,6 +168,7 @@ class Balancer:
         if not keep_running:
             await self._haproxy.stop()
             await self._links.drop()
+            release(self._places, self._directory)
 
     async def reconcile(self, key: str) -> float | None:
         async with self._lock:

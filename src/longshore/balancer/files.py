@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -20,7 +21,11 @@ def places_in(directory: Path) -> Places:
     if len(os.fsencode(directory)) <= _LONGEST_DIRECTORY:
         return Places(str(directory))
     mark = hashlib.sha256(os.fsencode(directory)).hexdigest()[:12]
-    return Places(str(Path(tempfile.gettempdir()) / f"longshore-{os.geteuid()}-{mark}"))
+    return Places(str(Path(tempfile.gettempdir()) / f"{_links_of_ours()}{mark}"))
+
+
+def _links_of_ours() -> str:
+    return f"longshore-{os.geteuid()}-"
 
 
 def prepare(places: Places, directory: Path) -> str:
@@ -29,6 +34,7 @@ def prepare(places: Places, directory: Path) -> str:
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     link = Path(places.directory)
     if link != directory:
+        _forget_dangling(link.parent)
         _link(link, directory)
     Path(places.bodies).mkdir(exist_ok=True)
     Path(places.legends).mkdir(exist_ok=True)
@@ -43,8 +49,27 @@ def _link(link: Path, directory: Path) -> None:
     try:
         link.symlink_to(directory)
     except FileExistsError:
-        if link.lstat().st_uid != os.geteuid() or not link.is_symlink() or os.readlink(link) != str(directory):
+        if not _is_ours(link, directory):
             raise OSError(f"{link} is somebody else's; remove it") from None
+
+
+def _is_ours(link: Path, directory: Path) -> bool:
+    return link.is_symlink() and link.lstat().st_uid == os.geteuid() and os.readlink(link) == str(directory)
+
+
+def release(places: Places, directory: Path) -> None:
+    """Takes the short way away again, once nobody goes by it any more."""
+    link, directory = Path(places.directory), directory.absolute()
+    if link != directory and _is_ours(link, directory):
+        link.unlink(missing_ok=True)
+
+
+def _forget_dangling(where: Path) -> None:
+    """Ours that lead nowhere: their HAProxy was killed, and its directory removed after that."""
+    for link in where.glob(f"{_links_of_ours()}*"):
+        with contextlib.suppress(OSError):
+            if link.is_symlink() and link.lstat().st_uid == os.geteuid() and not link.exists():
+                link.unlink()
 
 
 def write(path: Path, content: bytes) -> None:
