@@ -157,6 +157,16 @@ def test_a_test_without_its_engine_is_skipped_on_a_laptop_and_fails_in_ci(tmp_pa
     assert "the program no-such-engine is not installed" in done.stdout
 
 
+def test_setup_installs_every_engine_that_a_test_names() -> None:
+    named = set()
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        for marked in re.findall(r"mark\.engine\((\"[^)]*\")\)", path.read_text()):
+            named |= set(re.findall(r'"([^"]+)"', marked))
+    installed = set(re.findall(r"have ([\w.-]+) \|\|", (ROOT / "tools/setup.sh").read_text()))
+    comes_along = {"docker", "containerd", "aws", "dpkg-query"}  # with dockerd, with the .venv, with Debian
+    assert {"haproxy", "ip", "openssl"} <= named and named - comes_along <= installed
+
+
 def test_shell_scripts_parse() -> None:
     scripts = [ROOT / ".ci/run", *sorted((ROOT / "tools").glob("*.sh")), *sorted((ROOT / "examples").rglob("*.sh"))]
     for script in scripts:

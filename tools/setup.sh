@@ -62,6 +62,8 @@ collect_missing() {
     have dockerd || want docker.io
     have haproxy || want haproxy
     have iptables || want iptables
+    have ip || want iproute2
+    have openssl || want openssl
     have curl || want curl
     have skopeo || want skopeo
     have podman || want podman

@@ -99,6 +99,7 @@ async def test_an_authority_without_a_list_has_revoked_nobody(lab: Lab, tmp_path
     assert await is_refused(lab, GONE.context(tmp_path, MIDDLE))
 
 
+@pytest.mark.engine("openssl")
 @pytest.mark.parametrize("switch", ["on", "off"])
 async def test_the_names_of_trusted_authorities_are_told_when_that_is_asked_for(lab: Lab, switch: str) -> None:
     await asking(lab, mode="verify", trust_store_arn=await put_trust_store(lab, ROOT), advertise_trust_store_ca_names=switch)

@@ -21,7 +21,7 @@ import pytest
 from tests.integration.installation import BIN, Installation
 
 pytestmark = [
-    pytest.mark.engine("haproxy"),
+    pytest.mark.engine("haproxy", "ip"),
     pytest.mark.timeout(150),
     pytest.mark.skipif(os.geteuid() != 0, reason="only the superuser may make network namespaces"),
 ]
