@@ -77,8 +77,15 @@ class Leftovers:
                 while (wait := await self._dismiss()) is not None:
                     await self._clock.sleep(wait)
             except RuntimeFailed as problem:
+                if not self._haproxy.is_alive():
+                    continue  # whoever starts it again says so
                 log.warning("workers of before could not be asked: %s", problem)
-                await self._settle()
+                await self._clock.sleep(_MOST_LOOK_S)
+                self._reloaded.set()
+            except Exception:  # supervising: whoever waits for the past to end would wait for ever
+                log.exception("workers of before could not be dealt with")
+                await self._clock.sleep(_MOST_LOOK_S)
+                self._reloaded.set()
 
     async def _dismiss(self) -> float | None:
         """Seconds until it is to be called again; None when none is left."""
@@ -96,7 +103,12 @@ class Leftovers:
     async def _settle(self) -> None:
         if not self._is_settled:
             self._is_settled = True
-            await self._settled()
+            try:
+                await self._settled()
+            except BaseException:
+                # Nobody has been told: the next look tells again.
+                self._is_settled = False
+                raise
 
 
 def held_by(connections: Mapping[str, int], age_s: float) -> set[str]:
