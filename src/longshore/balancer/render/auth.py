@@ -25,6 +25,8 @@ AUTHENTICATION = "authentication"
 CALLBACK = "/oauth2/idpresponse"
 #: a session is spread over as many cookies, `NAME-0` and so on
 SHARDS = 4
+#: how what is sealed begins: a whole nonce (12 bytes) and a whole tag (16)
+_SEAL = quoted("^[A-Za-z0-9+/]{16}[.][A-Za-z0-9+/]{22}==[.]")
 #: elements of an array that are looked at
 _MOST_ELEMENTS = 10
 #: what tells our own sockets apart
@@ -120,6 +122,8 @@ def _oidc(config: shapes.AuthenticateOidcActionConfig, when: str, arn: str, fron
         f"http-request set-var(txn.sealed) {shards[0]} if {when}",
         *(f"http-request set-var(txn.c{number}) {shards[number]} if {when}" for number in range(1, SHARDS)),
         f"http-request set-var(txn.sealed) var(txn.sealed){whole} if {when}",
+        # HAProxy compares as many bytes of a tag as it is given: of one byte, every 256th guess would be right.
+        f"http-request unset-var(txn.sealed) if {when} !{{ var(txn.sealed) -m reg {_SEAL} }}",
         f"http-request set-var(txn.nonce) var(txn.sealed),field(1,.) if {when}",
         f"http-request set-var(txn.tag) var(txn.sealed),field(2,.) if {when}",
         f"http-request set-var(txn.session) {quoted(opened)} if {when}",

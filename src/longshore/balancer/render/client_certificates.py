@@ -60,7 +60,7 @@ def client_certificate_lines(front: Front) -> list[str]:
     if mode == "off":
         return []
     names = [request_header(front, name) for name in (*_VERIFIED, _SHOWN)]
-    lines = ["http-request del-header X-Amzn-Mtls-Clientcert -m beg", *(f"http-request del-header {name}" for name in dict.fromkeys(names))]
+    lines = ["http-request del-header X-Amzn-Mtls -m beg", *(f"http-request del-header {name}" for name in dict.fromkeys(names))]
     known = "if { ssl_c_used }"
 
     def told(name: str, value: str) -> str:
