@@ -89,16 +89,20 @@ async def test_a_successor_takes_over_without_an_error(lab: Lab) -> None:
     assert set(statuses) == {200} and len(statuses) > 50
 
 
+def leads_to(link: str, directory: Path) -> bool:
+    return os.path.lexists(link) and os.path.samefile(link, directory)
+
+
 async def test_a_short_way_to_a_long_name_lasts_as_long_as_haproxy(tmp_path: Path) -> None:
     lab = Lab(tmp_path / ("long" * 20))
     await lab.open()
     way = lab.balancer.places.directory
-    assert way != lab.balancer.own_places.directory and os.path.samefile(way, lab.directory)
+    assert way != lab.balancer.own_places.directory and leads_to(way, lab.directory)
     await lab.close(keep_running=True)
-    assert os.path.samefile(way, lab.directory), "HAProxy goes by it"
+    assert leads_to(way, lab.directory), "HAProxy goes by it"
     await lab.open()
     await lab.close()
-    assert not os.path.lexists(way)
+    assert not leads_to(way, lab.directory)
 
 
 async def test_what_changed_while_nobody_looked_is_made_up_for(lab: Lab) -> None:
