@@ -1,6 +1,7 @@
 """What HAProxy says of servers: heard of in its log, looked at one by one, and written down as targets' health.
 
-HAProxy tells of each check that changes something. A line only says where to look: lines may be lost, answers are not.
+HAProxy tells of each check that changes something. A line only says where to look: lines may be lost (the system keeps ten of them
+for us), answers are not. So every server is looked at now and then, whether anything was heard of it or not.
 A new target is probed by us as well, at once, because HAProxy's own first check comes later.
 """
 
@@ -27,6 +28,8 @@ log = logging.getLogger("longshore.balancer")
 _ABOUT = re.compile(r"\b[Ss]erver (tg-[^/ ]+)/(\S+)")
 _FIRST_PROBE_AGAIN_S = 0.02
 _MOST_PROBE_AGAIN_S = 1.0
+#: how long a change that nothing was heard of may go unseen
+_SWEEP_S = 10.0
 #: so many servers of a backend are looked at one by one; for more of them all are listed
 _FEW = 8
 
@@ -84,17 +87,41 @@ class Looking:
         self._something.set()
 
     async def follow(self) -> None:
-        """Writes down changes of health as they are heard of, until cancelled."""
+        """Writes down changes of health, until cancelled: as they are heard of, or else as they are found."""
+        sweeping = asyncio.create_task(self._sweep(), name="balancer:sweep")
+        try:
+            await self._listen()
+        finally:
+            sweeping.cancel()
+
+    async def _listen(self) -> None:
         while True:
             await self._something.wait()
             self._something.clear()
+            heard, self._heard = self._heard, {}
             try:
                 async with self._lock:
-                    heard, self._heard = self._heard, {}
                     await self._look(heard)
-            except Exception:  # supervising: the next line, or the next resync, tries again
+            except Exception:  # supervising: what was heard of is looked at again
                 log.exception("the health of targets could not be written down")
+                for backend, names in heard.items():
+                    self._heard.setdefault(backend, set()).update(names)
+                self._something.set()
                 await self._clock.sleep(0.5)
+
+    async def _sweep(self) -> None:
+        """Looks at every server now and then: one backend at a time, so that nobody waits long for the lock."""
+        while True:
+            await self._clock.sleep(_SWEEP_S)
+            for backend in list(self.known):
+                try:
+                    async with self._lock:
+                        await self.refresh(backend)
+                except RuntimeFailed as problem:
+                    log.debug("%s could not be looked at: %s", backend, problem)  # whoever starts HAProxy again says more
+                    break
+                except Exception:  # supervising: the next round tries again
+                    log.exception("the health of targets in %s could not be written down", backend)
 
     async def learn(self) -> None:
         """Everything about all servers, from a worker not known yet."""
