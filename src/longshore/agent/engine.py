@@ -25,6 +25,7 @@ from longshore.agent.images import Images
 from longshore.agent.journal import Journal, TaskRecord
 from longshore.agent.lifecycle import TaskStatus
 from longshore.agent.making import Surroundings
+from longshore.agent.ports import Ports, ports_of
 from longshore.agent.reports import REASON_LENGTH, Reporter, Submits
 from longshore.agent.secrets import SecretStores
 from longshore.agent.sharing import is_internal
@@ -71,7 +72,7 @@ class Engine:
         self.health_listeners: list[Callable[[TaskJob], None]] = []
         self._place = Place(instance_id=instance_id, container_instance_arn="", address="", region="")
         self._cluster = ""
-        self._ports_taken: set[int] = set()
+        self._ports = Ports()
         self.jobs: dict[str, TaskJob] = {}
         self._loops: dict[str, asyncio.Task[None]] = {}
         #: whether the engine answered when it was last asked, and since when that is so
@@ -94,8 +95,10 @@ class Engine:
                 log.error("%s: what the journal has of it cannot be used, so it is given up: %s", record.arn, error)
                 self._journal.forget(record.arn)
                 continue
-            for ranges in record.host_ranges.values():
-                self._ports_taken.update(ranges.values())
+            if record.status is TaskStatus.STOPPED:
+                self._ports.rest(ports_of(record.host_ranges), record.stopped_at or self._clock.now())
+            else:
+                self._ports.take(ports_of(record.host_ranges))
         found = await self._look_until_answered()
         by_task: dict[str, dict[str, ContainerState]] = {}
         for state in found:
@@ -221,8 +224,6 @@ class Engine:
         for container in reversed(job.containers):
             await self._remove(job.container_id(container.name) or container_name(job.task, container.name))
         await job.making.remove()
-        for ranges in job.record.host_ranges.values():
-            self._ports_taken.difference_update(ranges.values())
         self.jobs.pop(job.arn, None)
         self._journal.forget(job.arn)
         self.credentials.retain(other.task for other in self.jobs.values())
@@ -243,7 +244,7 @@ class Engine:
             place=self._place,
             report=self._report,
             health_changed=self._health_changed,
-            ports_taken=self._ports_taken,
+            ports=self._ports,
         )
 
     def _health_changed(self, job: TaskJob) -> None:

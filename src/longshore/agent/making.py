@@ -17,6 +17,7 @@ from longshore.agent.container_spec import NAME_LABEL, Fetched, Place, container
 from longshore.agent.credentials import RoleCredentialsStore
 from longshore.agent.images import CannotPull, Images, Ready
 from longshore.agent.journal import Journal
+from longshore.agent.ports import Ports
 from longshore.agent.secrets import CannotFetch, SecretStores, fetch, registry_login
 from longshore.agent.sharing import PAUSE, has_interface, holder_body, is_internal, join, needs_pause
 from longshore.agent.task_network import TaskNetwork
@@ -47,8 +48,8 @@ class Surroundings:
     report: Callable[[TaskJob], None]
     #: the health of one of its containers has changed
     health_changed: Callable[[TaskJob], None]
-    #: host ports given to ranges of this agent's tasks
-    ports_taken: set[int]
+    #: for ranges of this agent's tasks
+    ports: Ports
 
 
 #: the first host port chosen for each range of container ports

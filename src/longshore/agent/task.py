@@ -26,7 +26,7 @@ from longshore.agent.journal import ContainerRecord, TaskRecord
 from longshore.agent.lifecycle import TRANSITIONS, Part, Phase, Seen, TaskStatus, Verb
 from longshore.agent.making import Making, Surroundings
 from longshore.agent.pause import pause
-from longshore.agent.ports import NoFreePorts, choose_ranges
+from longshore.agent.ports import NoFreePorts, ports_of
 from longshore.agent.secrets import CannotFetch
 from longshore.agent.sharing import PAUSE, all_containers, is_internal, joined, needs_pause
 from longshore.agent.volumes import VolumeFailure
@@ -341,7 +341,7 @@ class TaskJob:
             return {}
         chosen = self.record.host_ranges.get(container.name)
         if chosen is None:
-            chosen = choose_ranges(container, self._around.place.address, self._around.ports_taken)
+            chosen = self._around.ports.choose(container, self._around.place.address, self._around.clock.now())
             self.record = replace(self.record, host_ranges={**self.record.host_ranges, container.name: chosen})
             self._around.journal.keep(self.record)
         return chosen
@@ -410,6 +410,8 @@ class TaskJob:
         status = max(self.record.status, lifecycle.task_status(self.parts, self.seen, wanted=self.is_wanted))
         if status is not self.record.status:
             log.info("%s: %s", self.arn, status.name)
+            if status is TaskStatus.STOPPED:
+                self._around.ports.rest(ports_of(self.record.host_ranges), self._around.clock.now())
         stopped_at = self.record.stopped_at
         if stopped_at is None and (status is TaskStatus.STOPPED or lifecycle.must_end(self.parts, self.seen)):
             stopped_at = self._stopped_at()

@@ -26,12 +26,15 @@ from longshore.services.ecs.rollout.model import SERVICES, TASK_SETS, Service, S
 from longshore.services.ecs.rollout.revisions import settings_of
 from longshore.services.ecs.stopping import drained
 from longshore.services.elb.model import REGISTERED_INSTANCES
-from longshore.services.elbv2.model import TARGET_GROUPS, TARGETS, Target
+from longshore.services.elbv2.model import TARGET_GROUPS, TARGETS, Target, place_of
 from longshore.services.elbv2.registration import deregister, register
 from longshore.store import base
 from longshore.store.base import Reader, Store, Tx
 
 log = logging.getLogger("longshore.control.targets")
+
+#: Who waits for a row of another service is not woken when that goes: it looks again.
+LOOK_AGAIN_S = 0.5
 
 
 class Targets:
@@ -55,8 +58,8 @@ class Targets:
         if service is None or not _concerned(self._store, service):
             return None
         now = self._clock.now()
-        await self._store.transact(lambda tx: _step(tx, key, now))
-        return None
+        waits = await self._store.transact(lambda tx: _step(tx, key, now))
+        return LOOK_AGAIN_S if waits else None
 
     def _services_of_target(self, change: base.Change[Target]) -> Iterable[str]:
         owners = {target.owner for target in (change.old, change.new) if target is not None and target.owner}
@@ -83,10 +86,11 @@ def _concerned(reader: Reader, service: Service) -> bool:
     )
 
 
-def _step(tx: Tx, service_arn: str, now: float) -> None:
+def _step(tx: Tx, service_arn: str, now: float) -> bool:
+    """Whether a task waits for a place that another one's row still names."""
     service = tx.get(SERVICES, service_arn)
     if service is None:
-        return
+        return False
     todo = plan(snapshot_of(tx, service))
     for verb, changes in (("deregister", todo.deregister), ("register", todo.register)):
         for arn, count in Counter(change.endpoint.target_group_arn for change in changes).items():
@@ -97,6 +101,9 @@ def _step(tx: Tx, service_arn: str, now: float) -> None:
                 words = event_words.registered_targets if verb == "register" else event_words.deregistered_targets
                 append_event(tx, service, words(service.name, count, arn), now)
     _let_go(tx, service, todo, now)
+    for change in todo.waiting:
+        log.debug("(service %s) %s:%d: another task's target is still there", service.name, change.endpoint.target_id, change.endpoint.port)
+    return bool(todo.waiting)
 
 
 def _apply(tx: Tx, service: Service, verb: str, group_arn: str, changes: list[Change], now: float) -> bool:
@@ -170,13 +177,36 @@ def _was_ours(reader: Reader, owner: str, service_arn: str) -> bool:
 
 
 def _serving(reader: Reader, spec: ServiceSpec, task: Task) -> Serving:
+    endpoints = tuple(_endpoints(reader, spec, task))
     return Serving(
         arn=task.arn,
         running=task.status.last_status == "RUNNING",
         leaving=task.stop is not None,
         deactivating=task.status.last_status == "DEACTIVATING",
-        endpoints=tuple(_endpoints(reader, spec, task)),
+        endpoints=endpoints,
+        occupied=frozenset(endpoint for endpoint in endpoints if _is_occupied(reader, task, endpoint)),
     )
+
+
+def _is_occupied(reader: Reader, task: Task, endpoint: Endpoint) -> bool:
+    """Whether a row of an earlier task names the same address and port, in this target group or another."""
+    if is_classic(endpoint.target_group_arn):
+        return False  # an instance is registered there, for all of its tasks
+    instance = reader.get(CONTAINER_INSTANCES, task.container_instance_arn)
+    address = address_of(task) or (instance.address if instance is not None else "")
+    return any(
+        row.owner not in ("", task.arn) and _may_be_meant_for(reader, row, task)
+        for row in reader.list(TARGETS, "place", place_of(address, endpoint.port))
+    )
+
+
+def _may_be_meant_for(reader: Reader, row: Target, task: Task) -> bool:
+    """Of a row of another task at the same place: what is on its way there would reach this task."""
+    if row.classic and row.deregistered_at is None:
+        return False  # it stands for every task on the instance
+    owner = reader.get(TASKS, row.owner)
+    # Two instances whose tasks both live have one address each, even if it is called the same.
+    return owner is None or owner.is_stopped or owner.container_instance_arn == task.container_instance_arn
 
 
 def _endpoints(reader: Reader, spec: ServiceSpec, task: Task) -> Iterable[Endpoint]:

@@ -230,6 +230,11 @@ def target_key(target_group_arn: str, target_id: str, port: int) -> str:
     return f"{target_group_arn}|{target_id}|{port}"
 
 
+def place_of(address: str, port: int) -> str:
+    """Where traffic arrives, whichever group it comes from."""
+    return f"{address}:{port}"
+
+
 TARGETS: Kind[Target] = Kind(
     name="elbv2.target",
     type=Target,
@@ -238,6 +243,7 @@ TARGETS: Kind[Target] = Kind(
         "target_group": lambda target: (target.target_group_arn,),
         "target_id": lambda target: (target.id,),
         "owner": lambda target: (target.owner,) if target.owner else (),
+        "place": lambda target: (place_of(target.address, target.port),),
     },
 )
 
