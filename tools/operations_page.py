@@ -10,6 +10,7 @@ the generated shapes). Only the notes on what is served in part are written by h
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -283,7 +284,8 @@ def _title(api: str) -> str:
 
 
 def _anchor(title: str) -> str:
-    return title.lower().replace(" ", "-")
+    """As GitHub makes it of a heading."""
+    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
 
 
 def _summary(apis: list[Coverage]) -> str:
