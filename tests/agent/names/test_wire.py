@@ -49,6 +49,15 @@ def test_an_answer_repeats_the_question_and_names_every_address() -> None:
     assert said.endswith(socket.inet_aton("10.0.0.7")) and struct.unpack_from("!I", said, len(asked.raw) + 12 + 6) == (5,)
 
 
+def test_an_answer_too_long_for_a_datagram_is_to_be_asked_for_again() -> None:
+    asked = wire.question_of(question("a.b"))
+    assert asked is not None
+    short, long = (wire.answer(asked, wire.NO_ERROR, ["10.0.0.7"] * number, 5) for number in (2, 40))
+    assert wire.fitting(asked, short) == short
+    _, flags, questions, answers, *_ = struct.unpack_from("!6H", told := wire.fitting(asked, long))
+    assert flags & 0x8200 == 0x8200 and (questions, answers) == (1, 0) and told.endswith(asked.raw)
+
+
 def test_every_name_stands_in_both_domains(tmp_path: Path) -> None:
     names = everywhere([Page(str(tmp_path), {"web-1.us-east-1.elb.localhost": ("169.254.171.1",)})])
     assert set(names) == {"web-1.us-east-1.elb.localhost", "web-1.us-east-1.elb.longshore.internal"}

@@ -100,7 +100,7 @@ class Resolver:
             return
         own = self._own(question)
         if own is not None:
-            self._send(own, sender)
+            self._send(wire.fitting(question, own), sender)
             return
         if len(self._waiting) >= _MOST_WAITING:
             self._send(wire.answer(question, wire.SERVER_FAILURE), sender)

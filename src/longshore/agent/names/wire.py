@@ -17,7 +17,7 @@ _HEADER = struct.Struct("!6H")
 _IS_ANSWER, _AUTHORITATIVE, _TRUNCATED, _RECURSION_WISHED, _RECURSION = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080
 _OPERATION = 0x7800
 #: what fits into one datagram for a client that says nothing of larger ones
-MOST_PLAIN = 512
+_MOST_PLAIN = 512
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -65,8 +65,10 @@ def answer(question: Question, code: int, addresses: Sequence[str] = (), ttl_s: 
     return _HEADER.pack(question.id, flags, 1, len(records), 0, 0) + question.raw + b"".join(records)
 
 
-def truncated(question: Question) -> bytes:
-    """Tells the client to ask again by TCP."""
+def fitting(question: Question, reply: bytes) -> bytes:
+    """`reply` when it fits into a datagram; otherwise what tells the client to ask again by TCP."""
+    if len(reply) <= _MOST_PLAIN:
+        return reply
     flags = _IS_ANSWER | _RECURSION | _TRUNCATED | (question.flags & _RECURSION_WISHED)
     return _HEADER.pack(question.id, flags, 1, 0, 0, 0) + question.raw
 

@@ -12,8 +12,6 @@ from longshore.balancer.snapshot import Pool
 from longshore.balancer.words import OPEN, algorithm, quoted, server_name
 from longshore.services.elbv2.model import Target, TargetGroup
 
-_CUTS_UNHEALTHY = "target_health_state.unhealthy.connection_termination.enabled"
-
 
 def backend(pool: Pool, name: str, secret: str, places: Places) -> list[str]:
     group = pool.group

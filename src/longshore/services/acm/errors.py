@@ -51,9 +51,5 @@ class ResourceNotFoundException(AwsError):
     """The specified certificate cannot be found in the caller's account or the caller's account cannot be found."""
 
 
-class ServiceQuotaExceededException(AwsError):
-    """The request would exceed a service quota."""
-
-
 class TooManyTagsException(AwsError):
     """The request contains too many tags. Try the request again with fewer tags."""
