@@ -4,6 +4,9 @@ It is as nice as can be: while every processor is busy with requests, it lags be
 whole pieces at a time, and every five minutes (or when there is much) finishes its files. Where it is killed, the next one begins
 at the last checkpoint; what was killed had finished nothing since. It ends when whoever started it does, files finished.
 
+Where logs cannot be written, or cannot be written fast enough, lines wait in the spool, as many as there is room for: then the oldest
+are left out, and counted as lost. A log is not worth the disk that the platform's store is on.
+
 Minutes that are over go to `STATE/told/` as small files for whoever keeps metrics.
 """
 
@@ -33,6 +36,7 @@ from longshore.store.metrics import minute_of
 log = logging.getLogger("longshore.access_log")
 
 _POLL_S = 0.5
+_AGAIN_S = 5.0
 _PIECE_BYTES = 8 << 20
 #: raw lines after which files are finished before their time
 _MOST_BYTES = 256 << 20
@@ -55,6 +59,7 @@ class Reader:
 
     def open(self) -> None:
         """Goes on where the one before came to. Raises OSError."""
+        self._checkpoint = Checkpoint()
         self._checkpoint = self._spool.open()
         move(self._checkpoint.moves)
         self._files.forget()
@@ -87,6 +92,23 @@ class Reader:
         move(moves)
         self._spool.give_back(position)
         self._forget_legends(now)
+
+    def keep_bounded(self, now: float) -> None:
+        """Leaves out the oldest lines when more wait than there is room for; the numbers of those that follow tell how many they were.
+
+        Raises OSError. May be called when `open` has failed, too.
+        """
+        while self._checkpoint.spool and self._spool.waiting() > (room := self._spool.room()):
+            self.finish(now)
+            left_out = self._spool.leave_out(0 if self._spool.is_followed else room // 2)
+            log.error("%d bytes of lines are left out: there is no more room for what waits", left_out)
+            self._checkpoint = msgspec.structs.replace(self._checkpoint, position=self._spool.position)
+            self._spool.save(self._checkpoint)
+            if not self._spool.is_followed:
+                self._spool.give_back(self._spool.position)
+                break
+            self._spool.forget()
+            self._checkpoint = self._spool.open()
 
     def _take(self, position: int, raw: bytes, now: float) -> None:
         is_new = position > self._checkpoint.counted
@@ -172,21 +194,32 @@ class Reader:
 
 def follow(reader: Reader, over: threading.Event) -> None:
     """Until `over` is set, then once more to the end."""
-    reader.open()
+    is_open = False
     while not over.is_set():
         try:
+            if not is_open:
+                reader.open()
+                is_open = True
+            reader.keep_bounded(time.time())
             if not reader.step(time.time()):
                 reader.next(time.time())
                 over.wait(_POLL_S)
         except OSError as problem:
-            # No room, for instance: everything is still in the spool.
+            # No room, for instance: everything is still in the spool, as far as there is room for it.
             log.error("logs cannot be written: %s; they are tried again", problem)
-            over.wait(5.0)
+            is_open = False
+            with contextlib.suppress(OSError):
+                reader.keep_bounded(time.time())
+            over.wait(_AGAIN_S)
+    try:
+        if not is_open:
             reader.open()
-    while reader.step(time.time()):
-        pass
-    reader.tell_all()
-    reader.finish(time.time())
+        while reader.step(time.time()):
+            pass
+        reader.tell_all()
+        reader.finish(time.time())
+    except OSError as problem:
+        log.error("logs cannot be written: %s; whoever comes next goes on at the last checkpoint", problem)
 
 
 def main(arguments: list[str]) -> int:

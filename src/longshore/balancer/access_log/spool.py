@@ -26,6 +26,9 @@ log = logging.getLogger("longshore.access_log")
 _PIECE = 1 << 20
 _PUNCH_HOLE, _KEEP_SIZE = 2, 1
 _HOLE_BYTES = 1 << 20
+#: bytes that may wait to be dealt with, and those that always may
+_MOST_WAITING = 4 << 30
+_FEWEST_WAITING = 64 << 20
 
 
 def begin_spool(path: Path) -> int:
@@ -34,7 +37,11 @@ def begin_spool(path: Path) -> int:
     with contextlib.suppress(FileNotFoundError):
         path.rename(path.with_name(f"{path.name}.{began}"))
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    os.write(descriptor, f"#{began}\n".encode())
+    try:
+        os.write(descriptor, f"#{began}\n".encode())
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
 
 
@@ -108,6 +115,33 @@ class Spool:
             for line in whole:
                 self.position += len(line) + 1
                 yield self.position, line
+
+    def waiting(self) -> int:
+        """Bytes that have come and have not been dealt with, in this spool and in those after it. Raises OSError."""
+        later = [path for path in (*self._older(), self.path) if self._current != self.path and (path > self._current or path == self.path)]
+        return max(0, self.size() - self.position) + sum(path.stat().st_size for path in later if path.exists())
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether this is not the one that is written to."""
+        return self._current != self.path
+
+    def room(self) -> int:
+        """How many bytes may wait: a quarter of what would be free without them, so that others can go on writing. Raises OSError."""
+        disk = os.fstatvfs(self._descriptor)
+        return min(_MOST_WAITING, max(_FEWEST_WAITING, (disk.f_bavail * disk.f_frsize + self.waiting()) // 4))
+
+    def leave_out(self, most_bytes: int) -> int:
+        """Goes on with a whole line so that no more than `most_bytes` wait; returns how many bytes were left out. Raises OSError."""
+        before = self.position
+        start = max(before, self.size() - most_bytes)
+        while piece := os.pread(self._descriptor, _PIECE, start):
+            end = piece.find(b"\n")
+            if end >= 0:
+                self.position, self._rest = start + end + 1, b""
+                break
+            start += len(piece)
+        return self.position - before
 
     def save(self, checkpoint: Checkpoint) -> None:
         beside = self._state.with_suffix(".beside")
