@@ -16,6 +16,7 @@ import subprocess
 from pathlib import Path
 
 from longshore.balancer.access_log.spool import begin_spool
+from longshore.balancer.files import write
 from longshore.balancer.render.places import Places
 from longshore.balancer.runtime import RuntimeFailed, ask_master, failures_in, processes_in
 from longshore.kit.clock import Clock
@@ -45,6 +46,7 @@ class HAProxy:
         self.pid: int | None = None
         #: reloads that the master counted as failed before the last one
         self._failures = 0
+        self._is_remembered = True
 
     def __repr__(self) -> str:
         return f"HAProxy(pid={self.pid})"
@@ -113,7 +115,7 @@ class HAProxy:
         with contextlib.suppress(FileNotFoundError):
             if self._log_file.stat().st_size > _MOST_LOG_BYTES:
                 os.truncate(self._log_file, 0)
-        spool = begin_spool(Path(places.spool))
+        spool = _spool(Path(places.spool))
         try:
             self.pid = os.posix_spawn(
                 program,
@@ -134,9 +136,20 @@ class HAProxy:
         finally:
             os.close(spool)
         self._failures = 0
-        self._pid_file().write_text(f"{self.pid}\n")
+        self._remember_pid()
+
+    def _remember_pid(self) -> None:
+        """For whoever takes it over: the whole of it or what was there before, and requests are served in either case."""
+        try:
+            write(self._pid_file(), f"{self.pid}\n".encode())
+            self._is_remembered = True
+        except OSError as problem:
+            self._is_remembered = False
+            log.error("the process id of HAProxy (%s) cannot be written down: %s", self.pid, problem)
 
     async def reload(self) -> None:
+        if not self._is_remembered:
+            self._remember_pid()
         self._failures = failures_in(await self.ask("show proc"))
         await self.ask("reload")
 
@@ -176,7 +189,7 @@ class HAProxy:
             os.kill(self.pid, 0)
         except ProcessLookupError:
             return False
-        return True
+        return not _is_dead(self.pid)
 
     async def ended(self) -> None:
         """Returns when it has ended, which it never should."""
@@ -216,6 +229,23 @@ class HAProxy:
 
     def _pid_file(self) -> Path:
         return Path(self._places.directory, "haproxy.pid")
+
+
+def _spool(path: Path) -> int:
+    """Where lines about requests go. A disk that is full takes none of them, and requests are served all the same."""
+    try:
+        return begin_spool(path)
+    except OSError as problem:
+        log.error("access logs are not kept, since %s cannot be written: %s", path, problem)
+        return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+
+
+def _is_dead(pid: int) -> bool:
+    """Ended, and not yet taken note of by its parent, which is not always us: not every first process of a container does that."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("Z", "X")
+    except (OSError, IndexError):
+        return False
 
 
 def _command_of(pid: int) -> str:
