@@ -72,3 +72,10 @@ def test_counts_of_a_place_are_added_up() -> None:
     into = {Place("f", "FRONTEND"): {"bin": 1}}
     added(into, {Place("f", "FRONTEND"): {"bin": 2, "bout": 3}, Place("g", "FRONTEND"): {"bin": 4}})
     assert into == {Place("f", "FRONTEND"): {"bin": 3, "bout": 3}, Place("g", "FRONTEND"): {"bin": 4}}
+
+
+def test_servers_that_are_gone_are_forgotten() -> None:
+    counting = Counting()
+    for number in range(50):
+        assert counting.look({1: [row(7, f"server{number}", "b")]}, place) == {Place("b", f"server{number}"): {"req_tot": 7}}
+    assert sum(map(len, counting._before.values())) == 1

@@ -66,10 +66,12 @@ class Counting:
         """`workers` are those that answered; one that did not is over, or answers the next time."""
         found: dict[Place, Counts] = {}
         for worker, rows in workers.items():
-            before = self._before.setdefault(worker, {})
+            before = self._before.get(worker, {})
+            # Servers that are gone are forgotten: a worker that serves for months sees many.
+            counted = self._before[worker] = {}
             for row in rows:
                 known = before.get((row.proxy, row.name))
-                before[(row.proxy, row.name)] = row.counters
+                counted[(row.proxy, row.name)] = row.counters
                 # A server that was deleted and added again begins at zero, too.
                 if known is None or any(now < then for now, then in zip(row.counters, known, strict=True)):
                     known = (0,) * len(row.counters)
