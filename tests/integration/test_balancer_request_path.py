@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -162,6 +163,27 @@ async def test_clients_get_the_headers_that_the_listener_adds(lab: Lab) -> None:
     own = await lab.ask(method="TRACE")
     assert own.header("server") is None and own.header("x-frame-options") == "DENY"
     assert one.asked == ["/"]
+
+
+async def test_no_regular_expression_keeps_haproxy_busy(lab: Lab) -> None:
+    """HAProxy's engine goes back and tries again, and a thread that does so for two seconds ends the process."""
+
+    def regex(text: str) -> shapes.RuleCondition:
+        return shapes.RuleCondition(field="path-pattern", path_pattern_config=shapes.PathPatternConditionConfig(regex_values=(text,)))
+
+    lb = await lab.load_balancer()
+    listener = await lab.listener(lb, fixed(200, "nothing"))
+    worst = ("([ab]a?){20}[xy]", "([ab]a?){14}[xy]", "a*a*a*a*a*[bc]", "(.*?a){12}[xy]", "^/(a|aa)+[xy]")
+    for priority, text in enumerate(worst, 1):
+        await lab.rule(listener, priority, [regex(text)], fixed(200, text))
+    await lab.rule(listener, 10, [regex("^/x|(?i:END)$")], fixed(200, "found"))
+    await lab.settled()
+    before = time.monotonic()
+    assert (await lab.ask("/" + "a" * 14_000)).body == b"nothing"
+    assert time.monotonic() - before < 1
+    assert (await lab.ask("/" + "z/" * 6000 + "eNd")).body == b"found"
+    assert (await lab.ask("/xy")).body == b"found"
+    assert (await lab.ask("/z/x")).body == b"nothing"
 
 
 async def test_rules_change_requests_after_they_were_chosen(lab: Lab) -> None:

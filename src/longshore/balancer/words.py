@@ -13,6 +13,10 @@ from longshore.services.elbv2.model import Target, TargetGroup
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NAME = re.compile(r"[A-Za-z0-9._:-]{1,200}")
+#: a flag that makes `#` begin a comment
+_COMMENTS = re.compile(r"\(\?\^?[a-zA-Z-]*x")
+#: of a regular expression
+_MOST_STEPS = 50_000
 _GROUP_ARN = re.compile(r"arn:aws:elasticloadbalancing:[a-z0-9-]+:\d+:targetgroup/([A-Za-z0-9-]+)/([A-Za-z0-9-]+)")
 #: suffix of the backend that serves a group none of whose targets is healthy
 OPEN = ".open"
@@ -41,6 +45,17 @@ def argument(text: str) -> str:
 def literal(text: str) -> str:
     """`text` inside a log-format string, in which `%` begins a variable."""
     return text.replace("%", "%%")
+
+
+def bounded(regex: str) -> str:
+    """What finds the same as `regex` within so many steps, and beyond them nothing: some milliseconds (50 ms were the worst).
+
+    By itself HAProxy's engine may take ten million steps from every character on, which is longer than HAProxy's own watchdog lets
+    any thread be: one request could end the process. So all places are tried within one attempt.
+    """
+    if _COMMENTS.search(regex):
+        raise Unrenderable(f"{regex!r} may have comments, which could hide its end")
+    return f"(*LIMIT_MATCH={_MOST_STEPS})^(?s:.*?)\\K(?:{regex})"
 
 
 #: where requests go that find no target

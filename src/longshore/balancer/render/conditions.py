@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ipaddress import ip_network
 
 from longshore.aws.shapes import elbv2 as shapes
-from longshore.balancer.words import Unrenderable, argument, quoted
+from longshore.balancer.words import Unrenderable, argument, bounded, quoted
 
 _TOKEN = re.compile(r"\\[*?\\]|.", re.DOTALL)
 
@@ -42,7 +42,7 @@ def _texts(fetch: str, values: tuple[str, ...] | None, regexes: tuple[str, ...] 
     for value in values or ():
         yield f"{fetch} {_glob(value, flag)}"
     for regex in regexes or ():
-        yield f"{fetch} -m reg {flag}-- {quoted(regex)}"
+        yield f"{fetch} -m reg {flag}-- {quoted(bounded(regex))}"
 
 
 def _glob(value: str, flag: str) -> str:

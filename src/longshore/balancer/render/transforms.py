@@ -10,7 +10,7 @@ import re
 
 from longshore.aws.shapes import elbv2 as shapes
 from longshore.balancer.render.pages import error
-from longshore.balancer.words import Unrenderable, argument, quoted
+from longshore.balancer.words import Unrenderable, argument, bounded, quoted
 
 _HOST = "req.hdr(host),host_only"
 _GROUP = re.compile(r"\$(\d)|\\|\$\$")
@@ -24,7 +24,7 @@ def transform_lines(transforms: tuple[shapes.RuleTransform, ...], when: str) -> 
             case shapes.RuleTransform(host_header_rewrite_config=shapes.HostHeaderRewriteConfig(rewrites=rewrites)):
                 for rewrite in rewrites or ():
                     # The name without its port; a port that is wanted there is part of the replacement.
-                    matches = f"{{ {_HOST} -m reg -i -- {quoted(rewrite.regex)} }}"
+                    matches = f"{{ {_HOST} -m reg -i -- {quoted(bounded(rewrite.regex))} }}"
                     lines.append(f"http-request set-header Host {_rewritten(_HOST, rewrite, 'i')} if {when} {matches}")
                 lines.append(error(500, "Internal Server Error", f" if {when} !{{ req.hdr(host) -m reg '^[A-Za-z0-9._:\\[\\]-]+$' }}"))
             case shapes.RuleTransform(url_rewrite_config=shapes.UrlRewriteConfig(rewrites=rewrites)):
@@ -39,7 +39,7 @@ def transform_lines(transforms: tuple[shapes.RuleTransform, ...], when: str) -> 
 
 def _rewritten(fetch: str, rewrite: shapes.RewriteConfig, flags: str) -> str:
     further = f",{flags}" if flags else ""
-    return quoted(f"%[{fetch},regsub({argument(rewrite.regex)},{argument(substitute(rewrite.replace))}{further})]")
+    return quoted(f"%[{fetch},regsub({argument(bounded(rewrite.regex))},{argument(substitute(rewrite.replace))}{further})]")
 
 
 def substitute(replace: str) -> str:

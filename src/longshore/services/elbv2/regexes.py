@@ -1,8 +1,8 @@
 """Regular expressions in rules: those that AWS takes. Pure.
 
 Its dialect is one that is matched without going back: look-around, back references, atomic groups, possessive quantifiers,
-recursion, subroutines and Unicode's classes are not in it. HAProxy's engine does go back, and gives up at a limit (an expression
-that gets there does not match), so that one request costs milliseconds at the worst.
+recursion, subroutines, comments and Unicode's classes are not in it. HAProxy's engine does go back, and gives up at a limit (an expression
+that gets there does not match: `bounded` in balancer/words.py), so that one request costs milliseconds at the worst.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 from longshore.services.elbv2.errors import Validation
 
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
+_COMMENTS = re.compile(r"(?<!\\)\(\?\^?[a-zA-Z-]*x")
 _REFUSED = re.compile(r"\(\?(?:[=!>|#]|<[=!]|R\)|[+-]?\d+\)|&|P>|P=|\()|\(\*|\\(?:[1-9]|[pPgkKGXRC])|(?<!\\)[*+?}]\+")
 
 
@@ -21,7 +22,7 @@ def check_regex(regex: str, most_characters: int) -> None:
         raise Validation("A regular expression cannot be empty")
     if len(regex) > most_characters:
         raise Validation(f"The regular expression '{regex}' cannot be longer than '{most_characters}' characters")
-    if not _PRINTABLE.fullmatch(regex) or _REFUSED.search(regex):
+    if not _PRINTABLE.fullmatch(regex) or _REFUSED.search(regex) or _COMMENTS.search(regex):
         raise Validation(f"The regular expression '{regex}' is not supported")
     try:
         re.compile(regex)
