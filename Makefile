@@ -35,8 +35,9 @@ test: setup ## Everything: what `check` does and the tests with real engines
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q $(ARGS)
 
-chaos: setup ## Everything at once, with kills, for minutes: a registry, then a fleet (LONGSHORE_CHAOS_S=60: each for so many seconds)
+chaos: setup ## Everything at once, with kills, for minutes: a registry, load balancers, a fleet (LONGSHORE_CHAOS_S=60: each for so many seconds)
 	LONGSHORE_CHAOS_S=$${LONGSHORE_CHAOS_S:-240} $(BIN)/pytest -q tests/chaos/test_registry_chaos.py $(ARGS)
+	LONGSHORE_CHAOS_S=$${LONGSHORE_CHAOS_S:-240} $(BIN)/pytest -q tests/chaos/test_load_balancer_chaos.py $(ARGS)
 	LONGSHORE_CHAOS_S=$${LONGSHORE_CHAOS_S:-600} $(BIN)/pytest -q -s tests/chaos/test_fleet_chaos.py $(ARGS)
 
 format: ## Put the code into its one form
