@@ -33,7 +33,7 @@ test: setup ## Everything: what `check` does and the tests with real engines
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest -q $(ARGS)
+	@BIN=$(BIN) tools/test.sh $(ARGS)
 
 chaos: setup ## Everything at once, with kills, for minutes: a registry, load balancers, a fleet (LONGSHORE_CHAOS_S=60: each for so many seconds)
 	LONGSHORE_CHAOS_S=$${LONGSHORE_CHAOS_S:-240} $(BIN)/pytest -q tests/chaos/test_registry_chaos.py $(ARGS)
