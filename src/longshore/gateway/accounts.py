@@ -16,7 +16,8 @@ import re
 import msgspec
 from aiohttp import web
 
-from longshore.aws.errors import AccessDenied, AwsError, Validation
+from longshore.aws.errors import AwsError, Validation
+from longshore.gateway.admission import admit
 from longshore.gateway.answer import Answer
 from longshore.gateway.authorise import Access
 from longshore.gateway.identify import Identified, Identities
@@ -85,20 +86,7 @@ class Accounts:
     def _require(self, request: web.BaseRequest, action: str) -> None:
         # The signature says that there is no body: one that comes all the same is none of its.
         identified: Identified = self._identities.identify(ApiRequest.of(request, b""))
-        principal = identified.principal
-        denied = self._access.denial(
-            principal,
-            action,
-            "*",
-            region=identified.region,
-            source_ip=request.remote or "",
-            secure=request.secure,
-            user_agent=request.headers.get("User-Agent", ""),
-        )
-        if denied is None and principal.account_id != self._site.account_id:
-            denied = f"User: {principal.arn} is not authorized to perform: {action}: it is for account {self._site.account_id} alone"
-        if denied is not None:
-            raise AccessDenied(denied)
+        admit(self._access, request, identified.principal, identified.region, action, account_id=self._site.account_id)
 
     def listed(self) -> list[Account]:
         """By id."""

@@ -23,7 +23,8 @@ from aiohttp import WSMsgType, web
 from msgspec.structs import replace
 
 from longshore import __version__
-from longshore.aws.errors import AccessDenied, AwsError, Validation
+from longshore.aws.errors import AwsError, Validation
+from longshore.gateway.admission import admit
 from longshore.gateway.answer import Answer
 from longshore.gateway.authorise import Access
 from longshore.gateway.identify import Identities
@@ -105,19 +106,7 @@ class Balancers:
             raise Validation(f"There is GET {ROUTE}.")
         identified = self._identities.identify(ApiRequest.of(request, b""))
         principal = identified.principal
-        denied = self._access.denial(
-            principal,
-            ACTION,
-            "*",
-            region=identified.region,
-            source_ip=request.remote or "",
-            secure=request.secure,
-            user_agent=request.headers.get("User-Agent", ""),
-        )
-        if denied is None and principal.account_id != self._site.account_id:
-            denied = f"User: {principal.arn} is not authorized to perform: {ACTION}: it is for account {self._site.account_id} alone"
-        if denied is not None:
-            raise AccessDenied(denied)
+        admit(self._access, request, principal, identified.region, ACTION, account_id=self._site.account_id)
         if request.headers.get("Upgrade", "").lower() != "websocket":
             return None
         identifier, address = request.query.get("host", ""), request.query.get("address", "")

@@ -23,12 +23,13 @@ from contextlib import aclosing
 import msgspec
 from aiohttp import web
 
-from longshore.aws.errors import AccessDenied, AwsError, Validation
+from longshore.aws.errors import AwsError, Validation
 from longshore.balancer.access_log.tail import watched
 from longshore.balancer.metrics.calculate import NAMESPACES, id_of
 from longshore.balancer.metrics.collector import Collector
 from longshore.balancer.metrics.prometheus import CONTENT_TYPE, Page, counted, load_balancers
 from longshore.balancer.render.places import Places
+from longshore.gateway.admission import admit
 from longshore.gateway.answer import Answer
 from longshore.gateway.authorise import Access
 from longshore.gateway.identify import Identities
@@ -112,11 +113,12 @@ class Measuring:
         try:
             principal, region = self._who(request)
             if request.path == PAGE:
-                self._require(request, principal, region, "longshore:GetMetrics", "*", self._site.account_id)
+                admit(self._access, request, principal, region, "longshore:GetMetrics", account_id=self._site.account_id)
                 return Answer(200, await self._page(), CONTENT_TYPE)
             lb = self._load_balancer(request, principal)
             action = "longshore:TailRequests" if request.path == f"{PREFIX}tail" else "longshore:GetMetrics"
-            self._require(request, principal, region, action, lb.arn, scope_of(lb.arn).partition(":")[2])
+            owner = scope_of(lb.arn).partition(":")[2]
+            admit(self._access, request, principal, region, action, account_id=owner, resource=lb.arn)
             return await (self._tail(request, lb) if request.path == f"{PREFIX}tail" else self._series(request, lb))
         except NotAuthenticated as error:
             return Answer(401, error.message.encode(), "text/plain; charset=utf-8", _NO_KEY)
@@ -146,21 +148,6 @@ class Measuring:
         if found is None or not hmac.compare_digest(found.secret.secret_access_key.encode(), secret.encode()):
             raise NotAuthenticated("This access key is not known, or its secret key is another.")
         return found.principal
-
-    def _require(self, request: web.BaseRequest, principal: Principal, region: str, action: str, resource: str, account: str) -> None:
-        denied = self._access.denial(
-            principal,
-            action,
-            resource,
-            region=region,
-            source_ip=request.remote or "",
-            secure=request.secure,
-            user_agent=request.headers.get("User-Agent", ""),
-        )
-        if denied is None and principal.account_id != account:
-            denied = f"User: {principal.arn} is not authorized to perform: {action}: it is for account {account} alone"
-        if denied is not None:
-            raise AccessDenied(denied)
 
     def _load_balancer(self, request: web.BaseRequest, principal: Principal) -> LoadBalancer:
         arn = request.rel_url.query.get("arn", "")

@@ -17,7 +17,8 @@ from contextlib import aclosing
 import msgspec
 from aiohttp import web
 
-from longshore.aws.errors import AccessDenied, AwsError, Validation
+from longshore.aws.errors import AwsError, Validation
+from longshore.gateway.admission import admit
 from longshore.gateway.answer import Answer
 from longshore.gateway.authorise import Access
 from longshore.gateway.identify import Identified, Identities
@@ -90,20 +91,7 @@ class Upkeep:
             return _json(503, {"error": "ServiceUnavailable", "message": f"The registry's files cannot be reached: {error.strerror}"})
 
     def _require(self, request: web.BaseRequest, identified: Identified, action: str) -> None:
-        principal = identified.principal
-        denied = self._access.denial(
-            principal,
-            action,
-            "*",
-            region=identified.region,
-            source_ip=request.remote or "",
-            secure=request.secure,
-            user_agent=request.headers.get("User-Agent", ""),
-        )
-        if denied is None and principal.account_id != self._site.account_id:
-            denied = f"User: {principal.arn} is not authorized to perform: {action}: it is for account {self._site.account_id} alone"
-        if denied is not None:
-            raise AccessDenied(denied)
+        admit(self._access, request, identified.principal, identified.region, action, account_id=self._site.account_id)
 
     async def _verify(self, request: web.BaseRequest, identified: Identified) -> web.StreamResponse:
         repository = self._named(request, identified)

@@ -1,0 +1,28 @@
+"""May they use a route of Longshore's own? Policies decide, as they do for operations, and no other account comes in by them."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from longshore.aws.errors import AccessDenied
+from longshore.gateway.authorise import Access
+from longshore.services.call import Principal
+
+
+def admit(
+    access: Access, request: web.BaseRequest, principal: Principal, region: str, action: str, *, account_id: str, resource: str = "*"
+) -> None:
+    """Returns when `principal` may do `action` to what belongs to `account_id`. Raises AccessDenied."""
+    denied = access.denial(
+        principal,
+        action,
+        resource,
+        region=region,
+        source_ip=request.remote or "",
+        secure=request.secure,
+        user_agent=request.headers.get("User-Agent", ""),
+    )
+    if denied is None and principal.account_id != account_id:
+        denied = f"User: {principal.arn} is not authorized to perform: {action}: it is for account {account_id} alone"
+    if denied is not None:
+        raise AccessDenied(denied)
