@@ -73,6 +73,10 @@ class Platform:
         self._timeout_s = timeout_s
 
     @property
+    def region(self) -> str:
+        return self._region
+
+    @property
     def trust(self) -> ssl.SSLContext | None:
         """What an https endpoint may prove itself with; None for plain HTTP."""
         return trusting(self._ca_bundle) if self.endpoint.startswith("https:") else None
@@ -120,7 +124,7 @@ class Platform:
         status, content = self._signed("POST", "/", headers, form_of(operation, version, parameters, flat=flat), service)
         if status != 200:
             code, message = refusal_in(content)
-            raise Refused(f"{operation}: {f'{code} {message}'.strip() or f'HTTP {status}'}", error_code=code)
+            raise Refused(f"{operation}: {': '.join(filter(None, (code, message))) or f'HTTP {status}'}", error_code=code)
         return read_answer(operation, content, answer)
 
     def _operate(self, service: str, target: str, operation: str, request: dict[str, object], answer: type[T]) -> T:

@@ -13,7 +13,7 @@ import msgspec
 import typer
 
 from longshore.cli import reach
-from longshore.cli.client import Platform
+from longshore.cli.client import Platform, Refused
 from longshore.cli.outcome import Failure
 from longshore.cli.service import is_json, print_json
 
@@ -52,7 +52,8 @@ class Verdict(msgspec.Struct, frozen=True, rename="pascal"):
     """What LongshoreTestRequest answers. Empty elements are None."""
 
     listener_arn: str
-    rules: tuple[Rule, ...]
+    #: None at a Classic load balancer
+    rules: tuple[Rule, ...] | None
     is_certain: bool
     actions: tuple[str, ...]
     target_groups: tuple[Group, ...] | None = None
@@ -64,12 +65,29 @@ class Verdict(msgspec.Struct, frozen=True, rename="pascal"):
     problem: str | None = None
 
 
+#: of the Classic API
+_CLASSIC = ("elasticloadbalancing", "2012-06-01")
+_MODERN = ("elasticloadbalancing", "2015-12-01")
+
+
 class _LoadBalancer(msgspec.Struct, frozen=True, rename="pascal"):
     load_balancer_arn: str
 
 
 class _LoadBalancers(msgspec.Struct, frozen=True, rename="pascal"):
     load_balancers: tuple[_LoadBalancer, ...]
+
+
+class _Classic(msgspec.Struct, frozen=True, rename="pascal"):
+    load_balancer_name: str
+
+
+class _Classics(msgspec.Struct, frozen=True, rename="pascal"):
+    load_balancer_descriptions: tuple[_Classic, ...]
+
+
+class _Caller(msgspec.Struct, frozen=True, rename="pascal"):
+    account: str
 
 
 @app.command()
@@ -124,7 +142,23 @@ def headers_of(texts: list[str] | tuple[()]) -> list[dict[str, str]]:
 
 
 def arn_of(platform: Platform, name: str) -> str:
-    """Raises Failure."""
+    """Of the Application or Network load balancer of that name, or else of the Classic one. Raises Failure."""
     if name.startswith("arn:"):
         return name
-    return platform.elbv2("DescribeLoadBalancers", {"Names": [name]}, _LoadBalancers).load_balancers[0].load_balancer_arn
+    try:
+        found = platform.query(*_MODERN, "DescribeLoadBalancers", {"Names": [name]}, _LoadBalancers)
+        return found.load_balancers[0].load_balancer_arn
+    except Refused as refused:
+        if refused.error_code != "LoadBalancerNotFound":
+            raise
+        return _classic_arn(platform, name, refused)
+
+
+def _classic_arn(platform: Platform, name: str, refused: Refused) -> str:
+    """Their API says no ARNs: the name is part of it. Raises Failure; `refused` where there is none of that name."""
+    try:
+        platform.query(*_CLASSIC, "DescribeLoadBalancers", {"LoadBalancerNames": [name]}, _Classics)
+    except Refused as unknown:
+        raise (refused if unknown.error_code in ("LoadBalancerNotFound", "AccessDenied") else unknown) from None
+    account = platform.query("sts", "2011-06-15", "GetCallerIdentity", {}, _Caller).account
+    return f"arn:aws:elasticloadbalancing:{platform.region}:{account}:loadbalancer/{name}"

@@ -13,10 +13,10 @@ _VERBS = {"true": "matches", "false": "does not match:", "unknown": "cannot be t
 
 
 def print_verdict(screen: Console, found: Verdict) -> None:
-    table = Table("RULE", "", "WHY", box=None, pad_edge=False, header_style="bold")
-    for rule in found.rules:
-        table.add_row(rule.priority, "[green]this one[/]" if rule.is_chosen else _VERDICTS[rule.matches], escape(_why(rule)))
-    screen.print(table)
+    if found.rules:
+        screen.print(_rules(found.rules))
+    else:
+        screen.print("A Classic load balancer has no rules: its listener sends every request the same way.")
     if not found.is_certain:
         screen.print("[yellow]An expression on the way is beyond what can be told here: HAProxy may decide otherwise.[/]")
     screen.print(f"\n{' → '.join(found.actions)}", highlight=False)
@@ -35,6 +35,13 @@ def print_verdict(screen: Console, found: Verdict) -> None:
         screen.print(f"  {escape(_group(group, total))}", highlight=False)
     if found.problem:
         screen.print(f"  [red]{escape(found.problem)}[/]", highlight=False)
+
+
+def _rules(rules: tuple[Rule, ...]) -> Table:
+    table = Table("RULE", "", "WHY", box=None, pad_edge=False, header_style="bold")
+    for rule in rules:
+        table.add_row(rule.priority, "[green]this one[/]" if rule.is_chosen else _VERDICTS[rule.matches], escape(_why(rule)))
+    return table
 
 
 def _why(rule: Rule) -> str:

@@ -92,7 +92,17 @@ async def test_redirects_and_transforms_are_worked_out(site: Site) -> None:
     await site.rule(20, [old], Transforms=[{"Type": "url-rewrite", "UrlRewriteConfig": rewrite}])
     found = await site.ask("/api/x?q=1", Headers=[{"Name": "Host", "Value": "Shop.test:80"}])
     assert (found.status_code, found.location) == (301, "https://new.shop.test:443/api/x?q=1")
-    assert (await site.ask("/old/thing/1?x=/old/y")).path == "/thing/1?x=/old/y"
+    found = await site.ask("/old/thing/1?x=/old/y")
+    assert (found.path, found.host) == ("/thing/1?x=/old/y", "")
+
+
+async def test_a_host_is_told_where_a_transform_makes_another_of_it(site: Site) -> None:
+    rewrite = {"Rewrites": [{"Regex": "^(.*)\\.example$", "Replace": "$1.test"}]}
+    await site.rule(10, [PATH], Transforms=[{"Type": "host-header-rewrite", "HostHeaderRewriteConfig": rewrite}])
+    found = await site.ask("/api/x", Headers=[{"Name": "Host", "Value": "shop.example"}])
+    assert (found.host, found.path) == ("shop.test", "")
+    found = await site.ask("/api/x", Headers=[{"Name": "Host", "Value": "shop.org"}])
+    assert (found.host, found.path) == ("", "")
 
 
 async def test_an_expression_that_cannot_be_told_is_said_to_be_so(site: Site) -> None:
@@ -116,3 +126,53 @@ async def test_requests_that_nobody_can_send_are_refused(site: Site) -> None:
     assert await site.refusal("/", Headers=[{"Name": "X", "Value": "a\r\nb"}]) == "ValidationError"
     missing = site.lb["LoadBalancerArn"][:-1] + "0"
     assert await site.refusal("/", LoadBalancerArn=missing) in ("LoadBalancerNotFound", "ValidationError")
+
+
+HTTP = {"Protocol": "HTTP", "LoadBalancerPort": 80, "InstancePort": 8080}
+
+
+async def classic(*listeners: dict[str, Any]) -> Site:
+    cloud = Cloud()
+    await cloud.classic("CreateLoadBalancer", LoadBalancerName="old", Listeners=list(listeners), AvailabilityZones=["us-east-1a"])
+    return Site(cloud, {"LoadBalancerArn": cloud.call.arn("elasticloadbalancing", "loadbalancer/old")}, GROUP, LISTENER)
+
+
+GROUP, LISTENER = {"TargetGroupArn": ""}, {"ListenerArn": ""}
+
+
+async def test_a_classic_load_balancer_has_no_rules_and_sends_nobody_to_what_is_ill() -> None:
+    old = await classic(HTTP)
+    found = await old.ask("/")
+    assert (found.rules, found.actions, found.status_code, found.problem) == ((), ("forward",), 503, "no targets are registered")
+    (group,) = found.target_groups
+    ill = Target(group.target_group_arn, "i-1", 8080, 0.0, "10.0.0.1", health=TargetHealth("unhealthy"))
+    await old.cloud.store.transact(lambda tx: tx.put(TARGETS, ill))
+    found = await old.ask("http://shop.test/x")
+    assert (found.status_code, found.problem) == (503, "no target is healthy")
+    await old.cloud.store.transact(lambda tx: tx.put(TARGETS, msgspec.structs.replace(ill, health=TargetHealth("healthy"))))
+    found = await old.ask("/")
+    assert (found.status_code, found.problem, found.target_groups[0].healthy_targets) == (0, "", 1)
+
+
+async def test_the_cookie_of_a_classic_load_balancer_is_told_by_its_name() -> None:
+    old = await classic(HTTP)
+    for period, words in (({}, "AWSELB until the browser is closed"), ({"CookieExpirationPeriod": 60}, "AWSELB for 60 s")):
+        name = f"for{len(period)}"
+        await old.cloud.classic("CreateLBCookieStickinessPolicy", LoadBalancerName="old", PolicyName=name, **period)
+        await old.cloud.classic("SetLoadBalancerPoliciesOfListener", LoadBalancerName="old", LoadBalancerPort=80, PolicyNames=[name])
+        assert (await old.ask("/")).target_groups[0].stickiness == words
+
+
+async def test_what_does_not_look_at_requests_says_so() -> None:
+    old = await classic({"Protocol": "TCP", "LoadBalancerPort": 25, "InstancePort": 25})
+    assert await old.refusal("/") == "InvalidConfigurationRequest"
+    assert await old.refusal("http://shop.test:25/") == "ListenerNotFound"
+    cloud = Cloud()
+    net = await cloud.load_balancer("net", Type="network")
+    assert await Site(cloud, net, GROUP, LISTENER).refusal("/") == "InvalidConfigurationRequest"
+
+
+async def test_a_classic_load_balancer_of_another_account_is_not_found() -> None:
+    old = await classic(HTTP)
+    other = old.lb["LoadBalancerArn"].replace(old.cloud.call.account_id, "999999999999")
+    assert await old.refusal("/", LoadBalancerArn=other) == "LoadBalancerNotFound"

@@ -60,6 +60,11 @@ def find_load_balancer(reader: Reader, call: Call, arn: str) -> LoadBalancer:
     return found
 
 
+def find_any_load_balancer(reader: Reader, call: Call, arn: str) -> LoadBalancer:
+    """Classic ones, too: for operations of our own, which look at what is served."""
+    return _find(reader, call, LOAD_BALANCERS, arn, ("loadbalancer", "load balancer"), LoadBalancerNotFound)
+
+
 def find_target_group(reader: Reader, call: Call, arn: str) -> TargetGroup:
     found = _find(reader, call, TARGET_GROUPS, arn, ("targetgroup", "target group"), TargetGroupNotFound)
     if found.classic:

@@ -14,7 +14,7 @@ from longshore.services.call import Call
 from longshore.services.elbv2 import testing_shapes as shapes
 from longshore.services.elbv2.api import api
 from longshore.services.elbv2.errors import InvalidConfigurationRequest, ListenerNotFound, Validation
-from longshore.services.elbv2.lookup import find_load_balancer, rules_of
+from longshore.services.elbv2.lookup import find_any_load_balancer, rules_of
 from longshore.services.elbv2.matching import Match, Request, changed, match, redirected, without_port
 from longshore.services.elbv2.model import LISTENERS, TARGET_GROUPS, TARGETS, Listener, LoadBalancer, TargetGroup, target_groups_of
 from longshore.services.elbv2.names import default_rule_arn
@@ -33,9 +33,9 @@ def _named(call: Call, request: shapes.RequestInput) -> Iterable[str]:
 
 @api.operation("LongshoreTestRequest", resource=_named, shape=shapes.TEST)
 async def try_request(call: Call, request: shapes.RequestInput) -> shapes.RequestOutput:
-    lb = find_load_balancer(call.store, call, request.load_balancer_arn)
-    if lb.type != "application":
-        raise InvalidConfigurationRequest("Only application load balancers look at requests")
+    lb = find_any_load_balancer(call.store, call, request.load_balancer_arn)
+    if lb.type == "network":
+        raise InvalidConfigurationRequest("Network load balancers do not look at requests")
     url = _url(request.url)
     listener = _listener(call.store, lb, url)
     asked = _request(request, url, lb)
@@ -68,6 +68,8 @@ def _listener(reader: Reader, lb: LoadBalancer, url: SplitResult) -> Listener:
         return found[0]
     if len(listeners) != 1:
         raise Validation(f"Load balancer '{lb.name}' has {len(listeners)} listeners: a whole URL must be given")
+    if listeners[0].protocol not in ("HTTP", "HTTPS"):
+        raise InvalidConfigurationRequest(f"The {listeners[0].protocol} listener on port {listeners[0].port} does not look at requests")
     return listeners[0]
 
 
@@ -105,17 +107,17 @@ def _told(reader: Reader, lb: LoadBalancer, listener: Listener, asked: Request, 
         )
         for tried in outcome.tried
     ]
-    rules.append(
-        shapes.TestedRule(rule_arn=default_rule_arn(listener.arn), priority="default", matches="true", is_chosen=outcome.chosen is None)
-    )
+    if lb.type != "classic":  # whose listeners have no rules at all
+        default = default_rule_arn(listener.arn)
+        rules.append(shapes.TestedRule(rule_arn=default, priority="default", matches="true", is_chosen=outcome.chosen is None))
     is_preserved = lb.attributes.get("routing.http.preserve_host_header.enabled") == "true"
     seen = changed(chosen.transforms if chosen else (), asked, listener.port, is_preserved=is_preserved)
     groups = _groups(reader, last)
     status, location, problem = _answer(last, asked, listener)
     if last.type == "forward":
-        problem = seen.failure or _trouble(groups)
+        problem = seen.failure or _trouble(groups, fails_open=lb.type != "classic")
         status = 500 if seen.failure else 503 if problem else 0
-    is_changed = bool(chosen and chosen.transforms) and last.type == "forward"
+    unchanged = changed((), asked, listener.port, is_preserved=is_preserved)
     return shapes.RequestOutput(
         listener_arn=listener.arn,
         rules=tuple(rules),
@@ -125,8 +127,8 @@ def _told(reader: Reader, lb: LoadBalancer, listener: Listener, asked: Request, 
         group_stickiness=_group_stickiness(last),
         status_code=status,
         location=location,
-        host=seen.host if is_changed else "",
-        path=seen.url if is_changed else "",
+        host=seen.host if last.type == "forward" and seen.host != unchanged.host else "",
+        path=seen.url if last.type == "forward" and seen.url != unchanged.url else "",
         problem=problem,
     )
 
@@ -169,7 +171,8 @@ def _stickiness(group: TargetGroup) -> str:
     if attributes.get("stickiness.type", "lb_cookie") == "app_cookie":
         name = attributes.get("stickiness.app_cookie.cookie_name", "")
         return f"{name} for {attributes.get('stickiness.app_cookie.duration_seconds', _STICKY_DEFAULT_S)} s"
-    return f"AWSALB for {attributes.get('stickiness.lb_cookie.duration_seconds', _STICKY_DEFAULT_S)} s"
+    seconds = attributes.get("stickiness.lb_cookie.duration_seconds", _STICKY_DEFAULT_S)
+    return f"{'AWSELB' if group.classic else 'AWSALB'} {f'for {seconds} s' if seconds != '0' else 'until the browser is closed'}"
 
 
 def _group_stickiness(action: aws.Action) -> str:
@@ -177,11 +180,13 @@ def _group_stickiness(action: aws.Action) -> str:
     return f"AWSALBTG for {config.duration_seconds} s" if config is not None and config.enabled else ""
 
 
-def _trouble(groups: list[shapes.Group]) -> str:
-    """Why a request may find nobody; empty where any group has targets. (While none is healthy, all of them get requests.)"""
+def _trouble(groups: list[shapes.Group], *, fails_open: bool) -> str:
+    """Why a request may find nobody; empty where any group has targets. While none is healthy, all of them get requests, or nobody."""
     used = [group for group in groups if group.weight]
     if not used:
         return "every target group has the weight 0"
     if not any(group.targets for group in used):
         return "no targets are registered"
+    if not fails_open and not any(group.healthy_targets for group in used):
+        return "no target is healthy"
     return ""
