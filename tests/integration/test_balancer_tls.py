@@ -313,3 +313,27 @@ async def test_what_openssl_refuses_is_told_of_and_taken_back_as_soon_as_it_is_a
     await until(lambda: _is_with(lab, 2, "bad.test"))
     assert (await client.request()).status == 200, "neighbours notice nothing"
     await client.close()
+
+
+async def test_a_certificate_chosen_by_name_that_openssl_refuses_costs_nobody_else(lab: Lab) -> None:
+    """Imported anew while it is shown: clients of the others, on connections old and new, notice nothing."""
+    one, two = await put_certificate(lab, "one.test"), await put_certificate(lab, "two.test")
+    listener = await https(lab, one, two, ssl_policy="ELBSecurityPolicy-TLS13-1-2-2021-06")
+    client = await Client.connect(lab.address(), lab.port, ssl=context())
+    await put_certificate(lab, "two.test", pair=weak("two.test"))
+    lb = next(iter(lab.store.list(LOAD_BALANCERS)))
+    while "OpenSSL does not take it" not in lab.status(lb)[1]:
+        assert await name_shown(lab, "one.test") == "one.test"
+    assert lab.status(lb)[0] == "active" and two in lab.status(lb)[1]
+    assert await name_shown(lab, "two.test") == "one.test"
+    assert (await client.request()).status == 200
+    pid = lab.balancer.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: lab.balancer.pid not in (None, pid))
+    await until(lambda: _is_with(lab, 1, "one.test"))
+    await put_certificate(lab, "two.test", pair=issued("two.test"))
+    await until(lambda: _is(lab, "two.test", "two.test"))
+    await until(lambda: lab.status(lb) == ("active", ""))
+    await change(lab, listener, certificates=(one,))
+    await client.close()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from longshore.balancer.binds import Binds
+from longshore.balancer.refusals import certificate_key
 from longshore.balancer.render.tls import shortcomings
 from longshore.balancer.snapshot import Front, Snapshot
 from longshore.balancer.words import address_of
@@ -69,6 +70,11 @@ def _status(
             serving += 1
             problems = [*problems, *_ended(front, now)]
             notes += [f"port {port}: {words}" for words in shortcomings(front)]
+            notes += [
+                f"port {port}: certificate {proof.arn} is not shown: {refused[key]}"
+                for proof in front.proofs
+                if (key := certificate_key(front, proof.arn)) in refused
+            ]
             notes += [trouble] if trouble else []
             if front.port != port:
                 notes.append(f"port {port} is served at port {front.port}, since ports below 1024 may not be listened on here")

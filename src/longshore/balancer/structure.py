@@ -67,8 +67,8 @@ class Structure:
         return f"Structure({self._mark[:8] or 'none'}, worker={self._worker})"
 
     def forget(self) -> None:
-        """What runs is not what is wanted, whatever is said to run."""
-        self._mark = ""
+        """What runs is not what is wanted, whatever is said to run; nor is it known to be taken, since a certificate may be another."""
+        self._mark = self._checked = ""
 
     def forget_ended(self) -> None:
         """When the process has ended, nothing of what it knew is known any more."""
@@ -116,7 +116,7 @@ class Structure:
             refusal = await self._haproxy.refusal(str(proposal)) if rendering.structure != self._checked else ""
             if not refusal:
                 break
-            self.refusals.blame(snapshot, rendering, refusal)
+            self.refusals.blame(snapshot, rendering, refusal, self._places)
         else:
             raise RuntimeFailed("HAProxy refuses its configuration again and again")
         if rendering.structure == self._mark:
