@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from urllib.parse import unquote
 import pytest
 
 from longshore.aws.shapes import elbv2 as shapes
-from tests.balancer.lab import Answer, Client, Lab, forward, laboratory
+from tests.balancer.lab import Answer, Client, Lab, fixed, forward, laboratory, quiet_port
 from tests.balancer.tls import SECRET, Person, context, person, put_certificate, put_trust_store, revoked
 
 pytestmark = pytest.mark.engine("haproxy")
@@ -31,7 +32,7 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
         yield lab
 
 
-async def asking(lab: Lab, attributes: dict[str, str] | None = None, **mutual: object) -> None:
+async def asking(lab: Lab, attributes: dict[str, str] | None = None, policy: str = "", **mutual: object) -> None:
     one = await lab.upstream("one")
     group = await lab.group()
     await lab.register(group, one)
@@ -39,7 +40,13 @@ async def asking(lab: Lab, attributes: dict[str, str] | None = None, **mutual: o
     settings = shapes.MutualAuthenticationAttributes(**mutual)  # type: ignore[arg-type]
     certificates = (await put_certificate(lab, "one.test"),)
     await lab.listener(
-        lb, forward(group), protocol="HTTPS", certificates=certificates, mutual_authentication=settings, attributes=attributes or {}
+        lb,
+        forward(group),
+        protocol="HTTPS",
+        certificates=certificates,
+        ssl_policy=policy,
+        mutual_authentication=settings,
+        attributes=attributes or {},
     )
     await lab.healthy(group, one)
     await lab.settled()
@@ -133,3 +140,33 @@ async def test_a_name_with_line_ends_in_it_stays_in_its_header(lab: Lab, tmp_pat
     answer = await ask(lab, person("x\r\nX-Forged: yes\x01", ROOT).context(tmp_path))
     names = [name.lower() for name, _ in answer.seen["headers"]]
     assert "x-forged" not in names and "CN=x" in told(answer)["x-amzn-mtls-clientcert-subject"]
+
+
+def again(address: str, port: int, using: ssl.SSLContext, session: ssl.SSLSession | None) -> tuple[ssl.SSLSession | None, bytes]:
+    """(the session, what is answered), going on with `session`. Raises OSError."""
+    with socket.create_connection((address, port), timeout=5) as raw, using.wrap_socket(raw, session=session) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: one.test\r\nConnection: close\r\n\r\n")
+        answer = b""
+        while piece := client.recv(4096):
+            answer += piece
+        return client.session, answer
+
+
+@pytest.mark.parametrize("policy", ["ELBSecurityPolicy-2016-08", "ELBSecurityPolicy-TLS13-1-2-2021-06"])
+@pytest.mark.parametrize("with_tickets", [True, False])
+async def test_a_session_begun_at_an_open_listener_does_not_go_on_at_one_that_asks(lab: Lab, policy: str, with_tickets: bool) -> None:
+    await asking(lab, policy=policy, mode="verify", trust_store_arn=await put_trust_store(lab, ROOT))
+    open_to_all = await lab.load_balancer("open", 2)
+    certificates = (await put_certificate(lab, "one.test"),)
+    port = quiet_port()
+    await lab.listener(open_to_all, fixed(200, "for all"), port=port, protocol="HTTPS", certificates=certificates, ssl_policy=policy)
+    await lab.settled()
+    nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    nobody.check_hostname, nobody.verify_mode = False, ssl.CERT_NONE
+    nobody.maximum_version = ssl.TLSVersion.TLSv1_2 if policy.endswith("2016-08") else ssl.TLSVersion.TLSv1_3
+    if not with_tickets:
+        nobody.options |= ssl.OP_NO_TICKET
+    session, answer = await asyncio.to_thread(again, lab.address(2), port, nobody, None)
+    assert answer.endswith(b"for all")
+    with pytest.raises(OSError):
+        await asyncio.to_thread(again, lab.address(), lab.port, nobody, session)

@@ -109,6 +109,9 @@ def _head(places: Places, mark: str, further: list[str], checked: int = 0) -> li
         "tune.http.maxhdr 256",
         # What a line tells of a request's address, at most.
         "tune.http.logurilen 8192",
+        # All listeners would share one cache: a session begun where nobody is asked for a certificate could go on where one is needed.
+        # Tickets are each listener's own.
+        "tune.ssl.cachesize 0",
         *further,
         "defaults",
         "mode http",
