@@ -230,7 +230,7 @@ class Server:
         await self._listen(gateway, registry)
         self._undo.append(sessions.close)
 
-        await self.balancer.start()
+        await self._balance()
         self._begin_measuring()
         self._undo.append(self.balancer.stop)
         self._name_load_balancers(store)
@@ -285,6 +285,14 @@ class Server:
             authority=DataDirectory(config.data_dir).ca_file,
             log_file=DataDirectory(config.data_dir).log_file("haproxy"),
         )
+
+    async def _balance(self) -> None:
+        """Raises CannotStart."""
+        try:
+            await self.balancer.start()
+        except OSError as problem:
+            cause = f"the files of load balancers cannot be made: {problem}"
+            raise CannotStart(cause, "see to what it names, or choose another --data-dir") from None
 
     async def _measure(self, path: Path) -> None:
         """What counts requests, and keeps what was counted. Raises CannotStart."""

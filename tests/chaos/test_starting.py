@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from longshore.balancer.files import places_in
 from longshore.store.sqlite import FILE_NAME
 from tests.chaos.server_process import ServerProcess
 
@@ -101,6 +102,22 @@ async def test_a_data_directory_that_cannot_be_made(server: ServerProcess) -> No
     cause, fix = await refused(server)
     assert str(server.data_dir) in cause
     assert "--data-dir" in fix
+
+
+@pytest.fixture
+def taken(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
+    """(a data directory with a long name, the link by which it has a short one: somebody else's)."""
+    data_dir = tmp_path / ("long" * 20)
+    way = Path(places_in(data_dir / "run" / "haproxy").directory)
+    way.symlink_to(tmp_path)
+    yield data_dir, way
+    way.unlink()
+
+
+async def test_a_place_for_sockets_that_somebody_else_took(taken: tuple[Path, Path], tmp_path: Path, free_port: FreePort) -> None:
+    data_dir, way = taken
+    cause, fix = await refused(ServerProcess(tmp_path / "server", free_port(), data_dir=data_dir))
+    assert f"{way} is somebody else's" in cause and "--data-dir" in fix
 
 
 async def test_without_haproxy_everything_but_load_balancers_works(server: ServerProcess) -> None:
