@@ -246,6 +246,17 @@ async def test_a_reset_leaves_nothing_listening(lab: Lab) -> None:
     await lab.store.transact(lambda tx: tx.delete(LOAD_BALANCERS, lb.arn))
 
 
+async def test_what_haproxy_says_does_not_grow_for_ever(lab: Lab) -> None:
+    await lab.serving(await lab.upstream("one"))
+    said = lab.directory / "haproxy.log"
+    os.truncate(said, 64 * 1024 * 1024)
+    await lab.balancer.reconcile(EVERYTHING)  # as every few minutes
+    assert said.stat().st_size == 0
+    await lab.listener(await lab.load_balancer("other", 2), fixed(200), port=quiet_port())
+    await lab.settled()
+    assert 0 < said.stat().st_size < 100_000, "it goes on at the beginning"
+
+
 async def test_a_program_that_ends_at_once_fails_load_balancers_with_a_reason(tmp_path: Path) -> None:
     broken = tmp_path / "haproxy-broken"
     broken.write_text('#!/bin/sh\n[ "$1" = -c ] && exit 0\nexit 3\n')

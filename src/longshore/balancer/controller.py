@@ -226,6 +226,7 @@ class Balancer:
         if self._haproxy.program() is None:
             return await self._without_haproxy()
         self._structure.forget_ended()
+        self._haproxy.bound_log()
         snapshot = self._gathered()
         await self._links.keep(front.link for front in snapshot.fronts if front.link)
         names = await self._runtime.frontends() if self._haproxy.pid is not None else []

@@ -112,9 +112,7 @@ class HAProxy:
         # at once, and a tenth of a request's time goes there.
         arguments = [program, "-W", "-dMglobal", "-S", f"{places.master_socket},mode,600", "-f", places.config]
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        with contextlib.suppress(FileNotFoundError):
-            if self._log_file.stat().st_size > _MOST_LOG_BYTES:
-                os.truncate(self._log_file, 0)
+        self.bound_log()
         spool = _spool(Path(places.spool))
         try:
             self.pid = os.posix_spawn(
@@ -137,6 +135,12 @@ class HAProxy:
             os.close(spool)
         self._failures = 0
         self._remember_pid()
+
+    def bound_log(self) -> None:
+        """Begins its log anew when there is much of it. It tells of every check that changes something, for as long as it runs."""
+        with contextlib.suppress(OSError):
+            if self._log_file.stat().st_size > _MOST_LOG_BYTES:
+                os.truncate(self._log_file, 0)
 
     def _remember_pid(self) -> None:
         """For whoever takes it over: the whole of it or what was there before, and requests are served in either case."""
