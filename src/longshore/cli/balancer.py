@@ -6,7 +6,9 @@ Looks whether HAProxy is here and the platform answers, writes the host's config
 from __future__ import annotations
 
 import os
+import re
 import sys
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +20,9 @@ from longshore.cli.join import NOBODY, own_address
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.config import LINK_NETWORK, UNPRIVILEGED_PORT_OFFSET, BalancerConfig, Credentials, write_balancer
 from longshore.environment import BadSetting, Environment, environment
+
+#: that the platform takes
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def balancer(
@@ -65,11 +70,18 @@ def host_config(given: Environment, where: Path, endpoint: str, address: str | N
             ExitCode.USAGE,
         )
     keys = given.credentials
+    host_id = name or os.uname().nodename[:64]
+    if not _NAME.fullmatch(host_id):
+        raise Failure(
+            f"{host_id!r} is no name of a balancer host", "give --name with 1 to 64 letters, digits, '.', '_' and '-'", ExitCode.USAGE
+        )
+    if address and not _is_address(address):
+        raise Failure(f"{address!r} is no address", "give --address as numbers, such as 10.0.0.6; '' for nowhere", ExitCode.USAGE)
     return BalancerConfig(
         data_dir=where.absolute(),
         endpoint=endpoint.rstrip("/"),
         credentials=Credentials(keys.access_key_id, keys.secret_access_key, given.session_token or ""),
-        host_id=name or os.uname().nodename[:64],
+        host_id=host_id,
         address=own_address(endpoint) if address is None else address,
         region=given.region or "us-east-1",
         haproxy=given.haproxy,
@@ -77,3 +89,11 @@ def host_config(given: Environment, where: Path, endpoint: str, address: str | N
         privileged_port_offset=0 if machine.may_bind_low_ports() else UNPRIVILEGED_PORT_OFFSET,
         ca_bundle=ca.absolute() if ca and endpoint.startswith("https://") else None,
     )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

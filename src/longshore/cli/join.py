@@ -97,7 +97,7 @@ def own_address(endpoint: str) -> str:
     """The address of this machine that the platform sees, by the route to it; raises Failure. Nothing is sent."""
     url = urllib.parse.urlsplit(endpoint)
     if url.scheme not in ("http", "https") or not url.hostname:
-        raise Failure(f"{endpoint!r} is no endpoint", "give the platform's, such as --endpoint http://10.0.0.5:4566", ExitCode.USAGE)
+        raise Failure(f"{endpoint!r} is no endpoint", "give the platform's, such as http://10.0.0.5:4566", ExitCode.USAGE)
     try:
         family, _, _, _, address = socket.getaddrinfo(url.hostname, url.port or 80, type=socket.SOCK_DGRAM)[0]
         with socket.socket(family, socket.SOCK_DGRAM) as probe:

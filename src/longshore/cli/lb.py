@@ -14,7 +14,7 @@ import typer
 
 from longshore.cli import reach
 from longshore.cli.client import Platform, Refused
-from longshore.cli.outcome import Failure
+from longshore.cli.outcome import ExitCode, Failure
 from longshore.cli.service import is_json, print_json
 
 app = typer.Typer(name="lb", help="Look into load balancers.", no_args_is_help=True, rich_markup_mode=None)
@@ -136,7 +136,7 @@ def headers_of(texts: list[str] | tuple[()]) -> list[dict[str, str]]:
     for text in texts:
         name, colon, value = text.partition(":")
         if not colon or not name.strip():
-            raise Failure(f"{text!r} is no header", "give it as 'Name: value'")
+            raise Failure(f"{text!r} is no header", "give it as 'Name: value'", ExitCode.USAGE)
         found.append({"Name": name.strip(), "Value": value.strip()})
     return found
 

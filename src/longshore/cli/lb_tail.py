@@ -15,7 +15,7 @@ import typer
 
 from longshore.cli import reach
 from longshore.cli.lb import DataDir, Region, arn_of
-from longshore.cli.outcome import Failure
+from longshore.cli.outcome import ExitCode, Failure
 from longshore.cli.service import is_json, print_json
 
 #: an empty line comes every few seconds while nothing happens
@@ -116,7 +116,7 @@ def filters_of(texts: list[str] | tuple[()]) -> list[tuple[str, re.Pattern[str]]
     for text in texts:
         key, equals, value = text.partition("=")
         if key not in _FILTERS or not equals:
-            raise Failure(f"{text!r} is no filter", f"give it as KEY=VALUE, with a KEY of {', '.join(_FILTERS)}")
+            raise Failure(f"{text!r} is no filter", f"give it as KEY=VALUE, with a KEY of {', '.join(_FILTERS)}", ExitCode.USAGE)
         like = "".join(".*" if part == "*" else re.escape(part) for part in re.split(r"(\*)", value))
         found.append((key, re.compile(re.sub(r"^(\d)xx$", r"\1..", like))))
     return found
@@ -140,7 +140,7 @@ def seconds_of(text: str) -> int:
     """Raises Failure."""
     found = re.fullmatch(r"(\d{1,6})([smhd])", text)
     if found is None:
-        raise Failure(f"{text!r} is no length of time", "give it as 90s, 15m, 6h or 2d")
+        raise Failure(f"{text!r} is no length of time", "give it as 90s, 15m, 6h or 2d", ExitCode.USAGE)
     return max(60, int(found[1]) * _UNITS[found[2]])
 
 

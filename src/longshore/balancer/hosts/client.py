@@ -65,8 +65,9 @@ class Line:
                     await self._once(http)
                 except aiohttp.WSServerHandshakeError as error:
                     if error.status in (400, 403) and self.welcome is None:
+                        cause = "the key's policies" if error.status == 403 else "the key, this host's name and its address"
                         raise NotAdmitted(
-                            f"{self._config.endpoint} does not take this host (status {error.status}); see its policies"
+                            f"{self._config.endpoint} does not take this host (status {error.status}): see to {cause}"
                         ) from None
                     log.warning("%s: status %s", self._config.endpoint, error.status)
                 except (aiohttp.ClientError, msgspec.MsgspecError, TimeoutError, OSError) as error:
