@@ -175,3 +175,14 @@ def test_the_server_is_told_when_instances_are_lost(home: Home) -> None:
     server = _platform(home, lost_after_s=42.0).server
     assert server is not None
     assert server.lost_after_s == 42.0
+
+
+@pytest.mark.parametrize("address", ["", "10.0.0.5", "fd00::5"])
+def test_load_balancers_are_reached_at_an_address_or_nowhere(address: str, home: Home) -> None:
+    layout.check_names(home.wishes(load_balancer_address=address))
+
+
+@pytest.mark.parametrize("address", ["edge.example", "10.0.0", "10.0.0.5:80", "fe80::1%eth0", "10.0.0.5\nbind :1"])
+def test_what_is_no_address_reaches_no_configuration(address: str, home: Home) -> None:
+    with pytest.raises(Failure, match="is no address"):
+        layout.check_names(home.wishes(load_balancer_address=address))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +16,7 @@ import typer
 from longshore.cli import machine
 from longshore.cli.client import Platform, Unreachable
 from longshore.cli.join import NOBODY, own_address
+from longshore.cli.layout import is_address
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.config import LINK_NETWORK, UNPRIVILEGED_PORT_OFFSET, BalancerConfig, Credentials, write_balancer
 from longshore.environment import BadSetting, Environment, environment
@@ -75,7 +75,7 @@ def host_config(given: Environment, where: Path, endpoint: str, address: str | N
         raise Failure(
             f"{host_id!r} is no name of a balancer host", "give --name with 1 to 64 letters, digits, '.', '_' and '-'", ExitCode.USAGE
         )
-    if address and not _is_address(address):
+    if address and not is_address(address):
         raise Failure(f"{address!r} is no address", "give --address as numbers, such as 10.0.0.6; '' for nowhere", ExitCode.USAGE)
     return BalancerConfig(
         data_dir=where.absolute(),
@@ -89,11 +89,3 @@ def host_config(given: Environment, where: Path, endpoint: str, address: str | N
         privileged_port_offset=0 if machine.may_bind_low_ports() else UNPRIVILEGED_PORT_OFFSET,
         ca_bundle=ca.absolute() if ca and endpoint.startswith("https://") else None,
     )
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

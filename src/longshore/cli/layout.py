@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from pathlib import Path
 
 import msgspec
@@ -193,6 +194,17 @@ def check_names(wishes: Wishes) -> None:
         raise _misuse(f"{wishes.region!r} is no region", "a region is named like us-east-1")
     if wishes.scanner not in SCANNERS:
         raise _misuse(f"{wishes.scanner!r} is no scanner", f"choose one of {', '.join(SCANNERS)}")
+    address = wishes.load_balancer_address
+    if address and not is_address(address):
+        raise _misuse(f"{address!r} is no address", "give --load-balancer-address as numbers, such as 10.0.0.5; '' for none")
+
+
+def is_address(text: str) -> bool:
+    """Whether other machines can be told it: a name would mean what each of them takes it for."""
+    try:
+        return "%" not in text and bool(ip_address(text))
+    except ValueError:
+        return False
 
 
 def platform(
