@@ -98,6 +98,17 @@ async def test_what_can_be_read_two_ways_reaches_targets_in_one(lab: Lab) -> Non
     assert one.asked == ["/outer", "/bare", "/folded", "/whole"]
 
 
+@pytest.mark.parametrize("upgrade", ["h2c", "websocket, h2c", "websocket\r\nUpgrade: h2c", "HTTP/2.0", "tls/1.2"])
+async def test_only_web_sockets_become_tunnels(lab: Lab, upgrade: str) -> None:
+    await serving(lab)
+    key = ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+    about = ("Connection", "Upgrade, HTTP2-Settings"), ("Upgrade", upgrade), ("HTTP2-Settings", "AAMAAABkAAQAAP__"), key
+    names = [name.lower() for name, _ in (await lab.ask("/", headers=about)).seen["headers"]]
+    assert "host" in names and "upgrade" not in names
+    wanted = await lab.ask("/", headers=[("Connection", "Upgrade"), ("Upgrade", "WebSocket"), key])
+    assert ["upgrade", "WebSocket"] in wanted.seen["headers"]
+
+
 async def test_the_strictest_mode_refuses_what_is_only_suspicious(lab: Lab) -> None:
     one = await serving(lab, routing__http__desync_mitigation_mode="strictest")
     for request in (

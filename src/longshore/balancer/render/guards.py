@@ -25,6 +25,11 @@ def guard_lines(lb: LoadBalancer) -> list[str]:
     ]
     if lb.attributes.get("routing.http.desync_mitigation_mode") == "strictest":
         lines += _strictest()
+    # A target that goes over to HTTP/2 makes the connection a tunnel, and whatever is asked in it goes past every rule.
+    lines.append(
+        "http-request del-header Upgrade if { req.hdr_cnt(upgrade) gt 1 } || "
+        "{ req.hdr(upgrade) -m found } !{ req.hdr(upgrade) -m str -i websocket }"
+    )
     # A whole URL is for proxies: targets are asked for the path.
     lines.append("http-request set-uri %[pathq] if { url -m beg http:// https:// } !{ req.ver 2.0 }")
     if lb.attributes.get("routing.http.drop_invalid_header_fields.enabled") == "true":
