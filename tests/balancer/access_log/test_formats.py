@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from longshore.balancer.access_log import formats
 from longshore.balancer.access_log.layout import Unplaceable, path_of
@@ -30,6 +31,10 @@ LEGEND = Legend(
     certificates=(CertificateLegend("arn:default", ("example.com",)), CertificateLegend("arn:wild", ("*.example.org",))),
 )
 END_US = 1_530_570_180_186_641
+
+
+#: what no field ought to be
+ODD = (b"", b"-", b"-1", b"9" * 21, b"9" * 18, b"\xff\xfe", b"{|}", b"#FF", b"0|", b'"', b"GET http://[::1 HTTP/1.1", b"1e9", b"\0")
 
 
 def raw(**more: str) -> bytes:
@@ -177,6 +182,27 @@ def test_no_line_is_too_odd_to_be_told_from_a_whole_one(content: bytes) -> None:
             parsed(line.replace(b"\n", b""))
         except Malformed:
             continue
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 28), st.sampled_from(ODD) | st.binary(max_size=9)), max_size=3),
+    st.sampled_from((b"@R", b"@C", b"@F")),
+)
+@example([(4, b"9" * 21)], b"@R")
+@example([(24, b"9" * 18)], b"@R")
+def test_no_line_is_too_odd_to_be_written(changes: list[tuple[int, bytes]], kind: bytes) -> None:
+    """One that raised something else would be come upon again and again, and nothing after it would be written."""
+    parts = [kind, *raw().split(b"\t")[1:]]
+    for number, content in changes:
+        parts[number] = content.replace(b"\n", b"").replace(b"\t", b"")
+    try:
+        line = parsed(b"\t".join(parts))
+    except Malformed:
+        return
+    if line is not None:
+        for legend in (LEGEND, replace(LEGEND, type="classic"), replace(LEGEND, type="network")):
+            for write in (formats.application_line, formats.classic_line, formats.network_line, formats.connection_line):
+                assert "\n" not in write(line, legend)
 
 
 def test_legends_are_named_by_their_content() -> None:

@@ -11,6 +11,8 @@ import msgspec
 
 from longshore.balancer.render.access_log import CONNECTION, FAILED, REQUEST
 
+#: dates end with the year 9999; a line that claims more would be tried again and again
+_END_OF_TIME_US = 253_402_300_000_000_000
 _HEX = re.compile(rb"#([0-9A-F]{2})")
 _COMMON, _TLS, _REQUEST, _CONNECTION = 8, 5, 15, 8
 _REQUEST_FIELDS = 2 + _COMMON + _TLS + _REQUEST
@@ -98,6 +100,9 @@ def parsed(raw: bytes) -> Line | None:
             _request(line, fields[2 + _COMMON + _TLS :])
         elif kind == CONNECTION:
             _connection(line, fields[2 + _COMMON + _TLS :])
+        took_us = 1000 * (max(line.total_ms, 0) + max(line.handshake_ms, 0))
+        if not took_us <= line.ended_us < _END_OF_TIME_US:
+            raise ValueError("it is of no time that has a date")
     except (ValueError, IndexError) as problem:
         raise Malformed(str(problem)) from None
     return line
