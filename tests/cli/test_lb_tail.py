@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from longshore.cli.lb_tail import Request, Series, filters_of, holds, seconds_of, table_of, text_of
+from longshore.cli.lb_tail import Request, Series, filters_of, holds, seconds_of, table_of, text_of, without_logs
 from longshore.cli.outcome import Failure
 
 SEEN = Request(
@@ -52,3 +52,9 @@ def test_metrics_are_a_table_with_the_load_balancers_own_first() -> None:
     assert lines[1] == ["RequestCount", "-", "7", "3.5", "3", "4", "-", "-"]
     assert lines[2] == ["TargetResponseTime", "tg/2", "0.01", "0.0025", "0", "0.005", "0.002", "0.004"]
     assert list(table_of(())) == ["nothing was measured in that time"]
+
+
+def test_who_keeps_no_access_logs_is_not_asked_about_hosts() -> None:
+    assert "without their hosts" in without_logs("web", filters_of(["status=5xx", "host=*"]))
+    with pytest.raises(Failure, match="nobody notes hosts"):
+        without_logs("web", filters_of(["status=5xx", "host=x.test"]))

@@ -79,7 +79,7 @@ def tail(
     try:
         opening = msgspec.json.decode(next(lines), type=Opening)
         if not opening.access_logs:
-            typer.echo(f"{name} keeps no access logs: only requests that end in errors are seen (access_logs.s3.enabled)", err=True)
+            typer.echo(without_logs(name, wanted), err=True)
         for line in lines:
             if not line.strip():
                 continue
@@ -108,6 +108,15 @@ def metrics(
         return
     for line in table_of(found.series):
         typer.echo(line)
+
+
+def without_logs(name: str, wanted: list[tuple[str, re.Pattern[str]]]) -> str:
+    """What is not seen of a load balancer that keeps no access logs. Raises Failure where nothing would ever be shown."""
+    if any(key == "host" and not pattern.fullmatch("") for key, pattern in wanted):
+        raise Failure(
+            f"{name} keeps no access logs, and without them nobody notes hosts", "filter by something else, or turn its access logs on"
+        )
+    return f"{name} keeps no access logs: only requests that end in errors are seen, without their hosts"
 
 
 def filters_of(texts: list[str] | tuple[()]) -> list[tuple[str, re.Pattern[str]]]:
