@@ -38,6 +38,8 @@ _ALWAYS = (
 _NVIDIA = Path("/proc/driver/nvidia/gpus")
 _JOURNAL = Path("/run/systemd/journal/socket")
 RANGE_ATTRIBUTE = "longshore.task-network"
+#: the port at which load balancers ask which task is at another one
+IDENTITY_ATTRIBUTE = "longshore.identity-port"
 
 
 class MachineFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +56,8 @@ class MachineFacts(msgspec.Struct, frozen=True, kw_only=True):
     #: containers reach this agent for their role's credentials, and those that share the machine's network can be told apart
     serves_roles: bool = False
     sees_processes: bool = False
+    #: where load balancers may ask for tasks; 0: nowhere
+    identity_port: int = 0
 
 
 def capabilities(engine: EngineFacts, machine: MachineFacts) -> Iterator[str]:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import msgspec
 
 from longshore.agent.api import Api, Attribute, CallRefused, PlatformUnreachable, Registered, Registration, Resource
-from longshore.agent.capabilities import RANGE_ATTRIBUTE, MachineFacts, capabilities
+from longshore.agent.capabilities import IDENTITY_ATTRIBUTE, RANGE_ATTRIBUTE, MachineFacts, capabilities
 from longshore.config import AgentConfig
 from longshore.kit.backoff import backoff_s
 from longshore.kit.clock import Clock
@@ -68,6 +68,7 @@ def attributes(custom: Mapping[str, str], facts: Facts, machine: str) -> tuple[A
         *(Attribute(name, value) for name, value in custom.items()),
         *(Attribute(name) for name in capabilities(facts.engine, facts.machine)),
         *((Attribute(RANGE_ATTRIBUTE, facts.machine.task_range),) if facts.machine.task_range else ()),
+        *((Attribute(IDENTITY_ATTRIBUTE, str(facts.machine.identity_port)),) if facts.machine.identity_port else ()),
         Attribute("ecs.os-type", "linux"),
         Attribute("ecs.os-family", "LINUX"),
         Attribute("ecs.os-type-detailed", "LINUX"),

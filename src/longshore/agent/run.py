@@ -29,6 +29,7 @@ from longshore.agent.cleanup import Cleanup, Keeping
 from longshore.agent.container_spec import Place
 from longshore.agent.engine import Engine
 from longshore.agent.exec import Sessions
+from longshore.agent.identity import Identity as TaskIdentity
 from longshore.agent.images import Images
 from longshore.agent.journal import Identity, Journal, JournalUnusable
 from longshore.agent.machine import MachineCredentials, NotLetIn
@@ -168,6 +169,7 @@ class Agent:
         self.connected: Callable[[], None] = lambda: None
         self.with_doors = False
         self._doors: Doors | None = None
+        self._identity = TaskIdentity(config.address, config.data_dir / "identity-port", clock)
         self._doubt: Callable[[], None] = lambda: None
         self.stop_tasks = asyncio.Event()
 
@@ -219,6 +221,7 @@ class Agent:
             places=network.places,
             serves_roles=self._doors is not None and self._doors.is_open,
             sees_processes=os.geteuid() == 0,
+            identity_port=self._identity.port,
         )
         return Facts(engine=await self._until_engine_answers(self._runtime.facts), machine=machine)
 
@@ -243,13 +246,17 @@ class Agent:
         engine = Engine(self._config.instance_id, self._runtime, images, self._journal, api, self._clock, self._ids, network)
         doors = self._doors = await Doors.open(self._config, self._runtime, self._clock, trust) if self.with_doors else None
         try:
+            if self.with_doors:
+                await self._identity.open()
             place = await self._register(api, engine)
             if doors is not None:
                 place = msgspec.structs.replace(place, link=doors.link)
             await engine.begin(place, self._config.cluster)
+            self._identity.jobs = engine.jobs
             endpoints = Endpoints(api, self._config.cluster, place.container_instance_arn)
             await self._serve(engine, endpoints, api, dialer, docker_version, doors)
         finally:
+            await self._identity.close()
             if self.stop_tasks.is_set():
                 await engine.stop_everything()
                 if doors is not None:

@@ -8,6 +8,9 @@ from longshore.services.elbv2.model import Target, TargetGroup, TargetHealth
 _TIMEOUTS = frozenset({"L4TOUT", "L6TOUT", "L7TOUT"})
 
 
+#: of a target that is not known to answer for its own task
+NOBODY_SAYS = "Health checks failed: nobody says which task is at this address and port"
+ANOTHER_TASK = "Health checks failed: another task answers at this address and port"
 #: unhealthy, while what had begun before may go on
 UNHEALTHY_DRAINING = "unhealthy.draining"
 
@@ -38,6 +41,12 @@ def _words(seen: Seen, known: TargetHealth) -> tuple[str, str, str]:
 
 
 def _failure(seen: Seen, known: TargetHealth) -> tuple[str, str, str]:
+    if seen.status == "DOWN (agent)":
+        if seen.agent_status == "L7STS":
+            return "unhealthy", "Target.FailedHealthChecks", ANOTHER_TASK
+        if known.state != "healthy":
+            return known.state, known.reason, known.description  # nobody has answered yet
+        return "unhealthy", "Target.FailedHealthChecks", NOBODY_SAYS
     if seen.check_status == "L7STS":
         return "unhealthy", "Target.ResponseCodeMismatch", f"Health checks failed with these codes: [{seen.check_code}]"
     if seen.check_status in _TIMEOUTS:

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import msgspec
 
 from longshore.balancer.health import drain_interval_s, health_of
-from longshore.balancer.probe import can_probe, passes
+from longshore.balancer.probe import can_probe, is_itself, passes
 from longshore.balancer.runtime import Runtime, RuntimeFailed, Seen
 from longshore.balancer.snapshot import Pool
 from longshore.balancer.words import OPEN, backend_name, server_name
@@ -231,9 +231,11 @@ class Looking:
         wait = _FIRST_PROBE_AGAIN_S
         try:
             while self._is_new(key):
-                if await passes(group, target):
+                if await passes(group, target) and await is_itself(target):
                     async with self._lock:
                         if self._is_new(key):
+                            for name in (key[0], key[0] + OPEN) if target.identity else ():
+                                await self._runtime.expect(f"set server {name}/{key[1]} agent up")
                             await self._runtime.expect(f"set server {key[0]}/{key[1]} health up")
                             self.look_soon(*key)
                     return

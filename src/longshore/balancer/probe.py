@@ -10,9 +10,12 @@ from collections.abc import Callable
 from longshore.balancer import hpack
 from longshore.balancer.health import accepts
 from longshore.balancer.render import grpc_check
+from longshore.balancer.render.backends import question
 from longshore.services.elbv2.model import HealthCheck, Target, TargetGroup
 
 _MOST_HEAD_BYTES = 64 * 1024
+_MOST_ANSWER_BYTES = 256
+_ANSWER_S = 2.0
 #: the proxy protocol's word for a connection that is not made for somebody else
 _NOBODYS_CONNECTION = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
 #: as HTTP/2 says GET
@@ -21,6 +24,23 @@ _GET = 0x82
 
 def can_probe(group: TargetGroup) -> bool:
     return group.health_check.enabled
+
+
+async def is_itself(target: Target) -> bool:
+    """Whether the agent that can be asked says that the target's task is there; true where nobody can be."""
+    if not target.identity:
+        return True
+    address, _, port = target.identity.partition(":")
+    try:
+        async with asyncio.timeout(_ANSWER_S):
+            reader, writer = await asyncio.open_connection(address, int(port), limit=_MOST_ANSWER_BYTES)
+            try:
+                writer.write(question(target).encode())
+                return (await reader.readline()).split()[:1] == [b"up"]
+            finally:
+                writer.close()
+    except (OSError, EOFError, ValueError, TimeoutError):
+        return False
 
 
 async def passes(group: TargetGroup, target: Target) -> bool:

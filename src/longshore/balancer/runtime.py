@@ -39,6 +39,8 @@ class Seen(msgspec.Struct, frozen=True):
     current_sessions: int
     #: within its backend
     number: int = 0
+    #: what its agent said, as `check_status`; empty when none is asked
+    agent_status: str = ""
 
 
 class Counted(msgspec.Struct, frozen=True):
@@ -169,10 +171,20 @@ def servers_in(answer: str) -> list[Seen]:
     if not rows:
         return []
     names = ("status", "check_status", "check_code", "scur", "sid")
+    agent_status = column.get("agent_status")
     status, check_status, check_code, sessions, number = (column[name] for name in names)
     return [
         # While a check runs its last result is marked with an asterisk.
-        Seen(row[0], row[1], row[status], row[check_status].removeprefix("* "), row[check_code], int(row[sessions] or 0), int(row[number]))
+        Seen(
+            backend=row[0],
+            name=row[1],
+            status=row[status],
+            check_status=row[check_status].removeprefix("* "),
+            check_code=row[check_code],
+            current_sessions=int(row[sessions] or 0),
+            number=int(row[number]),
+            agent_status=row[agent_status].removeprefix("* ") if agent_status is not None else "",
+        )
         for row in rows
     ]
 

@@ -17,7 +17,7 @@ from longshore.balancer.leftovers import Leftovers
 from longshore.balancer.looking import Known, Looking
 from longshore.balancer.memory import Remembered, recall, remind
 from longshore.balancer.plan import Step, plan, stays_s
-from longshore.balancer.render.backends import server_options
+from longshore.balancer.render.backends import identity, question, server_options
 from longshore.balancer.render.stickiness import is_by_app_cookie
 from longshore.balancer.runtime import Runtime, RuntimeFailed, RuntimeRefused
 from longshore.balancer.snapshot import Pool
@@ -138,7 +138,7 @@ class Servers:
         # With a number of our own choosing it can be asked about alone.
         number, is_numbered = max((one.number for one in known.values()), default=0) + 1, True
         for name in (backend, backend + OPEN):
-            options = server_options(group, name.endswith(OPEN), step.target.port, step.target.address)
+            options = server_options(group, name.endswith(OPEN), step.target.port, step.target.address, identity(step.target))
             answer = await self._runtime.command(f"add server {name}/{server} {address} id {number} {options}".rstrip())
             if answer not in (_ADDED, _KNOWN):
                 raise RuntimeRefused(f"add server {name}/{server} {address} id {number} {options}: {answer}")
@@ -154,6 +154,11 @@ class Servers:
         assert step.target is not None
         checked = f"{backend}/{step.server}"
         await self._runtime.expect(f"set server {checked} state drain")
+        for name in (backend, backend + OPEN) if step.target.identity else ():
+            if is_new:
+                await self._runtime.expect(f"enable agent {name}/{step.server}")
+            # Whatever its checks say, it is out of service until it is known who is there.
+            await self._runtime.expect(f"set server {name}/{step.server} agent down")
         await self._runtime.expect(f"set server {checked} health stopping")
         if is_new:
             await self._runtime.expect(f"enable health {checked}")
@@ -169,6 +174,8 @@ class Servers:
         for name in (backend, backend + OPEN):
             # Its address may have been taken away with its idle connections.
             await self._runtime.command(f"set server {name}/{step.server} addr {step.target.address} port {step.target.port}")
+            if step.target.identity:
+                await self._runtime.expect(f"set server {name}/{step.server} agent-send {question(step.target)}")
         await self._introduce(backend, step, self.looking.known[backend][step.server], is_new=False)
 
     async def _withhold(self, backend: str, step: Step) -> None:

@@ -49,10 +49,11 @@ def _operational_state(target: Target) -> int:
 
 
 def _line(backend: str, number: int, target: Target, state: int, use_ssl: int, since_s: int = 1) -> str:
-    leaving = target.deregistered_at is not None
+    # Who may be another task is withheld like who leaves, until it is introduced to the worker as a new target is.
+    withheld = target.deregistered_at is not None or bool(target.identity and target.health.state != "healthy")
     result = {_RUNNING: _PASSED, _STARTING: _PASSED, _STOPPED: _FAILED, _STOPPING: _UNKNOWN}[state]
     return (
-        f"1 {backend} {number} {server_name(target)} {target.address} {_STOPPED if leaving else state} "
-        f"{_FORCED_MAINTENANCE if leaving else 0} 1 1 {since_s} 1 {result} {int(state in (_RUNNING, _STARTING))} 6 0 0 0 - "
+        f"1 {backend} {number} {server_name(target)} {target.address} {_STOPPED if withheld else state} "
+        f"{_FORCED_MAINTENANCE if withheld else 0} 1 1 {since_s} 1 {result} {int(state in (_RUNNING, _STARTING))} 6 0 0 0 - "
         f"{target.port} - {use_ssl} 0 - - 0\n"
     )

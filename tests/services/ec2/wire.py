@@ -28,7 +28,7 @@ from longshore.services.acm.model import KINDS as ACM_KINDS
 from longshore.services.call import Call, Principal, Site
 from longshore.services.ec2.api import api as ec2_api
 from longshore.services.ec2.model import KINDS as EC2_KINDS
-from longshore.services.ecs.model import CONTAINER_INSTANCES, Attribute, Capacity, ContainerInstance
+from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS, Attribute, Capacity, ContainerInstance
 from longshore.services.elb.api import api as elb_api
 from longshore.services.elb.model import KINDS as ELB_KINDS
 from longshore.services.elbv2.api import api as elbv2_api
@@ -51,7 +51,7 @@ _NAMES = {"elbv2": "query", "elb": "query", "ec2": "ec2", "acm": "json", "iam": 
 _APIS = {"elbv2": elbv2_api, "elb": elb_api, "ec2": ec2_api, "acm": acm_api, "iam": iam_api}
 _MODELS = {name: _session.get_service_model(name) for name in _APIS}
 
-KINDS = (*EC2_KINDS, *ELBV2_KINDS, *ELB_KINDS, *ACM_KINDS, *IAM_KINDS, CONTAINER_INSTANCES)
+KINDS = (*EC2_KINDS, *ELBV2_KINDS, *ELB_KINDS, *ACM_KINDS, *IAM_KINDS, CONTAINER_INSTANCES, TASKS)
 
 T = TypeVar("T")
 

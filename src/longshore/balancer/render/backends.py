@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from ipaddress import IPv4Address
+
 from longshore.balancer.render.grpc_check import check_lines
 from longshore.balancer.render.guards import version_lines
 from longshore.balancer.render.places import Places
@@ -9,8 +12,10 @@ from longshore.balancer.render.rules import about
 from longshore.balancer.render.stickiness import stickiness
 from longshore.balancer.render.timeouts import server_timeouts
 from longshore.balancer.snapshot import Pool
-from longshore.balancer.words import OPEN, algorithm, quoted, server_name
+from longshore.balancer.words import OPEN, Unrenderable, algorithm, quoted, server_name
 from longshore.services.elbv2.model import Target, TargetGroup
+
+_TASK_ID = re.compile("[0-9a-f-]{1,64}")
 
 
 def backend(pool: Pool, name: str, secret: str, places: Places) -> list[str]:
@@ -56,8 +61,8 @@ def _check(group: TargetGroup) -> list[str]:
     ]
 
 
-def server_options(group: TargetGroup, is_open: bool, port: int, address: str = "") -> str:
-    """What stands behind a server's `address` and `port`, in the configuration and in `add server` alike."""
+def server_options(group: TargetGroup, is_open: bool, port: int, address: str = "", asks: str = "") -> str:
+    """What stands behind a server's `address` and `port`, in the configuration and in `add server` alike. `asks`: see `identity`."""
     options: list[str] = []
     is_tls = group.protocol in ("HTTPS", "TLS")
     has_proxy_protocol = group.attributes.get("proxy_protocol_v2.enabled") == "true"
@@ -73,6 +78,8 @@ def server_options(group: TargetGroup, is_open: bool, port: int, address: str = 
         options.append("send-proxy-v2")
     elif group.attributes.get("proxy_protocol_v1.enabled") == "true":
         options.append("send-proxy")
+    if asks:
+        options.append(asks)
     if is_open:
         return " ".join(options)
     check = group.health_check
@@ -101,5 +108,21 @@ def server_options(group: TargetGroup, is_open: bool, port: int, address: str = 
 
 def server_line(group: TargetGroup, backend: str, target: Target) -> str:
     """`server` in the configuration."""
-    options = server_options(group, backend.endswith(OPEN), target.port, target.address)
+    options = server_options(group, backend.endswith(OPEN), target.port, target.address, identity(target))
     return f"server {server_name(target)} {target.address}:{target.port} {options}".rstrip()
+
+
+def identity(target: Target) -> str:
+    """How a server's agent is asked, once a second, whether the target's task is there; empty where nobody is."""
+    if not target.identity:
+        return ""
+    address, _, port = target.identity.partition(":")
+    return f"agent-check agent-addr {IPv4Address(address)} agent-port {int(port)} agent-inter 1s agent-send {question(target)}"
+
+
+def question(target: Target) -> str:
+    """As the container agent understands it."""
+    task_id = target.owner.rpartition("/")[2]
+    if not _TASK_ID.fullmatch(task_id):
+        raise Unrenderable(f"{target.owner!r} is no task")
+    return f"{task_id}/{target.port}!"

@@ -58,6 +58,8 @@ def _bucket(value: str) -> str | None:
 
 _SWITCH = one_of("true", "false")
 _WEEK_S = 604_800
+#: ours: whether a target is asked which task it is before it gets any traffic
+IDENTITY_CHECK = "longshore.identity_check.enabled"
 
 _OF_EVERY_LOAD_BALANCER = (
     Attribute("access_logs.s3.enabled", "false", _SWITCH),
@@ -104,6 +106,7 @@ _LOAD_BALANCER: Mapping[str, tuple[Attribute, ...]] = {
 _OF_EVERY_TARGET_GROUP = (
     Attribute("deregistration_delay.timeout_seconds", "300", between(0, 3600)),
     Attribute("stickiness.enabled", "false", _SWITCH),
+    Attribute(IDENTITY_CHECK, "false", _SWITCH),
     Attribute(
         "load_balancing.cross_zone.enabled",
         "use_load_balancer_configuration",

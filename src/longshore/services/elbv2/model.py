@@ -224,6 +224,8 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     health: TargetHealth = TargetHealth()
     #: the name of the Classic load balancer that its group is part of; empty for most
     classic: str = ""
+    #: `address:port` of the agent that is asked whether `owner` is there; empty: nobody is asked
+    identity: str = ""
 
 
 def target_key(target_group_arn: str, target_id: str, port: int) -> str:

@@ -8,6 +8,7 @@ whose group nobody forwards to has no connections to wait for and goes at once.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
 
@@ -15,7 +16,8 @@ import msgspec
 
 from longshore.aws.shapes import elbv2 as shapes
 from longshore.services.ec2.model import SUBNETS, VPCS
-from longshore.services.ecs.model import CONTAINER_INSTANCES, ContainerInstance
+from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS, ContainerInstance
+from longshore.services.elbv2.attributes import IDENTITY_CHECK
 from longshore.services.elbv2.errors import InvalidTarget, ResourceInUse, TooManyTargets, Validation
 from longshore.services.elbv2.lookup import in_use
 from longshore.services.elbv2.model import (
@@ -31,6 +33,8 @@ from longshore.services.elbv2.model import (
 from longshore.services.elbv2.quotas import TARGETS_PER_TARGET_GROUP
 from longshore.store.base import Reader, Tx
 
+#: what an agent registers that can be asked: its port for that
+IDENTITY_ATTRIBUTE = "longshore.identity-port"
 #: Beside the VPC's own block: where the API's text lets IP targets be, and this machine itself.
 _ALLOWED = tuple(IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "127.0.0.0/8"))
 
@@ -83,6 +87,7 @@ def release(tx: Tx, target_group_arns: Iterable[str], now: float) -> None:
 def _resolve(reader: Reader, group: TargetGroup, description: shapes.TargetDescription, now: float, owner: str) -> Target:
     if group.target_type == "alb":
         return _load_balancer(reader, group, description, now, owner)
+    identity = _identity(reader, group, owner)
     if group.target_type == "instance":
         instance = _instance(reader, group, description.id)
         if description.availability_zone is not None:
@@ -102,7 +107,23 @@ def _resolve(reader: Reader, group: TargetGroup, description: shapes.TargetDescr
         availability_zone=zone,
         owner=owner,
         health=TargetHealth(since=now),
+        identity=identity,
     )
+
+
+def _identity(reader: Reader, group: TargetGroup, owner: str) -> str:
+    """Who is asked whether the task is there, where the group wants that; "" where it does not."""
+    if group.attributes.get(IDENTITY_CHECK) != "true":
+        return ""
+    task = reader.get(TASKS, owner) if owner else None
+    instance = reader.get(CONTAINER_INSTANCES, task.container_instance_arn) if task is not None else None
+    port = next((one.value or "" for one in instance.attributes if one.name == IDENTITY_ATTRIBUTE), "") if instance is not None else ""
+    if instance is None or not instance.address or not re.fullmatch("[1-9][0-9]{0,4}", port) or int(port) > 65535:
+        raise InvalidTarget(
+            f"Targets of target group '{group.arn}' must be tasks of a service whose container agent says which task is at a port: "
+            f"'{IDENTITY_CHECK}' is true"
+        )
+    return f"{instance.address}:{port}"
 
 
 def _load_balancer(reader: Reader, group: TargetGroup, description: shapes.TargetDescription, now: float, owner: str) -> Target:

@@ -11,8 +11,9 @@ from longshore.aws.shapes import elbv2 as shapes
 from longshore.services.call import Call
 from longshore.services.elbv2 import attributes as known
 from longshore.services.elbv2.api import api
+from longshore.services.elbv2.errors import ResourceInUse
 from longshore.services.elbv2.lookup import find_load_balancer, find_target_group
-from longshore.services.elbv2.model import LOAD_BALANCERS, TARGET_GROUPS, LoadBalancer, TargetGroup
+from longshore.services.elbv2.model import LOAD_BALANCERS, TARGET_GROUPS, TARGETS, LoadBalancer, TargetGroup
 from longshore.store.base import Tx
 
 
@@ -72,6 +73,9 @@ async def modify_target_group_attributes(
         possible = known.target_group_attributes(group.protocol, group.target_type)
         attributes = known.changed("Target group", possible, group.attributes, asked)
         known.check_target_group_together(attributes)
+        is_changed = attributes.get(known.IDENTITY_CHECK) != group.attributes.get(known.IDENTITY_CHECK)
+        if is_changed and tx.count(TARGETS, "target_group", group.arn):
+            raise ResourceInUse(f"'{known.IDENTITY_CHECK}' of a target group with registered targets cannot be changed")
         return tx.put(TARGET_GROUPS, msgspec.structs.replace(group, attributes=attributes))
 
     changed = await call.store.transact(change)
