@@ -48,6 +48,8 @@ def test_one_of_each_kind_is_kept_as_it_was_given() -> None:
         [url(regex="(?>a)b")],
         [url(regex="a++")],
         [url(regex="(?x)a#b")],
+        [url(regex="(?u)a")],
+        [url(regex=r"\u0041")],
         [url(regex="a(?i-sx:b)")],
         [url(regex=r"\p{L}")],
         [url(regex="(*ACCEPT)")],

@@ -13,6 +13,8 @@ from longshore.services.elbv2.errors import Validation
 
 _PRINTABLE = re.compile(r"[\x20-\x7e]+")
 _COMMENTS = re.compile(r"(?<!\\)\(\?\^?[a-zA-Z-]*x")
+#: what Python takes and HAProxy does not, so that the rule would be left out
+_PYTHONS = re.compile(r"\(\?[a-zA-Z-]*[auL]|\\[uU]")
 _REFUSED = re.compile(r"\(\?(?:[=!>|#]|<[=!]|R\)|[+-]?\d+\)|&|P>|P=|\()|\(\*|\\(?:[1-9]|[pPgkKGXRC])|(?<!\\)[*+?}]\+")
 
 
@@ -22,7 +24,7 @@ def check_regex(regex: str, most_characters: int) -> None:
         raise Validation("A regular expression cannot be empty")
     if len(regex) > most_characters:
         raise Validation(f"The regular expression '{regex}' cannot be longer than '{most_characters}' characters")
-    if not _PRINTABLE.fullmatch(regex) or _REFUSED.search(regex) or _COMMENTS.search(regex):
+    if not _PRINTABLE.fullmatch(regex) or _REFUSED.search(regex) or _COMMENTS.search(regex) or _PYTHONS.search(regex):
         raise Validation(f"The regular expression '{regex}' is not supported")
     try:
         re.compile(regex)
