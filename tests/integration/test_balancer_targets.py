@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from longshore.services.elbv2.following import is_followed
 from longshore.services.elbv2.model import TARGETS, HealthCheck
 from tests.balancer.lab import QUICK, Client, Lab, forward, laboratory, quiet_port, until
 
@@ -186,8 +187,10 @@ async def test_targets_come_and_go_under_load_without_an_error(lab: Lab) -> None
 
 async def test_health_is_written_down_only_when_it_changes(lab: Lab) -> None:
     one = await lab.upstream("one")
-    _, group = await lab.serving(one)
+    lb, group = await lab.serving(one)
     await lab.settled()
+    # that everybody is served by the rules is written down, too, a moment after they are
+    await until(lambda: is_followed(lab.store, lb.arn))
     revision = lab.store.revision
     checks = one.checks
     await until(lambda: one.checks > checks + 1)
