@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.installation import Client, memory_mb, server_alone
 from bench.report import Figure, Target, p50
 from longshore.config import History
-from longshore.server import KINDS
+from longshore.resources import KINDS
 from longshore.services.ecs.flight.entries import TASKS as ARCHIVED
 from longshore.services.ecs.flight.entries import history_entry
 from longshore.services.ecs.model import TASKS, Container, Task, TaskSpec, TaskStatus

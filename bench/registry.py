@@ -28,7 +28,7 @@ from bench.installation import scratch_environment
 from bench.registries import MANIFEST_TYPE, REPOSITORY, Side, longshore, most_memory_mb, peers
 from bench.report import Figure, Target, p50
 from longshore.config import DEFAULT_ACCOUNT_ID, DEFAULT_REGION, DataDirectory
-from longshore.server import KINDS
+from longshore.resources import KINDS
 from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, REPOSITORIES, Image, ImageTag, Repository, repository_key
 from longshore.services.ecr.names import repository_arn
 from longshore.store.sqlite import open_store

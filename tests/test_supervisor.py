@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 
 from longshore.config import AgentConfig, Credentials, DataDirectory, PlatformConfig, ServerConfig, State, write_platform
-from longshore.server import KINDS
+from longshore.resources import KINDS
 from longshore.services.ecs.model import TASKS
 from longshore.store.sqlite import open_store
 from tests.chaos.server_process import KEY, NO_HAPROXY, REGION, ROOT, SECRET, ServerProcess

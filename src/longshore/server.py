@@ -46,7 +46,7 @@ from longshore.gateway.agents.control import forget_sessions
 from longshore.gateway.agents.exec_offers import AGENT_ROUTE
 from longshore.gateway.agents.sessions import AgentSessions
 from longshore.gateway.app import Gateway
-from longshore.gateway.authorise import Access, ResourceSide
+from longshore.gateway.authorise import Access
 from longshore.gateway.balancers import ROUTE as BALANCERS
 from longshore.gateway.balancers import Balancers
 from longshore.gateway.begun import Begun, is_worth_a_traceback
@@ -76,38 +76,20 @@ from longshore.kit.sealing import derived_key
 from longshore.registry.garbage import GarbageCollector
 from longshore.registry.registry import Registry
 from longshore.registry.verification import scrub
+from longshore.resources import KINDS, RESOURCE_SIDES
 from longshore.scanner.choose import NotInstalled, choose
 from longshore.scanner.seam import Scanner
-from longshore.services.acm import model as acm_model
-from longshore.services.acm.tagging import no_policies as acm_policies
-from longshore.services.acm.tagging import resource_conditions as acm_conditions
 from longshore.services.call import Site
-from longshore.services.ec2 import model as ec2_model
 from longshore.services.ec2.defaults import ensure_default_network
 from longshore.services.ec2.regions import AWS_REGIONS
-from longshore.services.ecr import kinds as ecr_kinds
-from longshore.services.ecr.access.resource_policies import resource_conditions, resource_policies
 from longshore.services.ecr.encryption.keys import ensure_encryption
 from longshore.services.ecr.pull_through.cache import PullThroughCache
 from longshore.services.ecr.remote.connection import Remotes
-from longshore.services.ecs import kinds as ecs_kinds
 from longshore.services.ecs.exec.rules import forget_all as forget_exec_sessions
-from longshore.services.ecs.resource_tags import no_policies
-from longshore.services.ecs.resource_tags import resource_conditions as ecs_conditions
-from longshore.services.elb import model as elb_model
-from longshore.services.elbv2 import hosts as elbv2_hosts
-from longshore.services.elbv2 import model as elbv2_model
 from longshore.services.elbv2.claims import KEYS_ROUTE
-from longshore.services.elbv2.permissions import no_policies as elb_policies
-from longshore.services.elbv2.permissions import resource_conditions as elb_conditions
 from longshore.services.elbv2.seats import Seats
 from longshore.services.elbv2.trust_stores import CONTENT_ROUTE
-from longshore.services.iam import model as iam_model
-from longshore.services.iam.entities import TRUSTED_ACTIONS, entity_conditions, trust_policies
 from longshore.services.iam.identities import ensure_root
-from longshore.services.secretsmanager import model as secretsmanager_model
-from longshore.services.ssm import model as ssm_model
-from longshore.services.ssm.resource_tags import resource_conditions as ssm_conditions
 from longshore.store.archive import Archive
 from longshore.store.base import Store, StoreError, StoreLocked, StoreUnavailable, Tx
 from longshore.store.event_log import EventLog
@@ -119,19 +101,6 @@ from longshore.store.sqlite_metrics import SqliteMetricStore, open_metric_store
 
 log = logging.getLogger("longshore.server")
 
-KINDS = (
-    *(*ecs_kinds.KINDS, *ecr_kinds.KINDS, *elbv2_model.KINDS, *elbv2_hosts.KINDS, *acm_model.KINDS, *ec2_model.KINDS),
-    *(*elb_model.KINDS, *iam_model.KINDS, *secretsmanager_model.KINDS, *ssm_model.KINDS),
-)
-#: services whose resources have a say in who may do what with them
-RESOURCE_SIDES = {
-    "acm": ResourceSide(acm_policies, acm_conditions),
-    "ecr": ResourceSide(resource_policies, resource_conditions, frozenset({"ecr:DeleteRepositoryPolicy"})),
-    "ecs": ResourceSide(no_policies, ecs_conditions),
-    "ssm": ResourceSide(no_policies, ssm_conditions),
-    "elasticloadbalancing": ResourceSide(elb_policies, elb_conditions),
-    "iam": ResourceSide(trust_policies, entity_conditions, must_allow=TRUSTED_ACTIONS),
-}
 #: seconds after RUNNING at which a task without any health check counts as healthy: as in ECS, and in --dev mode
 WARM_UP_S = 40.0
 DEV_WARM_UP_S = 2.0

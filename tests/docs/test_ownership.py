@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from longshore.server import KINDS
+from longshore.resources import KINDS
 
 PAGE = Path(__file__).resolve().parents[2] / "ARCHITECTURE.md"
 

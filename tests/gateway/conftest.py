@@ -15,7 +15,7 @@ from longshore.gateway.authorise import Access
 from longshore.gateway.identify import Identities
 from longshore.kit.clock import SystemClock
 from longshore.kit.ids import RandomIds
-from longshore.server import RESOURCE_SIDES
+from longshore.resources import RESOURCE_SIDES
 from longshore.services.call import Site
 from longshore.services.ec2 import model as ec2_model
 from longshore.services.ecr import kinds as ecr_kinds

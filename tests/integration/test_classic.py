@@ -20,7 +20,7 @@ from longshore.gateway.app import Gateway
 from longshore.gateway.authorise import Access
 from longshore.gateway.identify import Identities
 from longshore.kit.ids import RandomIds
-from longshore.server import KINDS, RESOURCE_SIDES
+from longshore.resources import KINDS, RESOURCE_SIDES
 from longshore.services.ecs.model import CONTAINER_INSTANCES, Capacity, ContainerInstance
 from longshore.services.elbv2.model import LISTENERS, LOAD_BALANCERS, TARGET_GROUPS, TARGETS
 from longshore.services.iam.identities import ensure_root

@@ -36,8 +36,8 @@ from longshore.gateway.request import ApiRequest
 from longshore.kit.clock import SteppedClock
 from longshore.kit.ids import RandomIds
 from longshore.kit.resource import Kind
+from longshore.resources import RESOURCE_SIDES
 from longshore.scanner.report import Finding, Package, Report
-from longshore.server import RESOURCE_SIDES
 from longshore.services.acm import model as acm
 from longshore.services.call import Site
 from longshore.services.ec2 import model as ec2

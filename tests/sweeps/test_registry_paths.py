@@ -25,7 +25,7 @@ from longshore.gateway.lane import Lanes
 from longshore.kit.clock import SteppedClock
 from longshore.kit.ids import RandomIds
 from longshore.registry.registry import Registry
-from longshore.server import RESOURCE_SIDES
+from longshore.resources import RESOURCE_SIDES
 from longshore.services.call import Principal, Site
 from longshore.services.ecr.model import REPOSITORIES, Repository
 from longshore.services.ecr.names import RepositoryId, digest_of

@@ -22,7 +22,7 @@ from longshore.gateway.authorise import Access
 from longshore.gateway.catalogue import served
 from longshore.gateway.identify import Identities
 from longshore.registry.registry import Registry
-from longshore.server import RESOURCE_SIDES
+from longshore.resources import RESOURCE_SIDES
 from longshore.services.call import Principal, Site
 from longshore.services.ecr.access.documents import registry_policy, repository_policy
 from longshore.services.ecr.access.model import REGISTRY_POLICIES, REPOSITORY_POLICIES

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from longshore.aws.shapes import acm as shapes
 from longshore.services.acm.errors import InvalidTagException, TooManyTagsException
 from longshore.services.acm.model import CERTIFICATES, Tag
-from longshore.services.iam.policy import Policy
 from longshore.store.base import Reader
 
 _MOST_TAGS = 50
@@ -45,11 +44,6 @@ def asked_tags(tags: Iterable[shapes.Tag] | None) -> dict[str, list[str]]:
     if given:
         found["aws:tagkeys"] = [tag.key for tag in given]
     return found
-
-
-def no_policies(reader: Reader, arn: str) -> tuple[Policy, ...]:
-    """Certificates have no policies of their own."""
-    return ()
 
 
 def resource_conditions(reader: Reader, arn: str) -> Mapping[str, Sequence[str]]:

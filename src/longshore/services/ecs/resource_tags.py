@@ -12,7 +12,6 @@ from longshore.services.ecs.capacity.model import CAPACITY_PROVIDERS
 from longshore.services.ecs.lookup import definition_of_arn
 from longshore.services.ecs.model import CLUSTERS, CONTAINER_INSTANCES, TASKS, Tag
 from longshore.services.ecs.rollout.model import SERVICES, TASK_SETS
-from longshore.services.iam.policy import Policy
 from longshore.store.base import Reader
 
 _TAGGED: Mapping[str, Kind[Any]] = {
@@ -22,11 +21,6 @@ _TAGGED: Mapping[str, Kind[Any]] = {
     "service": SERVICES,
     "task-set": TASK_SETS,
 }
-
-
-def no_policies(reader: Reader, arn: str) -> tuple[Policy, ...]:
-    """ECS's resources have no policies of their own."""
-    return ()
 
 
 def resource_conditions(reader: Reader, arn: str) -> Mapping[str, Sequence[str]]:

@@ -19,7 +19,6 @@ from longshore.services.elbv2.model import LISTENERS, LOAD_BALANCERS, RULES, TAR
 from longshore.services.elbv2.names import SERVICE
 from longshore.services.elbv2.ssl_policies import DEFAULT
 from longshore.services.elbv2.tls import SECURE
-from longshore.services.iam.policy import Policy
 from longshore.store.base import Reader
 
 _KINDS: Mapping[str, Kind[Any]] = {
@@ -30,11 +29,6 @@ _KINDS: Mapping[str, Kind[Any]] = {
     "truststore": TRUST_STORES,
 }
 _Tags = Iterable[shapes.Tag] | None
-
-
-def no_policies(reader: Reader, arn: str) -> tuple[Policy, ...]:
-    """Load balancers and what belongs to them have no policies of their own."""
-    return ()
 
 
 def resource_conditions(reader: Reader, arn: str) -> Mapping[str, Sequence[str]]:
