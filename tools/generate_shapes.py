@@ -425,7 +425,7 @@ def module_text(service: Service) -> str:
 
 def header(service: Service, body: str) -> str:
     def used(*names: str) -> str:
-        return ", ".join(name for name in names if re.search(rf"\b{name}\b", body))
+        return ", ".join(name for name in names if re.search(rf"(?<![\"'])\b{name}\b", body))
 
     title = service.metadata.get("serviceAbbreviation") or service.metadata["serviceFullName"]
     lines = [

@@ -33,6 +33,7 @@ TITLES: Mapping[str, str] = {
     "sts": "AWS STS",
     "secretsmanager": "AWS Secrets Manager",
     "ssm": "AWS Systems Manager Parameter Store",
+    "cloudtrail": "AWS CloudTrail",
 }
 
 #: API -> operation -> what is left out. An operation that is served and not named here does what AWS documents.

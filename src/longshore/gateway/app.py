@@ -26,6 +26,7 @@ from longshore.aws.errors import (
 from longshore.aws.protocol import ec2, json, query
 from longshore.aws.protocol.model import Model
 from longshore.gateway.answer import Answer
+from longshore.gateway.attempt import Attempt, Limiter, Unlimited, Unwatched, Watcher
 from longshore.gateway.authorise import Access
 from longshore.gateway.catalogue import Served, served
 from longshore.gateway.identify import Identified, Identities
@@ -74,6 +75,8 @@ class Gateway:
         utilisation: Utilisation | None = None,
         scheduler: Scheduler | None = None,
         traffic: TrafficCounter | None = None,
+        watcher: Watcher | None = None,
+        limiter: Limiter | None = None,
     ) -> None:
         self._store = store
         self._blobs = blobs
@@ -91,6 +94,8 @@ class Gateway:
         self._utilisation = utilisation or Utilisation()
         self._scheduler = scheduler
         self._traffic = traffic
+        self._watcher = watcher or Unwatched()
+        self._limiter = limiter or Unlimited()
         self._draining = False
 
     def mount(self, prefix: str, handler: Handler) -> None:
@@ -124,36 +129,43 @@ class Gateway:
 
     async def answer(self, request: ApiRequest) -> Reply:
         """One API request, from its bytes to those of its reply."""
-        request_id = self._ids.uuid()
-        model, codec = _NO_MODEL, _PROTOCOLS[protocol_of(request.headers)]
+        attempt = Attempt(request, self._ids.uuid())
+        codec, model, body, content_type = _PROTOCOLS[protocol_of(request.headers)], _NO_MODEL, b"", ""
         try:
-            identified = self._identities.identify(request)
+            identified = attempt.identified = self._identities.identify(request)
             recognised = recognise(request.headers, request.query, request.body, identified.service)
-            api = served(recognised.api)
+            attempt.operation_name = recognised.operation
+            api = attempt.api = served(recognised.api)
             model = api.model
             check_service(identified.service, model.signing_name)
             codec = _PROTOCOLS["ec2" if model.protocol == "ec2" else recognised.protocol]
-            payload, content_type = await self._operate(request, api, recognised.operation, codec, identified, request_id)
+            body, content_type = await self._operate(attempt, api, codec, identified)
         except AwsError as error:
-            return self._error(codec, model, error, request_id)
+            attempt.error = error
         except StoreUnavailable as error:
-            log.error("%s: the store cannot be written: %s", request_id, error)
-            return self._error(codec, model, ServiceUnavailable(f"The state of this installation cannot be written: {error}"), request_id)
+            attempt.error = _unavailable(attempt, error)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:  # the boundary: whatever it was becomes a 500 that names the request, and a line in the log
-            log.exception("%s: %s %s failed", request_id, request.method, request.headers.get("x-amz-target", request.path))
-            return self._error(codec, model, InternalFailure(), request_id)
-        return Reply(200, payload, content_type, (("x-amzn-RequestId", request_id),), close=self._draining)
+            asked = request.headers.get("x-amz-target", request.path)
+            log.exception("%s: %s %s failed", attempt.request_id, request.method, asked)
+            attempt.error = InternalFailure()
+        try:
+            self._watcher.note(attempt)
+        except StoreUnavailable as error:
+            attempt.error = _unavailable(attempt, error)
+        if attempt.error is not None:
+            return self._error(codec, model, attempt.error, attempt.request_id)
+        return Reply(200, body, content_type, (("x-amzn-RequestId", attempt.request_id),), close=self._draining)
 
-    async def _operate(
-        self, request: ApiRequest, api: Served, name: str, codec: Any, identified: Identified, request_id: str
-    ) -> tuple[bytes, str]:
-        operation = api.operations.get(name)
+    async def _operate(self, attempt: Attempt, api: Served, codec: Any, identified: Identified) -> tuple[bytes, str]:
+        request, name = attempt.request, attempt.operation_name
+        self._limiter.admit(identified.principal, api.model.api, name)
+        operation = attempt.operation = api.operations.get(name)
         if operation is None:
             raise UnknownOperation(_unserved(api, name))
         shape = api.shapes[name]
-        parsed = codec.parse(api.model, shape, request.body or request.query.encode())
+        parsed = attempt.parsed = codec.parse(api.model, shape, request.body or request.query.encode())
         call = Call(
             store=self._store,
             blobs=self._blobs,
@@ -163,7 +175,7 @@ class Gateway:
             principal=identified.principal,
             account_id=identified.principal.account_id,
             region=self._site.region if api.model.global_endpoint else identified.region,
-            request_id=request_id,
+            request_id=attempt.request_id,
             source_ip=request.remote,
             base_url=request.base_url,
             secret_for_signing=self._signing_secret,
@@ -177,8 +189,8 @@ class Gateway:
         self._access.authorise(operation, call, parsed, secure=request.secure, user_agent=request.headers.get("user-agent", ""))
         await self._note_use(identified, call.region)
         await self._store.read_barrier()
-        response = await operation.handle(call, parsed)
-        rendered: tuple[bytes, str] = codec.render(api.model, shape, response, request_id)
+        response = attempt.response = await operation.handle(call, parsed)
+        rendered: tuple[bytes, str] = codec.render(api.model, shape, response, attempt.request_id)
         return rendered
 
     async def _note_use(self, identified: Identified, region: str) -> None:
@@ -194,6 +206,11 @@ class Gateway:
         status, body, content_type, headers = codec.render_error(model, error, request_id)
         close = self._draining or isinstance(error, RequestTooLarge)
         return Reply(status, body, content_type, (*headers, ("x-amzn-RequestId", request_id)), close=close)
+
+
+def _unavailable(attempt: Attempt, error: StoreUnavailable) -> AwsError:
+    log.error("%s: the store cannot be written: %s", attempt.request_id, error)
+    return ServiceUnavailable(f"The state of this installation cannot be written: {error}")
 
 
 def check_service(signed_for: str, signing_name: str) -> None:

@@ -16,7 +16,7 @@ from longshore.aws.operation import Api, Operation
 from longshore.aws.protocol.model import Model, OperationShape
 
 #: names of the folders under services/ that answer requests
-SERVED = ("ecs", "ecr", "elbv2", "elb", "acm", "ec2", "iam", "sts", "secretsmanager", "ssm")
+SERVED = ("ecs", "ecr", "elbv2", "elb", "acm", "ec2", "iam", "sts", "secretsmanager", "ssm", "cloudtrail")
 
 #: X-Amz-Target prefix -> API
 TARGET_PREFIXES: Mapping[str, str] = {
@@ -25,6 +25,7 @@ TARGET_PREFIXES: Mapping[str, str] = {
     "secretsmanager": "secretsmanager",
     "AmazonSSM": "ssm",
     "CertificateManager": "acm",
+    "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101": "cloudtrail",
 }
 
 #: (signing name, API version) of forms -> API; the version tells Classic load balancers from the later ones

@@ -11,15 +11,27 @@ from msgspec import Meta, Struct
 
 from longshore.aws.protocol import form
 from longshore.aws.protocol.model import ErrorShape, Members, Model, Node, OperationShape, Out, one_of
-from longshore.aws.protocol.xml import boolean, escape, iso8601
+from longshore.aws.protocol.xml import base64, boolean, escape, iso8601
 
+AccessAdvisorUsageGranularityType = Literal["SERVICE_LEVEL", "ACTION_LEVEL"]
 AccessKeyIdType = Annotated[str, Meta(min_length=16, max_length=128, pattern="(?a:\\A(?:[\\w]+)\\Z)", extra={"pattern": "[\\w]+"})]
+AccountAliasType = Annotated[
+    str,
+    Meta(
+        min_length=3,
+        max_length=63,
+        pattern="(?a:\\A(?:^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$)\\Z)",
+        extra={"pattern": "^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$"},
+    ),
+]
 ActionNameType = Annotated[str, Meta(min_length=3, max_length=128)]
 ArnType = Annotated[str, Meta(min_length=20, max_length=2048)]
+AssignmentStatusType = Literal["Assigned", "Unassigned", "Any"]
 AttachmentName = Annotated[
     str, Meta(min_length=1, max_length=128, pattern="(?a:\\A(?:[\\w+=,.@-]+)\\Z)", extra={"pattern": "[\\w+=,.@-]+"})
 ]
 AttachmentType = Literal["user", "group", "role"]
+AuthenticationCodeType = Annotated[str, Meta(min_length=6, max_length=6, pattern="(?a:\\A(?:[\\d]+)\\Z)", extra={"pattern": "[\\d]+"})]
 CertificateBodyType = Annotated[
     str,
     Meta(
@@ -38,6 +50,7 @@ CertificateChainType = Annotated[
         extra={"pattern": "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+"},
     ),
 ]
+ClientIDType = Annotated[str, Meta(min_length=1, max_length=255)]
 ContextKeyNameType = Annotated[str, Meta(min_length=5, max_length=256)]
 ContextKeyTypeEnum = Literal[
     "string", "stringList", "numeric", "numericList", "boolean", "booleanList", "ip", "ipList", "binary", "binaryList", "date", "dateList"
@@ -50,14 +63,29 @@ EntityType = Literal["User", "Role", "Group", "LocalManagedPolicy", "AWSManagedP
 ExistingUserNameType = Annotated[
     str, Meta(min_length=1, max_length=128, pattern="(?a:\\A(?:[\\w+=,.@-]+)\\Z)", extra={"pattern": "[\\w+=,.@-]+"})
 ]
+GlobalEndpointTokenVersion = Literal["v1Token", "v2Token"]
 GroupNameType = Annotated[str, Meta(min_length=1, max_length=128, pattern="(?a:\\A(?:[\\w+=,.@-]+)\\Z)", extra={"pattern": "[\\w+=,.@-]+"})]
 InstanceProfileNameType = Annotated[
     str, Meta(min_length=1, max_length=128, pattern="(?a:\\A(?:[\\w+=,.@-]+)\\Z)", extra={"pattern": "[\\w+=,.@-]+"})
 ]
+JobIDType = Annotated[str, Meta(min_length=36, max_length=36)]
 MarkerType = Annotated[
     str, Meta(min_length=1, max_length=320, pattern="(?a:\\A(?:[\\u0020-\\u00FF]+)\\Z)", extra={"pattern": "[\\u0020-\\u00FF]+"})
 ]
 MaxItemsType = Annotated[int, Meta(ge=1, le=1000)]
+MaxPasswordAgeType = Annotated[int, Meta(ge=1, le=1095)]
+MinimumPasswordLengthType = Annotated[int, Meta(ge=6, le=128)]
+OpenIDConnectProviderUrlType = Annotated[str, Meta(min_length=1, max_length=255)]
+PasswordReusePreventionType = Annotated[int, Meta(ge=1, le=24)]
+PasswordType = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=128,
+        pattern="(?a:\\A(?:[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+)\\Z)",
+        extra={"pattern": "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+", "sensitive": True},
+    ),
+]
 PathPrefixType = Annotated[
     str,
     Meta(min_length=1, max_length=512, pattern="(?a:\\A(?:\\u002F[\\u0021-\\u007F]*)\\Z)", extra={"pattern": "\\u002F[\\u0021-\\u007F]*"}),
@@ -120,9 +148,13 @@ RoleDescriptionType = Annotated[
 ]
 RoleMaxSessionDurationType = Annotated[int, Meta(ge=3600, le=43200)]
 RoleNameType = Annotated[str, Meta(min_length=1, max_length=64, pattern="(?a:\\A(?:[\\w+=,.@-]+)\\Z)", extra={"pattern": "[\\w+=,.@-]+"})]
+SerialNumberType = Annotated[
+    str, Meta(min_length=9, max_length=256, pattern="(?a:\\A(?:[\\w+=/:,.@-]+)\\Z)", extra={"pattern": "[\\w+=/:,.@-]+"})
+]
 ServerCertificateNameType = Annotated[
     str, Meta(min_length=1, max_length=128, pattern="(?a:\\A(?:[\\w+=,.@-]+)\\Z)", extra={"pattern": "[\\w+=,.@-]+"})
 ]
+ServiceNamespaceType = Annotated[str, Meta(min_length=1, max_length=64, pattern="(?a:\\A(?:[\\w-]*)\\Z)", extra={"pattern": "[\\w-]*"})]
 StatusType = Literal["Active", "Inactive", "Expired"]
 TagKeyType = Annotated[
     str,
@@ -141,7 +173,9 @@ TagValueType = Annotated[
         extra={"pattern": "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*"},
     ),
 ]
+ThumbprintType = Annotated[str, Meta(min_length=40, max_length=40)]
 UserNameType = Annotated[str, Meta(min_length=1, max_length=64, pattern="(?a:\\A(?:[\\w+=,.@-]+)\\Z)", extra={"pattern": "[\\w+=,.@-]+"})]
+VirtualMFADeviceName = Annotated[str, Meta(min_length=1, pattern="(?a:\\A(?:[\\w+=,.@-]+)\\Z)", extra={"pattern": "[\\w+=,.@-]+"})]
 
 
 class AccessKey(
@@ -190,6 +224,18 @@ class AccessKeyMetadata(
     access_key_id: str | None = None
     status: str | None = None
     create_date: float | None = None
+
+
+class AddClientIDToOpenIDConnectProviderRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"open_id_connect_provider_arn": "OpenIDConnectProviderArn", "client_id": "ClientID"},
+):
+    open_id_connect_provider_arn: ArnType
+    client_id: ClientIDType
 
 
 class AddRoleToInstanceProfileRequest(
@@ -251,6 +297,13 @@ class AttachedPolicy(
     policy_arn: str | None = None
 
 
+class ChangePasswordRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"old_password": "OldPassword", "new_password": "NewPassword"}
+):
+    old_password: PasswordType
+    new_password: PasswordType
+
+
 class ContextEntry(
     Struct,
     frozen=True,
@@ -270,6 +323,10 @@ class CreateAccessKeyRequest(Struct, frozen=True, kw_only=True, omit_defaults=Tr
 
 class CreateAccessKeyResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"access_key": "AccessKey"}):
     access_key: AccessKey | None = None
+
+
+class CreateAccountAliasRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"account_alias": "AccountAlias"}):
+    account_alias: AccountAliasType
 
 
 class CreateGroupRequest(
@@ -300,6 +357,49 @@ class CreateInstanceProfileResponse(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"instance_profile": "InstanceProfile"}
 ):
     instance_profile: InstanceProfile | None = None
+
+
+class CreateLoginProfileRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"user_name": "UserName", "password": "Password", "password_reset_required": "PasswordResetRequired"},
+):
+    user_name: UserNameType | None = None
+    password: PasswordType | None = None
+    password_reset_required: bool | None = None
+
+
+class CreateLoginProfileResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"login_profile": "LoginProfile"}):
+    login_profile: LoginProfile | None = None
+
+
+class CreateOpenIDConnectProviderRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"url": "Url", "client_id_list": "ClientIDList", "thumbprint_list": "ThumbprintList", "tags": "Tags"},
+):
+    url: OpenIDConnectProviderUrlType
+    client_id_list: tuple[ClientIDType, ...] | None = None
+    thumbprint_list: tuple[ThumbprintType, ...] | None = None
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=50)] | None = None
+
+
+class CreateOpenIDConnectProviderResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"open_id_connect_provider_arn": "OpenIDConnectProviderArn", "tags": "Tags"},
+):
+    open_id_connect_provider_arn: str | None = None
+    tags: tuple[Tag, ...] | None = None
 
 
 class CreatePolicyRequest(
@@ -404,11 +504,45 @@ class CreateUserResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, 
     user: User | None = None
 
 
+class CreateVirtualMFADeviceRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"path": "Path", "virtual_mfa_device_name": "VirtualMFADeviceName", "tags": "Tags"},
+):
+    path: PathType | None = None
+    virtual_mfa_device_name: VirtualMFADeviceName
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=50)] | None = None
+
+
+class CreateVirtualMFADeviceResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"virtual_mfa_device": "VirtualMFADevice"}
+):
+    virtual_mfa_device: VirtualMFADevice | None = None
+
+
+class DeactivateMFADeviceRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"user_name": "UserName", "serial_number": "SerialNumber"}
+):
+    user_name: ExistingUserNameType | None = None
+    serial_number: SerialNumberType
+
+
 class DeleteAccessKeyRequest(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"user_name": "UserName", "access_key_id": "AccessKeyId"}
 ):
     user_name: ExistingUserNameType | None = None
     access_key_id: AccessKeyIdType
+
+
+class DeleteAccountAliasRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"account_alias": "AccountAlias"}):
+    account_alias: AccountAliasType
+
+
+class DeleteAccountPasswordPolicyRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    pass
 
 
 class DeleteGroupPolicyRequest(
@@ -426,6 +560,16 @@ class DeleteInstanceProfileRequest(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"instance_profile_name": "InstanceProfileName"}
 ):
     instance_profile_name: InstanceProfileNameType
+
+
+class DeleteLoginProfileRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"user_name": "UserName"}):
+    user_name: UserNameType | None = None
+
+
+class DeleteOpenIDConnectProviderRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"open_id_connect_provider_arn": "OpenIDConnectProviderArn"}
+):
+    open_id_connect_provider_arn: ArnType
 
 
 class DeletePolicyRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"policy_arn": "PolicyArn"}):
@@ -489,6 +633,12 @@ class DeleteUserRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, g
     user_name: ExistingUserNameType
 
 
+class DeleteVirtualMFADeviceRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"serial_number": "SerialNumber"}
+):
+    serial_number: SerialNumberType
+
+
 class DeletionTaskFailureReasonType(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"reason": "Reason", "role_usage_list": "RoleUsageList"}
 ):
@@ -515,6 +665,57 @@ class DetachUserPolicyRequest(
 ):
     user_name: UserNameType
     policy_arn: ArnType
+
+
+class EnableMFADeviceRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "user_name": "UserName",
+        "serial_number": "SerialNumber",
+        "authentication_code1": "AuthenticationCode1",
+        "authentication_code2": "AuthenticationCode2",
+    },
+):
+    user_name: ExistingUserNameType
+    serial_number: SerialNumberType
+    authentication_code1: AuthenticationCodeType
+    authentication_code2: AuthenticationCodeType
+
+
+class EntityDetails(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"entity_info": "EntityInfo", "last_authenticated": "LastAuthenticated"},
+):
+    entity_info: EntityInfo | None = None
+    last_authenticated: float | None = None
+
+
+class EntityInfo(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"arn": "Arn", "name": "Name", "type": "Type", "id": "Id", "path": "Path"},
+):
+    arn: str | None = None
+    name: str | None = None
+    type: str | None = None
+    id: str | None = None
+    path: str | None = None
+
+
+class ErrorDetails(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"message": "Message", "code": "Code"}):
+    message: str | None = None
+    code: str | None = None
 
 
 class EvaluationResult(
@@ -544,6 +745,30 @@ class EvaluationResult(
     permissions_boundary_decision_detail: PermissionsBoundaryDecisionDetail | None = None
     eval_decision_details: dict[str, str] | None = None
     resource_specific_results: tuple[ResourceSpecificResult, ...] | None = None
+
+
+class GenerateCredentialReportRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    pass
+
+
+class GenerateCredentialReportResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"state": "State", "description": "Description"}
+):
+    state: str | None = None
+    description: str | None = None
+
+
+class GenerateServiceLastAccessedDetailsRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"arn": "Arn", "granularity": "Granularity"}
+):
+    arn: ArnType
+    granularity: AccessAdvisorUsageGranularityType | None = None
+
+
+class GenerateServiceLastAccessedDetailsResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"job_id": "JobId"}
+):
+    job_id: str | None = None
 
 
 class GetAccessKeyLastUsedRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"access_key_id": "AccessKeyId"}):
@@ -598,6 +823,16 @@ class GetAccountAuthorizationDetailsResponse(
     marker: str | None = None
 
 
+class GetAccountPasswordPolicyRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    pass
+
+
+class GetAccountPasswordPolicyResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"password_policy": "PasswordPolicy"}
+):
+    password_policy: PasswordPolicy | None = None
+
+
 class GetAccountSummaryRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     pass
 
@@ -628,6 +863,23 @@ class GetContextKeysForPrincipalPolicyRequest(
 ):
     policy_source_arn: ArnType
     policy_input_list: tuple[PolicyDocumentType, ...] | None = None
+
+
+class GetCredentialReportRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    pass
+
+
+class GetCredentialReportResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"content": "Content", "report_format": "ReportFormat", "generated_time": "GeneratedTime"},
+):
+    content: bytes | None = None
+    report_format: str | None = None
+    generated_time: float | None = None
 
 
 class GetGroupPolicyRequest(
@@ -689,6 +941,62 @@ class GetInstanceProfileResponse(
     instance_profile: InstanceProfile | None = None
 
 
+class GetLoginProfileRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"user_name": "UserName"}):
+    user_name: UserNameType | None = None
+
+
+class GetLoginProfileResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"login_profile": "LoginProfile"}):
+    login_profile: LoginProfile | None = None
+
+
+class GetMFADeviceRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"serial_number": "SerialNumber", "user_name": "UserName"}
+):
+    serial_number: SerialNumberType
+    user_name: UserNameType | None = None
+
+
+class GetMFADeviceResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"user_name": "UserName", "serial_number": "SerialNumber", "enable_date": "EnableDate", "certifications": "Certifications"},
+):
+    user_name: str | None = None
+    serial_number: str | None = None
+    enable_date: float | None = None
+    certifications: dict[str, str] | None = None
+
+
+class GetOpenIDConnectProviderRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"open_id_connect_provider_arn": "OpenIDConnectProviderArn"}
+):
+    open_id_connect_provider_arn: ArnType
+
+
+class GetOpenIDConnectProviderResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "url": "Url",
+        "client_id_list": "ClientIDList",
+        "thumbprint_list": "ThumbprintList",
+        "create_date": "CreateDate",
+        "tags": "Tags",
+    },
+):
+    url: str | None = None
+    client_id_list: tuple[str, ...] | None = None
+    thumbprint_list: tuple[str, ...] | None = None
+    create_date: float | None = None
+    tags: tuple[Tag, ...] | None = None
+
+
 class GetPolicyRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"policy_arn": "PolicyArn"}):
     policy_arn: ArnType
 
@@ -746,6 +1054,80 @@ class GetServerCertificateResponse(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"server_certificate": "ServerCertificate"}
 ):
     server_certificate: ServerCertificate | None = None
+
+
+class GetServiceLastAccessedDetailsRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"job_id": "JobId", "max_items": "MaxItems", "marker": "Marker"}
+):
+    job_id: JobIDType
+    max_items: MaxItemsType | None = None
+    marker: MarkerType | None = None
+
+
+class GetServiceLastAccessedDetailsResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "job_status": "JobStatus",
+        "job_type": "JobType",
+        "job_creation_date": "JobCreationDate",
+        "services_last_accessed": "ServicesLastAccessed",
+        "job_completion_date": "JobCompletionDate",
+        "is_truncated": "IsTruncated",
+        "marker": "Marker",
+        "error": "Error",
+    },
+):
+    job_status: str | None = None
+    job_type: str | None = None
+    job_creation_date: float | None = None
+    services_last_accessed: tuple[ServiceLastAccessed, ...] | None = None
+    job_completion_date: float | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+    error: ErrorDetails | None = None
+
+
+class GetServiceLastAccessedDetailsWithEntitiesRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"job_id": "JobId", "service_namespace": "ServiceNamespace", "max_items": "MaxItems", "marker": "Marker"},
+):
+    job_id: JobIDType
+    service_namespace: ServiceNamespaceType
+    max_items: MaxItemsType | None = None
+    marker: MarkerType | None = None
+
+
+class GetServiceLastAccessedDetailsWithEntitiesResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "job_status": "JobStatus",
+        "job_creation_date": "JobCreationDate",
+        "job_completion_date": "JobCompletionDate",
+        "entity_details_list": "EntityDetailsList",
+        "is_truncated": "IsTruncated",
+        "marker": "Marker",
+        "error": "Error",
+    },
+):
+    job_status: str | None = None
+    job_creation_date: float | None = None
+    job_completion_date: float | None = None
+    entity_details_list: tuple[EntityDetails, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+    error: ErrorDetails | None = None
 
 
 class GetServiceLinkedRoleDeletionStatusRequest(
@@ -889,6 +1271,26 @@ class ListAccessKeysResponse(
     rename={"access_key_metadata": "AccessKeyMetadata", "is_truncated": "IsTruncated", "marker": "Marker"},
 ):
     access_key_metadata: tuple[AccessKeyMetadata, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class ListAccountAliasesRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"marker": "Marker", "max_items": "MaxItems"}
+):
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class ListAccountAliasesResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"account_aliases": "AccountAliases", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    account_aliases: tuple[str, ...] | None = None
     is_truncated: bool | None = None
     marker: str | None = None
 
@@ -1170,6 +1572,132 @@ class ListInstanceProfilesResponse(
     rename={"instance_profiles": "InstanceProfiles", "is_truncated": "IsTruncated", "marker": "Marker"},
 ):
     instance_profiles: tuple[InstanceProfile, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class ListMFADeviceTagsRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"serial_number": "SerialNumber", "marker": "Marker", "max_items": "MaxItems"},
+):
+    serial_number: SerialNumberType
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class ListMFADeviceTagsResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"tags": "Tags", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    tags: tuple[Tag, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class ListMFADevicesRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"user_name": "UserName", "marker": "Marker", "max_items": "MaxItems"},
+):
+    user_name: ExistingUserNameType | None = None
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class ListMFADevicesResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"mfa_devices": "MFADevices", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    mfa_devices: tuple[MFADevice, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class ListOpenIDConnectProviderTagsRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"open_id_connect_provider_arn": "OpenIDConnectProviderArn", "marker": "Marker", "max_items": "MaxItems"},
+):
+    open_id_connect_provider_arn: ArnType
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class ListOpenIDConnectProviderTagsResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"tags": "Tags", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    tags: tuple[Tag, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class ListOpenIDConnectProvidersRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    pass
+
+
+class ListOpenIDConnectProvidersResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"open_id_connect_provider_list": "OpenIDConnectProviderList"}
+):
+    open_id_connect_provider_list: tuple[OpenIDConnectProviderListEntry, ...] | None = None
+
+
+class ListPoliciesGrantingServiceAccessEntry(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"service_namespace": "ServiceNamespace", "policies": "Policies"},
+):
+    service_namespace: str | None = None
+    policies: tuple[PolicyGrantingServiceAccess, ...] | None = None
+
+
+class ListPoliciesGrantingServiceAccessRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"marker": "Marker", "arn": "Arn", "service_namespaces": "ServiceNamespaces"},
+):
+    marker: MarkerType | None = None
+    arn: ArnType
+    service_namespaces: Annotated[tuple[ServiceNamespaceType, ...], Meta(min_length=1, max_length=200)]
+
+
+class ListPoliciesGrantingServiceAccessResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"policies_granting_service_access": "PoliciesGrantingServiceAccess", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    policies_granting_service_access: tuple[ListPoliciesGrantingServiceAccessEntry, ...] | None = None
     is_truncated: bool | None = None
     marker: str | None = None
 
@@ -1470,6 +1998,58 @@ class ListUsersResponse(
     marker: str | None = None
 
 
+class ListVirtualMFADevicesRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"assignment_status": "AssignmentStatus", "marker": "Marker", "max_items": "MaxItems"},
+):
+    assignment_status: AssignmentStatusType | None = None
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class ListVirtualMFADevicesResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"virtual_mfa_devices": "VirtualMFADevices", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    virtual_mfa_devices: tuple[VirtualMFADevice, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class LoginProfile(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"user_name": "UserName", "create_date": "CreateDate", "password_reset_required": "PasswordResetRequired"},
+):
+    user_name: str | None = None
+    create_date: float | None = None
+    password_reset_required: bool | None = None
+
+
+class MFADevice(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"user_name": "UserName", "serial_number": "SerialNumber", "enable_date": "EnableDate"},
+):
+    user_name: str | None = None
+    serial_number: str | None = None
+    enable_date: float | None = None
+
+
 class ManagedPolicyDetail(
     Struct,
     frozen=True,
@@ -1505,6 +2085,10 @@ class ManagedPolicyDetail(
     policy_version_list: tuple[PolicyVersion, ...] | None = None
 
 
+class OpenIDConnectProviderListEntry(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"arn": "Arn"}):
+    arn: str | None = None
+
+
 class OrderedOrganizationPolicyType(
     Struct,
     frozen=True,
@@ -1520,6 +2104,37 @@ class OrganizationsDecisionDetail(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"allowed_by_organizations": "AllowedByOrganizations"}
 ):
     allowed_by_organizations: bool | None = None
+
+
+class PasswordPolicy(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "minimum_password_length": "MinimumPasswordLength",
+        "require_symbols": "RequireSymbols",
+        "require_numbers": "RequireNumbers",
+        "require_uppercase_characters": "RequireUppercaseCharacters",
+        "require_lowercase_characters": "RequireLowercaseCharacters",
+        "allow_users_to_change_password": "AllowUsersToChangePassword",
+        "expire_passwords": "ExpirePasswords",
+        "max_password_age": "MaxPasswordAge",
+        "password_reuse_prevention": "PasswordReusePrevention",
+        "hard_expiry": "HardExpiry",
+    },
+):
+    minimum_password_length: int | None = None
+    require_symbols: bool | None = None
+    require_numbers: bool | None = None
+    require_uppercase_characters: bool | None = None
+    require_lowercase_characters: bool | None = None
+    allow_users_to_change_password: bool | None = None
+    expire_passwords: bool | None = None
+    max_password_age: int | None = None
+    password_reuse_prevention: int | None = None
+    hard_expiry: bool | None = None
 
 
 class PermissionsBoundaryDecisionDetail(
@@ -1578,6 +2193,27 @@ class PolicyDetail(
 ):
     policy_name: str | None = None
     policy_document: str | None = None
+
+
+class PolicyGrantingServiceAccess(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "policy_name": "PolicyName",
+        "policy_type": "PolicyType",
+        "policy_arn": "PolicyArn",
+        "entity_type": "EntityType",
+        "entity_name": "EntityName",
+    },
+):
+    policy_name: str | None = None
+    policy_type: str | None = None
+    policy_arn: str | None = None
+    entity_type: str | None = None
+    entity_name: str | None = None
 
 
 class PolicyGroup(
@@ -1695,6 +2331,18 @@ class PutUserPolicyRequest(
     policy_document: PolicyDocumentType
 
 
+class RemoveClientIDFromOpenIDConnectProviderRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"open_id_connect_provider_arn": "OpenIDConnectProviderArn", "client_id": "ClientID"},
+):
+    open_id_connect_provider_arn: ArnType
+    client_id: ClientIDType
+
+
 class RemoveRoleFromInstanceProfileRequest(
     Struct,
     frozen=True,
@@ -1735,6 +2383,25 @@ class ResourceSpecificResult(
     missing_context_values: tuple[str, ...] | None = None
     eval_decision_details: dict[str, str] | None = None
     permissions_boundary_decision_detail: PermissionsBoundaryDecisionDetail | None = None
+
+
+class ResyncMFADeviceRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "user_name": "UserName",
+        "serial_number": "SerialNumber",
+        "authentication_code1": "AuthenticationCode1",
+        "authentication_code2": "AuthenticationCode2",
+    },
+):
+    user_name: ExistingUserNameType
+    serial_number: SerialNumberType
+    authentication_code1: AuthenticationCodeType
+    authentication_code2: AuthenticationCodeType
 
 
 class Role(
@@ -1861,11 +2528,42 @@ class ServerCertificateMetadata(
     expiration: float | None = None
 
 
+class ServiceLastAccessed(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "service_name": "ServiceName",
+        "last_authenticated": "LastAuthenticated",
+        "service_namespace": "ServiceNamespace",
+        "last_authenticated_entity": "LastAuthenticatedEntity",
+        "last_authenticated_region": "LastAuthenticatedRegion",
+        "total_authenticated_entities": "TotalAuthenticatedEntities",
+        "tracked_actions_last_accessed": "TrackedActionsLastAccessed",
+    },
+):
+    service_name: str | None = None
+    last_authenticated: float | None = None
+    service_namespace: str | None = None
+    last_authenticated_entity: str | None = None
+    last_authenticated_region: str | None = None
+    total_authenticated_entities: int | None = None
+    tracked_actions_last_accessed: tuple[TrackedActionLastAccessed, ...] | None = None
+
+
 class SetDefaultPolicyVersionRequest(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"policy_arn": "PolicyArn", "version_id": "VersionId"}
 ):
     policy_arn: ArnType
     version_id: PolicyVersionIdType
+
+
+class SetSecurityTokenServicePreferencesRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"global_endpoint_token_version": "GlobalEndpointTokenVersion"}
+):
+    global_endpoint_token_version: GlobalEndpointTokenVersion
 
 
 class SimulateCustomPolicyRequest(
@@ -1996,6 +2694,25 @@ class TagInstanceProfileRequest(
     tags: Annotated[tuple[Tag, ...], Meta(max_length=50)]
 
 
+class TagMFADeviceRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"serial_number": "SerialNumber", "tags": "Tags"}
+):
+    serial_number: SerialNumberType
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=50)]
+
+
+class TagOpenIDConnectProviderRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"open_id_connect_provider_arn": "OpenIDConnectProviderArn", "tags": "Tags"},
+):
+    open_id_connect_provider_arn: ArnType
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=50)]
+
+
 class TagPolicyRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"policy_arn": "PolicyArn", "tags": "Tags"}):
     policy_arn: ArnType
     tags: Annotated[tuple[Tag, ...], Meta(max_length=50)]
@@ -2023,6 +2740,25 @@ class TagUserRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=F
     tags: Annotated[tuple[Tag, ...], Meta(max_length=50)]
 
 
+class TrackedActionLastAccessed(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "action_name": "ActionName",
+        "last_accessed_entity": "LastAccessedEntity",
+        "last_accessed_time": "LastAccessedTime",
+        "last_accessed_region": "LastAccessedRegion",
+    },
+):
+    action_name: str | None = None
+    last_accessed_entity: str | None = None
+    last_accessed_time: float | None = None
+    last_accessed_region: str | None = None
+
+
 class UntagInstanceProfileRequest(
     Struct,
     frozen=True,
@@ -2032,6 +2768,25 @@ class UntagInstanceProfileRequest(
     rename={"instance_profile_name": "InstanceProfileName", "tag_keys": "TagKeys"},
 ):
     instance_profile_name: InstanceProfileNameType
+    tag_keys: Annotated[tuple[TagKeyType, ...], Meta(max_length=50)]
+
+
+class UntagMFADeviceRequest(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"serial_number": "SerialNumber", "tag_keys": "TagKeys"}
+):
+    serial_number: SerialNumberType
+    tag_keys: Annotated[tuple[TagKeyType, ...], Meta(max_length=50)]
+
+
+class UntagOpenIDConnectProviderRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"open_id_connect_provider_arn": "OpenIDConnectProviderArn", "tag_keys": "TagKeys"},
+):
+    open_id_connect_provider_arn: ArnType
     tag_keys: Annotated[tuple[TagKeyType, ...], Meta(max_length=50)]
 
 
@@ -2081,6 +2836,35 @@ class UpdateAccessKeyRequest(
     status: StatusType
 
 
+class UpdateAccountPasswordPolicyRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "minimum_password_length": "MinimumPasswordLength",
+        "require_symbols": "RequireSymbols",
+        "require_numbers": "RequireNumbers",
+        "require_uppercase_characters": "RequireUppercaseCharacters",
+        "require_lowercase_characters": "RequireLowercaseCharacters",
+        "allow_users_to_change_password": "AllowUsersToChangePassword",
+        "max_password_age": "MaxPasswordAge",
+        "password_reuse_prevention": "PasswordReusePrevention",
+        "hard_expiry": "HardExpiry",
+    },
+):
+    minimum_password_length: MinimumPasswordLengthType | None = None
+    require_symbols: bool | None = None
+    require_numbers: bool | None = None
+    require_uppercase_characters: bool | None = None
+    require_lowercase_characters: bool | None = None
+    allow_users_to_change_password: bool | None = None
+    max_password_age: MaxPasswordAgeType | None = None
+    password_reuse_prevention: PasswordReusePreventionType | None = None
+    hard_expiry: bool | None = None
+
+
 class UpdateAssumeRolePolicyRequest(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"role_name": "RoleName", "policy_document": "PolicyDocument"}
 ):
@@ -2099,6 +2883,31 @@ class UpdateGroupRequest(
     group_name: GroupNameType
     new_path: PathType | None = None
     new_group_name: GroupNameType | None = None
+
+
+class UpdateLoginProfileRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"user_name": "UserName", "password": "Password", "password_reset_required": "PasswordResetRequired"},
+):
+    user_name: UserNameType
+    password: PasswordType | None = None
+    password_reset_required: bool | None = None
+
+
+class UpdateOpenIDConnectProviderThumbprintRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"open_id_connect_provider_arn": "OpenIDConnectProviderArn", "thumbprint_list": "ThumbprintList"},
+):
+    open_id_connect_provider_arn: ArnType
+    thumbprint_list: tuple[ThumbprintType, ...]
 
 
 class UpdateRoleDescriptionRequest(
@@ -2252,6 +3061,33 @@ class UserDetail(
     tags: tuple[Tag, ...] | None = None
 
 
+class VirtualMFADevice(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "serial_number": "SerialNumber",
+        "base32_string_seed": "Base32StringSeed",
+        "qr_code_png": "QRCodePNG",
+        "user": "User",
+        "enable_date": "EnableDate",
+        "tags": "Tags",
+    },
+):
+    serial_number: str | None = None
+    base32_string_seed: bytes | None = None
+    qr_code_png: bytes | None = None
+    user: User | None = None
+    enable_date: float | None = None
+    tags: tuple[Tag, ...] | None = None
+
+
+def _read_add_client_id_to_open_id_connect_provider_request(node: Node) -> dict[str, object]:
+    return form.members(node, _ADD_CLIENT_ID_TO_OPEN_ID_CONNECT_PROVIDER_REQUEST)
+
+
 def _read_add_role_to_instance_profile_request(node: Node) -> dict[str, object]:
     return form.members(node, _ADD_ROLE_TO_INSTANCE_PROFILE_REQUEST)
 
@@ -2272,6 +3108,10 @@ def _read_attach_user_policy_request(node: Node) -> dict[str, object]:
     return form.members(node, _ATTACH_USER_POLICY_REQUEST)
 
 
+def _read_change_password_request(node: Node) -> dict[str, object]:
+    return form.members(node, _CHANGE_PASSWORD_REQUEST)
+
+
 def _read_context_entry(node: Node) -> dict[str, object]:
     return form.members(node, _CONTEXT_ENTRY)
 
@@ -2280,12 +3120,24 @@ def _read_create_access_key_request(node: Node) -> dict[str, object]:
     return form.members(node, _CREATE_ACCESS_KEY_REQUEST)
 
 
+def _read_create_account_alias_request(node: Node) -> dict[str, object]:
+    return form.members(node, _CREATE_ACCOUNT_ALIAS_REQUEST)
+
+
 def _read_create_group_request(node: Node) -> dict[str, object]:
     return form.members(node, _CREATE_GROUP_REQUEST)
 
 
 def _read_create_instance_profile_request(node: Node) -> dict[str, object]:
     return form.members(node, _CREATE_INSTANCE_PROFILE_REQUEST)
+
+
+def _read_create_login_profile_request(node: Node) -> dict[str, object]:
+    return form.members(node, _CREATE_LOGIN_PROFILE_REQUEST)
+
+
+def _read_create_open_id_connect_provider_request(node: Node) -> dict[str, object]:
+    return form.members(node, _CREATE_OPEN_ID_CONNECT_PROVIDER_REQUEST)
 
 
 def _read_create_policy_request(node: Node) -> dict[str, object]:
@@ -2308,8 +3160,24 @@ def _read_create_user_request(node: Node) -> dict[str, object]:
     return form.members(node, _CREATE_USER_REQUEST)
 
 
+def _read_create_virtual_mfa_device_request(node: Node) -> dict[str, object]:
+    return form.members(node, _CREATE_VIRTUAL_MFA_DEVICE_REQUEST)
+
+
+def _read_deactivate_mfa_device_request(node: Node) -> dict[str, object]:
+    return form.members(node, _DEACTIVATE_MFA_DEVICE_REQUEST)
+
+
 def _read_delete_access_key_request(node: Node) -> dict[str, object]:
     return form.members(node, _DELETE_ACCESS_KEY_REQUEST)
+
+
+def _read_delete_account_alias_request(node: Node) -> dict[str, object]:
+    return form.members(node, _DELETE_ACCOUNT_ALIAS_REQUEST)
+
+
+def _read_delete_account_password_policy_request(node: Node) -> dict[str, object]:
+    return form.members(node, _DELETE_ACCOUNT_PASSWORD_POLICY_REQUEST)
 
 
 def _read_delete_group_policy_request(node: Node) -> dict[str, object]:
@@ -2322,6 +3190,14 @@ def _read_delete_group_request(node: Node) -> dict[str, object]:
 
 def _read_delete_instance_profile_request(node: Node) -> dict[str, object]:
     return form.members(node, _DELETE_INSTANCE_PROFILE_REQUEST)
+
+
+def _read_delete_login_profile_request(node: Node) -> dict[str, object]:
+    return form.members(node, _DELETE_LOGIN_PROFILE_REQUEST)
+
+
+def _read_delete_open_id_connect_provider_request(node: Node) -> dict[str, object]:
+    return form.members(node, _DELETE_OPEN_ID_CONNECT_PROVIDER_REQUEST)
 
 
 def _read_delete_policy_request(node: Node) -> dict[str, object]:
@@ -2364,6 +3240,10 @@ def _read_delete_user_request(node: Node) -> dict[str, object]:
     return form.members(node, _DELETE_USER_REQUEST)
 
 
+def _read_delete_virtual_mfa_device_request(node: Node) -> dict[str, object]:
+    return form.members(node, _DELETE_VIRTUAL_MFA_DEVICE_REQUEST)
+
+
 def _read_detach_group_policy_request(node: Node) -> dict[str, object]:
     return form.members(node, _DETACH_GROUP_POLICY_REQUEST)
 
@@ -2376,12 +3256,28 @@ def _read_detach_user_policy_request(node: Node) -> dict[str, object]:
     return form.members(node, _DETACH_USER_POLICY_REQUEST)
 
 
+def _read_enable_mfa_device_request(node: Node) -> dict[str, object]:
+    return form.members(node, _ENABLE_MFA_DEVICE_REQUEST)
+
+
+def _read_generate_credential_report_request(node: Node) -> dict[str, object]:
+    return form.members(node, _GENERATE_CREDENTIAL_REPORT_REQUEST)
+
+
+def _read_generate_service_last_accessed_details_request(node: Node) -> dict[str, object]:
+    return form.members(node, _GENERATE_SERVICE_LAST_ACCESSED_DETAILS_REQUEST)
+
+
 def _read_get_access_key_last_used_request(node: Node) -> dict[str, object]:
     return form.members(node, _GET_ACCESS_KEY_LAST_USED_REQUEST)
 
 
 def _read_get_account_authorization_details_request(node: Node) -> dict[str, object]:
     return form.members(node, _GET_ACCOUNT_AUTHORIZATION_DETAILS_REQUEST)
+
+
+def _read_get_account_password_policy_request(node: Node) -> dict[str, object]:
+    return form.members(node, _GET_ACCOUNT_PASSWORD_POLICY_REQUEST)
 
 
 def _read_get_account_summary_request(node: Node) -> dict[str, object]:
@@ -2396,6 +3292,10 @@ def _read_get_context_keys_for_principal_policy_request(node: Node) -> dict[str,
     return form.members(node, _GET_CONTEXT_KEYS_FOR_PRINCIPAL_POLICY_REQUEST)
 
 
+def _read_get_credential_report_request(node: Node) -> dict[str, object]:
+    return form.members(node, _GET_CREDENTIAL_REPORT_REQUEST)
+
+
 def _read_get_group_policy_request(node: Node) -> dict[str, object]:
     return form.members(node, _GET_GROUP_POLICY_REQUEST)
 
@@ -2406,6 +3306,18 @@ def _read_get_group_request(node: Node) -> dict[str, object]:
 
 def _read_get_instance_profile_request(node: Node) -> dict[str, object]:
     return form.members(node, _GET_INSTANCE_PROFILE_REQUEST)
+
+
+def _read_get_login_profile_request(node: Node) -> dict[str, object]:
+    return form.members(node, _GET_LOGIN_PROFILE_REQUEST)
+
+
+def _read_get_mfa_device_request(node: Node) -> dict[str, object]:
+    return form.members(node, _GET_MFA_DEVICE_REQUEST)
+
+
+def _read_get_open_id_connect_provider_request(node: Node) -> dict[str, object]:
+    return form.members(node, _GET_OPEN_ID_CONNECT_PROVIDER_REQUEST)
 
 
 def _read_get_policy_request(node: Node) -> dict[str, object]:
@@ -2428,6 +3340,14 @@ def _read_get_server_certificate_request(node: Node) -> dict[str, object]:
     return form.members(node, _GET_SERVER_CERTIFICATE_REQUEST)
 
 
+def _read_get_service_last_accessed_details_request(node: Node) -> dict[str, object]:
+    return form.members(node, _GET_SERVICE_LAST_ACCESSED_DETAILS_REQUEST)
+
+
+def _read_get_service_last_accessed_details_with_entities_request(node: Node) -> dict[str, object]:
+    return form.members(node, _GET_SERVICE_LAST_ACCESSED_DETAILS_WITH_ENTITIES_REQUEST)
+
+
 def _read_get_service_linked_role_deletion_status_request(node: Node) -> dict[str, object]:
     return form.members(node, _GET_SERVICE_LINKED_ROLE_DELETION_STATUS_REQUEST)
 
@@ -2446,6 +3366,10 @@ def _read_inline_policy_identifier_type(node: Node) -> dict[str, object]:
 
 def _read_list_access_keys_request(node: Node) -> dict[str, object]:
     return form.members(node, _LIST_ACCESS_KEYS_REQUEST)
+
+
+def _read_list_account_aliases_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_ACCOUNT_ALIASES_REQUEST)
 
 
 def _read_list_attached_group_policies_request(node: Node) -> dict[str, object]:
@@ -2486,6 +3410,26 @@ def _read_list_instance_profiles_for_role_request(node: Node) -> dict[str, objec
 
 def _read_list_instance_profiles_request(node: Node) -> dict[str, object]:
     return form.members(node, _LIST_INSTANCE_PROFILES_REQUEST)
+
+
+def _read_list_mfa_device_tags_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_MFA_DEVICE_TAGS_REQUEST)
+
+
+def _read_list_mfa_devices_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_MFA_DEVICES_REQUEST)
+
+
+def _read_list_open_id_connect_provider_tags_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_OPEN_ID_CONNECT_PROVIDER_TAGS_REQUEST)
+
+
+def _read_list_open_id_connect_providers_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_OPEN_ID_CONNECT_PROVIDERS_REQUEST)
+
+
+def _read_list_policies_granting_service_access_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_POLICIES_GRANTING_SERVICE_ACCESS_REQUEST)
 
 
 def _read_list_policies_request(node: Node) -> dict[str, object]:
@@ -2532,6 +3476,10 @@ def _read_list_users_request(node: Node) -> dict[str, object]:
     return form.members(node, _LIST_USERS_REQUEST)
 
 
+def _read_list_virtual_mfa_devices_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_VIRTUAL_MFA_DEVICES_REQUEST)
+
+
 def _read_ordered_organization_policy_type(node: Node) -> dict[str, object]:
     return form.members(node, _ORDERED_ORGANIZATION_POLICY_TYPE)
 
@@ -2560,6 +3508,10 @@ def _read_put_user_policy_request(node: Node) -> dict[str, object]:
     return form.members(node, _PUT_USER_POLICY_REQUEST)
 
 
+def _read_remove_client_id_from_open_id_connect_provider_request(node: Node) -> dict[str, object]:
+    return form.members(node, _REMOVE_CLIENT_ID_FROM_OPEN_ID_CONNECT_PROVIDER_REQUEST)
+
+
 def _read_remove_role_from_instance_profile_request(node: Node) -> dict[str, object]:
     return form.members(node, _REMOVE_ROLE_FROM_INSTANCE_PROFILE_REQUEST)
 
@@ -2568,8 +3520,16 @@ def _read_remove_user_from_group_request(node: Node) -> dict[str, object]:
     return form.members(node, _REMOVE_USER_FROM_GROUP_REQUEST)
 
 
+def _read_resync_mfa_device_request(node: Node) -> dict[str, object]:
+    return form.members(node, _RESYNC_MFA_DEVICE_REQUEST)
+
+
 def _read_set_default_policy_version_request(node: Node) -> dict[str, object]:
     return form.members(node, _SET_DEFAULT_POLICY_VERSION_REQUEST)
+
+
+def _read_set_security_token_service_preferences_request(node: Node) -> dict[str, object]:
+    return form.members(node, _SET_SECURITY_TOKEN_SERVICE_PREFERENCES_REQUEST)
 
 
 def _read_simulate_custom_policy_request(node: Node) -> dict[str, object]:
@@ -2586,6 +3546,14 @@ def _read_tag(node: Node) -> dict[str, object]:
 
 def _read_tag_instance_profile_request(node: Node) -> dict[str, object]:
     return form.members(node, _TAG_INSTANCE_PROFILE_REQUEST)
+
+
+def _read_tag_mfa_device_request(node: Node) -> dict[str, object]:
+    return form.members(node, _TAG_MFA_DEVICE_REQUEST)
+
+
+def _read_tag_open_id_connect_provider_request(node: Node) -> dict[str, object]:
+    return form.members(node, _TAG_OPEN_ID_CONNECT_PROVIDER_REQUEST)
 
 
 def _read_tag_policy_request(node: Node) -> dict[str, object]:
@@ -2608,6 +3576,14 @@ def _read_untag_instance_profile_request(node: Node) -> dict[str, object]:
     return form.members(node, _UNTAG_INSTANCE_PROFILE_REQUEST)
 
 
+def _read_untag_mfa_device_request(node: Node) -> dict[str, object]:
+    return form.members(node, _UNTAG_MFA_DEVICE_REQUEST)
+
+
+def _read_untag_open_id_connect_provider_request(node: Node) -> dict[str, object]:
+    return form.members(node, _UNTAG_OPEN_ID_CONNECT_PROVIDER_REQUEST)
+
+
 def _read_untag_policy_request(node: Node) -> dict[str, object]:
     return form.members(node, _UNTAG_POLICY_REQUEST)
 
@@ -2628,12 +3604,24 @@ def _read_update_access_key_request(node: Node) -> dict[str, object]:
     return form.members(node, _UPDATE_ACCESS_KEY_REQUEST)
 
 
+def _read_update_account_password_policy_request(node: Node) -> dict[str, object]:
+    return form.members(node, _UPDATE_ACCOUNT_PASSWORD_POLICY_REQUEST)
+
+
 def _read_update_assume_role_policy_request(node: Node) -> dict[str, object]:
     return form.members(node, _UPDATE_ASSUME_ROLE_POLICY_REQUEST)
 
 
 def _read_update_group_request(node: Node) -> dict[str, object]:
     return form.members(node, _UPDATE_GROUP_REQUEST)
+
+
+def _read_update_login_profile_request(node: Node) -> dict[str, object]:
+    return form.members(node, _UPDATE_LOGIN_PROFILE_REQUEST)
+
+
+def _read_update_open_id_connect_provider_thumbprint_request(node: Node) -> dict[str, object]:
+    return form.members(node, _UPDATE_OPEN_ID_CONNECT_PROVIDER_THUMBPRINT_REQUEST)
 
 
 def _read_update_role_description_request(node: Node) -> dict[str, object]:
@@ -2655,6 +3643,11 @@ def _read_update_user_request(node: Node) -> dict[str, object]:
 def _read_upload_server_certificate_request(node: Node) -> dict[str, object]:
     return form.members(node, _UPLOAD_SERVER_CERTIFICATE_REQUEST)
 
+
+_ADD_CLIENT_ID_TO_OPEN_ID_CONNECT_PROVIDER_REQUEST: Members = {
+    "OpenIDConnectProviderArn": ("OpenIDConnectProviderArn", form.text),
+    "ClientID": ("ClientID", form.text),
+}
 
 _ADD_ROLE_TO_INSTANCE_PROFILE_REQUEST: Members = {
     "InstanceProfileName": ("InstanceProfileName", form.text),
@@ -2681,6 +3674,11 @@ _ATTACH_USER_POLICY_REQUEST: Members = {
     "PolicyArn": ("PolicyArn", form.text),
 }
 
+_CHANGE_PASSWORD_REQUEST: Members = {
+    "OldPassword": ("OldPassword", form.text),
+    "NewPassword": ("NewPassword", form.text),
+}
+
 _CONTEXT_ENTRY: Members = {
     "ContextKeyName": ("ContextKeyName", form.text),
     "ContextKeyValues": ("ContextKeyValues", form.listed(form.text, "member")),
@@ -2691,6 +3689,10 @@ _CREATE_ACCESS_KEY_REQUEST: Members = {
     "UserName": ("UserName", form.text),
 }
 
+_CREATE_ACCOUNT_ALIAS_REQUEST: Members = {
+    "AccountAlias": ("AccountAlias", form.text),
+}
+
 _CREATE_GROUP_REQUEST: Members = {
     "Path": ("Path", form.text),
     "GroupName": ("GroupName", form.text),
@@ -2699,6 +3701,19 @@ _CREATE_GROUP_REQUEST: Members = {
 _CREATE_INSTANCE_PROFILE_REQUEST: Members = {
     "InstanceProfileName": ("InstanceProfileName", form.text),
     "Path": ("Path", form.text),
+    "Tags": ("Tags", form.listed(_read_tag, "member")),
+}
+
+_CREATE_LOGIN_PROFILE_REQUEST: Members = {
+    "UserName": ("UserName", form.text),
+    "Password": ("Password", form.text),
+    "PasswordResetRequired": ("PasswordResetRequired", form.boolean),
+}
+
+_CREATE_OPEN_ID_CONNECT_PROVIDER_REQUEST: Members = {
+    "Url": ("Url", form.text),
+    "ClientIDList": ("ClientIDList", form.listed(form.text, "member")),
+    "ThumbprintList": ("ThumbprintList", form.listed(form.text, "member")),
     "Tags": ("Tags", form.listed(_read_tag, "member")),
 }
 
@@ -2739,10 +3754,27 @@ _CREATE_USER_REQUEST: Members = {
     "Tags": ("Tags", form.listed(_read_tag, "member")),
 }
 
+_CREATE_VIRTUAL_MFA_DEVICE_REQUEST: Members = {
+    "Path": ("Path", form.text),
+    "VirtualMFADeviceName": ("VirtualMFADeviceName", form.text),
+    "Tags": ("Tags", form.listed(_read_tag, "member")),
+}
+
+_DEACTIVATE_MFA_DEVICE_REQUEST: Members = {
+    "UserName": ("UserName", form.text),
+    "SerialNumber": ("SerialNumber", form.text),
+}
+
 _DELETE_ACCESS_KEY_REQUEST: Members = {
     "UserName": ("UserName", form.text),
     "AccessKeyId": ("AccessKeyId", form.text),
 }
+
+_DELETE_ACCOUNT_ALIAS_REQUEST: Members = {
+    "AccountAlias": ("AccountAlias", form.text),
+}
+
+_DELETE_ACCOUNT_PASSWORD_POLICY_REQUEST: Members = {}
 
 _DELETE_GROUP_POLICY_REQUEST: Members = {
     "GroupName": ("GroupName", form.text),
@@ -2755,6 +3787,14 @@ _DELETE_GROUP_REQUEST: Members = {
 
 _DELETE_INSTANCE_PROFILE_REQUEST: Members = {
     "InstanceProfileName": ("InstanceProfileName", form.text),
+}
+
+_DELETE_LOGIN_PROFILE_REQUEST: Members = {
+    "UserName": ("UserName", form.text),
+}
+
+_DELETE_OPEN_ID_CONNECT_PROVIDER_REQUEST: Members = {
+    "OpenIDConnectProviderArn": ("OpenIDConnectProviderArn", form.text),
 }
 
 _DELETE_POLICY_REQUEST: Members = {
@@ -2800,6 +3840,10 @@ _DELETE_USER_REQUEST: Members = {
     "UserName": ("UserName", form.text),
 }
 
+_DELETE_VIRTUAL_MFA_DEVICE_REQUEST: Members = {
+    "SerialNumber": ("SerialNumber", form.text),
+}
+
 _DETACH_GROUP_POLICY_REQUEST: Members = {
     "GroupName": ("GroupName", form.text),
     "PolicyArn": ("PolicyArn", form.text),
@@ -2815,6 +3859,20 @@ _DETACH_USER_POLICY_REQUEST: Members = {
     "PolicyArn": ("PolicyArn", form.text),
 }
 
+_ENABLE_MFA_DEVICE_REQUEST: Members = {
+    "UserName": ("UserName", form.text),
+    "SerialNumber": ("SerialNumber", form.text),
+    "AuthenticationCode1": ("AuthenticationCode1", form.text),
+    "AuthenticationCode2": ("AuthenticationCode2", form.text),
+}
+
+_GENERATE_CREDENTIAL_REPORT_REQUEST: Members = {}
+
+_GENERATE_SERVICE_LAST_ACCESSED_DETAILS_REQUEST: Members = {
+    "Arn": ("Arn", form.text),
+    "Granularity": ("Granularity", form.text),
+}
+
 _GET_ACCESS_KEY_LAST_USED_REQUEST: Members = {
     "AccessKeyId": ("AccessKeyId", form.text),
 }
@@ -2824,6 +3882,8 @@ _GET_ACCOUNT_AUTHORIZATION_DETAILS_REQUEST: Members = {
     "MaxItems": ("MaxItems", form.number),
     "Marker": ("Marker", form.text),
 }
+
+_GET_ACCOUNT_PASSWORD_POLICY_REQUEST: Members = {}
 
 _GET_ACCOUNT_SUMMARY_REQUEST: Members = {}
 
@@ -2835,6 +3895,8 @@ _GET_CONTEXT_KEYS_FOR_PRINCIPAL_POLICY_REQUEST: Members = {
     "PolicySourceArn": ("PolicySourceArn", form.text),
     "PolicyInputList": ("PolicyInputList", form.listed(form.text, "member")),
 }
+
+_GET_CREDENTIAL_REPORT_REQUEST: Members = {}
 
 _GET_GROUP_POLICY_REQUEST: Members = {
     "GroupName": ("GroupName", form.text),
@@ -2849,6 +3911,19 @@ _GET_GROUP_REQUEST: Members = {
 
 _GET_INSTANCE_PROFILE_REQUEST: Members = {
     "InstanceProfileName": ("InstanceProfileName", form.text),
+}
+
+_GET_LOGIN_PROFILE_REQUEST: Members = {
+    "UserName": ("UserName", form.text),
+}
+
+_GET_MFA_DEVICE_REQUEST: Members = {
+    "SerialNumber": ("SerialNumber", form.text),
+    "UserName": ("UserName", form.text),
+}
+
+_GET_OPEN_ID_CONNECT_PROVIDER_REQUEST: Members = {
+    "OpenIDConnectProviderArn": ("OpenIDConnectProviderArn", form.text),
 }
 
 _GET_POLICY_REQUEST: Members = {
@@ -2873,6 +3948,19 @@ _GET_SERVER_CERTIFICATE_REQUEST: Members = {
     "ServerCertificateName": ("ServerCertificateName", form.text),
 }
 
+_GET_SERVICE_LAST_ACCESSED_DETAILS_REQUEST: Members = {
+    "JobId": ("JobId", form.text),
+    "MaxItems": ("MaxItems", form.number),
+    "Marker": ("Marker", form.text),
+}
+
+_GET_SERVICE_LAST_ACCESSED_DETAILS_WITH_ENTITIES_REQUEST: Members = {
+    "JobId": ("JobId", form.text),
+    "ServiceNamespace": ("ServiceNamespace", form.text),
+    "MaxItems": ("MaxItems", form.number),
+    "Marker": ("Marker", form.text),
+}
+
 _GET_SERVICE_LINKED_ROLE_DELETION_STATUS_REQUEST: Members = {
     "DeletionTaskId": ("DeletionTaskId", form.text),
 }
@@ -2894,6 +3982,11 @@ _INLINE_POLICY_IDENTIFIER_TYPE: Members = {
 
 _LIST_ACCESS_KEYS_REQUEST: Members = {
     "UserName": ("UserName", form.text),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
+_LIST_ACCOUNT_ALIASES_REQUEST: Members = {
     "Marker": ("Marker", form.text),
     "MaxItems": ("MaxItems", form.number),
 }
@@ -2962,6 +4055,32 @@ _LIST_INSTANCE_PROFILES_REQUEST: Members = {
     "PathPrefix": ("PathPrefix", form.text),
     "Marker": ("Marker", form.text),
     "MaxItems": ("MaxItems", form.number),
+}
+
+_LIST_MFA_DEVICE_TAGS_REQUEST: Members = {
+    "SerialNumber": ("SerialNumber", form.text),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
+_LIST_MFA_DEVICES_REQUEST: Members = {
+    "UserName": ("UserName", form.text),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
+_LIST_OPEN_ID_CONNECT_PROVIDER_TAGS_REQUEST: Members = {
+    "OpenIDConnectProviderArn": ("OpenIDConnectProviderArn", form.text),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
+_LIST_OPEN_ID_CONNECT_PROVIDERS_REQUEST: Members = {}
+
+_LIST_POLICIES_GRANTING_SERVICE_ACCESS_REQUEST: Members = {
+    "Marker": ("Marker", form.text),
+    "Arn": ("Arn", form.text),
+    "ServiceNamespaces": ("ServiceNamespaces", form.listed(form.text, "member")),
 }
 
 _LIST_POLICIES_REQUEST: Members = {
@@ -3033,6 +4152,12 @@ _LIST_USERS_REQUEST: Members = {
     "MaxItems": ("MaxItems", form.number),
 }
 
+_LIST_VIRTUAL_MFA_DEVICES_REQUEST: Members = {
+    "AssignmentStatus": ("AssignmentStatus", form.text),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
 _ORDERED_ORGANIZATION_POLICY_TYPE: Members = {
     "ServiceControlPolicyInputList": ("ServiceControlPolicyInputList", form.listed(form.text, "member")),
 }
@@ -3071,6 +4196,11 @@ _PUT_USER_POLICY_REQUEST: Members = {
     "PolicyDocument": ("PolicyDocument", form.text),
 }
 
+_REMOVE_CLIENT_ID_FROM_OPEN_ID_CONNECT_PROVIDER_REQUEST: Members = {
+    "OpenIDConnectProviderArn": ("OpenIDConnectProviderArn", form.text),
+    "ClientID": ("ClientID", form.text),
+}
+
 _REMOVE_ROLE_FROM_INSTANCE_PROFILE_REQUEST: Members = {
     "InstanceProfileName": ("InstanceProfileName", form.text),
     "RoleName": ("RoleName", form.text),
@@ -3081,9 +4211,20 @@ _REMOVE_USER_FROM_GROUP_REQUEST: Members = {
     "UserName": ("UserName", form.text),
 }
 
+_RESYNC_MFA_DEVICE_REQUEST: Members = {
+    "UserName": ("UserName", form.text),
+    "SerialNumber": ("SerialNumber", form.text),
+    "AuthenticationCode1": ("AuthenticationCode1", form.text),
+    "AuthenticationCode2": ("AuthenticationCode2", form.text),
+}
+
 _SET_DEFAULT_POLICY_VERSION_REQUEST: Members = {
     "PolicyArn": ("PolicyArn", form.text),
     "VersionId": ("VersionId", form.text),
+}
+
+_SET_SECURITY_TOKEN_SERVICE_PREFERENCES_REQUEST: Members = {
+    "GlobalEndpointTokenVersion": ("GlobalEndpointTokenVersion", form.text),
 }
 
 _SIMULATE_CUSTOM_POLICY_REQUEST: Members = {
@@ -3130,6 +4271,16 @@ _TAG_INSTANCE_PROFILE_REQUEST: Members = {
     "Tags": ("Tags", form.listed(_read_tag, "member")),
 }
 
+_TAG_MFA_DEVICE_REQUEST: Members = {
+    "SerialNumber": ("SerialNumber", form.text),
+    "Tags": ("Tags", form.listed(_read_tag, "member")),
+}
+
+_TAG_OPEN_ID_CONNECT_PROVIDER_REQUEST: Members = {
+    "OpenIDConnectProviderArn": ("OpenIDConnectProviderArn", form.text),
+    "Tags": ("Tags", form.listed(_read_tag, "member")),
+}
+
 _TAG_POLICY_REQUEST: Members = {
     "PolicyArn": ("PolicyArn", form.text),
     "Tags": ("Tags", form.listed(_read_tag, "member")),
@@ -3152,6 +4303,16 @@ _TAG_USER_REQUEST: Members = {
 
 _UNTAG_INSTANCE_PROFILE_REQUEST: Members = {
     "InstanceProfileName": ("InstanceProfileName", form.text),
+    "TagKeys": ("TagKeys", form.listed(form.text, "member")),
+}
+
+_UNTAG_MFA_DEVICE_REQUEST: Members = {
+    "SerialNumber": ("SerialNumber", form.text),
+    "TagKeys": ("TagKeys", form.listed(form.text, "member")),
+}
+
+_UNTAG_OPEN_ID_CONNECT_PROVIDER_REQUEST: Members = {
+    "OpenIDConnectProviderArn": ("OpenIDConnectProviderArn", form.text),
     "TagKeys": ("TagKeys", form.listed(form.text, "member")),
 }
 
@@ -3181,6 +4342,18 @@ _UPDATE_ACCESS_KEY_REQUEST: Members = {
     "Status": ("Status", form.text),
 }
 
+_UPDATE_ACCOUNT_PASSWORD_POLICY_REQUEST: Members = {
+    "MinimumPasswordLength": ("MinimumPasswordLength", form.number),
+    "RequireSymbols": ("RequireSymbols", form.boolean),
+    "RequireNumbers": ("RequireNumbers", form.boolean),
+    "RequireUppercaseCharacters": ("RequireUppercaseCharacters", form.boolean),
+    "RequireLowercaseCharacters": ("RequireLowercaseCharacters", form.boolean),
+    "AllowUsersToChangePassword": ("AllowUsersToChangePassword", form.boolean),
+    "MaxPasswordAge": ("MaxPasswordAge", form.number),
+    "PasswordReusePrevention": ("PasswordReusePrevention", form.number),
+    "HardExpiry": ("HardExpiry", form.boolean),
+}
+
 _UPDATE_ASSUME_ROLE_POLICY_REQUEST: Members = {
     "RoleName": ("RoleName", form.text),
     "PolicyDocument": ("PolicyDocument", form.text),
@@ -3190,6 +4363,17 @@ _UPDATE_GROUP_REQUEST: Members = {
     "GroupName": ("GroupName", form.text),
     "NewPath": ("NewPath", form.text),
     "NewGroupName": ("NewGroupName", form.text),
+}
+
+_UPDATE_LOGIN_PROFILE_REQUEST: Members = {
+    "UserName": ("UserName", form.text),
+    "Password": ("Password", form.text),
+    "PasswordResetRequired": ("PasswordResetRequired", form.boolean),
+}
+
+_UPDATE_OPEN_ID_CONNECT_PROVIDER_THUMBPRINT_REQUEST: Members = {
+    "OpenIDConnectProviderArn": ("OpenIDConnectProviderArn", form.text),
+    "ThumbprintList": ("ThumbprintList", form.listed(form.text, "member")),
 }
 
 _UPDATE_ROLE_DESCRIPTION_REQUEST: Members = {
@@ -3293,6 +4477,25 @@ def _write_create_instance_profile_response(out: Out, value: CreateInstanceProfi
         out("</InstanceProfile>")
 
 
+def _write_create_login_profile_response(out: Out, value: CreateLoginProfileResponse) -> None:
+    if value.login_profile is not None:
+        out("<LoginProfile>")
+        _write_login_profile(out, value.login_profile)
+        out("</LoginProfile>")
+
+
+def _write_create_open_id_connect_provider_response(out: Out, value: CreateOpenIDConnectProviderResponse) -> None:
+    if value.open_id_connect_provider_arn is not None:
+        out(f"<OpenIDConnectProviderArn>{escape(value.open_id_connect_provider_arn)}</OpenIDConnectProviderArn>")
+    if value.tags is not None:
+        out("<Tags>")
+        for tags_item in value.tags:
+            out("<member>")
+            _write_tag(out, tags_item)
+            out("</member>")
+        out("</Tags>")
+
+
 def _write_create_policy_response(out: Out, value: CreatePolicyResponse) -> None:
     if value.policy is not None:
         out("<Policy>")
@@ -3328,6 +4531,13 @@ def _write_create_user_response(out: Out, value: CreateUserResponse) -> None:
         out("</User>")
 
 
+def _write_create_virtual_mfa_device_response(out: Out, value: CreateVirtualMFADeviceResponse) -> None:
+    if value.virtual_mfa_device is not None:
+        out("<VirtualMFADevice>")
+        _write_virtual_mfa_device(out, value.virtual_mfa_device)
+        out("</VirtualMFADevice>")
+
+
 def _write_delete_service_linked_role_response(out: Out, value: DeleteServiceLinkedRoleResponse) -> None:
     if value.deletion_task_id is not None:
         out(f"<DeletionTaskId>{escape(value.deletion_task_id)}</DeletionTaskId>")
@@ -3343,6 +4553,35 @@ def _write_deletion_task_failure_reason_type(out: Out, value: DeletionTaskFailur
             _write_role_usage_type(out, role_usage_list_item)
             out("</member>")
         out("</RoleUsageList>")
+
+
+def _write_entity_details(out: Out, value: EntityDetails) -> None:
+    if value.entity_info is not None:
+        out("<EntityInfo>")
+        _write_entity_info(out, value.entity_info)
+        out("</EntityInfo>")
+    if value.last_authenticated is not None:
+        out(f"<LastAuthenticated>{iso8601(value.last_authenticated)}</LastAuthenticated>")
+
+
+def _write_entity_info(out: Out, value: EntityInfo) -> None:
+    if value.arn is not None:
+        out(f"<Arn>{escape(value.arn)}</Arn>")
+    if value.name is not None:
+        out(f"<Name>{escape(value.name)}</Name>")
+    if value.type is not None:
+        out(f"<Type>{escape(value.type)}</Type>")
+    if value.id is not None:
+        out(f"<Id>{escape(value.id)}</Id>")
+    if value.path is not None:
+        out(f"<Path>{escape(value.path)}</Path>")
+
+
+def _write_error_details(out: Out, value: ErrorDetails) -> None:
+    if value.message is not None:
+        out(f"<Message>{escape(value.message)}</Message>")
+    if value.code is not None:
+        out(f"<Code>{escape(value.code)}</Code>")
 
 
 def _write_evaluation_result(out: Out, value: EvaluationResult) -> None:
@@ -3389,6 +4628,18 @@ def _write_evaluation_result(out: Out, value: EvaluationResult) -> None:
         out("</ResourceSpecificResults>")
 
 
+def _write_generate_credential_report_response(out: Out, value: GenerateCredentialReportResponse) -> None:
+    if value.state is not None:
+        out(f"<State>{escape(value.state)}</State>")
+    if value.description is not None:
+        out(f"<Description>{escape(value.description)}</Description>")
+
+
+def _write_generate_service_last_accessed_details_response(out: Out, value: GenerateServiceLastAccessedDetailsResponse) -> None:
+    if value.job_id is not None:
+        out(f"<JobId>{escape(value.job_id)}</JobId>")
+
+
 def _write_get_access_key_last_used_response(out: Out, value: GetAccessKeyLastUsedResponse) -> None:
     if value.user_name is not None:
         out(f"<UserName>{escape(value.user_name)}</UserName>")
@@ -3433,6 +4684,13 @@ def _write_get_account_authorization_details_response(out: Out, value: GetAccoun
         out(f"<Marker>{escape(value.marker)}</Marker>")
 
 
+def _write_get_account_password_policy_response(out: Out, value: GetAccountPasswordPolicyResponse) -> None:
+    if value.password_policy is not None:
+        out("<PasswordPolicy>")
+        _write_password_policy(out, value.password_policy)
+        out("</PasswordPolicy>")
+
+
 def _write_get_account_summary_response(out: Out, value: GetAccountSummaryResponse) -> None:
     if value.summary_map is not None:
         out("<SummaryMap>")
@@ -3450,6 +4708,15 @@ def _write_get_context_keys_for_policy_response(out: Out, value: GetContextKeysF
         for context_key_names_item in value.context_key_names:
             out(f"<member>{escape(context_key_names_item)}</member>")
         out("</ContextKeyNames>")
+
+
+def _write_get_credential_report_response(out: Out, value: GetCredentialReportResponse) -> None:
+    if value.content is not None:
+        out(f"<Content>{base64(value.content)}</Content>")
+    if value.report_format is not None:
+        out(f"<ReportFormat>{escape(value.report_format)}</ReportFormat>")
+    if value.generated_time is not None:
+        out(f"<GeneratedTime>{iso8601(value.generated_time)}</GeneratedTime>")
 
 
 def _write_get_group_policy_response(out: Out, value: GetGroupPolicyResponse) -> None:
@@ -3484,6 +4751,54 @@ def _write_get_instance_profile_response(out: Out, value: GetInstanceProfileResp
         out("<InstanceProfile>")
         _write_instance_profile(out, value.instance_profile)
         out("</InstanceProfile>")
+
+
+def _write_get_login_profile_response(out: Out, value: GetLoginProfileResponse) -> None:
+    if value.login_profile is not None:
+        out("<LoginProfile>")
+        _write_login_profile(out, value.login_profile)
+        out("</LoginProfile>")
+
+
+def _write_get_mfa_device_response(out: Out, value: GetMFADeviceResponse) -> None:
+    if value.user_name is not None:
+        out(f"<UserName>{escape(value.user_name)}</UserName>")
+    if value.serial_number is not None:
+        out(f"<SerialNumber>{escape(value.serial_number)}</SerialNumber>")
+    if value.enable_date is not None:
+        out(f"<EnableDate>{iso8601(value.enable_date)}</EnableDate>")
+    if value.certifications is not None:
+        out("<Certifications>")
+        for certifications_item_key, certifications_item in value.certifications.items():
+            out("<entry>")
+            out(f"<key>{escape(certifications_item_key)}</key>")
+            out(f"<value>{escape(certifications_item)}</value>")
+            out("</entry>")
+        out("</Certifications>")
+
+
+def _write_get_open_id_connect_provider_response(out: Out, value: GetOpenIDConnectProviderResponse) -> None:
+    if value.url is not None:
+        out(f"<Url>{escape(value.url)}</Url>")
+    if value.client_id_list is not None:
+        out("<ClientIDList>")
+        for client_id_list_item in value.client_id_list:
+            out(f"<member>{escape(client_id_list_item)}</member>")
+        out("</ClientIDList>")
+    if value.thumbprint_list is not None:
+        out("<ThumbprintList>")
+        for thumbprint_list_item in value.thumbprint_list:
+            out(f"<member>{escape(thumbprint_list_item)}</member>")
+        out("</ThumbprintList>")
+    if value.create_date is not None:
+        out(f"<CreateDate>{iso8601(value.create_date)}</CreateDate>")
+    if value.tags is not None:
+        out("<Tags>")
+        for tags_item in value.tags:
+            out("<member>")
+            _write_tag(out, tags_item)
+            out("</member>")
+        out("</Tags>")
 
 
 def _write_get_policy_response(out: Out, value: GetPolicyResponse) -> None:
@@ -3521,6 +4836,58 @@ def _write_get_server_certificate_response(out: Out, value: GetServerCertificate
         out("<ServerCertificate>")
         _write_server_certificate(out, value.server_certificate)
         out("</ServerCertificate>")
+
+
+def _write_get_service_last_accessed_details_response(out: Out, value: GetServiceLastAccessedDetailsResponse) -> None:
+    if value.job_status is not None:
+        out(f"<JobStatus>{escape(value.job_status)}</JobStatus>")
+    if value.job_type is not None:
+        out(f"<JobType>{escape(value.job_type)}</JobType>")
+    if value.job_creation_date is not None:
+        out(f"<JobCreationDate>{iso8601(value.job_creation_date)}</JobCreationDate>")
+    if value.services_last_accessed is not None:
+        out("<ServicesLastAccessed>")
+        for services_last_accessed_item in value.services_last_accessed:
+            out("<member>")
+            _write_service_last_accessed(out, services_last_accessed_item)
+            out("</member>")
+        out("</ServicesLastAccessed>")
+    if value.job_completion_date is not None:
+        out(f"<JobCompletionDate>{iso8601(value.job_completion_date)}</JobCompletionDate>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+    if value.error is not None:
+        out("<Error>")
+        _write_error_details(out, value.error)
+        out("</Error>")
+
+
+def _write_get_service_last_accessed_details_with_entities_response(
+    out: Out, value: GetServiceLastAccessedDetailsWithEntitiesResponse
+) -> None:
+    if value.job_status is not None:
+        out(f"<JobStatus>{escape(value.job_status)}</JobStatus>")
+    if value.job_creation_date is not None:
+        out(f"<JobCreationDate>{iso8601(value.job_creation_date)}</JobCreationDate>")
+    if value.job_completion_date is not None:
+        out(f"<JobCompletionDate>{iso8601(value.job_completion_date)}</JobCompletionDate>")
+    if value.entity_details_list is not None:
+        out("<EntityDetailsList>")
+        for entity_details_list_item in value.entity_details_list:
+            out("<member>")
+            _write_entity_details(out, entity_details_list_item)
+            out("</member>")
+        out("</EntityDetailsList>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+    if value.error is not None:
+        out("<Error>")
+        _write_error_details(out, value.error)
+        out("</Error>")
 
 
 def _write_get_service_linked_role_deletion_status_response(out: Out, value: GetServiceLinkedRoleDeletionStatusResponse) -> None:
@@ -3623,6 +4990,18 @@ def _write_list_access_keys_response(out: Out, value: ListAccessKeysResponse) ->
             _write_access_key_metadata(out, access_key_metadata_item)
             out("</member>")
         out("</AccessKeyMetadata>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
+def _write_list_account_aliases_response(out: Out, value: ListAccountAliasesResponse) -> None:
+    if value.account_aliases is not None:
+        out("<AccountAliases>")
+        for account_aliases_item in value.account_aliases:
+            out(f"<member>{escape(account_aliases_item)}</member>")
+        out("</AccountAliases>")
     if value.is_truncated is not None:
         out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
     if value.marker is not None:
@@ -3781,6 +5160,84 @@ def _write_list_instance_profiles_response(out: Out, value: ListInstanceProfiles
         out(f"<Marker>{escape(value.marker)}</Marker>")
 
 
+def _write_list_mfa_device_tags_response(out: Out, value: ListMFADeviceTagsResponse) -> None:
+    if value.tags is not None:
+        out("<Tags>")
+        for tags_item in value.tags:
+            out("<member>")
+            _write_tag(out, tags_item)
+            out("</member>")
+        out("</Tags>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
+def _write_list_mfa_devices_response(out: Out, value: ListMFADevicesResponse) -> None:
+    if value.mfa_devices is not None:
+        out("<MFADevices>")
+        for mfa_devices_item in value.mfa_devices:
+            out("<member>")
+            _write_mfa_device(out, mfa_devices_item)
+            out("</member>")
+        out("</MFADevices>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
+def _write_list_open_id_connect_provider_tags_response(out: Out, value: ListOpenIDConnectProviderTagsResponse) -> None:
+    if value.tags is not None:
+        out("<Tags>")
+        for tags_item in value.tags:
+            out("<member>")
+            _write_tag(out, tags_item)
+            out("</member>")
+        out("</Tags>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
+def _write_list_open_id_connect_providers_response(out: Out, value: ListOpenIDConnectProvidersResponse) -> None:
+    if value.open_id_connect_provider_list is not None:
+        out("<OpenIDConnectProviderList>")
+        for open_id_connect_provider_list_item in value.open_id_connect_provider_list:
+            out("<member>")
+            _write_open_id_connect_provider_list_entry(out, open_id_connect_provider_list_item)
+            out("</member>")
+        out("</OpenIDConnectProviderList>")
+
+
+def _write_list_policies_granting_service_access_entry(out: Out, value: ListPoliciesGrantingServiceAccessEntry) -> None:
+    if value.service_namespace is not None:
+        out(f"<ServiceNamespace>{escape(value.service_namespace)}</ServiceNamespace>")
+    if value.policies is not None:
+        out("<Policies>")
+        for policies_item in value.policies:
+            out("<member>")
+            _write_policy_granting_service_access(out, policies_item)
+            out("</member>")
+        out("</Policies>")
+
+
+def _write_list_policies_granting_service_access_response(out: Out, value: ListPoliciesGrantingServiceAccessResponse) -> None:
+    if value.policies_granting_service_access is not None:
+        out("<PoliciesGrantingServiceAccess>")
+        for policies_granting_service_access_item in value.policies_granting_service_access:
+            out("<member>")
+            _write_list_policies_granting_service_access_entry(out, policies_granting_service_access_item)
+            out("</member>")
+        out("</PoliciesGrantingServiceAccess>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
 def _write_list_policies_response(out: Out, value: ListPoliciesResponse) -> None:
     if value.policies is not None:
         out("<Policies>")
@@ -3931,6 +5388,38 @@ def _write_list_users_response(out: Out, value: ListUsersResponse) -> None:
         out(f"<Marker>{escape(value.marker)}</Marker>")
 
 
+def _write_list_virtual_mfa_devices_response(out: Out, value: ListVirtualMFADevicesResponse) -> None:
+    if value.virtual_mfa_devices is not None:
+        out("<VirtualMFADevices>")
+        for virtual_mfa_devices_item in value.virtual_mfa_devices:
+            out("<member>")
+            _write_virtual_mfa_device(out, virtual_mfa_devices_item)
+            out("</member>")
+        out("</VirtualMFADevices>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
+def _write_login_profile(out: Out, value: LoginProfile) -> None:
+    if value.user_name is not None:
+        out(f"<UserName>{escape(value.user_name)}</UserName>")
+    if value.create_date is not None:
+        out(f"<CreateDate>{iso8601(value.create_date)}</CreateDate>")
+    if value.password_reset_required is not None:
+        out(f"<PasswordResetRequired>{boolean(value.password_reset_required)}</PasswordResetRequired>")
+
+
+def _write_mfa_device(out: Out, value: MFADevice) -> None:
+    if value.user_name is not None:
+        out(f"<UserName>{escape(value.user_name)}</UserName>")
+    if value.serial_number is not None:
+        out(f"<SerialNumber>{escape(value.serial_number)}</SerialNumber>")
+    if value.enable_date is not None:
+        out(f"<EnableDate>{iso8601(value.enable_date)}</EnableDate>")
+
+
 def _write_managed_policy_detail(out: Out, value: ManagedPolicyDetail) -> None:
     if value.policy_name is not None:
         out(f"<PolicyName>{escape(value.policy_name)}</PolicyName>")
@@ -3963,9 +5452,37 @@ def _write_managed_policy_detail(out: Out, value: ManagedPolicyDetail) -> None:
         out("</PolicyVersionList>")
 
 
+def _write_open_id_connect_provider_list_entry(out: Out, value: OpenIDConnectProviderListEntry) -> None:
+    if value.arn is not None:
+        out(f"<Arn>{escape(value.arn)}</Arn>")
+
+
 def _write_organizations_decision_detail(out: Out, value: OrganizationsDecisionDetail) -> None:
     if value.allowed_by_organizations is not None:
         out(f"<AllowedByOrganizations>{boolean(value.allowed_by_organizations)}</AllowedByOrganizations>")
+
+
+def _write_password_policy(out: Out, value: PasswordPolicy) -> None:
+    if value.minimum_password_length is not None:
+        out(f"<MinimumPasswordLength>{value.minimum_password_length}</MinimumPasswordLength>")
+    if value.require_symbols is not None:
+        out(f"<RequireSymbols>{boolean(value.require_symbols)}</RequireSymbols>")
+    if value.require_numbers is not None:
+        out(f"<RequireNumbers>{boolean(value.require_numbers)}</RequireNumbers>")
+    if value.require_uppercase_characters is not None:
+        out(f"<RequireUppercaseCharacters>{boolean(value.require_uppercase_characters)}</RequireUppercaseCharacters>")
+    if value.require_lowercase_characters is not None:
+        out(f"<RequireLowercaseCharacters>{boolean(value.require_lowercase_characters)}</RequireLowercaseCharacters>")
+    if value.allow_users_to_change_password is not None:
+        out(f"<AllowUsersToChangePassword>{boolean(value.allow_users_to_change_password)}</AllowUsersToChangePassword>")
+    if value.expire_passwords is not None:
+        out(f"<ExpirePasswords>{boolean(value.expire_passwords)}</ExpirePasswords>")
+    if value.max_password_age is not None:
+        out(f"<MaxPasswordAge>{value.max_password_age}</MaxPasswordAge>")
+    if value.password_reuse_prevention is not None:
+        out(f"<PasswordReusePrevention>{value.password_reuse_prevention}</PasswordReusePrevention>")
+    if value.hard_expiry is not None:
+        out(f"<HardExpiry>{boolean(value.hard_expiry)}</HardExpiry>")
 
 
 def _write_permissions_boundary_decision_detail(out: Out, value: PermissionsBoundaryDecisionDetail) -> None:
@@ -4010,6 +5527,19 @@ def _write_policy_detail(out: Out, value: PolicyDetail) -> None:
         out(f"<PolicyName>{escape(value.policy_name)}</PolicyName>")
     if value.policy_document is not None:
         out(f"<PolicyDocument>{escape(value.policy_document)}</PolicyDocument>")
+
+
+def _write_policy_granting_service_access(out: Out, value: PolicyGrantingServiceAccess) -> None:
+    if value.policy_name is not None:
+        out(f"<PolicyName>{escape(value.policy_name)}</PolicyName>")
+    if value.policy_type is not None:
+        out(f"<PolicyType>{escape(value.policy_type)}</PolicyType>")
+    if value.policy_arn is not None:
+        out(f"<PolicyArn>{escape(value.policy_arn)}</PolicyArn>")
+    if value.entity_type is not None:
+        out(f"<EntityType>{escape(value.entity_type)}</EntityType>")
+    if value.entity_name is not None:
+        out(f"<EntityName>{escape(value.entity_name)}</EntityName>")
 
 
 def _write_policy_group(out: Out, value: PolicyGroup) -> None:
@@ -4221,6 +5751,28 @@ def _write_server_certificate_metadata(out: Out, value: ServerCertificateMetadat
         out(f"<Expiration>{iso8601(value.expiration)}</Expiration>")
 
 
+def _write_service_last_accessed(out: Out, value: ServiceLastAccessed) -> None:
+    if value.service_name is not None:
+        out(f"<ServiceName>{escape(value.service_name)}</ServiceName>")
+    if value.last_authenticated is not None:
+        out(f"<LastAuthenticated>{iso8601(value.last_authenticated)}</LastAuthenticated>")
+    if value.service_namespace is not None:
+        out(f"<ServiceNamespace>{escape(value.service_namespace)}</ServiceNamespace>")
+    if value.last_authenticated_entity is not None:
+        out(f"<LastAuthenticatedEntity>{escape(value.last_authenticated_entity)}</LastAuthenticatedEntity>")
+    if value.last_authenticated_region is not None:
+        out(f"<LastAuthenticatedRegion>{escape(value.last_authenticated_region)}</LastAuthenticatedRegion>")
+    if value.total_authenticated_entities is not None:
+        out(f"<TotalAuthenticatedEntities>{value.total_authenticated_entities}</TotalAuthenticatedEntities>")
+    if value.tracked_actions_last_accessed is not None:
+        out("<TrackedActionsLastAccessed>")
+        for tracked_actions_last_accessed_item in value.tracked_actions_last_accessed:
+            out("<member>")
+            _write_tracked_action_last_accessed(out, tracked_actions_last_accessed_item)
+            out("</member>")
+        out("</TrackedActionsLastAccessed>")
+
+
 def _write_simulate_policy_response(out: Out, value: SimulatePolicyResponse) -> None:
     if value.evaluation_results is not None:
         out("<EvaluationResults>")
@@ -4260,6 +5812,17 @@ def _write_statement(out: Out, value: Statement) -> None:
 def _write_tag(out: Out, value: Tag) -> None:
     out(f"<Key>{escape(value.key)}</Key>")
     out(f"<Value>{escape(value.value)}</Value>")
+
+
+def _write_tracked_action_last_accessed(out: Out, value: TrackedActionLastAccessed) -> None:
+    if value.action_name is not None:
+        out(f"<ActionName>{escape(value.action_name)}</ActionName>")
+    if value.last_accessed_entity is not None:
+        out(f"<LastAccessedEntity>{escape(value.last_accessed_entity)}</LastAccessedEntity>")
+    if value.last_accessed_time is not None:
+        out(f"<LastAccessedTime>{iso8601(value.last_accessed_time)}</LastAccessedTime>")
+    if value.last_accessed_region is not None:
+        out(f"<LastAccessedRegion>{escape(value.last_accessed_region)}</LastAccessedRegion>")
 
 
 def _write_update_role_description_response(out: Out, value: UpdateRoleDescriptionResponse) -> None:
@@ -4356,6 +5919,28 @@ def _write_user_detail(out: Out, value: UserDetail) -> None:
         out("</Tags>")
 
 
+def _write_virtual_mfa_device(out: Out, value: VirtualMFADevice) -> None:
+    if value.serial_number is not None:
+        out(f"<SerialNumber>{escape(value.serial_number)}</SerialNumber>")
+    if value.base32_string_seed is not None:
+        out(f"<Base32StringSeed>{base64(value.base32_string_seed)}</Base32StringSeed>")
+    if value.qr_code_png is not None:
+        out(f"<QRCodePNG>{base64(value.qr_code_png)}</QRCodePNG>")
+    if value.user is not None:
+        out("<User>")
+        _write_user(out, value.user)
+        out("</User>")
+    if value.enable_date is not None:
+        out(f"<EnableDate>{iso8601(value.enable_date)}</EnableDate>")
+    if value.tags is not None:
+        out("<Tags>")
+        for tags_item in value.tags:
+            out("<member>")
+            _write_tag(out, tags_item)
+            out("</member>")
+        out("</Tags>")
+
+
 #: The wire facts of the API.
 MODEL = Model(
     api="iam",
@@ -4371,6 +5956,12 @@ MODEL = Model(
 
 #: What is served.
 OPERATIONS: dict[str, OperationShape] = {
+    "AddClientIDToOpenIDConnectProvider": OperationShape(
+        "AddClientIDToOpenIDConnectProvider",
+        AddClientIDToOpenIDConnectProviderRequest,
+        None,
+        read=_read_add_client_id_to_open_id_connect_provider_request,
+    ),
     "AddRoleToInstanceProfile": OperationShape(
         "AddRoleToInstanceProfile", AddRoleToInstanceProfileRequest, None, read=_read_add_role_to_instance_profile_request
     ),
@@ -4378,6 +5969,7 @@ OPERATIONS: dict[str, OperationShape] = {
     "AttachGroupPolicy": OperationShape("AttachGroupPolicy", AttachGroupPolicyRequest, None, read=_read_attach_group_policy_request),
     "AttachRolePolicy": OperationShape("AttachRolePolicy", AttachRolePolicyRequest, None, read=_read_attach_role_policy_request),
     "AttachUserPolicy": OperationShape("AttachUserPolicy", AttachUserPolicyRequest, None, read=_read_attach_user_policy_request),
+    "ChangePassword": OperationShape("ChangePassword", ChangePasswordRequest, None, read=_read_change_password_request),
     "CreateAccessKey": OperationShape(
         "CreateAccessKey",
         CreateAccessKeyRequest,
@@ -4386,6 +5978,7 @@ OPERATIONS: dict[str, OperationShape] = {
         read=_read_create_access_key_request,
         write=_write_create_access_key_response,
     ),
+    "CreateAccountAlias": OperationShape("CreateAccountAlias", CreateAccountAliasRequest, None, read=_read_create_account_alias_request),
     "CreateGroup": OperationShape(
         "CreateGroup",
         CreateGroupRequest,
@@ -4401,6 +5994,22 @@ OPERATIONS: dict[str, OperationShape] = {
         result_wrapper="CreateInstanceProfileResult",
         read=_read_create_instance_profile_request,
         write=_write_create_instance_profile_response,
+    ),
+    "CreateLoginProfile": OperationShape(
+        "CreateLoginProfile",
+        CreateLoginProfileRequest,
+        CreateLoginProfileResponse,
+        result_wrapper="CreateLoginProfileResult",
+        read=_read_create_login_profile_request,
+        write=_write_create_login_profile_response,
+    ),
+    "CreateOpenIDConnectProvider": OperationShape(
+        "CreateOpenIDConnectProvider",
+        CreateOpenIDConnectProviderRequest,
+        CreateOpenIDConnectProviderResponse,
+        result_wrapper="CreateOpenIDConnectProviderResult",
+        read=_read_create_open_id_connect_provider_request,
+        write=_write_create_open_id_connect_provider_response,
     ),
     "CreatePolicy": OperationShape(
         "CreatePolicy",
@@ -4442,11 +6051,30 @@ OPERATIONS: dict[str, OperationShape] = {
         read=_read_create_user_request,
         write=_write_create_user_response,
     ),
+    "CreateVirtualMFADevice": OperationShape(
+        "CreateVirtualMFADevice",
+        CreateVirtualMFADeviceRequest,
+        CreateVirtualMFADeviceResponse,
+        result_wrapper="CreateVirtualMFADeviceResult",
+        read=_read_create_virtual_mfa_device_request,
+        write=_write_create_virtual_mfa_device_response,
+    ),
+    "DeactivateMFADevice": OperationShape(
+        "DeactivateMFADevice", DeactivateMFADeviceRequest, None, read=_read_deactivate_mfa_device_request
+    ),
     "DeleteAccessKey": OperationShape("DeleteAccessKey", DeleteAccessKeyRequest, None, read=_read_delete_access_key_request),
+    "DeleteAccountAlias": OperationShape("DeleteAccountAlias", DeleteAccountAliasRequest, None, read=_read_delete_account_alias_request),
+    "DeleteAccountPasswordPolicy": OperationShape(
+        "DeleteAccountPasswordPolicy", DeleteAccountPasswordPolicyRequest, None, read=_read_delete_account_password_policy_request
+    ),
     "DeleteGroup": OperationShape("DeleteGroup", DeleteGroupRequest, None, read=_read_delete_group_request),
     "DeleteGroupPolicy": OperationShape("DeleteGroupPolicy", DeleteGroupPolicyRequest, None, read=_read_delete_group_policy_request),
     "DeleteInstanceProfile": OperationShape(
         "DeleteInstanceProfile", DeleteInstanceProfileRequest, None, read=_read_delete_instance_profile_request
+    ),
+    "DeleteLoginProfile": OperationShape("DeleteLoginProfile", DeleteLoginProfileRequest, None, read=_read_delete_login_profile_request),
+    "DeleteOpenIDConnectProvider": OperationShape(
+        "DeleteOpenIDConnectProvider", DeleteOpenIDConnectProviderRequest, None, read=_read_delete_open_id_connect_provider_request
     ),
     "DeletePolicy": OperationShape("DeletePolicy", DeletePolicyRequest, None, read=_read_delete_policy_request),
     "DeletePolicyVersion": OperationShape(
@@ -4473,9 +6101,29 @@ OPERATIONS: dict[str, OperationShape] = {
         "DeleteUserPermissionsBoundary", DeleteUserPermissionsBoundaryRequest, None, read=_read_delete_user_permissions_boundary_request
     ),
     "DeleteUserPolicy": OperationShape("DeleteUserPolicy", DeleteUserPolicyRequest, None, read=_read_delete_user_policy_request),
+    "DeleteVirtualMFADevice": OperationShape(
+        "DeleteVirtualMFADevice", DeleteVirtualMFADeviceRequest, None, read=_read_delete_virtual_mfa_device_request
+    ),
     "DetachGroupPolicy": OperationShape("DetachGroupPolicy", DetachGroupPolicyRequest, None, read=_read_detach_group_policy_request),
     "DetachRolePolicy": OperationShape("DetachRolePolicy", DetachRolePolicyRequest, None, read=_read_detach_role_policy_request),
     "DetachUserPolicy": OperationShape("DetachUserPolicy", DetachUserPolicyRequest, None, read=_read_detach_user_policy_request),
+    "EnableMFADevice": OperationShape("EnableMFADevice", EnableMFADeviceRequest, None, read=_read_enable_mfa_device_request),
+    "GenerateCredentialReport": OperationShape(
+        "GenerateCredentialReport",
+        GenerateCredentialReportRequest,
+        GenerateCredentialReportResponse,
+        result_wrapper="GenerateCredentialReportResult",
+        read=_read_generate_credential_report_request,
+        write=_write_generate_credential_report_response,
+    ),
+    "GenerateServiceLastAccessedDetails": OperationShape(
+        "GenerateServiceLastAccessedDetails",
+        GenerateServiceLastAccessedDetailsRequest,
+        GenerateServiceLastAccessedDetailsResponse,
+        result_wrapper="GenerateServiceLastAccessedDetailsResult",
+        read=_read_generate_service_last_accessed_details_request,
+        write=_write_generate_service_last_accessed_details_response,
+    ),
     "GetAccessKeyLastUsed": OperationShape(
         "GetAccessKeyLastUsed",
         GetAccessKeyLastUsedRequest,
@@ -4491,6 +6139,14 @@ OPERATIONS: dict[str, OperationShape] = {
         result_wrapper="GetAccountAuthorizationDetailsResult",
         read=_read_get_account_authorization_details_request,
         write=_write_get_account_authorization_details_response,
+    ),
+    "GetAccountPasswordPolicy": OperationShape(
+        "GetAccountPasswordPolicy",
+        GetAccountPasswordPolicyRequest,
+        GetAccountPasswordPolicyResponse,
+        result_wrapper="GetAccountPasswordPolicyResult",
+        read=_read_get_account_password_policy_request,
+        write=_write_get_account_password_policy_response,
     ),
     "GetAccountSummary": OperationShape(
         "GetAccountSummary",
@@ -4516,6 +6172,14 @@ OPERATIONS: dict[str, OperationShape] = {
         read=_read_get_context_keys_for_principal_policy_request,
         write=_write_get_context_keys_for_policy_response,
     ),
+    "GetCredentialReport": OperationShape(
+        "GetCredentialReport",
+        GetCredentialReportRequest,
+        GetCredentialReportResponse,
+        result_wrapper="GetCredentialReportResult",
+        read=_read_get_credential_report_request,
+        write=_write_get_credential_report_response,
+    ),
     "GetGroup": OperationShape(
         "GetGroup",
         GetGroupRequest,
@@ -4539,6 +6203,30 @@ OPERATIONS: dict[str, OperationShape] = {
         result_wrapper="GetInstanceProfileResult",
         read=_read_get_instance_profile_request,
         write=_write_get_instance_profile_response,
+    ),
+    "GetLoginProfile": OperationShape(
+        "GetLoginProfile",
+        GetLoginProfileRequest,
+        GetLoginProfileResponse,
+        result_wrapper="GetLoginProfileResult",
+        read=_read_get_login_profile_request,
+        write=_write_get_login_profile_response,
+    ),
+    "GetMFADevice": OperationShape(
+        "GetMFADevice",
+        GetMFADeviceRequest,
+        GetMFADeviceResponse,
+        result_wrapper="GetMFADeviceResult",
+        read=_read_get_mfa_device_request,
+        write=_write_get_mfa_device_response,
+    ),
+    "GetOpenIDConnectProvider": OperationShape(
+        "GetOpenIDConnectProvider",
+        GetOpenIDConnectProviderRequest,
+        GetOpenIDConnectProviderResponse,
+        result_wrapper="GetOpenIDConnectProviderResult",
+        read=_read_get_open_id_connect_provider_request,
+        write=_write_get_open_id_connect_provider_response,
     ),
     "GetPolicy": OperationShape(
         "GetPolicy",
@@ -4580,6 +6268,22 @@ OPERATIONS: dict[str, OperationShape] = {
         read=_read_get_server_certificate_request,
         write=_write_get_server_certificate_response,
     ),
+    "GetServiceLastAccessedDetails": OperationShape(
+        "GetServiceLastAccessedDetails",
+        GetServiceLastAccessedDetailsRequest,
+        GetServiceLastAccessedDetailsResponse,
+        result_wrapper="GetServiceLastAccessedDetailsResult",
+        read=_read_get_service_last_accessed_details_request,
+        write=_write_get_service_last_accessed_details_response,
+    ),
+    "GetServiceLastAccessedDetailsWithEntities": OperationShape(
+        "GetServiceLastAccessedDetailsWithEntities",
+        GetServiceLastAccessedDetailsWithEntitiesRequest,
+        GetServiceLastAccessedDetailsWithEntitiesResponse,
+        result_wrapper="GetServiceLastAccessedDetailsWithEntitiesResult",
+        read=_read_get_service_last_accessed_details_with_entities_request,
+        write=_write_get_service_last_accessed_details_with_entities_response,
+    ),
     "GetServiceLinkedRoleDeletionStatus": OperationShape(
         "GetServiceLinkedRoleDeletionStatus",
         GetServiceLinkedRoleDeletionStatusRequest,
@@ -4611,6 +6315,14 @@ OPERATIONS: dict[str, OperationShape] = {
         result_wrapper="ListAccessKeysResult",
         read=_read_list_access_keys_request,
         write=_write_list_access_keys_response,
+    ),
+    "ListAccountAliases": OperationShape(
+        "ListAccountAliases",
+        ListAccountAliasesRequest,
+        ListAccountAliasesResponse,
+        result_wrapper="ListAccountAliasesResult",
+        read=_read_list_account_aliases_request,
+        write=_write_list_account_aliases_response,
     ),
     "ListAttachedGroupPolicies": OperationShape(
         "ListAttachedGroupPolicies",
@@ -4692,6 +6404,38 @@ OPERATIONS: dict[str, OperationShape] = {
         read=_read_list_instance_profiles_for_role_request,
         write=_write_list_instance_profiles_for_role_response,
     ),
+    "ListMFADeviceTags": OperationShape(
+        "ListMFADeviceTags",
+        ListMFADeviceTagsRequest,
+        ListMFADeviceTagsResponse,
+        result_wrapper="ListMFADeviceTagsResult",
+        read=_read_list_mfa_device_tags_request,
+        write=_write_list_mfa_device_tags_response,
+    ),
+    "ListMFADevices": OperationShape(
+        "ListMFADevices",
+        ListMFADevicesRequest,
+        ListMFADevicesResponse,
+        result_wrapper="ListMFADevicesResult",
+        read=_read_list_mfa_devices_request,
+        write=_write_list_mfa_devices_response,
+    ),
+    "ListOpenIDConnectProviderTags": OperationShape(
+        "ListOpenIDConnectProviderTags",
+        ListOpenIDConnectProviderTagsRequest,
+        ListOpenIDConnectProviderTagsResponse,
+        result_wrapper="ListOpenIDConnectProviderTagsResult",
+        read=_read_list_open_id_connect_provider_tags_request,
+        write=_write_list_open_id_connect_provider_tags_response,
+    ),
+    "ListOpenIDConnectProviders": OperationShape(
+        "ListOpenIDConnectProviders",
+        ListOpenIDConnectProvidersRequest,
+        ListOpenIDConnectProvidersResponse,
+        result_wrapper="ListOpenIDConnectProvidersResult",
+        read=_read_list_open_id_connect_providers_request,
+        write=_write_list_open_id_connect_providers_response,
+    ),
     "ListPolicies": OperationShape(
         "ListPolicies",
         ListPoliciesRequest,
@@ -4699,6 +6443,14 @@ OPERATIONS: dict[str, OperationShape] = {
         result_wrapper="ListPoliciesResult",
         read=_read_list_policies_request,
         write=_write_list_policies_response,
+    ),
+    "ListPoliciesGrantingServiceAccess": OperationShape(
+        "ListPoliciesGrantingServiceAccess",
+        ListPoliciesGrantingServiceAccessRequest,
+        ListPoliciesGrantingServiceAccessResponse,
+        result_wrapper="ListPoliciesGrantingServiceAccessResult",
+        read=_read_list_policies_granting_service_access_request,
+        write=_write_list_policies_granting_service_access_response,
     ),
     "ListPolicyTags": OperationShape(
         "ListPolicyTags",
@@ -4780,6 +6532,14 @@ OPERATIONS: dict[str, OperationShape] = {
         read=_read_list_users_request,
         write=_write_list_users_response,
     ),
+    "ListVirtualMFADevices": OperationShape(
+        "ListVirtualMFADevices",
+        ListVirtualMFADevicesRequest,
+        ListVirtualMFADevicesResponse,
+        result_wrapper="ListVirtualMFADevicesResult",
+        read=_read_list_virtual_mfa_devices_request,
+        write=_write_list_virtual_mfa_devices_response,
+    ),
     "PutGroupPolicy": OperationShape("PutGroupPolicy", PutGroupPolicyRequest, None, read=_read_put_group_policy_request),
     "PutRolePermissionsBoundary": OperationShape(
         "PutRolePermissionsBoundary", PutRolePermissionsBoundaryRequest, None, read=_read_put_role_permissions_boundary_request
@@ -4789,14 +6549,27 @@ OPERATIONS: dict[str, OperationShape] = {
         "PutUserPermissionsBoundary", PutUserPermissionsBoundaryRequest, None, read=_read_put_user_permissions_boundary_request
     ),
     "PutUserPolicy": OperationShape("PutUserPolicy", PutUserPolicyRequest, None, read=_read_put_user_policy_request),
+    "RemoveClientIDFromOpenIDConnectProvider": OperationShape(
+        "RemoveClientIDFromOpenIDConnectProvider",
+        RemoveClientIDFromOpenIDConnectProviderRequest,
+        None,
+        read=_read_remove_client_id_from_open_id_connect_provider_request,
+    ),
     "RemoveRoleFromInstanceProfile": OperationShape(
         "RemoveRoleFromInstanceProfile", RemoveRoleFromInstanceProfileRequest, None, read=_read_remove_role_from_instance_profile_request
     ),
     "RemoveUserFromGroup": OperationShape(
         "RemoveUserFromGroup", RemoveUserFromGroupRequest, None, read=_read_remove_user_from_group_request
     ),
+    "ResyncMFADevice": OperationShape("ResyncMFADevice", ResyncMFADeviceRequest, None, read=_read_resync_mfa_device_request),
     "SetDefaultPolicyVersion": OperationShape(
         "SetDefaultPolicyVersion", SetDefaultPolicyVersionRequest, None, read=_read_set_default_policy_version_request
+    ),
+    "SetSecurityTokenServicePreferences": OperationShape(
+        "SetSecurityTokenServicePreferences",
+        SetSecurityTokenServicePreferencesRequest,
+        None,
+        read=_read_set_security_token_service_preferences_request,
     ),
     "SimulateCustomPolicy": OperationShape(
         "SimulateCustomPolicy",
@@ -4815,6 +6588,10 @@ OPERATIONS: dict[str, OperationShape] = {
         write=_write_simulate_policy_response,
     ),
     "TagInstanceProfile": OperationShape("TagInstanceProfile", TagInstanceProfileRequest, None, read=_read_tag_instance_profile_request),
+    "TagMFADevice": OperationShape("TagMFADevice", TagMFADeviceRequest, None, read=_read_tag_mfa_device_request),
+    "TagOpenIDConnectProvider": OperationShape(
+        "TagOpenIDConnectProvider", TagOpenIDConnectProviderRequest, None, read=_read_tag_open_id_connect_provider_request
+    ),
     "TagPolicy": OperationShape("TagPolicy", TagPolicyRequest, None, read=_read_tag_policy_request),
     "TagRole": OperationShape("TagRole", TagRoleRequest, None, read=_read_tag_role_request),
     "TagServerCertificate": OperationShape(
@@ -4824,6 +6601,10 @@ OPERATIONS: dict[str, OperationShape] = {
     "UntagInstanceProfile": OperationShape(
         "UntagInstanceProfile", UntagInstanceProfileRequest, None, read=_read_untag_instance_profile_request
     ),
+    "UntagMFADevice": OperationShape("UntagMFADevice", UntagMFADeviceRequest, None, read=_read_untag_mfa_device_request),
+    "UntagOpenIDConnectProvider": OperationShape(
+        "UntagOpenIDConnectProvider", UntagOpenIDConnectProviderRequest, None, read=_read_untag_open_id_connect_provider_request
+    ),
     "UntagPolicy": OperationShape("UntagPolicy", UntagPolicyRequest, None, read=_read_untag_policy_request),
     "UntagRole": OperationShape("UntagRole", UntagRoleRequest, None, read=_read_untag_role_request),
     "UntagServerCertificate": OperationShape(
@@ -4831,10 +6612,20 @@ OPERATIONS: dict[str, OperationShape] = {
     ),
     "UntagUser": OperationShape("UntagUser", UntagUserRequest, None, read=_read_untag_user_request),
     "UpdateAccessKey": OperationShape("UpdateAccessKey", UpdateAccessKeyRequest, None, read=_read_update_access_key_request),
+    "UpdateAccountPasswordPolicy": OperationShape(
+        "UpdateAccountPasswordPolicy", UpdateAccountPasswordPolicyRequest, None, read=_read_update_account_password_policy_request
+    ),
     "UpdateAssumeRolePolicy": OperationShape(
         "UpdateAssumeRolePolicy", UpdateAssumeRolePolicyRequest, None, read=_read_update_assume_role_policy_request
     ),
     "UpdateGroup": OperationShape("UpdateGroup", UpdateGroupRequest, None, read=_read_update_group_request),
+    "UpdateLoginProfile": OperationShape("UpdateLoginProfile", UpdateLoginProfileRequest, None, read=_read_update_login_profile_request),
+    "UpdateOpenIDConnectProviderThumbprint": OperationShape(
+        "UpdateOpenIDConnectProviderThumbprint",
+        UpdateOpenIDConnectProviderThumbprintRequest,
+        None,
+        read=_read_update_open_id_connect_provider_thumbprint_request,
+    ),
     "UpdateRole": OperationShape(
         "UpdateRole",
         UpdateRoleRequest,

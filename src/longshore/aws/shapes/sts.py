@@ -23,6 +23,7 @@ ArnType = Annotated[
         extra={"pattern": "[\\u0009\\u000A\\u000D\\u0020-\\u007E\\u0085\\u00A0-\\uD7FF\\uE000-\\uFFFD\\u10000-\\u10FFFF]+"},
     ),
 ]
+ClientTokenType = Annotated[str, Meta(min_length=4, max_length=20000, extra={"sensitive": True})]
 ContextAssertionType = Annotated[str, Meta(min_length=4, max_length=2048)]
 DurationSecondsType = Annotated[int, Meta(ge=900, le=129600)]
 EncodedMessageType = Annotated[str, Meta(min_length=1, max_length=10240)]
@@ -36,6 +37,15 @@ RoleSessionNameType = Annotated[
 ]
 SerialNumberType = Annotated[
     str, Meta(min_length=9, max_length=256, pattern="(?a:\\A(?:[\\w+=/:,.@-]*)\\Z)", extra={"pattern": "[\\w+=/:,.@-]*"})
+]
+SessionPolicyDocumentType = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=2048,
+        pattern="(?a:\\A(?:[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+)\\Z)",
+        extra={"pattern": "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+"},
+    ),
 ]
 SourceIdentityType = Annotated[
     str, Meta(min_length=2, max_length=64, pattern="(?a:\\A(?:[\\w+=,.@-]*)\\Z)", extra={"pattern": "[\\w+=,.@-]*"})
@@ -66,6 +76,8 @@ UnrestrictedSessionPolicyDocumentType = Annotated[
         extra={"pattern": "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+"},
     ),
 ]
+UrlType = Annotated[str, Meta(min_length=4, max_length=2048)]
+UserNameType = Annotated[str, Meta(min_length=2, max_length=32, pattern="(?a:\\A(?:[\\w+=,.@-]*)\\Z)", extra={"pattern": "[\\w+=,.@-]*"})]
 
 
 class AssumeRoleRequest(
@@ -128,6 +140,62 @@ class AssumeRoleResponse(
     session_token_size: int | None = None
 
 
+class AssumeRoleWithWebIdentityRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "role_arn": "RoleArn",
+        "role_session_name": "RoleSessionName",
+        "web_identity_token": "WebIdentityToken",
+        "provider_id": "ProviderId",
+        "policy_arns": "PolicyArns",
+        "policy": "Policy",
+        "duration_seconds": "DurationSeconds",
+        "minimum_session_token_size": "MinimumSessionTokenSize",
+    },
+):
+    role_arn: ArnType
+    role_session_name: RoleSessionNameType
+    web_identity_token: ClientTokenType
+    provider_id: UrlType | None = None
+    policy_arns: tuple[PolicyDescriptorType, ...] | None = None
+    policy: SessionPolicyDocumentType | None = None
+    duration_seconds: RoleDurationSecondsType | None = None
+    minimum_session_token_size: MinimumSessionTokenSizeType | None = None
+
+
+class AssumeRoleWithWebIdentityResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "credentials": "Credentials",
+        "subject_from_web_identity_token": "SubjectFromWebIdentityToken",
+        "assumed_role_user": "AssumedRoleUser",
+        "packed_policy_size": "PackedPolicySize",
+        "provider": "Provider",
+        "audience": "Audience",
+        "source_identity": "SourceIdentity",
+        "session_token_utilization": "SessionTokenUtilization",
+        "session_token_size": "SessionTokenSize",
+    },
+):
+    credentials: Credentials | None = None
+    subject_from_web_identity_token: str | None = None
+    assumed_role_user: AssumedRoleUser | None = None
+    packed_policy_size: int | None = None
+    provider: str | None = None
+    audience: str | None = None
+    source_identity: str | None = None
+    session_token_utilization: int | None = None
+    session_token_size: int | None = None
+
+
 class AssumedRoleUser(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"assumed_role_id": "AssumedRoleId", "arn": "Arn"}
 ):
@@ -166,6 +234,13 @@ class DecodeAuthorizationMessageResponse(
     decoded_message: str | None = None
 
 
+class FederatedUser(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"federated_user_id": "FederatedUserId", "arn": "Arn"}
+):
+    federated_user_id: str | None = None
+    arn: str | None = None
+
+
 class GetAccessKeyInfoRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"access_key_id": "AccessKeyId"}):
     access_key_id: AccessKeyIdType
 
@@ -184,6 +259,50 @@ class GetCallerIdentityResponse(
     user_id: str | None = None
     account: str | None = None
     arn: str | None = None
+
+
+class GetFederationTokenRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "name": "Name",
+        "policy": "Policy",
+        "policy_arns": "PolicyArns",
+        "duration_seconds": "DurationSeconds",
+        "tags": "Tags",
+        "minimum_session_token_size": "MinimumSessionTokenSize",
+    },
+):
+    name: UserNameType
+    policy: SessionPolicyDocumentType | None = None
+    policy_arns: tuple[PolicyDescriptorType, ...] | None = None
+    duration_seconds: DurationSecondsType | None = None
+    tags: Annotated[tuple[Tag, ...], Meta(max_length=50)] | None = None
+    minimum_session_token_size: MinimumSessionTokenSizeType | None = None
+
+
+class GetFederationTokenResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "credentials": "Credentials",
+        "federated_user": "FederatedUser",
+        "packed_policy_size": "PackedPolicySize",
+        "session_token_utilization": "SessionTokenUtilization",
+        "session_token_size": "SessionTokenSize",
+    },
+):
+    credentials: Credentials | None = None
+    federated_user: FederatedUser | None = None
+    packed_policy_size: int | None = None
+    session_token_utilization: int | None = None
+    session_token_size: int | None = None
 
 
 class GetSessionTokenRequest(
@@ -243,6 +362,10 @@ def _read_assume_role_request(node: Node) -> dict[str, object]:
     return form.members(node, _ASSUME_ROLE_REQUEST)
 
 
+def _read_assume_role_with_web_identity_request(node: Node) -> dict[str, object]:
+    return form.members(node, _ASSUME_ROLE_WITH_WEB_IDENTITY_REQUEST)
+
+
 def _read_decode_authorization_message_request(node: Node) -> dict[str, object]:
     return form.members(node, _DECODE_AUTHORIZATION_MESSAGE_REQUEST)
 
@@ -253,6 +376,10 @@ def _read_get_access_key_info_request(node: Node) -> dict[str, object]:
 
 def _read_get_caller_identity_request(node: Node) -> dict[str, object]:
     return form.members(node, _GET_CALLER_IDENTITY_REQUEST)
+
+
+def _read_get_federation_token_request(node: Node) -> dict[str, object]:
+    return form.members(node, _GET_FEDERATION_TOKEN_REQUEST)
 
 
 def _read_get_session_token_request(node: Node) -> dict[str, object]:
@@ -287,6 +414,17 @@ _ASSUME_ROLE_REQUEST: Members = {
     "MinimumSessionTokenSize": ("MinimumSessionTokenSize", form.number),
 }
 
+_ASSUME_ROLE_WITH_WEB_IDENTITY_REQUEST: Members = {
+    "RoleArn": ("RoleArn", form.text),
+    "RoleSessionName": ("RoleSessionName", form.text),
+    "WebIdentityToken": ("WebIdentityToken", form.text),
+    "ProviderId": ("ProviderId", form.text),
+    "PolicyArns": ("PolicyArns", form.listed(_read_policy_descriptor_type, "member")),
+    "Policy": ("Policy", form.text),
+    "DurationSeconds": ("DurationSeconds", form.number),
+    "MinimumSessionTokenSize": ("MinimumSessionTokenSize", form.number),
+}
+
 _DECODE_AUTHORIZATION_MESSAGE_REQUEST: Members = {
     "EncodedMessage": ("EncodedMessage", form.text),
 }
@@ -296,6 +434,15 @@ _GET_ACCESS_KEY_INFO_REQUEST: Members = {
 }
 
 _GET_CALLER_IDENTITY_REQUEST: Members = {}
+
+_GET_FEDERATION_TOKEN_REQUEST: Members = {
+    "Name": ("Name", form.text),
+    "Policy": ("Policy", form.text),
+    "PolicyArns": ("PolicyArns", form.listed(_read_policy_descriptor_type, "member")),
+    "DurationSeconds": ("DurationSeconds", form.number),
+    "Tags": ("Tags", form.listed(_read_tag, "member")),
+    "MinimumSessionTokenSize": ("MinimumSessionTokenSize", form.number),
+}
 
 _GET_SESSION_TOKEN_REQUEST: Members = {
     "DurationSeconds": ("DurationSeconds", form.number),
@@ -338,6 +485,31 @@ def _write_assume_role_response(out: Out, value: AssumeRoleResponse) -> None:
         out(f"<SessionTokenSize>{value.session_token_size}</SessionTokenSize>")
 
 
+def _write_assume_role_with_web_identity_response(out: Out, value: AssumeRoleWithWebIdentityResponse) -> None:
+    if value.credentials is not None:
+        out("<Credentials>")
+        _write_credentials(out, value.credentials)
+        out("</Credentials>")
+    if value.subject_from_web_identity_token is not None:
+        out(f"<SubjectFromWebIdentityToken>{escape(value.subject_from_web_identity_token)}</SubjectFromWebIdentityToken>")
+    if value.assumed_role_user is not None:
+        out("<AssumedRoleUser>")
+        _write_assumed_role_user(out, value.assumed_role_user)
+        out("</AssumedRoleUser>")
+    if value.packed_policy_size is not None:
+        out(f"<PackedPolicySize>{value.packed_policy_size}</PackedPolicySize>")
+    if value.provider is not None:
+        out(f"<Provider>{escape(value.provider)}</Provider>")
+    if value.audience is not None:
+        out(f"<Audience>{escape(value.audience)}</Audience>")
+    if value.source_identity is not None:
+        out(f"<SourceIdentity>{escape(value.source_identity)}</SourceIdentity>")
+    if value.session_token_utilization is not None:
+        out(f"<SessionTokenUtilization>{value.session_token_utilization}</SessionTokenUtilization>")
+    if value.session_token_size is not None:
+        out(f"<SessionTokenSize>{value.session_token_size}</SessionTokenSize>")
+
+
 def _write_assumed_role_user(out: Out, value: AssumedRoleUser) -> None:
     if value.assumed_role_id is not None:
         out(f"<AssumedRoleId>{escape(value.assumed_role_id)}</AssumedRoleId>")
@@ -361,6 +533,13 @@ def _write_decode_authorization_message_response(out: Out, value: DecodeAuthoriz
         out(f"<DecodedMessage>{escape(value.decoded_message)}</DecodedMessage>")
 
 
+def _write_federated_user(out: Out, value: FederatedUser) -> None:
+    if value.federated_user_id is not None:
+        out(f"<FederatedUserId>{escape(value.federated_user_id)}</FederatedUserId>")
+    if value.arn is not None:
+        out(f"<Arn>{escape(value.arn)}</Arn>")
+
+
 def _write_get_access_key_info_response(out: Out, value: GetAccessKeyInfoResponse) -> None:
     if value.account is not None:
         out(f"<Account>{escape(value.account)}</Account>")
@@ -373,6 +552,23 @@ def _write_get_caller_identity_response(out: Out, value: GetCallerIdentityRespon
         out(f"<Account>{escape(value.account)}</Account>")
     if value.arn is not None:
         out(f"<Arn>{escape(value.arn)}</Arn>")
+
+
+def _write_get_federation_token_response(out: Out, value: GetFederationTokenResponse) -> None:
+    if value.credentials is not None:
+        out("<Credentials>")
+        _write_credentials(out, value.credentials)
+        out("</Credentials>")
+    if value.federated_user is not None:
+        out("<FederatedUser>")
+        _write_federated_user(out, value.federated_user)
+        out("</FederatedUser>")
+    if value.packed_policy_size is not None:
+        out(f"<PackedPolicySize>{value.packed_policy_size}</PackedPolicySize>")
+    if value.session_token_utilization is not None:
+        out(f"<SessionTokenUtilization>{value.session_token_utilization}</SessionTokenUtilization>")
+    if value.session_token_size is not None:
+        out(f"<SessionTokenSize>{value.session_token_size}</SessionTokenSize>")
 
 
 def _write_get_session_token_response(out: Out, value: GetSessionTokenResponse) -> None:
@@ -409,6 +605,14 @@ OPERATIONS: dict[str, OperationShape] = {
         read=_read_assume_role_request,
         write=_write_assume_role_response,
     ),
+    "AssumeRoleWithWebIdentity": OperationShape(
+        "AssumeRoleWithWebIdentity",
+        AssumeRoleWithWebIdentityRequest,
+        AssumeRoleWithWebIdentityResponse,
+        result_wrapper="AssumeRoleWithWebIdentityResult",
+        read=_read_assume_role_with_web_identity_request,
+        write=_write_assume_role_with_web_identity_response,
+    ),
     "DecodeAuthorizationMessage": OperationShape(
         "DecodeAuthorizationMessage",
         DecodeAuthorizationMessageRequest,
@@ -432,6 +636,14 @@ OPERATIONS: dict[str, OperationShape] = {
         result_wrapper="GetCallerIdentityResult",
         read=_read_get_caller_identity_request,
         write=_write_get_caller_identity_response,
+    ),
+    "GetFederationToken": OperationShape(
+        "GetFederationToken",
+        GetFederationTokenRequest,
+        GetFederationTokenResponse,
+        result_wrapper="GetFederationTokenResult",
+        read=_read_get_federation_token_request,
+        write=_write_get_federation_token_response,
     ),
     "GetSessionToken": OperationShape(
         "GetSessionToken",

@@ -1,0 +1,1 @@
+"""Importing this package declares every CloudTrail operation that is served."""
