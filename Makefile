@@ -1,7 +1,7 @@
 # Longshore: `make demo` shows it at work, `make up` starts the platform, `make test` is what CI runs.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help setup demo up down test chaos check format bench conformance clean
+.PHONY: help setup demo up down test chaos fuzz check format bench conformance clean
 
 BIN := .venv/bin
 
@@ -39,6 +39,10 @@ chaos: setup ## Everything at once, with kills, for minutes: a registry, load ba
 	LONGSHORE_CHAOS_S=$${LONGSHORE_CHAOS_S:-240} $(BIN)/pytest -q tests/chaos/test_registry_chaos.py $(ARGS)
 	LONGSHORE_CHAOS_S=$${LONGSHORE_CHAOS_S:-240} $(BIN)/pytest -q tests/chaos/test_load_balancer_chaos.py $(ARGS)
 	LONGSHORE_CHAOS_S=$${LONGSHORE_CHAOS_S:-600} $(BIN)/pytest -q -s tests/chaos/test_fleet_chaos.py $(ARGS)
+
+fuzz: ## Every parser over millions of inputs (ARGS="--inputs 10000 --target policy"): no 500, no hang, no growth
+	@tools/setup.sh --no-engines
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 format: ## Put the code into its one form
 	@tools/setup.sh --no-engines

@@ -109,6 +109,10 @@ def parse(text: str) -> Query:
     """Raises QueryError."""
     if len(text) > MOST_TEXT:
         raise QueryError(f"the expression is longer than {MOST_TEXT} characters")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise QueryError(f"the character at position {error.start + 1} is none of Unicode's") from None
     reader = _Reader(tuple(_tokens(text)), len(text))
     query = reader.either(0)
     reader.expect_end()
