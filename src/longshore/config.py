@@ -27,6 +27,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from longshore.kit.addresses import is_own_host
+
 if TYPE_CHECKING:
     from longshore.kit.certificates import Authority
 
@@ -164,6 +166,20 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "info"
     #: None: the gateway speaks plain HTTP
     tls: Tls | None = None
+    #: whoever started it knows that others on the network can read what is said, or come in with the keys of --dev
+    insecure: bool = False
+    #: off, generous or aws, as it was asked for; "": by the address
+    rate_limits: str = ""
+
+    @property
+    def limits(self) -> str:
+        """off, generous or aws: how much one principal may ask (gateway/limits.py)."""
+        return self.rate_limits or ("off" if is_own_host(self.host) else "generous")
+
+    @property
+    def is_exposed(self) -> bool:
+        """Whether others on the network can read what is said, or come in with keys that everybody knows."""
+        return not is_own_host(self.host) and (self.tls is None or self.dev)
 
     @property
     def endpoint(self) -> str:

@@ -34,6 +34,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     instances: int | None
     dev: bool
     tls: bool | None
+    insecure: bool
+    rate_limits: str | None
     encrypt: bool | None
     vulnerability_database: Path | None
     scanner: str | None
@@ -80,6 +82,8 @@ def environment(variables: Mapping[str, str] | None = None) -> Environment:
         instances=_whole_number(given, "LONGSHORE_INSTANCES", 0, 250),
         dev=_yes(given, "LONGSHORE_DEV"),
         tls=_yes(given, "LONGSHORE_TLS") if given.get("LONGSHORE_TLS") else None,
+        insecure=_yes(given, "LONGSHORE_INSECURE"),
+        rate_limits=given.get("LONGSHORE_RATE_LIMITS") or None,
         encrypt=_yes(given, "LONGSHORE_ENCRYPT") if given.get("LONGSHORE_ENCRYPT") else None,
         vulnerability_database=_path(given, "LONGSHORE_VULNERABILITY_DATABASE"),
         scanner=given.get("LONGSHORE_SCANNER") or None,

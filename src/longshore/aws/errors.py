@@ -128,3 +128,8 @@ class Throttling(AwsError):
     """Rate exceeded"""
 
     spelled = {"json": ("ThrottlingException", 400), "ec2": ("RequestLimitExceeded", 503)}
+
+    def __init__(self, message: str | None = None, *, retry_after_s: float = 1.0) -> None:
+        """`retry_after_s`: after so many seconds there is room again; told in headers, not in the body."""
+        super().__init__(message)
+        self.retry_after_s = retry_after_s

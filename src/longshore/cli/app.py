@@ -85,6 +85,11 @@ LostAfter = Annotated[
     str | None,
     typer.Option(help="Services do without an instance whose agent is away so long; as last time, at first 10m; 0: never.", metavar="TIME"),
 ]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Let others on the network read what is said: plain HTTP beyond this machine.")]
+RateLimits = Annotated[
+    str | None,
+    typer.Option(help="What one principal may ask; as last time, at first generous, on loopback off.", metavar="off|generous|aws"),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,8 @@ def up(
     task_history_kept: TaskHistoryKept = None,
     lost_after: LostAfter = None,
     load_balancer_address: LoadBalancerAddress = None,
+    insecure: Insecure = False,
+    rate_limits: RateLimits = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when everything is ready; stop with `longshore down`.")] = False,
 ) -> None:
     """Start the platform on this machine."""
@@ -167,6 +174,8 @@ def up(
         history=wanted_history(last.history, given, stopped_tasks_kept, task_history_kept),
         lost_after_s=wanted_lost_after(last.lost_after_s, lost_after or given.lost_after_s),
         load_balancer_address=last.load_balancer_address if load_balancer_address is None else load_balancer_address,
+        insecure=insecure or given.insecure,
+        rate_limits=rate_limits or given.rate_limits or last.rate_limits,
     )
     start(wishes, given, sys.stdout, detach=detach)
 
@@ -324,6 +333,7 @@ def agent(
     activation: Annotated[
         str | None, typer.Option(help="A code of `longshore instance activate`: lets this machine in; not needed again.")
     ] = None,
+    insecure: Insecure = False,
     data_dir: DataDir = None,
 ) -> None:
     """Make this machine a container instance of a platform elsewhere.
@@ -355,6 +365,7 @@ def agent(
         log_level=given.log_level,
         ca_bundle=ca.absolute() if ca else given.ca_bundle,
         activation=activation or "",
+        insecure=insecure or given.insecure,
     )
     become_agent(joining, settings.data)
 

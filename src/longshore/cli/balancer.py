@@ -15,6 +15,7 @@ import typer
 
 from longshore.cli import machine
 from longshore.cli.client import Platform, Unreachable
+from longshore.cli.exposure import check_endpoint
 from longshore.cli.join import NOBODY, own_address
 from longshore.cli.layout import is_address
 from longshore.cli.outcome import ExitCode, Failure
@@ -30,6 +31,9 @@ def balancer(
     address: Annotated[str | None, typer.Option(help="Where other machines reach load balancers here; '' for nowhere.")] = None,
     name: Annotated[str | None, typer.Option(help="Tells balancer hosts apart; the machine's name unless given.")] = None,
     ca: Annotated[Path | None, typer.Option(help="What to trust at an https endpoint: the file `longshore ca` prints there.")] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Let others on the network read what is said, keys of certificates too.")
+    ] = False,
     data_dir: Annotated[Path | None, typer.Option(help="Where this host keeps everything.")] = None,
 ) -> None:
     """Run the load balancers of a platform elsewhere on this machine, too.
@@ -41,6 +45,7 @@ def balancer(
     except BadSetting as problem:
         raise Failure(str(problem), "set it anew, or unset it", ExitCode.USAGE) from None
     where = data_dir or given.data_dir / "balancer"
+    check_endpoint(server or given.endpoint or "", insecure or given.insecure)
     config = host_config(given, where, server or given.endpoint or "", address, name, ca or given.ca_bundle)
     try:
         machine.find_haproxy(config.haproxy)

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from longshore.cli import machine, presence
+from longshore.cli.exposure import open_doors, readable_secrets
 from longshore.cli.layout import last_time
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.cli.tls import served_certificate, settled
-from longshore.config import UNPRIVILEGED_PORT_OFFSET, DataDirectory
+from longshore.config import UNPRIVILEGED_PORT_OFFSET, DataDirectory, read_platform
 from longshore.environment import Environment
 from longshore.kit.certificates import CertificateProblem, facts
 
@@ -42,6 +43,7 @@ def examine(environment: Environment, data: DataDirectory, host: str, port: int)
         lambda: _haproxy(environment.haproxy),
         lambda: _gateway_port(data, host, port),
         lambda: _https(data),
+        lambda: _exposure(data),
         _low_ports,
         _loopback,
         _containers,
@@ -110,6 +112,24 @@ def _https(data: DataDirectory) -> Iterator[Finding]:
         yield Finding("HTTPS", "note", f"{whose} ends in {days:.0f} days", "replace the file: it is read again at once")
     else:
         yield Finding("HTTPS", "ok", f"{whose}, good for {days:.0f} days{'' if tls.certificate else ' and then renewed'}")
+
+
+def _exposure(data: DataDirectory) -> Iterator[Finding]:
+    """What stands open, of the platform as it was started last (docs/security.md)."""
+    try:
+        server = read_platform(data.platform_file).server
+    except (OSError, msgspec.MsgspecError):
+        server = None
+    doors = list(open_doors(server)) if server is not None else []
+    for words in doors:
+        yield Finding("security", "note", words, "start with --tls, without --insecure and --dev, and with --rate-limits generous")
+    readable = list(readable_secrets(data))
+    if readable:
+        files = ", ".join(map(str, readable))
+        yield Finding("security", "note", f"others on this machine may read {files}", f"chmod go-rwx {' '.join(map(str, readable))}")
+    if server is not None and not doors and not readable:
+        limits = f"rate limits: {server.limits}"
+        yield Finding("security", "ok", f"nothing stands open to others ({'HTTPS' if server.tls else 'this machine alone'}; {limits})")
 
 
 def _low_ports() -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from longshore.cli import machine
 from longshore.cli.client import Platform, Unreachable
+from longshore.cli.exposure import check_endpoint
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.config import MACHINE_SESSION, AgentConfig, Credentials, DataDirectory, PlatformConfig, write_platform
 
@@ -46,10 +47,13 @@ class Joining:
     activation: str = ""
     #: "" leaves the choice to the agent
     task_network: str = ""
+    #: others may read what is said to the platform
+    insecure: bool = False
 
 
 def agent_config(joining: Joining, data: DataDirectory, size: machine.Size) -> AgentConfig:
     """Raises Failure for what cannot be used."""
+    check_endpoint(joining.endpoint, joining.insecure)
     was_let_in = (data.agent(joining.name) / MACHINE_SESSION).exists()
     if joining.credentials is None and not joining.activation and not was_let_in:
         raise Failure(

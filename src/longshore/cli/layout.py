@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from longshore.cli.exposure import check_exposure
 from longshore.cli.machine import Size
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.config import (
@@ -77,6 +78,10 @@ class Wishes:
     lost_after_s: float = 600.0
     #: where other machines reach load balancers; "" where they do not
     load_balancer_address: str = ""
+    #: others may read what is said to the gateway
+    insecure: bool = False
+    #: off, generous or aws; "": by the address
+    rate_limits: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,7 @@ class LastTime:
     history: History = field(default_factory=History)
     lost_after_s: float = 600.0
     load_balancer_address: str = ""
+    rate_limits: str = ""
 
 
 def last_time(data: DataDirectory, region: str | None) -> LastTime:
@@ -123,6 +129,7 @@ def last_time(data: DataDirectory, region: str | None) -> LastTime:
         server.history,
         server.lost_after_s,
         server.load_balancer_address,
+        server.rate_limits,
     )
 
 
@@ -192,6 +199,7 @@ def check_names(wishes: Wishes) -> None:
         raise _misuse(f"{wishes.account_id!r} is no account id", "an account id has 12 digits, such as 000000000000")
     if not _REGION.fullmatch(wishes.region):
         raise _misuse(f"{wishes.region!r} is no region", "a region is named like us-east-1")
+    check_exposure(wishes.host, wishes.tls, wishes.dev, wishes.insecure, wishes.rate_limits)
     if wishes.scanner not in SCANNERS:
         raise _misuse(f"{wishes.scanner!r} is no scanner", f"choose one of {', '.join(SCANNERS)}")
     address = wishes.load_balancer_address
@@ -243,6 +251,8 @@ def platform(
         events=wishes.events,
         history=wishes.history,
         lost_after_s=wishes.lost_after_s,
+        insecure=wishes.insecure,
+        rate_limits=wishes.rate_limits,
     )
     agents = tuple(_local_agent(number, wishes, machine, server, instance_id) for number in range(1, wishes.instances + 1))
     return PlatformConfig(server=server, agents=agents)

@@ -10,6 +10,7 @@ import msgspec
 
 from longshore.cli import presence
 from longshore.cli.client import Platform
+from longshore.cli.exposure import open_doors, readable_secrets
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.config import Credentials, DataDirectory, InstanceState, State, read_platform
 
@@ -66,6 +67,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     instances: tuple[InstanceState, ...] = ()
     clusters: tuple[Cluster, ...] = ()
     balancer_hosts: tuple[BalancerHost, ...] = ()
+    #: what stands open to others, in words
+    insecure: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
@@ -95,7 +98,7 @@ def look(data: DataDirectory) -> Status:
         well = platform.healthy() and all(part.alive for part in parts)
     except Failure:
         clusters, hosts, well = (), (), False
-    return msgspec.structs.replace(_status_of(state, data, parts, clusters, well), balancer_hosts=hosts)
+    return msgspec.structs.replace(_status_of(state, data, parts, clusters, well), balancer_hosts=hosts, insecure=_insecure(data))
 
 
 def _status_of(state: State, data: DataDirectory, parts: tuple[Part, ...], clusters: tuple[Cluster, ...], well: bool) -> Status:
@@ -152,6 +155,15 @@ def _hosts(platform: Platform) -> tuple[BalancerHost, ...]:
     return msgspec.json.decode(b"".join(platform.own("GET", "balancers")), type=_Hosts).hosts
 
 
+def _insecure(data: DataDirectory) -> tuple[str, ...]:
+    readable = tuple(f"others on this machine may read {path}" for path in readable_secrets(data))
+    try:
+        server = read_platform(data.platform_file).server
+    except (OSError, msgspec.DecodeError):
+        server = None
+    return (*(open_doors(server) if server is not None else ()), *readable)
+
+
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -165,6 +177,7 @@ def _alive(pid: int) -> bool:
 def print_status(status: Status) -> None:
     """For people: facts, then tables of parts, instances and clusters."""
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console(highlight=False)
     if status.endpoint is None:
@@ -182,6 +195,8 @@ def print_status(status: Status) -> None:
         ("data", status.data_dir),
     ):
         console.print(f"  {name:<15} {text}")
+    for words in status.insecure:
+        console.print(f"  [red]INSECURE[/]        {escape(words)}")
     _print_tables(console, status)
 
 

@@ -18,6 +18,7 @@ from typing import TextIO
 
 from longshore.cli import layout, machine, presence, profile
 from longshore.cli.events import PLATFORM, Event, GrowingFile, last_lines, read_event
+from longshore.cli.exposure import open_doors
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.cli.progress import Progress, progress_for
 from longshore.cli.tls import settled
@@ -234,6 +235,10 @@ def _trust_text(platform: PlatformConfig) -> list[str]:
     return [f"  trust           {tls.ca_bundle}  (`longshore ca` prints it)"] if tls and tls.ca_bundle else []
 
 
+def _insecure_text(platform: PlatformConfig) -> list[str]:
+    return [f"  INSECURE        {words}" for words in open_doors(platform.server)] if platform.server else []
+
+
 def _ready_text(started: Started, platform: PlatformConfig, profile_error: str | None, detach: bool) -> str:
     ready = started.ready
     instances = ", ".join(f"{agent.name} ({agent.address}, {agent.zone})" for agent in platform.agents)
@@ -242,6 +247,7 @@ def _ready_text(started: Started, platform: PlatformConfig, profile_error: str |
         f"  endpoint        {ready.endpoint}",
         f"  registry        {ready.registry}",
         *_trust_text(platform),
+        *_insecure_text(platform),
         f"  load balancers  {ready.load_balancers}",
         f"  instances       {instances or 'none yet: join machines with `longshore agent`'}",
         f"  aws profile     {profile.NAME}" if profile_error is None else f"  aws profile     not written: {profile_error}",

@@ -19,6 +19,7 @@ from typing import Any
 
 from aiohttp import web
 
+from longshore.gateway.doors import Doors
 from longshore.gateway.heads import MOST_HEAD, NotPlain, read_headers
 from longshore.gateway.reads import Peer, PlainRead, begins_like_a_read, head_of, read_look
 from longshore.gateway.request import ApiRequest, Reply
@@ -69,7 +70,7 @@ class Lanes:
     """All connections that have not been handed over. `general` makes aiohttp's protocol for one that is.
 
     Without `look` and `senders` reads of the registry are handed over, too. `expect` is told of each connection handed over, and in
-    which time its request must have come.
+    which time its request must have come. `doors` says how many there may be.
     """
 
     def __init__(
@@ -79,12 +80,14 @@ class Lanes:
         look: Look | None = None,
         senders: Senders | None = None,
         expect: Callable[[asyncio.Transport, float], None] | None = None,
+        doors: Doors | None = None,
     ) -> None:
         self.operate = operate
         self.general = general
         self.look = look
         self.senders = senders
         self.expect = expect
+        self.doors = doors
         self.open: set[Lane] = set()
         self.draining = False
         self._empty = asyncio.Event()
@@ -100,6 +103,8 @@ class Lanes:
             now = loop.time()
             for lane in list(self.open):
                 lane.close_if_stale(now)
+            if self.doors is not None:
+                self.doors.forget_closed()
 
     async def drain(self, timeout_s: float) -> None:
         """Close what is idle, let what is being answered finish, and break off what takes longer than `timeout_s`."""
@@ -148,9 +153,14 @@ class Lane(asyncio.Protocol):
         self._remote = peer[0] if peer else ""
         self._secure = transport.get_extra_info("sslcontext") is not None
         self._since = asyncio.get_running_loop().time()
+        if self._lanes.doors is not None and not self._lanes.doors.admit(transport, self._remote):
+            transport.abort()
+            return
         self._lanes.open.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._lanes.doors is not None:
+            self._lanes.doors.left(self._transport, self._remote)
         if self._sending is not None:
             self._sending.abort()
         self._lanes.gone(self)

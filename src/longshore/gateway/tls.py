@@ -16,9 +16,11 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from longshore.config import DataDirectory, Tls, write_privately
+from longshore.gateway.doors import Handshakes
 from longshore.kit.certificates import Authority, CertificateProblem, Facts, check_pair
 from longshore.kit.clock import Clock
 
@@ -160,6 +162,7 @@ class SecureListener:
         self._sockets = sockets
         self._protocol = protocol
         self._context = context
+        self._handshakes = Handshakes()
         self._jobs = {asyncio.create_task(self._accept(each), name="accept") for each in sockets}
 
     @classmethod
@@ -190,16 +193,21 @@ class SecureListener:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                connection, _ = await loop.sock_accept(listening)
+                connection, peer = await loop.sock_accept(listening)
             except ConnectionError:
                 continue
             except OSError as error:
                 log.error("no connection can be accepted: %s", error)
                 await asyncio.sleep(_REFUSED_S)
                 continue
+            remote = str(peer[0])
+            if not self._handshakes.begin(remote):
+                connection.close()
+                continue
             job = asyncio.create_task(self._admit(connection), name="handshake")
             self._jobs.add(job)
             job.add_done_callback(self._jobs.discard)
+            job.add_done_callback(partial(self._handshakes.end, remote))
 
     async def _admit(self, connection: socket.socket) -> None:
         loop = asyncio.get_running_loop()
