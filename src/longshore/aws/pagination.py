@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from longshore.aws.errors import AwsError
+from longshore.kit.sealing import Keys, newest, secrets_of
 
 T = TypeVar("T")
 
@@ -24,13 +25,13 @@ _MOST_TOKEN = 4096
 _STRIDE = 500
 
 
-def seal(secret: bytes, question: Iterable[object], after: str) -> str:
+def seal(secret: Keys, question: Iterable[object], after: str) -> str:
     """The token for going on after the key `after` in the listing that `question` asks for."""
     key = after.encode()
-    return urlsafe_b64encode(_seal_of(secret, question, key) + key).decode().rstrip("=")
+    return urlsafe_b64encode(_seal_of(newest(secret), question, key) + key).decode().rstrip("=")
 
 
-def unseal(secret: bytes, question: Iterable[object], token: str | None, refusal: AwsError) -> str | None:
+def unseal(secret: Keys, question: Iterable[object], token: str | None, refusal: AwsError) -> str | None:
     """The key to go on after, None without a token; raises `refusal` for a token that `question` did not give out."""
     if not token:
         return None
@@ -44,7 +45,7 @@ def unseal(secret: bytes, question: Iterable[object], token: str | None, refusal
         after = raw[_SEAL_BYTES:].decode()
     except (Base64Error, UnicodeDecodeError):
         raise refusal from None
-    if not hmac.compare_digest(raw[:_SEAL_BYTES], _seal_of(secret, question, raw[_SEAL_BYTES:])):
+    if not any(hmac.compare_digest(raw[:_SEAL_BYTES], _seal_of(one, question, raw[_SEAL_BYTES:])) for one in secrets_of(secret)):
         raise refusal
     return after
 

@@ -17,7 +17,7 @@ from longshore.balancer.render.places import Places
 from longshore.balancer.render.tls import shown
 from longshore.balancer.runtime import Runtime, RuntimeRefused
 from longshore.balancer.snapshot import Proof, Snapshot
-from longshore.kit.sealing import SealBroken
+from longshore.kit.sealing import Keys, SealBroken
 from longshore.services.acm.material import material_of
 from longshore.store.base import Store
 
@@ -29,7 +29,7 @@ _ENTRY = re.compile(r"^(/.*):\d+$")
 
 
 class Certificates:
-    def __init__(self, store: Store, places: Places, secret: bytes) -> None:
+    def __init__(self, store: Store, places: Places, secret: Keys) -> None:
         self._store = store
         self._places = places
         self._secret = secret

@@ -37,6 +37,7 @@ from longshore.balancer.watches import EVERYTHING, Watched, watches
 from longshore.kit.backoff import backoff_s
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
+from longshore.kit.sealing import Keys
 from longshore.services.call import Site
 from longshore.services.ecs.outlook.counts import Traffic
 from longshore.services.elbv2.model import LOAD_BALANCERS, TARGETS, LoadBalancerStatus
@@ -69,7 +70,7 @@ class Balancer:
         link_network: str = "",
         public_address: str = "",
         privileged_port_offset: int = 0,
-        installation_secret: bytes = b"",
+        installation_secret: Keys = b"",
         authority: Path | None = None,
         log_file: Path | None = None,
     ) -> None:

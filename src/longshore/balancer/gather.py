@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from longshore.balancer.proofs import proofs_of, trust_of
 from longshore.balancer.snapshot import Front, Pool, Snapshot
 from longshore.balancer.words import address_of
+from longshore.kit.sealing import Keys
 from longshore.services.elbv2.model import (
     LISTENERS,
     LOAD_BALANCERS,
@@ -21,7 +22,7 @@ from longshore.services.elbv2.model import (
 from longshore.store.base import Reader
 
 
-def gather(reader: Reader, network: str, privileged_port_offset: int, installation_secret: bytes = b"") -> Snapshot:
+def gather(reader: Reader, network: str, privileged_port_offset: int, installation_secret: Keys = b"") -> Snapshot:
     load_balancers = tuple(reader.list(LOAD_BALANCERS))
     fronts: list[Front] = []
     owners: dict[str, LoadBalancer] = {}

@@ -12,14 +12,14 @@ from functools import lru_cache
 
 from longshore.balancer.snapshot import Proof, Trust
 from longshore.kit.certificates import CertificateProblem, certificates, check_pair, facts
-from longshore.kit.sealing import SealBroken, unseal
+from longshore.kit.sealing import Keys, SealBroken, unseal
 from longshore.services.acm.material import find_certificate
 from longshore.services.acm.model import PURPOSE
 from longshore.services.elbv2.model import TRUST_STORE_REVOCATIONS, TRUST_STORES, Listener, trust_stores_of
 from longshore.store.base import Reader
 
 
-def proofs_of(reader: Reader, listener: Listener, secret: bytes) -> tuple[Proof, ...]:
+def proofs_of(reader: Reader, listener: Listener, secret: Keys) -> tuple[Proof, ...]:
     """The default certificate first, each once. `secret` is the installation's, with which keys are sealed."""
     found: list[Proof] = []
     for arn in dict.fromkeys(listener.certificates):
@@ -34,7 +34,7 @@ def proofs_of(reader: Reader, listener: Listener, secret: bytes) -> tuple[Proof,
 
 
 @lru_cache(maxsize=4096)
-def _proof(arn: str, certificate: bytes, chain: bytes, sealed_key: bytes, secret: bytes) -> Proof:
+def _proof(arn: str, certificate: bytes, chain: bytes, sealed_key: bytes, secret: Keys) -> Proof:
     digest = hashlib.sha256(b"\0".join((certificate, chain, sealed_key))).hexdigest()[:32]
     try:
         known = facts(certificate)

@@ -52,6 +52,8 @@ class Front(msgspec.Struct, frozen=True):
     link: str = ""
     #: seals the sessions of people who have logged in: 32 bytes in base64; empty where none are asked to
     session_key: str = ""
+    #: what sealed those before, and opens them still; the newest first
+    older_session_keys: tuple[str, ...] = ()
     #: JWKS endpoint -> what it published last; only those that the rules name
     token_keys: dict[str, tuple[SigningKey, ...]] = {}
     #: the default one first; none where there is no TLS

@@ -31,7 +31,7 @@ from longshore.gateway.identify import Identities
 from longshore.gateway.request import ApiRequest
 from longshore.kit.clock import Clock
 from longshore.kit.resource import Kind
-from longshore.kit.sealing import SealBroken, seal, unseal
+from longshore.kit.sealing import Keys, SealBroken, seal, unseal
 from longshore.services.acm.model import CERTIFICATES, PURPOSE, Certificate
 from longshore.services.call import Site
 from longshore.services.elbv2.feed import FED, Greeting, Row, Rows, Welcome
@@ -52,7 +52,7 @@ _HOST = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 class Balancers:
     def __init__(
-        self, *, store: Store, seats: Seats, identities: Identities, access: Access, clock: Clock, site: Site, secret: bytes
+        self, *, store: Store, seats: Seats, identities: Identities, access: Access, clock: Clock, site: Site, secret: Keys
     ) -> None:
         self._store = store
         self._seats = seats

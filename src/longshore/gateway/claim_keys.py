@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from longshore.services.elbv2.claims import KEYS_ROUTE, Signer
+from longshore.kit.sealing import Keys
+from longshore.services.elbv2.claims import KEYS_ROUTE, Signers
 
 
 class ClaimKeys:
-    def __init__(self, secret: bytes) -> None:
-        self._signer = Signer(secret)
+    def __init__(self, secret: Keys) -> None:
+        self._signers = Signers(secret)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.method not in ("GET", "HEAD"):
             return web.Response(status=405, headers={"Allow": "GET, HEAD"})
-        if request.path.removeprefix(KEYS_ROUTE) != self._signer.kid:
+        signer = self._signers.find(request.path.removeprefix(KEYS_ROUTE))
+        if signer is None:
             return web.Response(status=404, text="There is no such key.\n")
-        return web.Response(body=self._signer.public_pem, content_type="application/x-pem-file")
+        return web.Response(body=signer.public_pem, content_type="application/x-pem-file")

@@ -9,6 +9,7 @@ from longshore.aws.canonical import canonical_pairs
 from longshore.aws.sigv4 import Secret, SignedRequest, verify
 from longshore.gateway.request import ApiRequest
 from longshore.kit.clock import Clock
+from longshore.kit.sealing import Keys
 from longshore.services.call import Principal, Site
 from longshore.services.ecs.bound_sessions import lives
 from longshore.services.iam.identities import Credentials, find_credentials, root_principal
@@ -33,7 +34,7 @@ class Identities:
     `secret` is the installation's, which session tokens are sealed with; without it there are no sessions.
     """
 
-    def __init__(self, store: Store, clock: Clock, site: Site, secret: bytes | None = None) -> None:
+    def __init__(self, store: Store, clock: Clock, site: Site, secret: Keys | None = None) -> None:
         self._store = store
         self._clock = clock
         self._dev = Credentials(Secret(DEV_KEY), root_principal(site.account_id, DEV_KEY)) if site.dev else None

@@ -21,6 +21,7 @@ from longshore.gateway.identify import Identities
 from longshore.gateway.request import ApiRequest
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
+from longshore.kit.sealing import Keys
 from longshore.services.call import Site
 from longshore.services.ecs.machines.model import Machine
 from longshore.services.ecs.machines.sessions import Drawn, let_in, renewed, session_of
@@ -46,7 +47,7 @@ class MachineCredentials(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Machines:
-    def __init__(self, store: Store, identities: Identities, clock: Clock, ids: Ids, site: Site, secret: bytes, root_secret: str) -> None:
+    def __init__(self, store: Store, identities: Identities, clock: Clock, ids: Ids, site: Site, secret: Keys, root_secret: str) -> None:
         """`root_secret` is the root's secret key: what the codes of the platform's own machine are worked out from."""
         self._store = store
         self._identities = identities

@@ -10,13 +10,14 @@ from aiohttp import web
 
 from longshore.aws.errors import AccessDenied
 from longshore.kit.clock import Clock
+from longshore.kit.sealing import Keys
 from longshore.services.elbv2.model import TRUST_STORE_REVOCATIONS, TRUST_STORES, revocation_key
 from longshore.services.elbv2.trust_stores import CONTENT_ROUTE, opened_by
 from longshore.store.base import Store
 
 
 class TrustFiles:
-    def __init__(self, store: Store, clock: Clock, secret: bytes) -> None:
+    def __init__(self, store: Store, clock: Clock, secret: Keys) -> None:
         self._store = store
         self._clock = clock
         self._secret = secret

@@ -38,6 +38,8 @@ class Kind(Generic[T]):
     totals: Mapping[str, Total[T]] = field(default_factory=dict)
     #: members (strings) that many resources have alike: memory holds each value of theirs once
     recurring: tuple[str, ...] = ()
+    #: it holds secrets: rows are encrypted on the disk, and plain in memory
+    sealed: bool = False
     #: what is really kept when the second takes the place of the first, e.g. with the next version number
     succeed: Callable[[T, T], T] | None = None
 

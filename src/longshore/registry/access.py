@@ -18,6 +18,7 @@ from aiohttp import web
 
 from longshore.aws.image_names import registry_host, registry_in_path
 from longshore.kit.clock import Clock
+from longshore.kit.sealing import Keys, era_of
 from longshore.registry.errors import Denied, NameInvalid, Unauthorized
 from longshore.services.call import Principal, Site
 from longshore.services.ecr.names import RepositoryId, is_repository_name, repository_arn
@@ -77,17 +78,19 @@ def origin_of(request: web.BaseRequest) -> Origin:
 class _Known:
     """A good token, and whose it was at `asked_at`, when `revision` was the store's."""
 
-    __slots__ = ("asked_at", "owner", "revision", "token")
+    __slots__ = ("asked_at", "era", "owner", "revision", "token")
 
-    def __init__(self, token: Token) -> None:
+    def __init__(self, token: Token, era: int) -> None:
         self.token = token
+        #: of the secrets it was checked with
+        self.era = era
         self.owner: Principal | None = None
         self.revision = -1
         self.asked_at = 0.0
 
 
 class Access:
-    def __init__(self, *, store: Store, site: Site, clock: Clock, secret: bytes, authorise: Authorise, owner: Owner) -> None:
+    def __init__(self, *, store: Store, site: Site, clock: Clock, secret: Keys, authorise: Authorise, owner: Owner) -> None:
         self._store = store
         self._site = site
         self._clock = clock
@@ -102,8 +105,8 @@ class Access:
         Raises Unauthorized with ECR's challenge, which names `scheme` and `host` as the client knows them, and Denied for a
         token that has expired.
         """
-        known = self._known.get(authorization)
-        if known is None:
+        known, era = self._known.get(authorization), era_of(self._secret)
+        if known is None or known.era != era:
             known = self._read(authorization, scheme, host)
         token, now = known.token, self._clock.now()
         if now >= token.expires_at:
@@ -136,7 +139,7 @@ class Access:
                 f"the user name must be {USER_NAME}, the password one of `aws ecr get-login-password`", headers=_challenge(scheme, host)
             )
         try:
-            known = _Known(read_token(self._secret, password))
+            known = _Known(read_token(self._secret, password), era_of(self._secret))
         except TokenInvalid:
             raise Unauthorized(
                 "the authorization token is not one of this registry: log in again", headers=_challenge(scheme, host)

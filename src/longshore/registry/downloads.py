@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from longshore.kit.clock import Clock
+from longshore.kit.sealing import Keys
 from longshore.registry.blobs import Blobs
 from longshore.registry.errors import BlobUnknown, Denied, Unsupported
 from longshore.services.ecr.layers.links import LinkExpired, LinkInvalid, opened
@@ -15,7 +16,7 @@ from longshore.store.base import Store
 class Downloads:
     """`secret` is the installation's, which the URLs are signed with."""
 
-    def __init__(self, *, store: Store, clock: Clock, blobs: Blobs, secret: bytes) -> None:
+    def __init__(self, *, store: Store, clock: Clock, blobs: Blobs, secret: Keys) -> None:
         self._store = store
         self._clock = clock
         self._blobs = blobs

@@ -15,6 +15,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from longshore.aws.errors import AwsError
 from longshore.kit.clock import Clock
+from longshore.kit.sealing import Keys
 from longshore.kit.sending import Senders
 from longshore.registry.access import Access, Authorise, Owner, Visit
 from longshore.registry.blobs import Blobs
@@ -50,7 +51,7 @@ class Registry:
         blobs: BlobStore,
         clock: Clock,
         site: Site,
-        secret: bytes,
+        secret: Keys,
         authorise: Authorise,
         owner: Owner,
         incomplete_images: bool = False,

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from longshore.kit.clock import Clock
+from longshore.kit.sealing import Keys, newest, secrets_of
 from longshore.registry.access import Access, Visit
 from longshore.registry.body import receive
 from longshore.registry.creation import repository_for_push
@@ -61,7 +62,7 @@ class _Session:
 
 
 class Uploads:
-    def __init__(self, *, store: Store, blobs: BlobStore, clock: Clock, access: Access, secret: bytes) -> None:
+    def __init__(self, *, store: Store, blobs: BlobStore, clock: Clock, access: Access, secret: Keys) -> None:
         self._store = store
         self._blobs = blobs
         self._clock = clock
@@ -248,18 +249,16 @@ class Uploads:
                 del self._sessions[upload_id]
 
     def _sealed(self, visit: Visit, upload_id: str) -> str:
-        return f"{upload_id}.{self._seal(visit, upload_id)}"
+        return f"{upload_id}.{_seal(newest(self._secret), visit, upload_id)}"
 
     def _unsealed(self, visit: Visit) -> str:
         """The upload's id, where this server gave it out for this repository. Raises BlobUploadUnknown."""
         upload_id, _, seal = visit.reference.rpartition(".")
-        if not visit.reference.isascii() or not hmac.compare_digest(seal, self._seal(visit, upload_id)):
+        if not visit.reference.isascii():
+            raise BlobUploadUnknown
+        if not any(hmac.compare_digest(seal, _seal(one, visit, upload_id)) for one in secrets_of(self._secret)):
             raise BlobUploadUnknown
         return upload_id
-
-    def _seal(self, visit: Visit, upload_id: str) -> str:
-        message = f"registry-upload\0{visit.repository.key}\0{upload_id}".encode()
-        return hmac.digest(self._secret, message, "sha256").hex()[:_SEAL_DIGITS]
 
     def _progress(self, visit: Visit, upload: BlobUpload) -> dict[str, str]:
         return {
@@ -276,6 +275,11 @@ def _checked(digest: str) -> str:
     if not is_digest(digest):
         raise DigestInvalid(f"{digest[:150]!r} is not a supported digest")
     return digest
+
+
+def _seal(secret: bytes, visit: Visit, upload_id: str) -> str:
+    message = f"registry-upload\0{visit.repository.key}\0{upload_id}".encode()
+    return hmac.digest(secret, message, "sha256").hex()[:_SEAL_DIGITS]
 
 
 def _created(visit: Visit, digest: str) -> web.StreamResponse:

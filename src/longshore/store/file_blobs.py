@@ -28,7 +28,7 @@ from typing import TypeVar
 from longshore.kit.clock import Clock, SystemClock
 from longshore.kit.data_keys import SealedKey, open_data_key
 from longshore.kit.ids import Ids, RandomIds
-from longshore.kit.sealing import SealBroken
+from longshore.kit.sealing import Keys, SealBroken
 from longshore.store.blobs import BlobBroken, BlobStore, DigestMismatch, InvalidDigest, NoSuchBlob, Place, digest_of, split_digest
 from longshore.store.file_uploads import FileUpload, room, write_all
 from longshore.store.sealed_blobs import SealedBlobs
@@ -50,7 +50,7 @@ _KEYS_HELD = 1024
 class FileBlobStore(Shelved):
     """Blobs and uploads under `root`, which is created if need be. `secret` is the installation's, which opens data keys."""
 
-    def __init__(self, root: Path, *, clock: Clock | None = None, ids: Ids | None = None, secret: bytes = b"") -> None:
+    def __init__(self, root: Path, *, clock: Clock | None = None, ids: Ids | None = None, secret: Keys = b"") -> None:
         self._root = root
         self.uploads = root / "uploads"
         self._clock = clock or SystemClock()
@@ -60,13 +60,14 @@ class FileBlobStore(Shelved):
         #: uploads of this process by id; those of an earlier one are found by their files
         self._running: dict[str, FileUpload] = {}
         self._naming = threading.Lock()
-        self._keyed: OrderedDict[SealedKey, SealedBlobs] = OrderedDict()
+        #: by the id of their data key, which is the same when that is sealed anew
+        self._keyed: OrderedDict[str, SealedBlobs] = OrderedDict()
         super().__init__(self._shelf_at("blobs"), self)
         make_directory(root / "blobs")
         make_directory(self.uploads)
 
     @classmethod
-    async def open(cls, root: Path, *, clock: Clock | None = None, ids: Ids | None = None, secret: bytes = b"") -> FileBlobStore:
+    async def open(cls, root: Path, *, clock: Clock | None = None, ids: Ids | None = None, secret: Keys = b"") -> FileBlobStore:
         """The store under `root`, with its directories created off the loop."""
         return await asyncio.to_thread(lambda: cls(root, clock=clock, ids=ids, secret=secret))
 
@@ -181,7 +182,7 @@ class FileBlobStore(Shelved):
         for name in expired:
             key_id, _, upload_id = name.rpartition(".")
             self.forget(upload_id)
-            for sealed in [sealed for key, sealed in self._keyed.items() if key.id == key_id]:
+            for sealed in [sealed for held, sealed in self._keyed.items() if held == key_id]:
                 sealed.forget(upload_id)
         return len(expired)
 
@@ -206,25 +207,23 @@ class FileBlobStore(Shelved):
     # -- sets of encrypted blobs -----------------------------------------------------------------------------------------------
 
     def keyed(self, key: SealedKey) -> BlobStore:
-        held = self._keyed.get(key)
+        held = self._keyed.get(key.id)
         if held is None:
             shelf = self._shelf_at(f"keyed/{key.id}")
             try:
                 data_key = open_data_key(self._secret, key)
             except SealBroken:
-                raise BlobBroken(
-                    f"data key {key.id} does not open: it was sealed by another signing-key than this installation's"
-                ) from None
-            held = self._keyed[key] = SealedBlobs(self, shelf, key.id, data_key)
-            self._let_go_of_keys(besides=key)
-        self._keyed.move_to_end(key)
+                raise BlobBroken(f"data key {key.id} does not open: it was sealed by another key than this installation's") from None
+            held = self._keyed[key.id] = SealedBlobs(self, shelf, key.id, data_key)
+            self._let_go_of_keys(besides=key.id)
+        self._keyed.move_to_end(key.id)
         return held
 
-    def _let_go_of_keys(self, besides: SealedKey) -> None:
+    def _let_go_of_keys(self, besides: str) -> None:
         """Of those unused for longest, as far as there are too many; not where an upload is under way."""
         many = len(self._keyed) - _KEYS_HELD
         if many > 0:
-            idle = [key for key, sealed in self._keyed.items() if sealed.is_idle and key is not besides]
+            idle = [key for key, sealed in self._keyed.items() if sealed.is_idle and key != besides]
             for key in idle[:many]:
                 del self._keyed[key]
 
@@ -236,8 +235,7 @@ class FileBlobStore(Shelved):
         return sorted(entry.name for entry in keyed.iterdir()) if keyed.is_dir() else []
 
     async def forget_key(self, key_id: str) -> Place:
-        for key in [key for key in self._keyed if key.id == key_id]:
-            del self._keyed[key]
+        self._keyed.pop(key_id, None)
         return await self.on_thread(self._forget_key, key_id)
 
     def _forget_key(self, key_id: str) -> Place:

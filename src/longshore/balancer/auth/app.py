@@ -21,12 +21,12 @@ from longshore.balancer.auth.errors import NotLetIn, ProviderFailed
 from longshore.balancer.auth.keys import TokenKeys
 from longshore.balancer.auth.logins import Door, Going, Logins
 from longshore.balancer.auth.replay import replay
-from longshore.balancer.auth.sessions import cookie, cookie_names, joined, opened, session_key
+from longshore.balancer.auth.sessions import cookie, cookie_names, joined, opened, session_keys
 from longshore.balancer.auth.tokens import parts_of
 from longshore.balancer.render.pages import page
 from longshore.balancer.render.places import Places
 from longshore.kit.clock import Clock
-from longshore.kit.sealing import SealBroken
+from longshore.kit.sealing import Keys, SealBroken
 from longshore.services.elbv2.model import LISTENERS, RULES, Listener
 from longshore.store.base import Store
 
@@ -37,7 +37,7 @@ _WORDS = {401: "Authorization Required", 561: "Unauthorized"}
 
 
 class AuthenticationApp:
-    def __init__(self, store: Store, clock: Clock, secret: bytes, places: Places, logins: Logins, keys: TokenKeys) -> None:
+    def __init__(self, store: Store, clock: Clock, secret: Keys, places: Places, logins: Logins, keys: TokenKeys) -> None:
         self._store = store
         self._clock = clock
         self._secret = secret
@@ -90,7 +90,9 @@ class AuthenticationApp:
     async def _refreshed(self, request: web.BaseRequest, door: Door) -> web.StreamResponse:
         name = door.config.session_cookie_name or ""
         cookies = _cookies(request)
-        session = opened(joined(name, cookies), session_key(self._secret, door.load_balancer_arn))
+        text = joined(name, cookies)
+        tried = (opened(text, key) for key in session_keys(self._secret, door.load_balancer_arn))
+        session = next((found for found in tried if found is not None), None)
         if session is None:
             raise NotLetIn(401, "AuthInvalidCookie")
         try:

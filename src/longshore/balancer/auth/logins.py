@@ -27,8 +27,8 @@ from longshore.balancer.auth.sessions import Session, TooLarge, cookie, sealed, 
 from longshore.balancer.auth.tokens import check_id_token
 from longshore.balancer.render.auth import CALLBACK, realm
 from longshore.kit.clock import Clock
-from longshore.kit.sealing import derived_key
-from longshore.services.elbv2.claims import Signer, unpadded
+from longshore.kit.sealing import Keys, derived_keys
+from longshore.services.elbv2.claims import Signers, unpadded
 from longshore.services.elbv2.client_secrets import opened as opened_secret
 
 NONCE_COOKIE = "AWSALBAuthNonce"
@@ -76,11 +76,11 @@ class State(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Logins:
-    def __init__(self, provider: Provider, clock: Clock, secret: bytes) -> None:
+    def __init__(self, provider: Provider, clock: Clock, secret: Keys) -> None:
         self._provider = provider
         self._clock = clock
         self._secret = secret
-        self.signer = Signer(secret)
+        self._signers = Signers(secret)
         #: mark of a session -> what has become of it, since when
         self._renewals: dict[str, tuple[float, asyncio.Task[Session]]] = {}
 
@@ -187,7 +187,7 @@ class Logins:
         now = self._clock.now()
         lasts_s = tokens.lifetime_s
         due_at = ends_at if not tokens.refresh_token or lasts_s is None else min(ends_at, int(now + lasts_s))
-        data = self.signer.signed(
+        data = self._signers.current.signed(
             claims, signer=door.load_balancer_arn, issuer=config.issuer, client_id=config.client_id, expires_at=due_at
         )
         return Session(
@@ -211,18 +211,21 @@ class Logins:
 
     def _sealed_state(self, state: State, load_balancer_arn: str) -> str:
         nonce = os.urandom(_NONCE_BYTES)
-        return unpadded(nonce + AESGCM(self._state_key(load_balancer_arn)).encrypt(nonce, msgspec.json.encode(state), None))
+        return unpadded(nonce + AESGCM(self._state_keys(load_balancer_arn)[0]).encrypt(nonce, msgspec.json.encode(state), None))
 
     def _opened_state(self, text: str, load_balancer_arn: str) -> State | None:
-        try:
-            content = urlsafe_b64decode(text + "=" * (-len(text) % 4))
-            plain = AESGCM(self._state_key(load_balancer_arn)).decrypt(content[:_NONCE_BYTES], content[_NONCE_BYTES:], None)
-            return msgspec.json.decode(plain, type=State)
-        except (ValueError, InvalidTag, msgspec.DecodeError, msgspec.ValidationError):
-            return None
+        for key in self._state_keys(load_balancer_arn):
+            try:
+                content = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+                plain = AESGCM(key).decrypt(content[:_NONCE_BYTES], content[_NONCE_BYTES:], None)
+                return msgspec.json.decode(plain, type=State)
+            except (ValueError, InvalidTag, msgspec.DecodeError, msgspec.ValidationError):
+                continue
+        return None
 
-    def _state_key(self, load_balancer_arn: str) -> bytes:
-        return derived_key(self._secret, f"elb-login:{load_balancer_arn}")
+    def _state_keys(self, load_balancer_arn: str) -> tuple[bytes, ...]:
+        """The first seals; each opens what it has sealed."""
+        return derived_keys(self._secret, f"elb-login:{load_balancer_arn}")
 
 
 def _mark(binding: str) -> str:

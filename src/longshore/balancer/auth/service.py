@@ -19,13 +19,15 @@ from msgspec.structs import replace
 
 from longshore.aws.shapes import elbv2 as shapes
 from longshore.balancer.auth.app import AuthenticationApp
-from longshore.balancer.auth.keys import Keys, TokenKeys
+from longshore.balancer.auth.keys import Keys as KeySets
+from longshore.balancer.auth.keys import TokenKeys
 from longshore.balancer.auth.logins import Logins
 from longshore.balancer.auth.provider import Provider
-from longshore.balancer.auth.sessions import session_key
+from longshore.balancer.auth.sessions import session_keys
 from longshore.balancer.render.places import Places
 from longshore.balancer.snapshot import Front, Snapshot
 from longshore.kit.clock import Clock
+from longshore.kit.sealing import Keys
 from longshore.store.base import Store
 
 log = logging.getLogger("longshore.balancer.auth")
@@ -41,7 +43,7 @@ class Authentication:
         store: Store,
         clock: Clock,
         places: Places,
-        secret: bytes,
+        secret: Keys,
         changed: Callable[[], Awaitable[None]],
         authority: Path | None = None,
     ) -> None:
@@ -88,11 +90,11 @@ class Authentication:
         keys = self._keys.wanted(endpoints)
         return replace(snapshot, fronts=tuple(self._filled(front, keys) for front in snapshot.fronts))
 
-    def _filled(self, front: Front, keys: Keys) -> Front:
+    def _filled(self, front: Front, keys: KeySets) -> Front:
         here = {url: keys[url] for url in _key_sets_of(front) if url in keys}
         if any(action.authenticate_oidc_config is not None for action in _all_actions(front)):
-            key = b64encode(session_key(self._secret, front.load_balancer.arn)).decode()
-            return replace(front, session_key=key, token_keys=here)
+            newest, *older = (b64encode(key).decode() for key in session_keys(self._secret, front.load_balancer.arn))
+            return replace(front, session_key=newest, older_session_keys=tuple(older), token_keys=here)
         return replace(front, token_keys=here) if here else front
 
 

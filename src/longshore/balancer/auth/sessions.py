@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from longshore.balancer.render.auth import SHARDS
-from longshore.kit.sealing import derived_key
+from longshore.kit.sealing import Keys, derived_keys
 
 _NONCE_BYTES = 12
 _TAG_BYTES = 16
@@ -45,8 +45,14 @@ class Session(msgspec.Struct, frozen=True):
     refresh_token: str = ""
 
 
-def session_key(secret: bytes, load_balancer_arn: str) -> bytes:
-    return derived_key(secret, f"elb-session:{load_balancer_arn}")
+def session_key(secret: Keys, load_balancer_arn: str) -> bytes:
+    """What seals now."""
+    return session_keys(secret, load_balancer_arn)[0]
+
+
+def session_keys(secret: Keys, load_balancer_arn: str) -> tuple[bytes, ...]:
+    """The first seals; each opens what it has sealed."""
+    return derived_keys(secret, f"elb-session:{load_balancer_arn}")
 
 
 def sealed(session: Session, key: bytes) -> str:

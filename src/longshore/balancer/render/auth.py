@@ -115,7 +115,8 @@ def _oidc(config: shapes.AuthenticateOidcActionConfig, when: str, arn: str, fron
     name = config.session_cookie_name or ""
     shards = [quoted(f"req.cook({argument(f'{name}-{number}')})") for number in range(SHARDS)]
     whole = "".join(f",concat(,txn.c{number},)" for number in range(1, SHARDS))
-    opened = f"var(txn.sealed),field(3,.),b64dec,aes_gcm_dec(256,txn.nonce,{front.session_key},txn.tag)"
+    keys = (front.session_key, *front.older_session_keys)
+    opened = [quoted(f"var(txn.sealed),field(3,.),b64dec,aes_gcm_dec(256,txn.nonce,{key},txn.tag)") for key in keys]
     is_in = "{ var(txn.session) -m found }"
     known = f"{{ var(txn.session),field(2,|) -m str {realm(config)} }}"
     lines = [
@@ -126,7 +127,8 @@ def _oidc(config: shapes.AuthenticateOidcActionConfig, when: str, arn: str, fron
         f"http-request unset-var(txn.sealed) if {when} !{{ var(txn.sealed) -m reg {_SEAL} }}",
         f"http-request set-var(txn.nonce) var(txn.sealed),field(1,.) if {when}",
         f"http-request set-var(txn.tag) var(txn.sealed),field(2,.) if {when}",
-        f"http-request set-var(txn.session) {quoted(opened)} if {when}",
+        f"http-request set-var(txn.session) {opened[0]} if {when}",
+        *(f"http-request set-var(txn.session) {older} if {when} !{is_in}" for older in opened[1:]),
         f"http-request set-var(txn.now) date if {when}",
         f"http-request set-var(txn.left) var(txn.session),field(3,|),sub(txn.now) if {when} {known}",
         f"http-request unset-var(txn.session) if {when} !{{ var(txn.left) -m int gt 0 }}",

@@ -14,6 +14,7 @@ from longshore.control.certificates.plan import Snapshot, plan
 from longshore.control.loop import Watched
 from longshore.kit.certificates import Authority
 from longshore.kit.clock import Clock
+from longshore.kit.sealing import Keys
 from longshore.services.acm.issuing import issued
 from longshore.services.acm.model import CERTIFICATES, Certificate
 from longshore.store.base import Store
@@ -27,7 +28,7 @@ _SAME_AUTHORITY_S = 2.0
 class Certificates:
     name = "certificates"
 
-    def __init__(self, store: Store, clock: Clock, authority: Callable[[float], Authority], secret: bytes) -> None:
+    def __init__(self, store: Store, clock: Clock, authority: Callable[[float], Authority], secret: Keys) -> None:
         """`authority(now)` gives the installation's own, made where there was none; raises CertificateProblem and OSError."""
         self._store = store
         self._clock = clock

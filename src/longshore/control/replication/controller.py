@@ -20,6 +20,7 @@ from longshore.control.replication.gather import snapshot_of
 from longshore.control.replication.plan import SHOWN_AFTER, Plan, Snapshot, plan, wait_s
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
+from longshore.kit.sealing import Keys
 from longshore.services.ecr.images import Unfound
 from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, REPOSITORIES, Repository, image_key, tag_key
 from longshore.services.ecr.names import RepositoryId
@@ -50,7 +51,7 @@ class Replicator:
         clock: Clock,
         ids: Ids,
         remotes: Remotes,
-        secret: bytes,
+        secret: Keys,
         *,
         pace: backfill.Pace = backfill.USUAL,
     ) -> None:

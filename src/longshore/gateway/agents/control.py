@@ -23,6 +23,7 @@ from longshore.gateway.agents.handshake import Opened
 from longshore.gateway.agents.roles import RoleCredentials
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
+from longshore.kit.sealing import Keys
 from longshore.services.call import Site
 from longshore.services.ecs.model import CONTAINER_INSTANCES, TASK_DEFINITIONS, TASKS, Task, TaskDefinition, revision_key
 from longshore.services.ecs.payload import for_another, is_repeatable, task_payload
@@ -47,7 +48,7 @@ MOST_TASKS = 20
 
 class ControlSession:
     def __init__(
-        self, socket: web.WebSocketResponse, opened: Opened, store: Store, clock: Clock, ids: Ids, site: Site, secret: bytes
+        self, socket: web.WebSocketResponse, opened: Opened, store: Store, clock: Clock, ids: Ids, site: Site, secret: Keys
     ) -> None:
         """`secret` is the installation's, which the sessions of tasks' roles are sealed with."""
         self._socket = socket

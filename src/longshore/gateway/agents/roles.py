@@ -12,6 +12,7 @@ from typing import Any
 
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
+from longshore.kit.sealing import Keys
 from longshore.services.ecs.model import TASK_DEFINITIONS, TASKS, Task, TaskDefinition, revision_key
 from longshore.services.ecs.task_roles import KINDS, RENEWED_WITH_S, Given, sessions
 from longshore.services.sts.service_roles import RoleUnusable
@@ -28,7 +29,7 @@ class RoleCredentials:
     """`send` takes the type of a message and its content."""
 
     def __init__(
-        self, store: Store, secret: bytes, clock: Clock, ids: Ids, instance_arn: str, send: Callable[[str, dict[str, Any]], Awaitable[None]]
+        self, store: Store, secret: Keys, clock: Clock, ids: Ids, instance_arn: str, send: Callable[[str, dict[str, Any]], Awaitable[None]]
     ) -> None:
         self._store = store
         self._secret = secret

@@ -19,6 +19,7 @@ from longshore.gateway.authorise import Access
 from longshore.gateway.identify import Identities
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
+from longshore.kit.sealing import Keys
 from longshore.services.call import Site
 from longshore.services.ecs.utilisation import Utilisation
 from longshore.store.base import Store, StoreError
@@ -34,7 +35,7 @@ RETURN_LOOK_S = 1.0
 
 class AgentSessions:
     def __init__(
-        self, store: Store, clock: Clock, ids: Ids, site: Site, identities: Identities, access: Access, secret: bytes = b""
+        self, store: Store, clock: Clock, ids: Ids, site: Site, identities: Identities, access: Access, secret: Keys = b""
     ) -> None:
         self._identities = identities
         self._access = access

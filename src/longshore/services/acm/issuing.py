@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from longshore.kit.certificates import Authority, IssuedKey, certificates
-from longshore.kit.sealing import seal
+from longshore.kit.sealing import Keys, seal
 from longshore.services.acm.details import CURVES
 from longshore.services.acm.model import PURPOSE, Certificate
 
@@ -17,7 +17,7 @@ DAYS = 198
 KEY_ALGORITHMS = ("RSA_2048", "EC_prime256v1", "EC_secp384r1")
 
 
-def issued(request: Certificate, authority: Authority, secret: bytes, now: float) -> Certificate:
+def issued(request: Certificate, authority: Authority, secret: Keys, now: float) -> Certificate:
     """`request` with a certificate, for the first time or once more. Raises CertificateProblem.
 
     RSA keys take a good part of a second: to be called in a thread of its own.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from longshore.kit.sealing import unseal
+from longshore.kit.sealing import Keys, unseal
 from longshore.services.acm.model import CERTIFICATES, PURPOSE, Certificate
 from longshore.services.iam.model import SERVER_CERTIFICATES, ServerCertificate
 from longshore.store.base import Reader
@@ -30,7 +30,7 @@ def find_certificate(reader: Reader, arn: str) -> Certificate | ServerCertificat
     return reader.get(CERTIFICATES, arn)
 
 
-def material_of(reader: Reader, arn: str, secret: bytes) -> Material | None:
+def material_of(reader: Reader, arn: str, secret: Keys) -> Material | None:
     """None where there is no such certificate, or none has been issued yet. Raises SealBroken."""
     found = find_certificate(reader, arn)
     if found is None or not found.certificate:

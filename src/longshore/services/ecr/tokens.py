@@ -13,6 +13,7 @@ from binascii import Error as Base64Error
 
 import msgspec
 
+from longshore.kit.sealing import Keys, newest, secrets_of
 from longshore.services.call import Principal
 
 USER_NAME = "AWS"
@@ -54,11 +55,11 @@ def good_until(principal: Principal, now: float) -> float:
     return ends if principal.session is None else min(ends, principal.session.expires_at)
 
 
-def password(secret: bytes, principal: Principal, expires_at: float) -> str:
+def password(secret: Keys, principal: Principal, expires_at: float) -> str:
     """A password for `principal`, good until `expires_at` (seconds since the epoch); URL-safe characters only."""
     token = principal.session.token if principal.session is not None else ""
     claims = _encode(Token(principal.account_id, principal.arn, principal.user_id, principal.access_key_id, expires_at, token))
-    return urlsafe_b64encode(_seal(secret, claims) + claims).decode().rstrip("=")
+    return urlsafe_b64encode(_seal(newest(secret), claims) + claims).decode().rstrip("=")
 
 
 def authorization_token(password: str) -> str:
@@ -66,7 +67,7 @@ def authorization_token(password: str) -> str:
     return b64encode(f"{USER_NAME}:{password}".encode()).decode()
 
 
-def read_token(secret: bytes, password: str) -> Token:
+def read_token(secret: Keys, password: str) -> Token:
     """What was sealed in the password, expired or not. Raises TokenInvalid."""
     if not password.isascii() or len(password) > _LONGEST:
         raise TokenInvalid
@@ -75,7 +76,7 @@ def read_token(secret: bytes, password: str) -> Token:
     except Base64Error:
         raise TokenInvalid from None
     seal, sealed = raw[:_SEAL_BYTES], raw[_SEAL_BYTES:]
-    if not hmac.compare_digest(seal, _seal(secret, sealed)):
+    if not any(hmac.compare_digest(seal, _seal(one, sealed)) for one in secrets_of(secret)):
         raise TokenInvalid
     try:
         return _decode(sealed)

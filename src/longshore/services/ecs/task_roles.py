@@ -16,7 +16,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 from longshore.kit.ids import Ids
-from longshore.kit.sealing import derived_key
+from longshore.kit.sealing import Keys, lasting_key
 from longshore.services.ecs.event_words import ROLE_REFUSED
 from longshore.services.ecs.model import TASKS, Task, TaskDefinition
 from longshore.services.iam.evaluator import resource_account
@@ -86,7 +86,7 @@ class Sessions(NamedTuple):
 
 
 def sessions(
-    reader: Reader, secret: bytes, ids: Ids, task: Task, definition: TaskDefinition, now: float, kinds: Iterable[str] = KINDS
+    reader: Reader, secret: Keys, ids: Ids, task: Task, definition: TaskDefinition, now: float, kinds: Iterable[str] = KINDS
 ) -> Sessions:
     """New sessions of the task's roles of these `kinds`."""
     roles = dict(zip(KINDS, roles_of(task, definition), strict=True))
@@ -100,13 +100,15 @@ def sessions(
         except RoleUnusable:
             found.refused[kind] = cannot_be_assumed(role_arn)
             continue
-        found.given.append(Given(kind, _wire(credentials_id(secret, task.arn, kind), issued), issued.claims.expires_at))
+        found.given.append(
+            Given(kind, _wire(credentials_id(secret, task.arn, kind, task.spec.created_at), issued), issued.claims.expires_at)
+        )
     return found
 
 
-def credentials_id(secret: bytes, task_arn: str, kind: str) -> str:
-    """A UUID to look at."""
-    drawn = hmac.new(derived_key(secret, "ecs-credentials-id"), f"{kind}|{task_arn}".encode(), sha256).hexdigest()
+def credentials_id(secret: Keys, task_arn: str, kind: str, begun_at: float = 0.0) -> str:
+    """A UUID to look at. `begun_at`: when the task was created."""
+    drawn = hmac.new(lasting_key(secret, "ecs-credentials-id", begun_at), f"{kind}|{task_arn}".encode(), sha256).hexdigest()
     return f"{drawn[:8]}-{drawn[8:12]}-4{drawn[13:16]}-a{drawn[17:20]}-{drawn[20:32]}"
 
 
@@ -116,7 +118,7 @@ def task_lives(reader: Reader, claims: Claims) -> bool:
     return task is not None and not task.is_stopped
 
 
-def _issue(reader: Reader, secret: bytes, ids: Ids, task: Task, role_arn: str, now: float) -> Issued:
+def _issue(reader: Reader, secret: Keys, ids: Ids, task: Task, role_arn: str, now: float) -> Issued:
     if resource_account(role_arn) != resource_account(task.arn):
         raise RoleUnusable("the role is another account's")
     return issue(

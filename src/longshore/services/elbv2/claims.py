@@ -6,6 +6,7 @@ import hashlib
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -13,7 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from longshore.kit.sealing import derived_key
+from longshore.kit.keyring import derive
+from longshore.kit.sealing import Keys, newest, secrets_of
 
 #: where the public key is to be had, by its name
 KEYS_ROUTE = "/_longshore/elb-keys/"
@@ -26,10 +28,10 @@ def unpadded(content: bytes) -> str:
 
 
 class Signer:
-    """Signs what targets are told of somebody: ES256, with a key that the installation's secret gives, the same on every start."""
+    """Signs what targets are told of somebody: ES256, with a key that one secret of the installation gives, the same on every start."""
 
     def __init__(self, secret: bytes) -> None:
-        number = int.from_bytes(derived_key(secret, "elb-claims") + derived_key(secret, "elb-claims-more")[:8], "big")
+        number = int.from_bytes(derive(secret, "elb-claims") + derive(secret, "elb-claims-more")[:8], "big")
         self._key = ec.derive_private_key(number % (_ORDER_OF_P256 - 1) + 1, ec.SECP256R1())
         self.public_pem = self._key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
         #: what targets ask for it by
@@ -42,3 +44,22 @@ class Signer:
         text = ".".join(unpadded(msgspec.json.encode(part)) for part in (header, {**claims, **about}))
         r, s = decode_dss_signature(self._key.sign(text.encode(), ec.ECDSA(SHA256())))
         return f"{text}.{unpadded(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
+
+
+class Signers:
+    """Those of the installation's secrets: the newest signs, and targets may ask for the key of each."""
+
+    def __init__(self, secret: Keys) -> None:
+        self._secret = secret
+
+    @property
+    def current(self) -> Signer:
+        return _signer(newest(self._secret))
+
+    def find(self, kid: str) -> Signer | None:
+        return next((signer for signer in map(_signer, secrets_of(self._secret)) if signer.kid == kid), None)
+
+
+@lru_cache(maxsize=8)
+def _signer(secret: bytes) -> Signer:
+    return Signer(secret)

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from longshore.aws.shapes import elbv2 as shapes
-from longshore.kit.sealing import SealBroken, seal, unseal
+from longshore.kit.sealing import Keys, SealBroken, seal, unseal
 from longshore.services.elbv2.errors import InvalidLoadBalancerAction
 
 PURPOSE = "oidc-client-secret"
 
 
-def sealed_actions(actions: Iterable[shapes.Action], before: Iterable[shapes.Action], secret: bytes) -> tuple[shapes.Action, ...]:
+def sealed_actions(actions: Iterable[shapes.Action], before: Iterable[shapes.Action], secret: Keys) -> tuple[shapes.Action, ...]:
     """What is kept of checked `actions`. `before` are those they take the place of: they have the secret that
     UseExistingClientSecret means. A secret that has not changed keeps its seal, so that what was asked twice is the same twice.
     Raises InvalidLoadBalancerAction where there is no such secret.
@@ -23,7 +23,7 @@ def sealed_actions(actions: Iterable[shapes.Action], before: Iterable[shapes.Act
     return tuple(_sealed(action, kept, secret) for action in actions)
 
 
-def _sealed(action: shapes.Action, kept: list[shapes.AuthenticateOidcActionConfig], secret: bytes) -> shapes.Action:
+def _sealed(action: shapes.Action, kept: list[shapes.AuthenticateOidcActionConfig], secret: Keys) -> shapes.Action:
     config = action.authenticate_oidc_config
     if config is None:
         return action
@@ -39,14 +39,14 @@ def _sealed(action: shapes.Action, kept: list[shapes.AuthenticateOidcActionConfi
     return replace(action, authenticate_oidc_config=replace(config, client_secret=sealed, use_existing_client_secret=None))
 
 
-def _opens_to(sealed: str, wanted: str, secret: bytes) -> bool:
+def _opens_to(sealed: str, wanted: str, secret: Keys) -> bool:
     try:
         return opened(sealed, secret) == wanted
     except SealBroken:
         return False
 
 
-def opened(sealed: str, secret: bytes) -> str:
+def opened(sealed: str, secret: Keys) -> str:
     """The secret itself. Raises SealBroken."""
     return unseal(secret, PURPOSE, b64decode(sealed)).decode()
 

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from longshore.aws.errors import AwsError
 from longshore.aws.pagination import seal, unseal
 from longshore.kit.certificates import CertificateProblem, certificates
+from longshore.kit.sealing import Keys
 from longshore.services.elbv2.errors import InvalidCaCertificatesBundle, InvalidRevocationContent
 from longshore.services.elbv2.model import TRUST_STORE_FILES, TrustStoreFile, trust_store_file_key
 from longshore.store.base import Reader
@@ -96,12 +97,12 @@ def _issued(revoked: x509.CertificateRevocationList, authority: x509.Certificate
         return False
 
 
-def content_token(secret: bytes, trust_store_arn: str, revocation_id: int, now: float) -> str:
+def content_token(secret: Keys, trust_store_arn: str, revocation_id: int, now: float) -> str:
     """Opens one content for a while; revocation 0 is the bundle."""
     return seal(secret, _QUESTION, f"{now + CONTENT_S:.0f} {revocation_id} {trust_store_arn}")
 
 
-def opened_by(secret: bytes, token: str, now: float, refusal: AwsError) -> tuple[str, int]:
+def opened_by(secret: Keys, token: str, now: float, refusal: AwsError) -> tuple[str, int]:
     """(trust store's ARN, revocation id) that `token` opens. Raises `refusal`."""
     opened = unseal(secret, _QUESTION, token, refusal)
     if opened is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from longshore.kit.sealing import SealBroken, unseal
+from longshore.kit.sealing import Keys, SealBroken, unseal
 from longshore.services.secretsmanager.model import CURRENT, PURPOSE, SECRETS, Secret, Version
 from longshore.store.base import Reader
 
@@ -19,7 +19,7 @@ def version_at(secret: Secret, stage: str) -> Version | None:
     return next((version for version in secret.versions if stage in version.stages), None)
 
 
-def secret_string(reader: Reader, region: str, account_id: str, arn: str, installation_secret: bytes) -> str:
+def secret_string(reader: Reader, region: str, account_id: str, arn: str, installation_secret: Keys) -> str:
     """The current text of a secret of this account and region. Raises SecretMissing and SecretUnreadable."""
     found = [each for each in reader.list(SECRETS, "arn", arn) if (each.region, each.account_id) == (region, account_id)]
     version = version_at(found[0], CURRENT) if found and found[0].deleted_at is None else None

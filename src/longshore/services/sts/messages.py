@@ -10,7 +10,7 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 
 import msgspec
 
-from longshore.kit.sealing import SealBroken, seal, unseal
+from longshore.kit.sealing import Keys, SealBroken, seal, unseal
 from longshore.services.call import Principal
 from longshore.services.sts.errors import InvalidAuthorizationMessageException
 
@@ -27,7 +27,7 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Message).decode
 
 
-def encoded_message(secret: bytes, principal: Principal, action: str, resource: str, *, explicit: bool) -> str:
+def encoded_message(secret: Keys, principal: Principal, action: str, resource: str, *, explicit: bool) -> str:
     said = {
         "allowed": False,
         "explicitDeny": explicit,
@@ -45,7 +45,7 @@ def encoded_message(secret: bytes, principal: Principal, action: str, resource: 
     return urlsafe_b64encode(seal(secret, _PURPOSE, _encode(message))).decode().rstrip("=")
 
 
-def decoded_message(secret: bytes, account_id: str, encoded: str) -> str:
+def decoded_message(secret: Keys, account_id: str, encoded: str) -> str:
     """What was said about somebody of the account. Raises InvalidAuthorizationMessageException."""
     try:
         raw = urlsafe_b64decode(encoded.encode("ascii") + b"=" * (-len(encoded) % 4))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from longshore.kit.ids import Ids
+from longshore.kit.sealing import Keys
 from longshore.services.iam.entities import trust_policies
 from longshore.services.iam.evaluator import resource_account, service_may
 from longshore.services.iam.lookup import new_id, new_secret
@@ -48,7 +49,7 @@ def usable_role(reader: Reader, role_arn: str, service: str, source_arn: str) ->
 
 def issue(
     reader: Reader,
-    secret: bytes,
+    secret: Keys,
     ids: Ids,
     *,
     role_arn: str,

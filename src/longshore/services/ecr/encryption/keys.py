@@ -10,13 +10,14 @@ from __future__ import annotations
 import msgspec
 
 from longshore.kit.data_keys import lock_of, new_data_key
+from longshore.kit.sealing import Keys
 from longshore.services.ecr.encryption.model import ENCRYPTION, INSTALLATION, Encryption
 from longshore.services.ecr.errors import KmsException
 from longshore.services.ecr.model import Repository
 from longshore.store.base import Reader, Tx
 
 
-def ensure_encryption(tx: Tx, secret: bytes, *, always: bool) -> None:
+def ensure_encryption(tx: Tx, secret: Keys, *, always: bool) -> None:
     """What the installation's secret and settings say from now on; repositories that exist stay as they are."""
     tx.put(ENCRYPTION, Encryption(lock=lock_of(secret), always=always))
 

@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import hmac
 import re
-from functools import lru_cache
 from typing import NamedTuple
 
-from longshore.kit.sealing import derived_key
+from longshore.kit.sealing import Keys, derived_key, derived_keys
 from longshore.services.ecr.names import RepositoryId, is_digest, is_repository_name
 
 PREFIX = "/_layers/"
@@ -37,12 +36,12 @@ class Link(NamedTuple):
     digest: str
 
 
-def link_to(secret: bytes, base_url: str, link: Link, now: float) -> str:
+def link_to(secret: Keys, base_url: str, link: Link, now: float) -> str:
     expires = int(now) + GOOD_FOR_S
-    return f"{base_url}{_path(link)}?expires={expires}&signature={_signature(secret, link, expires)}"
+    return f"{base_url}{_path(link)}?expires={expires}&signature={_signature(derived_key(secret, _PURPOSE), link, expires)}"
 
 
-def opened(secret: bytes, path: str, expires: str, signature: str, now: float) -> Link:
+def opened(secret: Keys, path: str, expires: str, signature: str, now: float) -> Link:
     """What a URL opens; `path` is decoded. Raises LinkInvalid and LinkExpired."""
     found = _PATH.fullmatch(path)
     if found is None or not _EXPIRES.fullmatch(expires) or not _SIGNATURE.fullmatch(signature):
@@ -50,7 +49,7 @@ def opened(secret: bytes, path: str, expires: str, signature: str, now: float) -
     link = Link(RepositoryId(found[2], found[1], found[3]), found[4])
     if not is_repository_name(link.repository.name) or not is_digest(link.digest):
         raise LinkInvalid
-    if not hmac.compare_digest(signature, _signature(secret, link, int(expires))):
+    if not any(hmac.compare_digest(signature, _signature(key, link, int(expires))) for key in derived_keys(secret, _PURPOSE)):
         raise LinkInvalid
     if now >= int(expires):
         raise LinkExpired
@@ -62,10 +61,5 @@ def _path(link: Link) -> str:
     return f"{PREFIX}{account_id}/{region}/{name}/{link.digest}"
 
 
-def _signature(secret: bytes, link: Link, expires: int) -> str:
-    return hmac.digest(_key(secret), f"{_path(link)}\0{expires}".encode(), "sha256").hex()
-
-
-@lru_cache(maxsize=4)
-def _key(secret: bytes) -> bytes:
-    return derived_key(secret, _PURPOSE)
+def _signature(key: bytes, link: Link, expires: int) -> str:
+    return hmac.digest(key, f"{_path(link)}\0{expires}".encode(), "sha256").hex()

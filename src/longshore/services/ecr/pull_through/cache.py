@@ -17,6 +17,7 @@ from pathlib import Path
 
 from longshore.aws.errors import AwsError
 from longshore.kit.clock import Clock
+from longshore.kit.sealing import Keys
 from longshore.services.ecr.content import check_place, content_of
 from longshore.services.ecr.errors import ImageTagAlreadyExistsException
 from longshore.services.ecr.events import record
@@ -88,7 +89,7 @@ class PullThroughCache:
         blobs: BlobStore,
         clock: Clock,
         remotes: Remotes,
-        secret: bytes,
+        secret: Keys,
         refresh_s: float = REFRESH_S,
         spool: Path | None = None,
     ) -> None:
@@ -323,7 +324,7 @@ async def _asked(client: RemoteClient) -> None:
     await asyncio.create_task(client.ping(), name=f"ping:{client}")
 
 
-def client_of(store: Store, remotes: Remotes, rule: PullThroughRule, secret: bytes) -> RemoteClient:
+def client_of(store: Store, remotes: Remotes, rule: PullThroughRule, secret: Keys) -> RemoteClient:
     try:
         return RemoteClient(remotes, place_of(rule.upstream_url), credentials_of(store, rule, secret))
     except AddressRefused as refused:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from longshore.kit.sealing import Keys
 from longshore.services.ecr.errors import (
     SecretNotFoundException,
     UnableToAccessSecretException,
@@ -20,7 +21,7 @@ class _Document(msgspec.Struct, frozen=True, rename="camel"):
     access_token: str
 
 
-def credentials_of(reader: Reader, rule: PullThroughRule, installation_secret: bytes) -> Credentials | None:
+def credentials_of(reader: Reader, rule: PullThroughRule, installation_secret: Keys) -> Credentials | None:
     """None for a rule without a secret. Raises SecretNotFoundException, UnableToDecryptSecretValueException and
     UnableToAccessSecretException (for one of another form)."""
     if not rule.credential_arn:

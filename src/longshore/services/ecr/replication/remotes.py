@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from longshore.kit.sealing import SealBroken, unseal
+from longshore.kit.sealing import Keys, SealBroken, unseal
 from longshore.services.ecr.remote.addresses import AddressRefused, place_of
 from longshore.services.ecr.remote.client import RemoteClient
 from longshore.services.ecr.remote.connection import Credentials, Remotes
@@ -10,7 +10,7 @@ from longshore.services.ecr.remote.errors import RemoteDenied, RemoteInvalid
 from longshore.services.ecr.replication.model import REMOTE_PASSWORDS, RemoteRegistry
 
 
-def client_of(remotes: Remotes, remote: RemoteRegistry, secret: bytes) -> RemoteClient:
+def client_of(remotes: Remotes, remote: RemoteRegistry, secret: Keys) -> RemoteClient:
     """Raises RemoteInvalid for an address that is out of reach, RemoteDenied for a password that this installation did not seal."""
     try:
         place = place_of(remote.url)

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 
 from longshore.aws.errors import AccessDenied, Validation
 from longshore.kit.ids import Ids
+from longshore.kit.sealing import Keys
 from longshore.services.ecs.machines.model import ACTIVATIONS, MACHINES, Activation, Machine, machine_key
 from longshore.services.ecs.model import CONTAINER_INSTANCES
 from longshore.services.iam.lookup import new_id
@@ -91,7 +92,7 @@ def renewed(tx: Tx, claims: Claims, now: float, drawn: Drawn) -> Machine:
     return tx.put(MACHINES, replace(machine, renewed_at=now))
 
 
-def session_of(reader: Reader, secret: bytes, ids: Ids, machine: Machine, region: str, now: float) -> Issued:
+def session_of(reader: Reader, secret: Keys, ids: Ids, machine: Machine, region: str, now: float) -> Issued:
     """Raises AccessDenied when the role was changed so that EC2 may not take it on."""
     account_id = machine.account_id
     try:
