@@ -13,6 +13,7 @@ import binascii
 import ipaddress
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
@@ -22,28 +23,48 @@ from longshore.services.iam.glob import Globs, Template, Variable
 Test = Callable[[str, Variable], bool]
 #: lower-case context key -> its values
 Context = Mapping[str, Sequence[str]]
-Condition = Callable[[Context, Variable], bool]
+Holds = Callable[[Context, Variable], bool]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Condition:
+    """One line of a Condition block."""
+
+    #: as written, quantifier and IfExists included
+    operator: str
+    #: in lower case
+    key: str
+    values: tuple[str, ...]
+    holds: Holds
 
 
 class BadCondition(ValueError):
     """A condition that cannot be read; the text says why."""
 
 
-def compile_condition(name: str, key: str, values: Sequence[str], *, variables: bool) -> Condition:
-    """The condition `{name: {key: values}}` as a predicate; raises BadCondition."""
+def check_operator(name: str) -> None:
+    """Raises BadCondition where there is no such operator."""
     quantifier, _, plain = name.rpartition(":")
-    if quantifier not in ("", "ForAllValues", "ForAnyValue"):
+    base = plain.removesuffix("IfExists")
+    if quantifier not in ("", "ForAllValues", "ForAnyValue") or (_NEGATED.get(base, base) not in _OPERATORS and name != "Null"):
         raise BadCondition(f"Invalid Condition type : {name}.")
+
+
+def compile_condition(name: str, key: str, values: Sequence[str], *, variables: bool) -> Condition:
+    """The condition `{name: {key: values}}`; raises BadCondition."""
     key = key.lower()
-    if plain == "Null" and not quantifier:
+    return Condition(name, key, tuple(values), _predicate(name, key, values, variables))
+
+
+def _predicate(name: str, key: str, values: Sequence[str], variables: bool) -> Holds:
+    check_operator(name)
+    quantifier, _, plain = name.rpartition(":")
+    if plain == "Null":
         return _null(key, values)
     if_exists = plain.endswith("IfExists")
     base = plain.removesuffix("IfExists")
     negated = base in _NEGATED
-    make = _OPERATORS.get(_NEGATED.get(base, base))
-    if make is None:
-        raise BadCondition(f"Invalid Condition type : {name}.")
-    test = make(values, variables)
+    test = _OPERATORS[_NEGATED.get(base, base)](values, variables)
     if quantifier == "ForAllValues":
         return lambda context, variable: all(test(value, variable) is not negated for value in context.get(key, ()))
     if quantifier == "ForAnyValue":
@@ -51,7 +72,7 @@ def compile_condition(name: str, key: str, values: Sequence[str], *, variables: 
     return _of_one_value(key, test, negated=negated, absent=negated or if_exists)
 
 
-def _of_one_value(key: str, test: Test, *, negated: bool, absent: bool) -> Condition:
+def _of_one_value(key: str, test: Test, *, negated: bool, absent: bool) -> Holds:
     def holds(context: Context, variable: Variable) -> bool:
         given = context.get(key)
         if not given:
@@ -61,7 +82,7 @@ def _of_one_value(key: str, test: Test, *, negated: bool, absent: bool) -> Condi
     return holds
 
 
-def _null(key: str, values: Sequence[str]) -> Condition:
+def _null(key: str, values: Sequence[str]) -> Holds:
     wanted = {_boolean(value) for value in values}
     return lambda context, variable: (not context.get(key)) in wanted
 

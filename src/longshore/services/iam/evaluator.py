@@ -12,9 +12,11 @@ https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-l
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum
 from typing import Literal, NamedTuple, Protocol
 
+from longshore.services.iam.conditions import Condition
 from longshore.services.iam.policy import Policy, Principals, Statement
 
 Side = Literal["identity", "resource", "boundary", "session"]
@@ -55,7 +57,19 @@ class Decision(NamedTuple):
     side: Side = "identity"
 
 
-class _Request:
+class Reach(IntEnum):
+    """Whom of a caller a resource-based statement speaks of, and so how far its allow goes."""
+
+    NOBODY = 0
+    #: its account as a whole, whose own policies decide
+    ACCOUNT = 1
+    #: its role, whose limits remain
+    ROLE = 2
+    #: itself
+    PRINCIPAL = 3
+
+
+class Question:
     """What is asked, with the context's keys lowered only once something looks at them."""
 
     __slots__ = ("_given", "_lowered", "action", "resource")
@@ -76,6 +90,16 @@ class _Request:
         values = self.context.get(key)
         return values[0] if values and len(values) == 1 else None
 
+    def is_action_of(self, statement: Statement) -> bool:
+        return statement.actions.match(self.action, self.variable) is not statement.not_action
+
+    def is_resource_of(self, statement: Statement) -> bool:
+        """A statement that names none speaks of the resource that it stands on."""
+        return statement.resources is None or statement.resources.match(self.resource, self.variable) is not statement.not_resource
+
+    def meets(self, condition: Condition) -> bool:
+        return condition.holds(self.context, self.variable)
+
 
 def decide(
     identity_policies: Sequence[Policy],
@@ -95,18 +119,18 @@ def decide(
     account needs no policy there; what denies it is the resource's own policy. `owner` is the resource's account, where its
     ARN is not to say so.
     """
-    request = _Request(action, resource, context)
-    own = _Reading(request, principal)
+    question = Question(action, resource, context)
+    own = _Reading(question, principal)
     own.read(identity_policies)
     if own.denied is not None:
         return Decision(False, True, own.denied)
-    its = _Reading(request, principal)
+    its = _Reading(question, principal)
     its.read(resource_policies)
     if its.denied is not None:
         return Decision(False, True, its.denied, "resource")
     lacking: Side | None = None
     for limit in limits:
-        reading = _Reading(request, principal)
+        reading = _Reading(question, principal)
         reading.read(limit.policies)
         if reading.denied is not None:
             return Decision(False, True, reading.denied, limit.side)
@@ -116,9 +140,9 @@ def decide(
     at_home = (resource_account(resource) if owner is None else owner) in ("", principal.account_id)
     if its.allowed is None and (resource_must_allow or not at_home):
         return Decision(False, side="resource")
-    if at_home and its.reach == _PRINCIPAL and (lacking is not None or not trusted):
+    if at_home and its.reach is Reach.PRINCIPAL and (lacking is not None or not trusted):
         return Decision(True, False, its.allowed, "resource")
-    if not trusted and not (at_home and its.reach == _ROLE):
+    if not trusted and not (at_home and its.reach is Reach.ROLE):
         return Decision(False)
     if lacking is not None:
         return Decision(False, side=lacking)
@@ -129,22 +153,28 @@ def decide(
 
 def matching(policy: Policy, action: str, resource: str, context: Mapping[str, Sequence[str]], principal: Caller) -> list[Statement]:
     """The statements of one policy that apply to a question as `decide` is asked, and that speak of the principal."""
-    request = _Request(action, resource, context)
+    question = Question(action, resource, context)
     return [
-        statement
-        for statement in policy.statements
-        if _applies(statement, request) and (statement.principals is None or _reach(statement, statement.principals, principal) != _NOBODY)
+        statement for statement in policy.statements if _applies(statement, question) and reach_of(statement, principal) is not Reach.NOBODY
     ]
 
 
 def service_may(policy: Policy, action: str, resource: str, context: Mapping[str, Sequence[str]], service: str) -> bool:
     """Whether a resource-based policy opens `resource` to an AWS service, which has no policies of its own."""
-    request, allowed = _Request(action, resource, context), False
+    return _opens(policy, Question(action, resource, context), lambda named: named.everyone or service in named.services)
+
+
+def federated_may(policy: Policy, action: str, resource: str, context: Mapping[str, Sequence[str]], provider: str) -> bool:
+    """Whether a trust policy opens a role to whom an identity provider, named by its ARN, vouches for. `*` names no provider."""
+    return _opens(policy, Question(action, resource, context), lambda named: provider in named.federated)
+
+
+def _opens(policy: Policy, question: Question, is_named: Callable[[Principals], bool]) -> bool:
+    allowed = False
     for statement in policy.statements:
-        if statement.principals is None or not _applies(statement, request):
+        if statement.principals is None or is_named(statement.principals) is statement.not_principal:
             continue
-        named = statement.principals.everyone or service in statement.principals.services
-        if named is statement.not_principal:
+        if not _applies(statement, question):
             continue
         if not statement.allows:
             return False
@@ -158,33 +188,28 @@ def resource_account(resource: str) -> str:
     return parts[4] if len(parts) == 6 and parts[4].isdigit() else ""
 
 
-#: how far an allow reaches: not to the caller; to its account, whose own policies decide; to its role, whose limits
-#: remain; to the caller itself
-_NOBODY, _THE_ACCOUNT, _ROLE, _PRINCIPAL = range(4)
-
-
 class _Reading:
     """What the policies of one side say; reading ends at the first deny."""
 
-    __slots__ = ("allowed", "denied", "principal", "reach", "request")
+    __slots__ = ("allowed", "denied", "principal", "question", "reach")
 
-    def __init__(self, request: _Request, principal: Caller) -> None:
-        self.request = request
+    def __init__(self, question: Question, principal: Caller) -> None:
+        self.question = question
         self.principal = principal
         #: the allow that reaches furthest
         self.allowed: Statement | None = None
-        self.reach = _NOBODY
+        self.reach = Reach.NOBODY
         self.denied: Statement | None = None
 
     def read(self, policies: Sequence[Policy]) -> None:
         for policy in policies:
             for statement in policy.statements:
-                if statement.allows and self.reach == _PRINCIPAL:
+                if statement.allows and self.reach is Reach.PRINCIPAL:
                     continue
-                if not _applies(statement, self.request):
+                if not _applies(statement, self.question):
                     continue
-                reach = _PRINCIPAL if statement.principals is None else _reach(statement, statement.principals, self.principal)
-                if reach == _NOBODY:
+                reach = reach_of(statement, self.principal)
+                if reach is Reach.NOBODY:
                     continue
                 if not statement.allows:
                     self.denied = statement
@@ -194,28 +219,29 @@ class _Reading:
                     self.allowed = statement
 
 
-def _applies(statement: Statement, request: _Request) -> bool:
-    if statement.actions.match(request.action, request.variable) is statement.not_action:
-        return False
-    if statement.resources is not None and statement.resources.match(request.resource, request.variable) is statement.not_resource:
-        return False
-    return all(condition(request.context, request.variable) for condition in statement.conditions)
+def _applies(statement: Statement, question: Question) -> bool:
+    return question.is_action_of(statement) and question.is_resource_of(statement) and all(map(question.meets, statement.conditions))
 
 
-def _reach(statement: Statement, principals: Principals, caller: Caller) -> int:
-    """Whom of the caller, its role and its account a resource-based statement speaks of."""
+def reach_of(statement: Statement, caller: Caller) -> Reach:
+    """Whom of the caller a statement speaks of; an identity-based one of itself."""
+    principals = statement.principals
+    if principals is None:
+        return Reach.PRINCIPAL
     reach = _named_in(principals, caller)
     if not statement.not_principal:
         return reach
-    return (_ROLE if caller.role_arn else _PRINCIPAL) if reach == _NOBODY else _NOBODY
+    if reach is not Reach.NOBODY:
+        return Reach.NOBODY
+    return Reach.ROLE if caller.role_arn else Reach.PRINCIPAL
 
 
-def _named_in(principals: Principals, caller: Caller) -> int:
+def _named_in(principals: Principals, caller: Caller) -> Reach:
     if caller.arn in principals.arns or caller.user_id in principals.arns:
-        return _PRINCIPAL
+        return Reach.PRINCIPAL
     if not caller.role_arn:
         if principals.everyone:
-            return _PRINCIPAL
+            return Reach.PRINCIPAL
     elif principals.everyone or caller.role_arn in principals.arns or caller.role_id in principals.arns:
-        return _ROLE
-    return _THE_ACCOUNT if caller.account_id in principals.accounts else _NOBODY
+        return Reach.ROLE
+    return Reach.ACCOUNT if caller.account_id in principals.accounts else Reach.NOBODY

@@ -38,7 +38,7 @@ from longshore.services.iam.model import (
     root_arn,
     user_key,
 )
-from longshore.services.iam.policy import MalformedPolicy, check_trust, compile_policy
+from longshore.services.iam.policy import MalformedPolicy, check_policy, check_trust
 from longshore.store.base import Reader
 
 _MOST_TAGS = 50
@@ -180,7 +180,7 @@ def instance_profile_arn_for(call: Call, name: str) -> str:
 def checked_document(document: str) -> str:
     """An identity policy's document as sent, once it is known to be one; raises MalformedPolicyDocument."""
     try:
-        compile_policy(document)
+        check_policy(document)
     except MalformedPolicy as error:
         raise MalformedPolicyDocument(str(error)) from error
     return document

@@ -15,7 +15,19 @@ from typing import Any
 
 import msgspec
 
-from longshore.services.iam.conditions import BadCondition, Condition, compile_condition
+from longshore.services.iam.conditions import BadCondition, Condition, check_operator, compile_condition
+from longshore.services.iam.document import (
+    INVALID_JSON,
+    SYNTAX,
+    Path,
+    Place,
+    Places,
+    Position,
+    Unreadable,
+    position_of,
+    shown_path,
+    statement_places,
+)
 from longshore.services.iam.glob import Globs
 
 CURRENT_VERSION = "2012-10-17"
@@ -34,6 +46,9 @@ _TAKING_ON = re.compile(r"sts:(AssumeRole(With(SAML|WebIdentity))?|TagSession|Se
 #: of a user, a role, …: AIDA…, AROA…
 _UNIQUE_ID = re.compile(r"A[A-Z]{2}A[A-Z0-9]{12,124}")
 
+_NO_VENDOR = "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
+_NO_PRINCIPAL = "Invalid principal in policy"
+_ONLY_TAKING_ON = "AssumeRole policy may only specify STS AssumeRole actions."
 
 #: how the names of condition keys begin that are the same for the same principal, resource and connection until something is written
 _LASTING = (
@@ -43,7 +58,22 @@ _LASTING = (
 
 
 class MalformedPolicy(ValueError):
-    """A policy document that cannot stand; the text says why, in IAM's words."""
+    """A policy document that cannot stand; the text says why, in IAM's words, and where."""
+
+    def __init__(self, words: str, path: Path = (), position: Position | None = None) -> None:
+        super().__init__(words)
+        #: the reason alone
+        self.words = words
+        #: to the element that is wrong
+        self.path = path
+        #: of that element in the document as written; None until somebody has looked
+        self.position = position
+
+    def __str__(self) -> str:
+        if self.position is None:
+            return self.words
+        at = f" at {shown_path(self.path)}" if self.path else ""
+        return f"{self.words} (line {self.position.line}, column {self.position.column}{at})"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +87,8 @@ class Principals:
     arns: frozenset[str]
     #: by the names they act under, such as ecs-tasks.amazonaws.com
     services: frozenset[str] = frozenset()
+    #: identity providers by ARN, or by name
+    federated: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +103,8 @@ class Statement:
     principals: Principals | None
     not_principal: bool
     conditions: tuple[Condition, ...]
+    #: which of its document's it is, counted from 0
+    index: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,159 +116,237 @@ class Policy:
     is_constant: bool
     #: what it says may hang on the request's other circumstances, and does not change by itself as time goes by
     is_timeless: bool
+    #: as written
+    document: str = ""
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Where each statement stands, by its index; nothing where the document cannot be read so closely."""
+        return statement_places(self.document)
 
 
 @lru_cache(maxsize=4096)
 def compile_policy(document: str, *, resource_based: bool = False) -> Policy:
     """Read a policy document; raises MalformedPolicy."""
     try:
-        read = msgspec.json.decode(document)
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
-        raise MalformedPolicy("This policy contains invalid Json") from error
-    if not isinstance(read, dict) or not set(read) <= _ELEMENTS or "Statement" not in read:
-        raise MalformedPolicy("Syntax errors in policy.")
-    version = read.get("Version", "2008-10-17")
-    if version not in _VERSIONS or not isinstance(read.get("Id", ""), str):
-        raise MalformedPolicy("Syntax errors in policy.")
-    if version != CURRENT_VERSION and not resource_based:
-        raise MalformedPolicy(f"Policy document must be version {CURRENT_VERSION} or greater.")
-    raw = read["Statement"] if isinstance(read["Statement"], list) else [read["Statement"]]
-    if not raw:
-        raise MalformedPolicy("Syntax errors in policy.")
-    statements = tuple(_statement(one, version == CURRENT_VERSION, resource_based) for one in raw)
-    sids = [statement.sid for statement in statements if statement.sid]
-    if len(sids) != len(set(sids)):
-        raise MalformedPolicy("Statement IDs (SID) in a single policy must be unique.")
-    varies = any(statement.resources is not None and statement.resources.has_variables for statement in statements)
-    return Policy(
-        statements,
-        is_constant=not varies and not any(statement.conditions for statement in statements),
-        is_timeless=not varies and all(_is_timeless(one) for one in raw),
-    )
+        return _compiled(document, resource_based)
+    except MalformedPolicy as error:
+        raise MalformedPolicy(error.words, error.path, position_of(document, error.path)) from error
+
+
+def check_policy(document: str, *, resource_based: bool = False) -> Policy:
+    """As compile_policy, and as strict as IAM with who brings a document: nothing in it stands twice. Raises MalformedPolicy."""
+    try:
+        Places(document)
+    except Unreadable as error:
+        raise MalformedPolicy(str(error), error.path, error.position) from error
+    return compile_policy(document, resource_based=resource_based)
 
 
 def check_trust(document: str) -> None:
     """Whether a document may be a role's trust policy: about taking the role on, and about nothing else. Raises MalformedPolicy."""
-    policy = compile_policy(document, resource_based=True)
+    policy = check_policy(document, resource_based=True)
     raw = msgspec.json.decode(document)["Statement"]
-    for statement, written in zip(policy.statements, raw if isinstance(raw, list) else [raw], strict=True):
-        if statement.resources is not None:
-            raise MalformedPolicy(f"Has prohibited field {'NotResource' if statement.not_resource else 'Resource'}")
-        if statement.not_action or not all(_TAKING_ON.fullmatch(action) for action in _texts(written["Action"])):
-            raise MalformedPolicy("AssumeRole policy may only specify STS AssumeRole actions.")
-        if statement.not_principal and statement.allows:
-            raise MalformedPolicy("Allow with NotPrincipal is not supported in the trust policy of a role.")
+    try:
+        for statement, written in zip(policy.statements, raw if isinstance(raw, list) else [raw], strict=True):
+            _check_trusting(statement, written)
+    except MalformedPolicy as error:
+        raise MalformedPolicy(error.words, error.path, position_of(document, error.path)) from error
 
 
-def _is_timeless(raw: dict[str, Any]) -> bool:
-    """Whether a statement, which is well-formed, asks only for what is known to stay. Variables might name anything."""
-    return all(
-        key.lower().startswith(_LASTING) and not any("${" in value for value in _condition_values(values))
-        for block in raw.get("Condition", {}).values()
-        for key, values in block.items()
+def _check_trusting(statement: Statement, written: dict[str, Any]) -> None:
+    at: Path = ("Statement", statement.index)
+    if statement.resources is not None:
+        element = "NotResource" if statement.not_resource else "Resource"
+        raise MalformedPolicy(f"Has prohibited field {element}", (*at, element))
+    if statement.not_action:
+        raise MalformedPolicy(_ONLY_TAKING_ON, (*at, "NotAction"))
+    for number, action in enumerate(_texts(written["Action"], (*at, "Action"))):
+        if not _TAKING_ON.fullmatch(action):
+            raise MalformedPolicy(_ONLY_TAKING_ON, (*at, "Action", number))
+    if statement.not_principal and statement.allows:
+        raise MalformedPolicy("Allow with NotPrincipal is not supported in the trust policy of a role.", (*at, "NotPrincipal"))
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _compiled(document: str, resource_based: bool) -> Policy:
+    try:
+        read = msgspec.json.decode(document)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+        raise MalformedPolicy(INVALID_JSON) from error
+    if not isinstance(read, dict) or "Statement" not in read:
+        raise MalformedPolicy(SYNTAX)
+    for element in read:
+        if element not in _ELEMENTS:
+            raise MalformedPolicy(SYNTAX, (element,))
+    version = read.get("Version", "2008-10-17")
+    if version not in _VERSIONS:
+        raise MalformedPolicy(SYNTAX, ("Version",))
+    if not isinstance(read.get("Id", ""), str):
+        raise MalformedPolicy(SYNTAX, ("Id",))
+    if version != CURRENT_VERSION and not resource_based:
+        raise MalformedPolicy(f"Policy document must be version {CURRENT_VERSION} or greater.", ("Version",))
+    raw = read["Statement"] if isinstance(read["Statement"], list) else [read["Statement"]]
+    if not raw:
+        raise MalformedPolicy(SYNTAX, ("Statement",))
+    statements = tuple(_statement(one, number, version == CURRENT_VERSION, resource_based) for number, one in enumerate(raw))
+    _check_sids(statements)
+    varies = any(statement.resources is not None and statement.resources.has_variables for statement in statements)
+    return Policy(
+        statements,
+        is_constant=not varies and not any(statement.conditions for statement in statements),
+        is_timeless=not varies and all(_is_timeless(condition) for statement in statements for condition in statement.conditions),
+        document=document,
     )
 
 
-def _statement(raw: Any, variables: bool, resource_based: bool) -> Statement:
-    if not isinstance(raw, dict) or not set(raw) <= _STATEMENT_ELEMENTS or raw.get("Effect") not in ("Allow", "Deny"):
-        raise MalformedPolicy("Syntax errors in policy.")
+def _check_sids(statements: Sequence[Statement]) -> None:
+    seen: set[str] = set()
+    for statement in statements:
+        if statement.sid in seen:
+            raise MalformedPolicy("Statement IDs (SID) in a single policy must be unique.", ("Statement", statement.index, "Sid"))
+        if statement.sid:
+            seen.add(statement.sid)
+
+
+def _is_timeless(condition: Condition) -> bool:
+    """Whether a condition asks only for what is known to stay. Variables might name anything."""
+    return condition.key.startswith(_LASTING) and not any("${" in value for value in condition.values)
+
+
+def _statement(raw: Any, number: int, variables: bool, resource_based: bool) -> Statement:
+    at: Path = ("Statement", number)
+    if not isinstance(raw, dict):
+        raise MalformedPolicy(SYNTAX, at)
+    for element in raw:
+        if element not in _STATEMENT_ELEMENTS:
+            raise MalformedPolicy(SYNTAX, (*at, element))
+    if raw.get("Effect") not in ("Allow", "Deny"):
+        raise MalformedPolicy(SYNTAX, (*at, "Effect"))
     sid = raw.get("Sid", "")
     if not isinstance(sid, str):
-        raise MalformedPolicy("Syntax errors in policy.")
+        raise MalformedPolicy(SYNTAX, (*at, "Sid"))
     if not resource_based and not _SID.fullmatch(sid):
-        raise MalformedPolicy(
-            "Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression [0-9A-Za-z]*"
-        )
+        words = "Statement IDs (SID) must be alpha-numeric. Check that your input satisfies the regular expression [0-9A-Za-z]*"
+        raise MalformedPolicy(words, (*at, "Sid"))
     for element in ("Action", "Resource", "Principal"):
         if element in raw and f"Not{element}" in raw:
-            raise MalformedPolicy("Syntax errors in policy.")
+            raise MalformedPolicy(SYNTAX, (*at, f"Not{element}"))
     return Statement(
         sid=sid,
         allows=raw["Effect"] == "Allow",
-        actions=Globs(_actions(raw), ignore_case=True),
+        actions=Globs(_actions(raw, at), ignore_case=True),
         not_action="NotAction" in raw,
-        resources=_resources(raw, variables, resource_based),
+        resources=_resources(raw, at, variables, resource_based),
         not_resource="NotResource" in raw,
-        principals=_principals(raw, resource_based),
+        principals=_principals(raw, at, resource_based),
         not_principal="NotPrincipal" in raw,
-        conditions=_conditions(raw.get("Condition", {}), variables),
+        conditions=_conditions(raw.get("Condition", {}), (*at, "Condition"), variables),
+        index=number,
     )
 
 
-def _texts(value: Any) -> list[str]:
+def _texts(value: Any, at: Path) -> list[str]:
     """One string or a list of them."""
-    texts = value if isinstance(value, list) else [value]
-    if not all(isinstance(text, str) for text in texts):
-        raise MalformedPolicy("Syntax errors in policy.")
-    return texts
+    if isinstance(value, str):
+        return [value]
+    if not isinstance(value, list):
+        raise MalformedPolicy(SYNTAX, at)
+    for number, text in enumerate(value):
+        if not isinstance(text, str):
+            raise MalformedPolicy(SYNTAX, (*at, number))
+    return value
 
 
-def _actions(raw: dict[str, Any]) -> list[str]:
-    actions = _texts(raw.get("Action", raw.get("NotAction", [])))
+def _actions(raw: dict[str, Any], at: Path) -> list[str]:
+    element = "NotAction" if "NotAction" in raw else "Action"
+    at = (*at, element)
+    actions = _texts(raw.get(element, []), at)
     if not actions:
-        raise MalformedPolicy("Policy statement must contain actions.")
-    for action in actions:
+        raise MalformedPolicy("Policy statement must contain actions.", at)
+    for number, action in enumerate(actions):
         vendor, colon, name = action.partition(":")
         if action == "*":
             continue
         if not colon or not name:
-            raise MalformedPolicy("Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.")
+            raise MalformedPolicy(_NO_VENDOR, (*at, number))
         if ":" in name:
-            raise MalformedPolicy("Actions/Condition can contain only one colon.")
+            raise MalformedPolicy("Actions/Condition can contain only one colon.", (*at, number))
         if not _VENDOR.fullmatch(vendor):
-            raise MalformedPolicy(f"Vendor {vendor} is not valid")
+            raise MalformedPolicy(f"Vendor {vendor} is not valid", (*at, number))
     return actions
 
 
-def _resources(raw: dict[str, Any], variables: bool, resource_based: bool) -> Globs | None:
+def _resources(raw: dict[str, Any], at: Path, variables: bool, resource_based: bool) -> Globs | None:
     if "Resource" not in raw and "NotResource" not in raw:
         if resource_based:
             return None
-        raise MalformedPolicy("Policy statement must contain resources.")
-    resources = _texts(raw.get("Resource", raw.get("NotResource")))
+        raise MalformedPolicy("Policy statement must contain resources.", at)
+    element = "NotResource" if "NotResource" in raw else "Resource"
+    at = (*at, element)
+    resources = _texts(raw[element], at)
     if not resources:
-        raise MalformedPolicy("Policy statement must contain resources.")
-    for resource in resources:
-        _check_resource(resource)
+        raise MalformedPolicy("Policy statement must contain resources.", at)
+    for number, resource in enumerate(resources):
+        reason = _why_no_resource(resource)
+        if reason:
+            raise MalformedPolicy(reason, (*at, number))
     return Globs(resources, variables=variables)
 
 
-def _check_resource(resource: str) -> None:
+def _why_no_resource(resource: str) -> str:
     if resource == "*" or resource.startswith("${"):
-        return
+        return ""
     parts = resource.split(":", 5)
     if parts[0] not in ("arn", "*"):
-        raise MalformedPolicy(f'Resource {resource} must be in ARN format or "*".')
+        return f'Resource {resource} must be in ARN format or "*".'
     if parts[0] == "arn":
         if len(parts) < 2 or not (_PARTITION.fullmatch(parts[1]) or "$" in parts[1]):
             partition = parts[1] if len(parts) > 1 else ""
-            raise MalformedPolicy(f'Partition "{partition}" is not valid for resource "{resource}".')
+            return f'Partition "{partition}" is not valid for resource "{resource}".'
         if len(parts) < 3 or not parts[2]:
-            raise MalformedPolicy("Resource vendor must be fully qualified and cannot contain regexes.")
+            return "Resource vendor must be fully qualified and cannot contain regexes."
         if len(parts) < 6 and "*" not in resource:
-            raise MalformedPolicy(f'Resource {resource} must be in ARN format or "*".')
+            return f'Resource {resource} must be in ARN format or "*".'
+    return ""
 
 
-def _principals(raw: dict[str, Any], resource_based: bool) -> Principals | None:
+def _principals(raw: dict[str, Any], at: Path, resource_based: bool) -> Principals | None:
     if "Principal" not in raw and "NotPrincipal" not in raw:
         if resource_based:
-            raise MalformedPolicy("Missing required field Principal")
+            raise MalformedPolicy("Missing required field Principal", at)
         return None
+    element = "NotPrincipal" if "NotPrincipal" in raw else "Principal"
+    at = (*at, element)
     if not resource_based:
-        raise MalformedPolicy("Policy document should not specify a principal.")
-    named = raw.get("Principal", raw.get("NotPrincipal"))
+        raise MalformedPolicy("Policy document should not specify a principal.", at)
+    named = raw[element]
     if named == "*":
         return Principals(True, frozenset(), frozenset())
-    if not isinstance(named, dict) or not named or not set(named) <= _PRINCIPAL_TYPES:
-        raise MalformedPolicy("Invalid principal in policy")
-    aws = _texts(named.get("AWS", []))
-    accounts = {account for account in (_account_of(text) for text in aws) if account}
-    arns = {text for text in aws if text != "*" and not _account_of(text)}
-    others = [text for kind in sorted(set(named) - {"AWS"}) for text in _texts(named[kind])]
-    if any(not text.startswith("arn:") and not _UNIQUE_ID.fullmatch(text) for text in arns) or not all([*aws, *others]):
-        raise MalformedPolicy("Invalid principal in policy")
-    services = frozenset(_texts(named.get("Service", [])))
-    return Principals("*" in aws, frozenset(accounts), frozenset(arns), services)
+    if not isinstance(named, dict) or not named:
+        raise MalformedPolicy(_NO_PRINCIPAL, at)
+    texts = {}
+    for kind, value in named.items():
+        if kind not in _PRINCIPAL_TYPES:
+            raise MalformedPolicy(_NO_PRINCIPAL, (*at, kind))
+        texts[kind] = _texts(value, (*at, kind))
+        for number, text in enumerate(texts[kind]):
+            if not text or (kind == "AWS" and not _is_principal(text)):
+                raise MalformedPolicy(_NO_PRINCIPAL, (*at, kind, number))
+    aws = texts.get("AWS", [])
+    return Principals(
+        "*" in aws,
+        accounts=frozenset(account for account in map(_account_of, aws) if account),
+        arns=frozenset(text for text in aws if text != "*" and not _account_of(text)),
+        services=frozenset(texts.get("Service", [])),
+        federated=frozenset(texts.get("Federated", [])),
+    )
+
+
+def _is_principal(text: str) -> bool:
+    return text == "*" or text.startswith("arn:") or bool(_ACCOUNT.fullmatch(text)) or bool(_UNIQUE_ID.fullmatch(text))
 
 
 def _account_of(text: str) -> str:
@@ -245,32 +357,37 @@ def _account_of(text: str) -> str:
     return parts[4] if len(parts) == 6 and parts[5] == "root" and _ACCOUNT.fullmatch(parts[4]) else ""
 
 
-def _conditions(raw: Any, variables: bool) -> tuple[Condition, ...]:
+def _conditions(raw: Any, at: Path, variables: bool) -> tuple[Condition, ...]:
     if not isinstance(raw, dict):
-        raise MalformedPolicy("Syntax errors in policy.")
+        raise MalformedPolicy(SYNTAX, at)
     compiled = []
     for name, block in raw.items():
+        try:
+            check_operator(name)
+        except BadCondition as error:
+            raise MalformedPolicy(str(error), (*at, name)) from error
         if not isinstance(block, dict):
-            raise MalformedPolicy("Syntax errors in policy.")
+            raise MalformedPolicy(SYNTAX, (*at, name))
         for key, values in block.items():
+            here: Path = (*at, name, key)
             if ":" not in key:
-                raise MalformedPolicy("Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc.")
+                raise MalformedPolicy(_NO_VENDOR, here)
             try:
-                compiled.append(compile_condition(name, key, _condition_values(values), variables=variables))
+                compiled.append(compile_condition(name, key, _condition_values(values, here), variables=variables))
             except BadCondition as error:
-                raise MalformedPolicy(str(error)) from error
+                raise MalformedPolicy(str(error), here) from error
     return tuple(compiled)
 
 
-def _condition_values(values: Any) -> Sequence[str]:
+def _condition_values(values: Any, at: Path) -> Sequence[str]:
     """Numbers and booleans may stand unquoted."""
     listed = values if isinstance(values, list) else [values]
     texts = []
-    for value in listed:
+    for number, value in enumerate(listed):
         if isinstance(value, bool):
             texts.append("true" if value else "false")
         elif isinstance(value, (str, int, float)):
             texts.append(str(value))
         else:
-            raise MalformedPolicy("Syntax errors in policy.")
+            raise MalformedPolicy(SYNTAX, (*at, number))
     return texts

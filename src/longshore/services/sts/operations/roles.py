@@ -11,7 +11,7 @@ from longshore.services.call import Call
 from longshore.services.iam.errors import MalformedPolicyDocument
 from longshore.services.iam.lookup import checked_tags, find_policy
 from longshore.services.iam.model import ROLES, Role
-from longshore.services.iam.policy import MalformedPolicy, compile_policy
+from longshore.services.iam.policy import MalformedPolicy, check_policy
 from longshore.services.sts.api import api
 from longshore.services.sts.errors import PackedPolicyTooLarge
 from longshore.services.sts.issuing import NO_DEVICE, credentials_shape, new_claims
@@ -117,7 +117,7 @@ def _limits(call: Call, role: Role, request: shapes.AssumeRoleRequest) -> _Limit
     if len(request.policy) > _MOST_POLICY:
         raise Validation(f"Member must have length less than or equal to {_MOST_POLICY}: policy")
     try:
-        compile_policy(request.policy)
+        check_policy(request.policy)
     except MalformedPolicy as error:
         raise MalformedPolicyDocument(str(error)) from error
     return _Limits((request.policy,), arns)
