@@ -11,7 +11,7 @@ import logging
 import os
 from pathlib import Path
 
-from longshore.config import write_privately
+from longshore.config import ServerConfig, write_privately
 from longshore.kit.data_keys import lock_of
 from longshore.services.acm.model import CERTIFICATES
 from longshore.services.ecr.encryption.model import ENCRYPTION, INSTALLATION
@@ -36,6 +36,16 @@ class CannotStart(Exception):
         super().__init__(cause)
         self.cause = cause
         self.fix = fix
+
+
+def check_exposure(config: ServerConfig) -> None:
+    """Whoever starts a server by hand must say, too, that others may read what is said to it. Raises CannotStart."""
+    if not config.is_exposed:
+        return
+    what = f"plain HTTP at {config.host}" if config.tls is None else f"the keys of --dev at {config.host}"
+    if not config.insecure:
+        raise CannotStart(f"{what} is open to others on the network", "serve with TLS and without --dev, or say --insecure")
+    log.warning("INSECURE, as was asked for: %s, open to others on the network", what)
 
 
 def check_database(directory: Path) -> None:

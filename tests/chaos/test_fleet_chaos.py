@@ -44,7 +44,9 @@ class Stage:
     def __init__(self, directory: Path, port: int) -> None:
         self.engine = PrivateEngine(directory / "engine", NUMBER)
         self.far = FarAgent(directory / "far", NUMBER)
-        self.home = Installation(directory, port, host=self.far.host_address, environment={"DOCKER_HOST": self.engine.url})
+        self.home = Installation(
+            directory, port, host=self.far.host_address, environment={"DOCKER_HOST": self.engine.url, "LONGSHORE_INSECURE": "1"}
+        )
 
     def set_up(self) -> None:
         self.engine.start()

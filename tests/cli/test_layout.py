@@ -70,7 +70,7 @@ def test_low_ports_move_where_they_may_not_be_bound(home: Home) -> None:
 
 
 def test_agents_reach_a_gateway_that_listens_everywhere_by_loopback(home: Home) -> None:
-    server = _platform(home, host="0.0.0.0").server
+    server = _platform(home, host="0.0.0.0", insecure=True).server
     assert server and server.endpoint == f"http://127.0.0.1:{home.port}"
 
 

@@ -58,6 +58,7 @@ class Machine:
         command = [
             *("ip", "netns", "exec", self.namespace, str(BIN / "longshore"), "balancer", "--name", self.name),
             *("--server", f"http://{self.platform}:{self.there.port}", "--address", self.address, "--data-dir", str(self.home)),
+            "--insecure",
         ]
         with (self.home.parent / f"{self.name}.log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -99,7 +100,7 @@ class Hello(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def there(tmp_path_factory: pytest.TempPathFactory, free_port: Callable[..., int]) -> Iterator[Installation]:
     made = Installation(tmp_path_factory.mktemp("hosts"), free_port())
-    made.longshore("up", "--detach", "--instances", "0", "--host", "0.0.0.0", "--port", str(made.port), "--no-tls")
+    made.longshore("up", "--detach", "--instances", "0", "--host", "0.0.0.0", "--port", str(made.port), "--no-tls", "--insecure")
     try:
         yield made
     finally:

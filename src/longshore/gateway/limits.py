@@ -47,7 +47,9 @@ class RateLimits:
         self._monotonic = monotonic
         self._buckets = Buckets(most)
 
-    def __len__(self) -> int:
+    @property
+    def buckets(self) -> int:
+        """How many are kept."""
         return len(self._buckets)
 
     def admit(self, principal: Principal, api: str, operation: str) -> None:
