@@ -53,6 +53,43 @@ class InvalidUserType(AwsError):
     """The request was rejected because the type of user for the transaction was incorrect."""
 
 
+class EntityTemporarilyUnmodifiable(AwsError):
+    """The request was rejected because it referenced an entity that is temporarily unmodifiable. Wait and try again."""
+
+    status = 409
+
+
+class InvalidAuthenticationCode(AwsError):
+    """Authentication code for device is not valid."""
+
+    status = 403
+
+
+class PasswordPolicyViolation(AwsError):
+    """The request was rejected because the provided password did not meet the requirements imposed by the account password policy."""
+
+
+class CredentialReportNotPresent(AwsError):
+    """The credential report does not exist. To generate a credential report, use GenerateCredentialReport."""
+
+    code = "ReportNotPresent"
+    status = 410
+
+
+class CredentialReportExpired(AwsError):
+    """The most recent credential report has expired. To generate a new credential report, use GenerateCredentialReport."""
+
+    code = "ReportExpired"
+    status = 410
+
+
+class CredentialReportNotReady(AwsError):
+    """The credential report is still being generated."""
+
+    code = "ReportInProgress"
+    status = 404
+
+
 def no_such_user(name: str) -> NoSuchEntity:
     return NoSuchEntity(f"The user with name {name} cannot be found.")
 
