@@ -21,19 +21,23 @@ from typing import Any
 import msgspec
 
 from longshore.config import DataDirectory, InstanceState, PartState, PlatformConfig, State, read_platform
+from longshore.environment import without_secrets
 from longshore.kit.backoff import backoff_s
 from longshore.kit.ids import RandomIds
+from longshore.kit.logs import rotation_of
 
 #: a part that ran this long before it died is started again at once
 STABLE_S = 30.0
 #: how long a part may take to say that it is ready
 READY_WITHIN_S = 60.0
+_MOST_LOG_BYTES = 4 << 20
 #: how long a part may take to stop
 STOP_WITHIN_S = {"server": 20.0, "agent": 45.0}
 
 
-def supervise(config_file: Path) -> int:
-    return asyncio.run(_Supervisor(config_file).run())
+def supervise(config_file: Path, handed: str = "") -> int:
+    """`handed` is the master key, where it came from the environment: it goes on to each server and nowhere else."""
+    return asyncio.run(_Supervisor(config_file, handed).run())
 
 
 @dataclass
@@ -51,11 +55,14 @@ class _Part:
 
 
 class _Supervisor:
-    def __init__(self, config_file: Path) -> None:
+    def __init__(self, config_file: Path, handed: str = "") -> None:
         self._config_file = config_file
+        self._handed = handed
         self._platform: PlatformConfig = read_platform(config_file)
         root = self._platform.server.data_dir if self._platform.server else self._platform.agents[0].data_dir
         self._directory = DataDirectory(root)
+        #: of what is said here; a part that dies again and again is told of each time
+        self._rotation = rotation_of(self._directory.log_file("supervisor"), (1, 2), most=_MOST_LOG_BYTES, kept=2)
         self._stopping = asyncio.Event()
         self._keep_tasks = False
         self._ids = RandomIds()
@@ -141,15 +148,27 @@ class _Supervisor:
             wait = backoff_s(failures, self._ids.fraction(), first_s=0.05, most_s=10.0)
             failures += 1
             _say(event="died", part=part.name, cause=_how_it_ended(code))
+            if self._rotation is not None:
+                self._rotation.look()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), wait)
 
     async def _start(self, part: _Part) -> None:
         part.log_file.parent.mkdir(parents=True, exist_ok=True)
         with part.log_file.open("ab") as log_file:
+            handed = self._handed if part.name == "server" else ""
             part.process = await asyncio.create_subprocess_exec(
-                *part.arguments, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log_file, start_new_session=True
+                *part.arguments,
+                *(["--handed"] if handed else []),
+                stdin=asyncio.subprocess.PIPE if handed else asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log_file,
+                start_new_session=True,
+                env=without_secrets(),
             )
+        if part.process.stdin is not None:
+            part.process.stdin.write(f"{handed}\n".encode())
+            part.process.stdin.close()
         self._changed.set()
 
     async def _attend(self, part: _Part) -> int:
@@ -167,6 +186,8 @@ class _Supervisor:
                 part.ready.set()
                 self._changed.set()
                 _say(event="ready" if first else "recovered", part=part.name)
+            elif said.get("event") == "master-key" and part.name == "server":
+                self._handed = str(said.get("key", ""))  # another one than before: what is started next needs it
             elif said.get("event") == "failed":
                 # a part that goes on trying holds nobody up: it is told about now, and told as recovered when it is ready
                 part.failure = {"cause": str(said.get("cause", "")), "fix": str(said.get("fix", ""))}

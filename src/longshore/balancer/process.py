@@ -20,6 +20,7 @@ from longshore.balancer.files import write
 from longshore.balancer.render.places import Places
 from longshore.balancer.runtime import RuntimeFailed, ask_master, failures_in, processes_in
 from longshore.kit.clock import Clock
+from longshore.kit.logs import begun_anew
 
 log = logging.getLogger("longshore.balancer")
 
@@ -139,8 +140,7 @@ class HAProxy:
     def bound_log(self) -> None:
         """Begins its log anew when there is much of it. It tells of every check that changes something, for as long as it runs."""
         with contextlib.suppress(OSError):
-            if self._log_file.stat().st_size > _MOST_LOG_BYTES:
-                os.truncate(self._log_file, 0)
+            begun_anew(self._log_file, _MOST_LOG_BYTES)
 
     def _remember_pid(self) -> None:
         """For whoever takes it over: the whole of it or what was there before, and requests are served in either case."""

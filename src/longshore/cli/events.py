@@ -56,25 +56,33 @@ class GrowingFile:
         self._file.close()
 
     def new_lines(self) -> Iterator[bytes]:
-        self._reopen_if_replaced()
+        replaced = self._is_replaced()
+        yield from self._lines()  # of the old file, too: whoever replaced it had written there before
+        if replaced:
+            self._file.close()
+            self._file = self._path.open("rb")
+            self._rest = b""
+            yield from self._lines()
+
+    def _lines(self) -> Iterator[bytes]:
         while chunk := self._file.readline():
             self._rest += chunk
             if self._rest.endswith(b"\n"):
                 line, self._rest = self._rest, b""
                 yield line.rstrip(b"\n")
 
-    def _reopen_if_replaced(self) -> None:
+    def _is_replaced(self) -> bool:
+        """One that was cut is begun anew at once."""
         try:
             now = self._path.stat()
         except FileNotFoundError:
-            return
+            return False
         if now.st_ino != _inode(self._file.fileno()):
-            self._file.close()
-            self._file = self._path.open("rb")
-            self._rest = b""
-        elif now.st_size < self._file.tell():
+            return True
+        if now.st_size < self._file.tell():
             self._file.seek(0)
             self._rest = b""
+        return False
 
 
 def _inode(descriptor: int) -> int:

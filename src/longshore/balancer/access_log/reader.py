@@ -1,4 +1,4 @@
-"""The process that follows the spool: `python -m longshore.balancer.access_log.reader SPOOL LEGENDS STATE BUCKETS`.
+"""The process that follows the spool: `python -m longshore.balancer.access_log.reader SPOOL LEGENDS STATE BUCKETS LOG`.
 
 It is as nice as can be: while every processor is busy with requests, it lags behind, and the spool grows. It reads what has come,
 whole pieces at a time, and every five minutes (or when there is much) finishes its files. Where it is killed, the next one begins
@@ -31,6 +31,7 @@ from longshore.balancer.access_log.line import Line, Malformed, parsed
 from longshore.balancer.access_log.spool import Checkpoint, Spool
 from longshore.balancer.access_log.tally import Counting, Tally
 from longshore.balancer.render.access_log import FAILED, REQUEST
+from longshore.kit.logs import log_to_stderr
 from longshore.store.metrics import minute_of
 
 log = logging.getLogger("longshore.access_log")
@@ -223,8 +224,8 @@ def follow(reader: Reader, over: threading.Event) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    logging.basicConfig(stream=sys.stderr, level="INFO", format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    spool, legends, state, buckets = (Path(argument) for argument in arguments)
+    spool, legends, state, buckets, *log_file = (Path(argument) for argument in arguments)
+    log_to_stderr("info", log_file[0] if log_file else None)
     os.nice(19)
     reader = Reader(spool, legends, state, buckets)
     lock = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
