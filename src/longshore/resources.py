@@ -14,8 +14,7 @@ from longshore.services.elb import model as elb_model
 from longshore.services.elbv2 import hosts as elbv2_hosts
 from longshore.services.elbv2 import model as elbv2_model
 from longshore.services.elbv2.permissions import resource_conditions as elb_conditions
-from longshore.services.iam import federation as iam_federation
-from longshore.services.iam import model as iam_model
+from longshore.services.iam import kinds as iam_kinds
 from longshore.services.iam.entities import TRUSTED_ACTIONS, entity_conditions, trust_policies
 from longshore.services.iam.policy import Policy
 from longshore.services.secretsmanager import model as secretsmanager_model
@@ -25,7 +24,7 @@ from longshore.store.base import Reader
 
 KINDS = (
     *(*ecs_kinds.KINDS, *ecr_kinds.KINDS, *elbv2_model.KINDS, *elbv2_hosts.KINDS, *acm_model.KINDS, *ec2_model.KINDS),
-    *(*elb_model.KINDS, *iam_model.KINDS, *iam_federation.KINDS, *secretsmanager_model.KINDS, *ssm_model.KINDS),
+    *(*elb_model.KINDS, *iam_kinds.KINDS, *secretsmanager_model.KINDS, *ssm_model.KINDS),
 )
 
 

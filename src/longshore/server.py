@@ -90,6 +90,7 @@ from longshore.services.elbv2.claims import KEYS_ROUTE
 from longshore.services.elbv2.seats import Seats
 from longshore.services.elbv2.trust_stores import CONTENT_ROUTE
 from longshore.services.iam.identities import ensure_root
+from longshore.services.iam.recording import Recorder
 from longshore.store.archive import Archive
 from longshore.store.base import Store, StoreError, StoreLocked, StoreUnavailable, Tx
 from longshore.store.event_log import EventLog
@@ -299,7 +300,7 @@ class Server:
     ) -> tuple[Gateway, Registry, AgentSessions]:
         """What answers requests, each under the paths that are its own."""
         config, clock, ids, site = self._config, self._clock, self._ids, self._site
-        identities, access = Identities(store, clock, site, secret), Access(store, clock, RESOURCE_SIDES)
+        identities, access = Identities(store, clock, site, secret), self._access(store)
         sessions = AgentSessions(store, clock, ids, site, identities, access, secret)
         registry = Registry(
             store=store,
@@ -346,6 +347,13 @@ class Server:
         self._mount_load_balancing(gateway, store, identities, access, secret)
         gateway.mount("/_longshore/", own.handle)
         return gateway, registry, sessions
+
+    def _access(self, store: Store) -> Access:
+        """What decides, and tells whoever records decisions."""
+        recorder = Recorder(store, self._clock)
+        self._undo.append(recorder.close)
+        self._jobs.append(asyncio.create_task(recorder.run(), name="recorder"))
+        return Access(store, self._clock, RESOURCE_SIDES, recorder)
 
     def _mount_load_balancing(self, gateway: Gateway, store: Store, identities: Identities, access: Access, secret: bytes) -> None:
         """What is told of load balancers beside their APIs: names, the hosts that serve them, what they did."""

@@ -56,6 +56,8 @@ from longshore.services.elb import model as elb
 from longshore.services.elbv2 import model as elbv2
 from longshore.services.iam import model as iam
 from longshore.services.iam.identities import ensure_root
+from longshore.services.iam.recording import Recorder
+from longshore.services.iam.recording_model import KINDS as RECORDING_KINDS
 from longshore.services.secretsmanager import model as secretsmanager
 from longshore.services.ssm import model as ssm
 from longshore.store.base import Store, Tx
@@ -65,6 +67,7 @@ from longshore.store.memory_events import MemoryEventLog
 from tests.sweeps.certificates import certify
 from tests.sweeps.classic import classify
 from tests.sweeps.own_operations import own_operation_model
+from tests.sweeps.privileges import record
 
 REGION, ELSEWHERE = "us-east-1", "eu-west-1"
 OWNER, STRANGER = "123456789012", "210987654321"
@@ -78,6 +81,7 @@ KINDS: tuple[Kind[Any], ...] = (
     *acm.KINDS,
     *ec2.KINDS,
     *iam.KINDS,
+    *RECORDING_KINDS,
     *secretsmanager.KINDS,
     *ssm.KINDS,
 )
@@ -173,7 +177,7 @@ class Installation:
             ids=RandomIds(),
             site=site,
             identities=Identities(store, clock, site, SIGNING_SECRET),
-            access=Access(store, clock, RESOURCE_SIDES),
+            access=Access(store, clock, RESOURCE_SIDES, Recorder(store, clock)),
             signing_secret=SIGNING_SECRET,
             events=MemoryEventLog(),
             scheduler=partial(outlook, warm_up_s=site.warm_up_s),
@@ -564,6 +568,7 @@ async def _people(there: Installation, names: dict[str, str]) -> None:
     await there.done("iam", "AttachGroupPolicy", GroupName="staff", PolicyArn=names["policy"])
     await there.done("iam", "PutGroupPolicy", GroupName="staff", PolicyName="inline", PolicyDocument=POLICY_DOCUMENT)
     await _roles(there, names)
+    await record(there, names, ROOT)
 
 
 async def _roles(there: Installation, names: dict[str, str]) -> None:

@@ -33,6 +33,7 @@ from tests.sweeps.installation import (
     image_manifest,
     operation_model,
 )
+from tests.sweeps.privileges import privileges_more, privileges_named
 
 
 def sample(house: House, api: str, operation: str) -> dict[str, Any]:
@@ -165,6 +166,7 @@ def _named(names: Mapping[str, str], api: str) -> Mapping[str, Any]:
             "ActionNames": ["ecs:RunTask"],
             "ServerCertificateName": "web",
             **SERVER_UPLOAD,
+            **privileges_named(),
         },
         "sts": {"RoleArn": names["role"], "RoleSessionName": "sweep", "AccessKeyId": names["key"], "EncodedMessage": names["message"]},
     }.get(api, {})
@@ -445,6 +447,7 @@ def _more(names: Mapping[str, str]) -> Mapping[tuple[str, str], dict[str, Any]]:
                 "Filter": {"X509AttributeFilter": {"Subject": {"CommonName": {"Value": "api", "ComparisonOperator": "CONTAINS"}}}}
             }
         },
+        **privileges_more(),
         ("iam", "UploadServerCertificate"): {"ServerCertificateName": "other"},
         ("iam", "UpdateServerCertificate"): {"NewServerCertificateName": "site"},
         ("iam", "DeleteServerCertificate"): {"ServerCertificateName": "idle"},

@@ -185,6 +185,8 @@ class Gateway:
             utilisation=self._utilisation,
             scheduler=self._scheduler,
             traffic=self._traffic,
+            deciding=self._access,
+            recorder=self._access.recorder,
         )
         self._access.authorise(operation, call, parsed, secure=request.secure, user_agent=request.headers.get("user-agent", ""))
         await self._note_use(identified, call.region)

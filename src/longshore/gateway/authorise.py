@@ -16,9 +16,11 @@ from longshore.aws.errors import AccessDenied
 from longshore.aws.operation import Operation
 from longshore.kit.clock import Clock
 from longshore.services.call import Call, Principal
+from longshore.services.iam.deciding import Heard, Made, Named, Origin
 from longshore.services.iam.evaluator import Limit, decide, resource_account
 from longshore.services.iam.identities import EXPLICIT, Policies, access_denied_message, global_context
 from longshore.services.iam.policy import Policy
+from longshore.services.iam.recording import Recorder
 from longshore.services.sts.messages import encoded_message
 from longshore.store.base import Reader, Store
 
@@ -43,6 +45,8 @@ class ResourceSide(NamedTuple):
     of_the_root: frozenset[str] = frozenset()
     #: actions that the resource's own policy must allow, to the resource's own account as well
     must_allow: frozenset[str] = frozenset()
+    #: (reader, ARN) -> the policies as they were written, for people; as many as `policies` gives, in the same order
+    named: Callable[[Reader, str], tuple[Named, ...]] | None = None
 
 
 class _Kept(NamedTuple):
@@ -55,12 +59,16 @@ class _Kept(NamedTuple):
 class Access:
     """Answers for the gateway, the agents' sockets and the registry alike. `resources` are by the service that ARNs name."""
 
-    def __init__(self, store: Store, clock: Clock, resources: Mapping[str, ResourceSide] | None = None) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, resources: Mapping[str, ResourceSide] | None = None, recorder: Recorder | None = None
+    ) -> None:
         self._store = store
         self._policies = Policies(store)
         self._clock = clock
         self._resources = dict(resources or {})
         self._kept: dict[_Key, _Kept] = {}
+        #: told of every decision while it listens
+        self.recorder = recorder
 
     def denial(
         self,
@@ -78,33 +86,70 @@ class Access:
 
         `conditions` are the condition keys of the request beside the global ones, asked for only where a policy has conditions.
         """
+        origin = Origin(region, source_ip, secure, user_agent)
+        denied = self._denied(principal, action, resource, origin, conditions)
+        if self.recorder is not None and self.recorder.listens:
+            context = partial(self._context, principal, resource, origin, conditions)
+            heard = partial(self.heard, principal, action, resource)
+            self.recorder.note(Made(principal, action, resource, denied, origin if conditions is None else None, context, heard))
+        return denied
+
+    def _denied(
+        self,
+        principal: Principal,
+        action: str,
+        resource: str,
+        origin: Origin,
+        conditions: Callable[[], Mapping[str, Sequence[str]]] | None,
+    ) -> str | None:
         # two sessions of one name may have different policies, so the key counts
         plain = (principal.arn, principal.access_key_id, action, resource)
-        of_its_origin = (*plain, region, source_ip, secure, user_agent)
+        of_its_origin = (*plain, *origin)
         for key in (plain, of_its_origin) if conditions is None else (plain,):
             kept = self._kept.get(key)
             if kept is not None and kept.revision == self._store.revision:
                 return kept.denial
-        side = self._resources.get(_service(resource))
-        its = side.policies(self._store, resource) if side is not None and not _is_the_roots(principal, action, resource, side) else ()
-        asked = _Asked(principal, action, resource, side is not None and action in side.must_allow)
-        own, limits = self._policies.of(principal), self._policies.limits(principal)
+        heard = self.heard(principal, action, resource)
+        asked = _Asked(principal, action, resource, heard.must_allow)
+        own, its, limits, _ = heard
         all_of_them = (*own, *its, *(policy for limit in limits for policy in limit.policies))
         if all(policy.is_constant for policy in all_of_them):
             return self._keep(plain, _denial(asked, own, its, limits, {}))
-        context: dict[str, Sequence[str]] = dict(
-            global_context(principal, now=self._clock.now(), region=region, source_ip=source_ip, secure=secure, user_agent=user_agent)
-        )
-        if owner := resource_account(resource):
-            context["aws:resourceaccount"] = [owner]
-        if side is not None:
-            context.update(side.conditions(self._store, resource))
-        if conditions is not None:
-            context.update(conditions())
-        denial = _denial(asked, own, its, limits, context)
+        denial = _denial(asked, own, its, limits, self._context(principal, resource, origin, conditions))
         if conditions is None and all(policy.is_timeless for policy in all_of_them):
             self._keep(of_its_origin, denial)
         return denial
+
+    def heard(self, principal: Principal, action: str, resource: str) -> Heard:
+        """The policies that have a say."""
+        side = self._resources.get(_service(resource))
+        its = side.policies(self._store, resource) if side is not None and not _is_the_roots(principal, action, resource, side) else ()
+        must_allow = side is not None and action in side.must_allow
+        return Heard(self._policies.of(principal), its, self._policies.limits(principal), must_allow)
+
+    def of_resource(self, resource: str) -> Mapping[str, Sequence[str]]:
+        """The condition keys that a resource has whoever asks."""
+        context: dict[str, Sequence[str]] = {}
+        if owner := resource_account(resource):
+            context["aws:resourceaccount"] = [owner]
+        side = self._resources.get(_service(resource))
+        if side is not None:
+            context.update(side.conditions(self._store, resource))
+        return context
+
+    def named(self, resource: str) -> tuple[Named, ...]:
+        side = self._resources.get(_service(resource))
+        return side.named(self._store, resource) if side is not None and side.named is not None else ()
+
+    def _context(
+        self, principal: Principal, resource: str, origin: Origin, conditions: Callable[[], Mapping[str, Sequence[str]]] | None
+    ) -> Mapping[str, Sequence[str]]:
+        """Everything that conditions may ask about."""
+        return {
+            **global_context(principal, now=self._clock.now(), **origin._asdict()),
+            **self.of_resource(resource),
+            **(conditions() if conditions is not None else {}),
+        }
 
     def _keep(self, key: _Key, denial: str | None) -> str | None:
         if sum(len(part) for part in key if isinstance(part, str)) <= _LONGEST_KEPT:
@@ -136,6 +181,8 @@ class Access:
             )
             if denied is None:
                 continue
+            if call.web_identity is not None:  # who has no credentials is told nothing of roles and of their policies
+                raise AccessDenied(f"Not authorized to perform {action}")
             if operation.api in _ENCODE:
                 explicit = EXPLICIT in denied
                 encoded = encoded_message(call.secret_for_signing, call.principal, action, resource, explicit=explicit)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from longshore.services.ecr.pull_through.cache import PullThroughCache
     from longshore.services.ecs.outlook.counts import Counter as TrafficCounter
     from longshore.services.ecs.outlook.seen import Scheduler
+    from longshore.services.iam.deciding import Deciding
+    from longshore.services.iam.recording import Recorder
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,11 @@ class Call:
 
     #: what load balancers count; None where there are none
     traffic: TrafficCounter | None = field(default=None, repr=False)
+
+    #: how the gateway decides what is allowed; None where nothing is asked through one
+    deciding: Deciding | None = field(default=None, repr=False)
+    #: keeps what is decided while somebody wants that; None where nobody can
+    recorder: Recorder | None = field(default=None, repr=False)
 
     def arn(self, service: str, resource: str) -> str:
         return f"arn:aws:{service}:{self.region}:{self.account_id}:{resource}"
