@@ -30,6 +30,7 @@ from longshore.services.elbv2 import hosts as elbv2_hosts
 from longshore.services.elbv2 import model as elbv2
 from longshore.services.iam import model as iam
 from longshore.services.iam.identities import ensure_root
+from longshore.services.sts import model as sts
 from longshore.store.base import Store, Tx
 from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore
@@ -39,7 +40,7 @@ KEY, SECRET = "AKIDEXAMPLE", "secretexample"
 CLUSTER = f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/demo"
 INSTANCE = f"arn:aws:ecs:{REGION}:{ACCOUNT}:container-instance/demo/0123456789abcdef0123456789abcdef"
 FAMILY = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/fam"
-KINDS = (*ecs_kinds.KINDS, *ecr.KINDS, *elbv2.KINDS, *elbv2_hosts.KINDS, *elb.KINDS, *acm.KINDS, *ec2.KINDS, *iam.KINDS)
+KINDS = (*ecs_kinds.KINDS, *ecr.KINDS, *elbv2.KINDS, *elbv2_hosts.KINDS, *elb.KINDS, *acm.KINDS, *ec2.KINDS, *iam.KINDS, *sts.KINDS)
 SIGNING_SECRET = b"s" * 32
 #: how long a test waits for what must come
 PATIENCE_S = 5.0

@@ -22,6 +22,8 @@ from longshore.aws.protocol.model import OperationShape
 
 #: (call, request) -> ARNs the action is checked against
 ResourceOf = Callable[[Any, Any], Iterable[str]]
+#: (call, request) -> the call with what the request itself proves of who makes it
+Identify = Callable[[Any, Any], Awaitable[Any]]
 Handler = Callable[[Any, Any], Awaitable[Any]]
 
 #: what the names of operations begin with that AWS does not have
@@ -45,6 +47,10 @@ class Operation:
     conditions: Callable[[Any, Any], dict[str, list[str]]] | None = None
     #: further checks: (call, request) -> (action, resource ARN) pairs such as iam:PassRole
     also: Callable[[Any, Any], Iterable[tuple[str, str]]] | None = None
+    #: looks at what proves who calls beside a signature, before anybody asks whether they may
+    identify: Identify | None = None
+    #: needs no signature: `identify` says who calls
+    unsigned: bool = False
 
 
 class Api:
@@ -66,12 +72,16 @@ class Api:
         conditions: Callable[[Any, Any], dict[str, list[str]]] | None = None,
         also: Callable[[Any, Any], Iterable[tuple[str, str]]] | None = None,
         shape: OperationShape | None = None,
+        identify: Identify | None = None,
+        unsigned: bool = False,
     ) -> Callable[[Handler], Handler]:
         def declare(handle: Handler) -> Handler:
             if name in self.operations:
                 raise ValueError(f"{self.name} declares {name} twice")
             if (shape is not None) != name.startswith(OWN_PREFIX):
                 raise ValueError(f"{name}: operations of our own, and no others, begin with {OWN_PREFIX} and bring their shape")
+            if unsigned and identify is None:
+                raise ValueError(f"{name}: nothing would say who calls")
             if shape is not None:
                 self.extensions[name] = shape
             self.operations[name] = Operation(
@@ -82,6 +92,8 @@ class Api:
                 handle=handle,
                 conditions=conditions,
                 also=also,
+                identify=identify,
+                unsigned=unsigned,
             )
             return handle
 

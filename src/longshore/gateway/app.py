@@ -2,7 +2,8 @@
 
 The way of an API request is one flat list of steps, each its own module:
 recognise → identify → parse → authorise → operate → render. Identity comes first in time (an unsigned request learns
-nothing, not even whether an operation exists); what it asks for is told from headers and body without parsing either.
+nothing, not even whether an operation exists, but for the few that know by other means who asks: unsigned.py); what it asks for is
+told from headers and body without parsing either.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from longshore.aws.errors import (
     RequestTooLarge,
     ServiceUnavailable,
     SignatureDoesNotMatch,
+    Throttling,
     UnknownOperation,
 )
 from longshore.aws.protocol import ec2, json, query
@@ -29,17 +31,23 @@ from longshore.gateway.answer import Answer
 from longshore.gateway.attempt import Attempt, Limiter, Unlimited, Unwatched, Watcher
 from longshore.gateway.authorise import Access
 from longshore.gateway.catalogue import Served, served
+from longshore.gateway.failures import Failures
 from longshore.gateway.identify import Identified, Identities
+from longshore.gateway.limits import retry_headers
 from longshore.gateway.recognise import protocol_of, recognise
 from longshore.gateway.request import ApiRequest, Reply, most_body, read_body
+from longshore.gateway.unsigned import asked_unsigned, nobody
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
+from longshore.kit.sealing import Keys
 from longshore.services.call import Call, Site
 from longshore.services.ecr.pull_through.cache import PullThroughCache
 from longshore.services.ecs.outlook.counts import Counter as TrafficCounter
 from longshore.services.ecs.outlook.seen import Scheduler
 from longshore.services.ecs.utilisation import Utilisation
 from longshore.services.iam.identities import KeyUses, used_key
+from longshore.services.sts.reach import check_reach
+from longshore.services.sts.web_identity.issuers import Issuers
 from longshore.store.archive import Archive, MemoryArchive
 from longshore.store.base import Store, StoreUnavailable
 from longshore.store.blobs import BlobStore
@@ -67,7 +75,7 @@ class Gateway:
         site: Site,
         identities: Identities,
         access: Access,
-        signing_secret: bytes,
+        signing_secret: Keys,
         mounts: dict[str, Handler] | None = None,
         pull_through: PullThroughCache | None = None,
         archive: Archive | None = None,
@@ -77,6 +85,8 @@ class Gateway:
         traffic: TrafficCounter | None = None,
         watcher: Watcher | None = None,
         limiter: Limiter | None = None,
+        failures: Failures | None = None,
+        issuers: Issuers | None = None,
     ) -> None:
         self._store = store
         self._blobs = blobs
@@ -95,7 +105,9 @@ class Gateway:
         self._scheduler = scheduler
         self._traffic = traffic
         self._watcher = watcher or Unwatched()
-        self._limiter = limiter or Unlimited()
+        self._limiter = Unlimited() if limiter is None else limiter
+        self._failures = Failures(clock) if failures is None else failures
+        self._issuers = issuers
         self._draining = False
 
     def mount(self, prefix: str, handler: Handler) -> None:
@@ -114,7 +126,7 @@ class Gateway:
         if path != "/":
             for prefix, handler in self._mounts.items():
                 if path.startswith(prefix) or path == prefix.rstrip("/"):
-                    return await handler(request)
+                    return await self._failures.answer(request, handler)
         try:
             body = await read_body(request, most_body(request.headers, self._is_key))
         except AwsError as error:
@@ -132,11 +144,15 @@ class Gateway:
         attempt = Attempt(request, self._ids.uuid())
         codec, model, body, content_type = _PROTOCOLS[protocol_of(request.headers)], _NO_MODEL, b"", ""
         try:
-            identified = attempt.identified = self._identities.identify(request)
-            recognised = recognise(request.headers, request.query, request.body, identified.service)
+            recognised = asked_unsigned(request)
+            if recognised is None:
+                identified = attempt.identified = self._identities.identify(request)
+                recognised = recognise(request.headers, request.query, request.body, identified.service)
             attempt.operation_name = recognised.operation
             api = attempt.api = served(recognised.api)
             model = api.model
+            if attempt.identified is None:
+                identified = nobody(request, self._site.region, model.signing_name)
             check_service(identified.service, model.signing_name)
             codec = _PROTOCOLS["ec2" if model.protocol == "ec2" else recognised.protocol]
             body, content_type = await self._operate(attempt, api, codec, identified)
@@ -155,12 +171,15 @@ class Gateway:
         except StoreUnavailable as error:
             attempt.error = _unavailable(attempt, error)
         if attempt.error is not None:
+            if attempt.identified is None:
+                await self._failures.hold(request.remote)
             return self._error(codec, model, attempt.error, attempt.request_id)
         return Reply(200, body, content_type, (("x-amzn-RequestId", attempt.request_id),), close=self._draining)
 
     async def _operate(self, attempt: Attempt, api: Served, codec: Any, identified: Identified) -> tuple[bytes, str]:
         request, name = attempt.request, attempt.operation_name
         self._limiter.admit(identified.principal, api.model.api, name)
+        check_reach(identified.principal, api.model.api, name)
         operation = attempt.operation = api.operations.get(name)
         if operation is None:
             raise UnknownOperation(_unserved(api, name))
@@ -185,9 +204,13 @@ class Gateway:
             utilisation=self._utilisation,
             scheduler=self._scheduler,
             traffic=self._traffic,
+            issuers=self._issuers,
             deciding=self._access,
             recorder=self._access.recorder,
         )
+        if operation.identify is not None:
+            call = await operation.identify(call, parsed)
+            identified = attempt.identified = Identified(call.principal, call.region, identified.service)
         self._access.authorise(operation, call, parsed, secure=request.secure, user_agent=request.headers.get("user-agent", ""))
         await self._note_use(identified, call.region)
         await self._store.read_barrier()
@@ -198,7 +221,7 @@ class Gateway:
     async def _note_use(self, identified: Identified, region: str) -> None:
         """A use that cannot be written down is no reason to refuse a request that needs no writing."""
         now, used = self._clock.now(), used_key(identified.principal)
-        if self._uses.note(used, now, identified.service, region):
+        if used and self._uses.note(used, now, identified.service, region):
             try:
                 await self._uses.write(now)
             except StoreUnavailable as error:
@@ -206,8 +229,9 @@ class Gateway:
 
     def _error(self, codec: Any, model: Model, error: AwsError, request_id: str) -> Reply:
         status, body, content_type, headers = codec.render_error(model, error, request_id)
+        hints = retry_headers(error.retry_after_s) if isinstance(error, Throttling) else ()
         close = self._draining or isinstance(error, RequestTooLarge)
-        return Reply(status, body, content_type, (*headers, ("x-amzn-RequestId", request_id)), close=close)
+        return Reply(status, body, content_type, (*headers, *hints, ("x-amzn-RequestId", request_id)), close=close)
 
 
 def _unavailable(attempt: Attempt, error: StoreUnavailable) -> AwsError:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from longshore.aws.canonical import canonical_pairs
-from longshore.aws.sigv4 import Secret, SignedRequest, verify
+from longshore.aws.sigv4 import ExpiredToken, Secret, SignedRequest, verify
 from longshore.gateway.request import ApiRequest
 from longshore.kit.clock import Clock
 from longshore.kit.sealing import Keys
 from longshore.services.call import Principal, Site
 from longshore.services.ecs.bound_sessions import lives
 from longshore.services.iam.identities import Credentials, find_credentials, root_principal
+from longshore.services.sts.model import Began
+from longshore.services.sts.revocations import has_ended
 from longshore.services.sts.sessions import TOKEN_PREFIX, Claims, Sessions
 from longshore.store.base import Store
 
@@ -49,6 +52,10 @@ class Identities:
     def _of_session(self, token: str) -> Credentials | None:
         return self._sessions.credentials(token) if self._sessions is not None else None
 
+    def has_ended(self, links: Iterable[Began]) -> bool:
+        """Whether what was begun so has been ended before its time."""
+        return has_ended(self._store, links)
+
     def owner(self, credential: str) -> Principal | None:
         """Whose access key id, or session token, it is; None for what is unknown, inactive or expired."""
         if not credential.startswith(TOKEN_PREFIX):
@@ -70,6 +77,8 @@ class Identities:
 
         verify(SignedRequest(request.method, request.path, request.query, request.pairs, request.body), look_up, self._clock.now())
         assert claims is not None  # verify refuses keys that are not found
+        if has_ended(self._store, claims.links):
+            raise ExpiredToken
         return claims
 
     def identify(self, request: ApiRequest) -> Identified:

@@ -23,6 +23,7 @@ from longshore.registry.errors import Denied, NameInvalid, Unauthorized
 from longshore.services.call import Principal, Site
 from longshore.services.ecr.names import RepositoryId, is_repository_name, repository_arn
 from longshore.services.ecr.tokens import USER_NAME, Token, TokenInvalid, read_token
+from longshore.services.sts.model import Began
 from longshore.store.base import Store
 
 
@@ -36,6 +37,8 @@ class Authorise(Protocol):
 
 #: access key id, or session token -> whose it is now; None for what is unknown, inactive or ended
 Owner = Callable[[str], Principal | None]
+#: whether what was begun so has been ended before its time
+Ended = Callable[[tuple[Began, ...]], bool]
 
 #: tokens known again by their header, and how long such a header may be: what is made here has some 400 characters, 1,400 for sessions
 _MOST_KNOWN, _LONGEST_KNOWN = 4096, 2048
@@ -90,13 +93,24 @@ class _Known:
 
 
 class Access:
-    def __init__(self, *, store: Store, site: Site, clock: Clock, secret: Keys, authorise: Authorise, owner: Owner) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        site: Site,
+        clock: Clock,
+        secret: Keys,
+        authorise: Authorise,
+        owner: Owner,
+        ended: Ended = lambda links: False,
+    ) -> None:
         self._store = store
         self._site = site
         self._clock = clock
         self._secret = secret
         self._authorise = authorise
         self._owner = owner
+        self._ended = ended
         self._known: OrderedDict[str, _Known] = OrderedDict()
 
     def identify(self, authorization: str, scheme: str, host: str) -> Principal:
@@ -114,7 +128,7 @@ class Access:
             raise Denied("Your authorization token has expired. Reauthenticate and try again.")
         revision = self._store.revision
         if known.revision != revision or not 0 <= now - known.asked_at < _ASKED_EVERY_S:
-            owner = self._owner(token.credential)
+            owner = self._owner(token.credential) if not self._ended(token.made_with) else None
             # The id, not the name: who was renamed is the same, who was deleted and made again is somebody else.
             known.owner = owner if owner is not None and (owner.account_id, owner.user_id) == (token.account_id, token.user_id) else None
             known.revision, known.asked_at = revision, now

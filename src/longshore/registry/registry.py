@@ -17,7 +17,7 @@ from longshore.aws.errors import AwsError
 from longshore.kit.clock import Clock
 from longshore.kit.sealing import Keys
 from longshore.kit.sending import Senders
-from longshore.registry.access import Access, Authorise, Owner, Visit
+from longshore.registry.access import Access, Authorise, Ended, Owner, Visit
 from longshore.registry.blobs import Blobs
 from longshore.registry.downloads import Downloads
 from longshore.registry.errors import RegistryError, Unavailable, Unsupported, rendered, told
@@ -56,10 +56,11 @@ class Registry:
         owner: Owner,
         incomplete_images: bool = False,
         cache: PullThroughCache | None = None,
+        ended: Ended = lambda links: False,
     ) -> None:
         self._store = store
         self.senders = Senders()
-        self._access = Access(store=store, site=site, clock=clock, secret=secret, authorise=authorise, owner=owner)
+        self._access = Access(store=store, site=site, clock=clock, secret=secret, authorise=authorise, owner=owner, ended=ended)
         self._pull_through = PullThrough(cache=cache, access=self._access) if cache is not None else None
         self._listing = Listing(store=store, access=self._access)
         content = Blobs(store=store, blobs=blobs, clock=clock, access=self._access, grace_s=site.collection_grace_s)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
+from longshore.kit.sealing import Keys
 from longshore.services.ecs.utilisation import Utilisation
 from longshore.store.archive import Archive, MemoryArchive
 from longshore.store.base import Store
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from longshore.services.ecs.outlook.seen import Scheduler
     from longshore.services.iam.deciding import Deciding
     from longshore.services.iam.recording import Recorder
+    from longshore.services.sts.model import Began
+    from longshore.services.sts.web_identity.issuers import Issuers
+    from longshore.services.sts.web_identity.tokens import WebIdentity
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,17 @@ class Session:
     source_identity: str = ""
     #: what it acts as, and ends with: the ARN of a task, or the id of a container instance's machine; empty for most
     bound_to: str = ""
+    #: all who have a part in it: whoever began the first of a chain of sessions, those between, itself
+    links: tuple[Began, ...] = ()
+    #: when a device's code was given for it (seconds since the epoch); 0 where none was
+    mfa_at: float = 0.0
+    #: of a federated user; empty for all others
+    federated_name: str = ""
+    #: whose session it is, where it is no role's
+    user_arn: str = ""
+    #: of the identity provider whose token a role was taken on with, and what that said of the bearer: condition keys and their values
+    provider_arn: str = ""
+    told: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +74,17 @@ class Principal:
     #: (key, value): the user's own, or the role's under the session's
     tags: tuple[tuple[str, str], ...] = ()
     session: Session | None = None
+    #: ARN of the identity provider that vouches for somebody who has no credentials (yet); empty for everybody else
+    provider_arn: str = ""
 
     @property
     def is_root(self) -> bool:
         return self.arn.endswith(":root")
+
+    @property
+    def is_federated(self) -> bool:
+        """Whether it is a session of GetFederationToken."""
+        return self.session is not None and bool(self.session.federated_name)
 
     @property
     def role_arn(self) -> str:
@@ -75,8 +97,17 @@ class Principal:
 
     @property
     def identity_arn(self) -> str:
-        """The ARN that identity policies hang on: a session's role, a user."""
+        """The ARN that identity policies hang on: a session's role, a user, who let a federated user in."""
+        if self.session is not None and self.session.federated_name:
+            return self.session.user_arn
         return self.role_arn or self.arn
+
+    @property
+    def identity_id(self) -> str:
+        """Of whom identity_arn names: AROA…, AIDA…"""
+        if self.session is not None and self.session.federated_name:
+            return self.session.links[-1].id
+        return self.role_id or self.user_id
 
     @property
     def key(self) -> str:
@@ -153,7 +184,7 @@ class Call:
     source_ip: str
     #: the scheme and host the client used, e.g. http://127.0.0.1:4566: answers that hand out URLs build on it
     base_url: str
-    secret_for_signing: bytes = field(default=b"", repr=False)
+    secret_for_signing: Keys = field(default=b"", repr=False)
     #: brings images of other registries here; None where nothing reaches out
     pull_through: PullThroughCache | None = field(default=None, repr=False)
     #: what is over: flight records, tasks that are history
@@ -165,6 +196,13 @@ class Call:
 
     #: says what becomes of a service; None where no controllers run
     scheduler: Scheduler | None = field(default=None, repr=False)
+
+    #: knows the keys of identity providers; None where nothing reaches out
+    issuers: Issuers | None = field(default=None, repr=False)
+    #: what one of them says of who calls; None where none was asked
+    web_identity: WebIdentity | None = field(default=None, repr=False)
+    #: when a device's code was given with the request (seconds since the epoch); 0 where none was
+    mfa_at: float = 0.0
 
     #: what load balancers count; None where there are none
     traffic: TrafficCounter | None = field(default=None, repr=False)

@@ -22,7 +22,8 @@ async def test_the_token_is_a_user_and_a_password_for_docker_login(ecr: Ecr) -> 
     assert answer["proxyEndpoint"] == "http://127.0.0.1:4566"
     assert answer["expiresAt"].timestamp() == ecr.clock.now() + GOOD_FOR_S
     said = read_token(ecr.call.secret_for_signing, given_password)
-    assert said == Token(ACCOUNT, ALICE.arn, ALICE.user_id, ALICE.access_key_id, ecr.clock.now() + GOOD_FOR_S)
+    assert said == Token(ACCOUNT, ALICE.arn, ALICE.user_id, ALICE.access_key_id, ecr.clock.now() + GOOD_FOR_S, "", ecr.call.store.revision)
+    assert said.made_with[0].at == ecr.clock.now()
 
 
 async def test_a_token_is_given_per_registry_asked_for(ecr: Ecr) -> None:

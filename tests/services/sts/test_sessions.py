@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from longshore.aws.sigv4 import Secret
 from longshore.services.call import Principal
 from longshore.services.iam.identities import Credentials
+from longshore.services.sts.model import KINDS
 from longshore.services.sts.sessions import (
     LONGEST_TOKEN,
     Claims,
@@ -61,7 +62,7 @@ def test_a_token_that_was_changed_or_is_of_another_installation_is_none(claims: 
 async def test_what_was_never_sealed_is_none(token: str) -> None:
     with pytest.raises(TokenInvalid):
         read_token(SECRET, token)
-    store = memory_store([])
+    store = memory_store(KINDS)
     assert Sessions(store, SECRET, lambda key: None).credentials(token) is None
     await store.close()
 
@@ -87,7 +88,7 @@ def test_a_sessions_tags_stand_above_its_roles() -> None:
 
 
 async def test_a_users_session_is_worth_nothing_once_its_key_is_somebody_elses() -> None:
-    store = memory_store([])
+    store = memory_store(KINDS)
     owner = Principal("1" * 12, f"arn:aws:iam::{'1' * 12}:user/ann", "AIDAANN", "AKIAX")
     owners = {"AKIAX": Credentials(Secret("secret"), owner)}
     sessions = Sessions(store, SECRET, owners.get)

@@ -1,4 +1,5 @@
-"""What is over is forgotten after a while: stopped tasks, deleted services, deregistered instances, sessions nobody came to.
+"""What is over is forgotten after a while: stopped tasks, deleted services, deregistered instances, sessions nobody came to, what ended
+sessions that would have ended by themselves meanwhile.
 
 ECS shows a stopped task for at least an hour; so does this, or for longer where it is told to. Before a task is forgotten it is
 put into the archive, where history is read from, and the archive in turn is kept within its bounds. One key, looked at every
@@ -21,6 +22,7 @@ from longshore.services.ecs.flight.entries import TASKS as ARCHIVED
 from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS, Task
 from longshore.services.ecs.rollout.model import SERVICE_EVENTS, SERVICES
 from longshore.services.ecs.rollout.revisions import forget_history
+from longshore.services.sts.revocations import forget, forgettable
 from longshore.store.archive import Archive
 from longshore.store.base import Store, StoreUnavailable, Tx
 
@@ -55,6 +57,8 @@ class Expiry:
             if await self._archived(some):
                 await self._store.transact(lambda tx, some=some: _forget(tx, some))  # type: ignore[misc]
         await self._store.transact(lambda tx: drop_expired(tx, now))
+        if over := forgettable(self._store, now):
+            await self._store.transact(lambda tx: forget(tx, over, now))
         await self._keep_bounds(now)
         return EVERY_S
 

@@ -13,6 +13,8 @@ from longshore.services.call import Principal
 from longshore.services.ecs.acting import machine_of
 from longshore.services.ecs.machines.model import MACHINES, machine_key
 from longshore.services.ecs.model import CONTAINER_INSTANCES, ContainerInstance, scope_of
+from longshore.services.sts.model import REVOCATIONS
+from longshore.services.sts.revocations import has_ended
 from longshore.store.base import Store
 
 log = logging.getLogger("longshore.gateway.agents")
@@ -43,18 +45,21 @@ async def until_deregistered(store: Store, instance: ContainerInstance) -> None:
 
 
 async def until_revoked(store: Store, principal: Principal) -> None:
-    """Returns once the session of a machine is worth nothing any more; never for others, whose keys are asked about at each connection."""
+    """Returns once a session has been ended, or the machine whose it is has; never for long-lived keys, which are asked about at each
+    connection."""
     session = principal.session
-    machine = machine_of(principal)
-    if session is None or not machine:
+    if session is None:
         await asyncio.Event().wait()
         return
+    machine = machine_of(principal)
     key = machine_key(principal.account_id, machine)
-    watch = store.watch(MACHINES, index="id", value=key)
+    watch = store.watch(MACHINES, REVOCATIONS)
     try:
         while True:
-            row = store.get(MACHINES, key)
-            if row is None or row.activated_at > session.issued_at:
+            row = store.get(MACHINES, key) if machine else None
+            if machine and (row is None or row.activated_at > session.issued_at):
+                return
+            if has_ended(store, session.links):
                 return
             await watch.next()
     finally:

@@ -15,6 +15,8 @@ from longshore.kit.ids import Ids
 from longshore.kit.sealing import Keys
 from longshore.services.ecs.model import TASK_DEFINITIONS, TASKS, Task, TaskDefinition, revision_key
 from longshore.services.ecs.task_roles import KINDS, RENEWED_WITH_S, Given, sessions
+from longshore.services.sts.model import Began
+from longshore.services.sts.revocations import has_ended
 from longshore.services.sts.service_roles import RoleUnusable
 from longshore.store.base import Store
 
@@ -39,6 +41,8 @@ class RoleCredentials:
         self._send = send
         #: task ARN -> kind of its role -> when those credentials end; 0 for a role that could not be taken on, which is tried again
         self._ends: dict[str, dict[str, float]] = {}
+        #: the same -> the session, which may be ended before its time
+        self._sessions: dict[str, dict[str, Began]] = {}
         #: message id -> ARN of the task whose credentials are in it
         self._unacknowledged: dict[str, str] = {}
 
@@ -48,6 +52,7 @@ class RoleCredentials:
         given, refused = self._new(task, definition, KINDS)
         if refused and task.status.last_status in ("PROVISIONING", "PENDING"):
             self._ends.pop(task.arn, None)
+            self._sessions.pop(task.arn, None)
             raise RoleUnusable(next(iter(refused.values())))
         return {_MEMBERS[one.kind]: one.wire for one in given}
 
@@ -63,9 +68,13 @@ class RoleCredentials:
             unheard, self._unacknowledged = set(self._unacknowledged.values()), {}
             now = self._clock.now()
             for arn, ends in list(self._ends.items()):
-                due = [kind for kind, end in ends.items() if arn in unheard or end - now < RENEWED_WITH_S]
+                due = [kind for kind, end in ends.items() if arn in unheard or end - now < RENEWED_WITH_S or self._is_over(arn, kind)]
                 if due:
                     await self._send_anew(arn, due)
+
+    def _is_over(self, arn: str, kind: str) -> bool:
+        session = self._sessions.get(arn, {}).get(kind)
+        return session is not None and has_ended(self._store, (session,))
 
     def acknowledged(self, message_id: str) -> None:
         self._unacknowledged.pop(message_id, None)
@@ -75,6 +84,7 @@ class RoleCredentials:
         definition = _definition(self._store, task) if task is not None else None
         if task is None or definition is None or task.is_stopped or task.container_instance_arn != self._instance_arn:
             self._ends.pop(arn, None)
+            self._sessions.pop(arn, None)
             return
         for one in self._new(task, definition, kinds)[0]:
             message_id = self._ids.uuid()
@@ -100,6 +110,7 @@ class RoleCredentials:
                     log.warning("%s: gets no credentials until its role can be taken on: %s", task.arn, words)
                 ends[kind] = 0.0
             ends.update({one.kind: one.expires_at for one in given})
+            self._sessions.setdefault(task.arn, {}).update({one.kind: one.link for one in given})
         return given, refused
 
 

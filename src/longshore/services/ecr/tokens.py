@@ -15,6 +15,7 @@ import msgspec
 
 from longshore.kit.sealing import Keys, newest, secrets_of
 from longshore.services.call import Principal
+from longshore.services.sts.model import Began
 
 USER_NAME = "AWS"
 GOOD_FOR_S = 12 * 3600.0
@@ -38,6 +39,15 @@ class Token(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=
     expires_at: float
     #: of the session that asked; empty where it was no session
     session_token: str = ""
+    #: of the store when it was made
+    revision: int = 0
+
+    @property
+    def made_with(self) -> tuple[Began, ...]:
+        """The key that it was made with, and when; what was made in a session ends with that."""
+        if self.session_token:
+            return ()
+        return (Began(self.account_id, self.user_id, self.access_key_id, self.expires_at - GOOD_FOR_S, self.revision),)
 
     @property
     def credential(self) -> str:
@@ -55,10 +65,10 @@ def good_until(principal: Principal, now: float) -> float:
     return ends if principal.session is None else min(ends, principal.session.expires_at)
 
 
-def password(secret: Keys, principal: Principal, expires_at: float) -> str:
+def password(secret: Keys, principal: Principal, expires_at: float, revision: int = 0) -> str:
     """A password for `principal`, good until `expires_at` (seconds since the epoch); URL-safe characters only."""
     token = principal.session.token if principal.session is not None else ""
-    claims = _encode(Token(principal.account_id, principal.arn, principal.user_id, principal.access_key_id, expires_at, token))
+    claims = _encode(Token(principal.account_id, principal.arn, principal.user_id, principal.access_key_id, expires_at, token, revision))
     return urlsafe_b64encode(_seal(newest(secret), claims) + claims).decode().rstrip("=")
 
 

@@ -20,9 +20,10 @@ from longshore.kit.sealing import Keys, lasting_key
 from longshore.services.ecs.event_words import ROLE_REFUSED
 from longshore.services.ecs.model import TASKS, Task, TaskDefinition
 from longshore.services.iam.evaluator import resource_account
+from longshore.services.sts.model import Began
 from longshore.services.sts.service_roles import ECS_TASKS, Issued, RoleUnusable, issue, usable_role
 from longshore.services.sts.sessions import Claims
-from longshore.store.base import Reader
+from longshore.store.base import Reader, Store
 
 #: how long the credentials of a task are good, and with how much of that left they are renewed
 LASTING_S = 6 * 3600.0
@@ -49,6 +50,8 @@ class Given(NamedTuple):
     kind: str
     wire: dict[str, Any]
     expires_at: float
+    #: as others look it up that may have been ended
+    link: Began
 
 
 def roles_of(task: Task, definition: TaskDefinition) -> TaskRoles:
@@ -86,7 +89,7 @@ class Sessions(NamedTuple):
 
 
 def sessions(
-    reader: Reader, secret: Keys, ids: Ids, task: Task, definition: TaskDefinition, now: float, kinds: Iterable[str] = KINDS
+    store: Store, secret: Keys, ids: Ids, task: Task, definition: TaskDefinition, now: float, kinds: Iterable[str] = KINDS
 ) -> Sessions:
     """New sessions of the task's roles of these `kinds`."""
     roles = dict(zip(KINDS, roles_of(task, definition), strict=True))
@@ -96,13 +99,12 @@ def sessions(
         if not role_arn:
             continue
         try:
-            issued = _issue(reader, secret, ids, task, role_arn, now)
+            issued = _issue(store, secret, ids, task, role_arn, now)
         except RoleUnusable:
             found.refused[kind] = cannot_be_assumed(role_arn)
             continue
-        found.given.append(
-            Given(kind, _wire(credentials_id(secret, task.arn, kind, task.spec.created_at), issued), issued.claims.expires_at)
-        )
+        wire = _wire(credentials_id(secret, task.arn, kind, task.spec.created_at), issued)
+        found.given.append(Given(kind, wire, issued.claims.expires_at, issued.claims.links[-1]))
     return found
 
 
@@ -118,11 +120,11 @@ def task_lives(reader: Reader, claims: Claims) -> bool:
     return task is not None and not task.is_stopped
 
 
-def _issue(reader: Reader, secret: Keys, ids: Ids, task: Task, role_arn: str, now: float) -> Issued:
+def _issue(store: Store, secret: Keys, ids: Ids, task: Task, role_arn: str, now: float) -> Issued:
     if resource_account(role_arn) != resource_account(task.arn):
         raise RoleUnusable("the role is another account's")
     return issue(
-        reader,
+        store,
         secret,
         ids,
         role_arn=role_arn,

@@ -8,18 +8,27 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from longshore.aws.shapes import iam as shapes
+from longshore.services.iam.deciding import Named
+from longshore.services.iam.devices import MFA_DEVICES
+from longshore.services.iam.federation import OPEN_ID_PROVIDERS
 from longshore.services.iam.model import INSTANCE_PROFILES, MANAGED_POLICIES, ROLES, SERVER_CERTIFICATES, USERS, Tag
 from longshore.services.iam.policy import Policy, compile_policy
 from longshore.store.base import Reader
 
 #: what is done with a role only when its trust policy says so, the own account's included
-TRUSTED_ACTIONS = frozenset({"sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"})
+TRUSTED_ACTIONS = frozenset({"sts:AssumeRole", "sts:AssumeRoleWithWebIdentity", "sts:TagSession", "sts:SetSourceIdentity"})
 
 
 def trust_policies(reader: Reader, arn: str) -> tuple[Policy, ...]:
     """The resource-based policy of a role; nothing else of IAM has one."""
     roles = reader.list(ROLES, "arn", arn)
     return (compile_policy(roles[0].trust_meant or roles[0].trust, resource_based=True),) if roles else ()
+
+
+def named_trust(reader: Reader, arn: str) -> tuple[Named, ...]:
+    """The same as it was written, for people."""
+    roles = reader.list(ROLES, "arn", arn)
+    return (Named("role trust policy", arn, roles[0].trust),) if roles else ()
 
 
 def entity_conditions(reader: Reader, arn: str) -> Mapping[str, Sequence[str]]:
@@ -36,6 +45,10 @@ def entity_conditions(reader: Reader, arn: str) -> Mapping[str, Sequence[str]]:
         tags = profiles[0].tags
     elif certificates := reader.list(SERVER_CERTIFICATES, "arn", arn):
         tags = certificates[0].tags
+    elif device := reader.get(MFA_DEVICES, arn):
+        tags = device.tags
+    elif provider := reader.get(OPEN_ID_PROVIDERS, arn):
+        tags = provider.tags
     found: dict[str, Sequence[str]] = {}
     for tag in tags:
         found[f"aws:resourcetag/{tag.key.lower()}"] = found[f"iam:resourcetag/{tag.key.lower()}"] = [tag.value]

@@ -83,9 +83,9 @@ class Policies:
     def of(self, principal: Principal) -> tuple[Policy, ...]:
         """What allows: inline and attached policies of a user and of its groups, or of a session's role.
 
-        None for the root, which needs none.
+        None for the root, which needs none, and whom it lets in.
         """
-        if principal.is_root:
+        if principal.identity_arn.endswith(":root"):
             return ()
         return self._compiled(principal.identity_arn, tuple(_documents(self._store, principal)))
 
@@ -135,7 +135,7 @@ def _boundary_arn(reader: Reader, principal: Principal) -> str:
     if principal.role_arn:
         roles = reader.list(ROLES, "arn", principal.role_arn)
         return roles[0].boundary_arn if roles else ""
-    users = reader.list(USERS, "arn", principal.arn)
+    users = reader.list(USERS, "arn", principal.identity_arn)
     return users[0].boundary_arn if users else ""
 
 
@@ -162,9 +162,9 @@ def default_document(reader: Reader, policy_arn: str) -> str | None:
 def global_context(principal: Principal, *, now: float, region: str, source_ip: str, secure: bool, user_agent: str) -> dict[str, list[str]]:
     """The condition keys that every request has (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html)."""
     context = {
-        "aws:principalarn": [principal.identity_arn],
+        "aws:principalarn": [principal.role_arn or principal.arn],
         "aws:principalaccount": [principal.account_id],
-        "aws:principaltype": ["Account" if principal.is_root else "AssumedRole" if principal.role_arn else "User"],
+        "aws:principaltype": [_type_of(principal)],
         "aws:userid": [principal.user_id],
         "aws:currenttime": [_moment(now)],
         "aws:epochtime": [str(int(now))],
@@ -179,12 +179,25 @@ def global_context(principal: Principal, *, now: float, region: str, source_ip: 
     session = principal.session
     if session is not None:
         context["aws:tokenissuetime"] = [_moment(session.issued_at)]
-        context["aws:multifactorauthpresent"] = ["false"]
+        context["aws:multifactorauthpresent"] = ["true" if session.mfa_at else "false"]
+        if session.mfa_at:
+            context["aws:multifactorauthage"] = [str(max(0, int(now - session.mfa_at)))]
+        for key, value in session.told:
+            context.setdefault(key, []).append(value)
         if session.source_identity:
             context["aws:sourceidentity"] = [session.source_identity]
-    if not principal.is_root and not principal.role_arn:
+    if provider := principal.provider_arn or (session.provider_arn if session is not None else ""):
+        context["aws:federatedprovider"] = [provider]
+    if context["aws:principaltype"] == ["User"]:
         context["aws:username"] = [principal.arn.rpartition("/")[2]]
     return context
+
+
+def _type_of(principal: Principal) -> str:
+    """As aws:PrincipalType has it."""
+    if principal.is_root:
+        return "Account"
+    return "AssumedRole" if principal.role_arn else "FederatedUser" if principal.is_federated or principal.provider_arn else "User"
 
 
 def _moment(seconds: float) -> str:

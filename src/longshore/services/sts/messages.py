@@ -49,7 +49,7 @@ def decoded_message(secret: Keys, account_id: str, encoded: str) -> str:
     """What was said about somebody of the account. Raises InvalidAuthorizationMessageException."""
     try:
         raw = urlsafe_b64decode(encoded.encode("ascii") + b"=" * (-len(encoded) % 4))
-        message = _decode(unseal(secret, _PURPOSE, raw))
+        message = _decode(unseal(secret, _PURPOSE, raw, handed_out=True))
     except (ValueError, SealBroken, msgspec.MsgspecError):
         raise InvalidAuthorizationMessageException from None
     if message.account_id != account_id:

@@ -13,10 +13,11 @@ from longshore.kit.ids import Ids
 from longshore.kit.sealing import Keys
 from longshore.services.iam.entities import trust_policies
 from longshore.services.iam.evaluator import resource_account, service_may
-from longshore.services.iam.lookup import new_id, new_secret
+from longshore.services.iam.lookup import new_secret
 from longshore.services.iam.model import ROLES, Role
+from longshore.services.sts.key_ids import session_key_id
 from longshore.services.sts.sessions import Claims, write_token
-from longshore.store.base import Reader
+from longshore.store.base import Reader, Store
 
 ECS_TASKS = "ecs-tasks.amazonaws.com"
 EC2 = "ec2.amazonaws.com"
@@ -48,7 +49,7 @@ def usable_role(reader: Reader, role_arn: str, service: str, source_arn: str) ->
 
 
 def issue(
-    reader: Reader,
+    store: Store,
     secret: Keys,
     ids: Ids,
     *,
@@ -61,10 +62,10 @@ def issue(
     lasting_s: float,
 ) -> Issued:
     """A session of the role that begins now and ends with what it is bound to. Raises RoleUnusable."""
-    role = usable_role(reader, role_arn, service, source_arn)
+    role = usable_role(store, role_arn, service, source_arn)
     claims = Claims(
         role.account_id,
-        new_id(ids, "ASIA", 20),
+        session_key_id(ids, role.account_id),
         new_secret(ids),
         now,
         now + lasting_s,
@@ -72,5 +73,6 @@ def issue(
         role_id=role.role_id,
         session_name=session_name,
         bound_to=bound_to,
+        revision=store.revision,
     )
     return Issued(claims, write_token(secret, claims))

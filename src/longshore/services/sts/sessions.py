@@ -4,8 +4,8 @@ A token holds who it was given to, with which secret key requests are signed, un
 installation's secret: its bearer can neither read nor change it. Nothing is kept for it on the server, so it works after a restart and
 on every replica that has the secret. Whether its bearer still is somebody is asked anew with every request: a session ends at
 once with the role it is of (one made again under the same name is another), with the user whose it is, with the access key that it
-was begun with, and with the task or the machine that it was given to. Sessions of a role that are to end earlier are denied by their
-age (aws:TokenIssueTime), as at AWS.
+was begun with, and with the task or the machine that it was given to. Sessions that are to end earlier are denied by their age
+(aws:TokenIssueTime), as at AWS, or revoked (revocations.py) together with what was begun in them: a token names the links of the chain.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from functools import lru_cache
 import msgspec
 
 from longshore.aws.sigv4 import Secret
-from longshore.kit.sealing import SealBroken, seal, unseal
+from longshore.kit.sealing import Keys, SealBroken, era_of, seal, unseal
 from longshore.services.call import Principal, Session
 from longshore.services.iam.identities import Credentials, tag_pairs
 from longshore.services.iam.model import ROLES
+from longshore.services.sts.model import Began
+from longshore.services.sts.revocations import has_ended
 from longshore.store.base import Reader
 
 #: how every token begins: no access key id does
@@ -37,6 +39,10 @@ Pairs = tuple[tuple[str, str], ...]
 
 class TokenInvalid(Exception):
     """No token that was given out here."""
+
+
+class TokenTooLong(Exception):
+    """Nobody would look at such a token."""
 
 
 class Claims(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
@@ -65,6 +71,22 @@ class Claims(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     source_identity: str = ""
     #: what its bearer acts as and it ends with: the ARN of a task, or the id of a container instance's machine
     bound_to: str = ""
+    #: who began it, from whoever had credentials of their own to whoever began this one
+    began: tuple[Began, ...] = ()
+    #: of the store when it was issued
+    revision: int = 0
+    #: when a device's code was given for it (seconds since the epoch); 0 where none was
+    mfa_at: float = 0.0
+    #: of a federated user (GetFederationToken)
+    federated_name: str = ""
+    #: of the identity provider whose token it was begun with: its ARN; and what that said of its bearer, as condition keys in lower case
+    provider_arn: str = ""
+    told: Pairs = ()
+
+    @property
+    def links(self) -> tuple[Began, ...]:
+        """All who have a part in it, itself last."""
+        return (*self.began, Began(self.account_id, self.role_id or self.user_id, self.access_key_id, self.issued_at, self.revision))
 
     def __repr__(self) -> str:
         return f"Claims({self.access_key_id}, {self.role_arn or self.user_id}, {self.session_name})"
@@ -74,18 +96,21 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Claims).decode
 
 
-def write_token(secret: bytes, claims: Claims) -> str:
-    """URL-safe characters only."""
-    return TOKEN_PREFIX + urlsafe_b64encode(seal(secret, _PURPOSE, zlib.compress(_encode(claims), 9))).decode().rstrip("=")
+def write_token(secret: Keys, claims: Claims) -> str:
+    """URL-safe characters only. Raises TokenTooLong."""
+    token = TOKEN_PREFIX + urlsafe_b64encode(seal(secret, _PURPOSE, zlib.compress(_encode(claims), 9))).decode().rstrip("=")
+    if len(token) > LONGEST_TOKEN:
+        raise TokenTooLong
+    return token
 
 
-def read_token(secret: bytes, token: str) -> Claims:
+def read_token(secret: Keys, token: str) -> Claims:
     """What was sealed in the token, expired or not. Raises TokenInvalid."""
     if not token.startswith(TOKEN_PREFIX) or not token.isascii() or len(token) > LONGEST_TOKEN:
         raise TokenInvalid
     encoded = token[len(TOKEN_PREFIX) :]
     try:
-        return _decode(zlib.decompress(unseal(secret, _PURPOSE, urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)))))
+        return _decode(zlib.decompress(unseal(secret, _PURPOSE, urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)), handed_out=True)))
     except (ValueError, SealBroken, zlib.error, msgspec.MsgspecError):
         # the last of them for what was sealed here in the way of another version
         raise TokenInvalid from None
@@ -105,14 +130,16 @@ class Sessions:
     def __init__(
         self,
         reader: Reader,
-        secret: bytes,
+        secret: Keys,
         keys: Callable[[str], Credentials | None],
         lives: Callable[[Reader, Claims], bool] = lambda reader, claims: False,
     ) -> None:
         self._reader = reader
         self._keys = keys
         self._lives = lives
-        self._read = lru_cache(maxsize=_MOST_REMEMBERED)(lambda token: read_token(secret, token))
+        # Tokens of a secret that has been dropped are not remembered beyond it.
+        remembered = lru_cache(maxsize=_MOST_REMEMBERED)(lambda token, era: read_token(secret, token))
+        self._read: Callable[[str], Claims] = lambda token: remembered(token, era_of(secret))
 
     def claims(self, token: str) -> Claims | None:
         """What a token of ours says, whatever has become of its bearer."""
@@ -132,7 +159,9 @@ class Sessions:
         principal = self._of_role(claims, token) if claims.role_arn else self._of_user(claims, token)
         if principal is None:
             return None
-        return Credentials(Secret(claims.secret_access_key, token, claims.expires_at), principal)
+        # What was revoked is over, as what has expired is: clients that see to new credentials then do so.
+        expires_at = claims.issued_at if has_ended(self._reader, claims.links) else claims.expires_at
+        return Credentials(Secret(claims.secret_access_key, token, expires_at), principal)
 
     def _of_role(self, claims: Claims, token: str) -> Principal | None:
         roles = self._reader.list(ROLES, "arn", claims.role_arn)
@@ -152,7 +181,21 @@ class Sessions:
         found = self._keys(claims.begun_with)
         if found is None or (found.principal.account_id, found.principal.user_id) != (claims.account_id, claims.user_id):
             return None
-        return replace(found.principal, access_key_id=claims.access_key_id, session=_session(claims, token))
+        session = _session(claims, token, user_arn=found.principal.arn)
+        if not claims.federated_name:
+            return replace(found.principal, access_key_id=claims.access_key_id, session=session)
+        return Principal(
+            account_id=claims.account_id,
+            arn=federated_arn(claims.account_id, claims.federated_name),
+            user_id=f"{claims.account_id}:{claims.federated_name}",
+            access_key_id=claims.access_key_id,
+            tags=merged(found.principal.tags, claims.tags),
+            session=session,
+        )
+
+
+def federated_arn(account_id: str, name: str) -> str:
+    return f"arn:aws:sts::{account_id}:federated-user/{name}"
 
 
 def session_arn(account_id: str, role_name: str, session_name: str) -> str:
@@ -165,7 +208,7 @@ def merged(below: Pairs, above: Pairs) -> Pairs:
     return (*((key, value) for key, value in below if key.lower() not in hidden), *above)
 
 
-def _session(claims: Claims, token: str) -> Session:
+def _session(claims: Claims, token: str, *, user_arn: str = "") -> Session:
     return Session(
         role_arn=claims.role_arn,
         role_id=claims.role_id,
@@ -178,4 +221,10 @@ def _session(claims: Claims, token: str) -> Session:
         transitive=claims.transitive,
         source_identity=claims.source_identity,
         bound_to=claims.bound_to,
+        links=claims.links,
+        mfa_at=claims.mfa_at,
+        federated_name=claims.federated_name,
+        user_arn=user_arn,
+        provider_arn=claims.provider_arn,
+        told=claims.told,
     )

@@ -21,7 +21,7 @@ async def get_authorization_token(call: Call, request: shapes.GetAuthorizationTo
     `registryIds` is deprecated at AWS: it only asks for the same token once per registry.
     """
     expires_at = good_until(call.principal, call.clock.now())
-    token = authorization_token(password(call.secret_for_signing, call.principal, expires_at))
+    token = authorization_token(password(call.secret_for_signing, call.principal, expires_at, call.store.revision))
     answers = (
         shapes.AuthorizationData(authorization_token=token, expires_at=expires_at, proxy_endpoint=_proxy_endpoint(call, registry))
         for registry in request.registry_ids or (call.account_id,)

@@ -24,7 +24,7 @@ from longshore.services.iam.lookup import new_id
 from longshore.services.iam.model import ATTACHMENTS, INLINE_POLICIES, ROLES, Attachment, InlinePolicy, Role, user_key
 from longshore.services.sts.service_roles import EC2, Issued, RoleUnusable, issue
 from longshore.services.sts.sessions import Claims
-from longshore.store.base import Reader, Tx
+from longshore.store.base import Reader, Store, Tx
 
 ROLE_NAME = "LongshoreInstanceRole"
 AGENTS_POLICY = "arn:aws:iam::aws:policy/service-role/AmazonEC2ContainerServiceforEC2Role"
@@ -92,12 +92,12 @@ def renewed(tx: Tx, claims: Claims, now: float, drawn: Drawn) -> Machine:
     return tx.put(MACHINES, replace(machine, renewed_at=now))
 
 
-def session_of(reader: Reader, secret: Keys, ids: Ids, machine: Machine, region: str, now: float) -> Issued:
+def session_of(store: Store, secret: Keys, ids: Ids, machine: Machine, region: str, now: float) -> Issued:
     """Raises AccessDenied when the role was changed so that EC2 may not take it on."""
     account_id = machine.account_id
     try:
         return issue(
-            reader,
+            store,
             secret,
             ids,
             role_arn=f"arn:aws:iam::{account_id}:role/{ROLE_NAME}",

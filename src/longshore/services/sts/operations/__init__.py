@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
-from longshore.services.sts.operations import identity, keys, messages, roles, session_tokens
+from longshore.services.sts.operations import (
+    federation,
+    identity,
+    keys,
+    messages,
+    revocations,
+    roles,
+    session_tokens,
+    web_identity,
+)
 
-__all__ = ["identity", "keys", "messages", "roles", "session_tokens"]
+__all__ = ["federation", "identity", "keys", "messages", "revocations", "roles", "session_tokens", "web_identity"]

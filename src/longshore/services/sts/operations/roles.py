@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from longshore.aws.errors import AccessDenied, Validation
 from longshore.aws.shapes import sts as shapes
 from longshore.services.call import Call
-from longshore.services.iam.errors import MalformedPolicyDocument
-from longshore.services.iam.lookup import checked_tags, find_policy
 from longshore.services.iam.model import ROLES, Role
-from longshore.services.iam.policy import MalformedPolicy, check_policy
 from longshore.services.sts.api import api
-from longshore.services.sts.errors import PackedPolicyTooLarge
-from longshore.services.sts.issuing import NO_DEVICE, credentials_shape, new_claims
-from longshore.services.sts.sessions import Pairs, packed_size, session_arn, write_token
-
-_HOUR_S = 3600
-#: characters of a session policy as sent
-_MOST_POLICY = 2048
-_MOST_POLICY_ARNS = 10
-#: bytes that the policies and tags of a session may take once they are packed
-_MOST_PACKED = 2048
+from longshore.services.sts.devices import device_conditions, with_device
+from longshore.services.sts.issuing import (
+    HOUR_S,
+    began_by,
+    credentials_shape,
+    issued_token,
+    new_claims,
+    packed_percent,
+    session_limits,
+    session_tags,
+)
+from longshore.services.sts.sessions import Pairs, session_arn
 
 
 def _role(call: Call, request: shapes.AssumeRoleRequest) -> Iterable[str]:
@@ -49,24 +47,20 @@ def _conditions(call: Call, request: shapes.AssumeRoleRequest) -> dict[str, list
     source_identity = _source_identity(call, request)
     if source_identity:
         found["sts:sourceidentity"] = [source_identity]
-    return found
+    return found | device_conditions(call)
 
 
-@api.operation("AssumeRole", resource=_role, also=_further, conditions=_conditions)
+@api.operation("AssumeRole", resource=_role, also=_further, conditions=_conditions, identify=with_device)
 async def assume_role(call: Call, request: shapes.AssumeRoleRequest) -> shapes.AssumeRoleResponse:
     roles = call.store.list(ROLES, "arn", request.role_arn)
     if not roles:
         raise Validation(f"{request.role_arn} is invalid")
-    if request.serial_number is not None or request.token_code is not None:
-        raise AccessDenied(NO_DEVICE)
     if request.provided_contexts:
         raise Validation("ProvidedContexts are not supported by this installation.")
-    role, limited, tagged = roles[0], _limits(call, roles[0], request), _tags(call, request)
-    packed = packed_size(limited.documents, limited.arns, tagged.tags)
-    if packed > _MOST_PACKED:
-        raise PackedPolicyTooLarge(
-            f"Packed policy and tags consume {100 * packed // _MOST_PACKED}% of allotted space, please use smaller ones"
-        )
+    role = roles[0]
+    limits = session_limits(call.store, role.account_id, request.policy, request.policy_arns)
+    tagged = session_tags(((tag.key, tag.value) for tag in request.tags or ()), request.transitive_tag_keys or (), _inherited(call))
+    packed = packed_percent(limits, tagged.tags)
     claims = new_claims(
         call,
         lasting_s=_duration_s(call, role, request),
@@ -74,71 +68,31 @@ async def assume_role(call: Call, request: shapes.AssumeRoleRequest) -> shapes.A
         role_arn=role.arn,
         role_id=role.role_id,
         session_name=request.role_session_name,
-        policies=limited.documents,
-        policy_arns=limited.arns,
+        policies=limits.documents,
+        policy_arns=limits.arns,
         tags=tagged.tags,
         transitive=tagged.transitive,
         source_identity=_source_identity(call, request),
+        began=began_by(call, call.principal),
+        mfa_at=call.mfa_at,
     )
     return shapes.AssumeRoleResponse(
-        credentials=credentials_shape(claims, write_token(call.secret_for_signing, claims)),
+        credentials=credentials_shape(claims, issued_token(call, claims)),
         assumed_role_user=shapes.AssumedRoleUser(
             assumed_role_id=f"{role.role_id}:{claims.session_name}", arn=session_arn(role.account_id, role.name, claims.session_name)
         ),
-        packed_policy_size=-(-100 * packed // _MOST_PACKED) if packed else None,
+        packed_policy_size=packed,
         source_identity=claims.source_identity or None,
     )
 
 
 def _duration_s(call: Call, role: Role, request: shapes.AssumeRoleRequest) -> int:
-    wanted = request.duration_seconds or _HOUR_S
-    if call.principal.role_arn and wanted > _HOUR_S:
+    wanted = request.duration_seconds or HOUR_S
+    if call.principal.role_arn and wanted > HOUR_S:
         raise Validation("The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining")
     if wanted > role.max_session_s:
         raise Validation("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
     return wanted
-
-
-class _Limits(NamedTuple):
-    """None: nothing limits the session but the role itself."""
-
-    documents: tuple[str, ...] | None
-    arns: tuple[str, ...]
-
-
-def _limits(call: Call, role: Role, request: shapes.AssumeRoleRequest) -> _Limits:
-    arns = tuple(descriptor.arn for descriptor in request.policy_arns or () if descriptor.arn)
-    if len(arns) > _MOST_POLICY_ARNS:
-        raise Validation(f"The limit is {_MOST_POLICY_ARNS} for the number of managed session policies.")
-    for policy_arn in arns:
-        find_policy(call.store, role.account_id, policy_arn)
-    if request.policy is None:
-        return _Limits(() if arns else None, arns)
-    if len(request.policy) > _MOST_POLICY:
-        raise Validation(f"Member must have length less than or equal to {_MOST_POLICY}: policy")
-    try:
-        check_policy(request.policy)
-    except MalformedPolicy as error:
-        raise MalformedPolicyDocument(str(error)) from error
-    return _Limits((request.policy,), arns)
-
-
-class _Tags(NamedTuple):
-    tags: Pairs
-    transitive: tuple[str, ...]
-
-
-def _tags(call: Call, request: shapes.AssumeRoleRequest) -> _Tags:
-    """Those asked for, and those that the caller's session hands on, which cannot be changed."""
-    asked = tuple((tag.key, tag.value) for tag in checked_tags((tag.key, tag.value) for tag in request.tags or ()))
-    inherited, keys = _inherited(call), {key.lower() for key, _ in asked}
-    for key, _ in inherited:
-        if key.lower() in keys:
-            raise Validation(f"The tag {key} is transitive: it was handed on by the session that asks and cannot be set anew.")
-    for key in request.transitive_tag_keys or ():
-        if key.lower() not in keys:
-            raise Validation(f"The transitive tag key {key} is not among the session tags that were passed.")
-    return _Tags((*asked, *inherited), (*(request.transitive_tag_keys or ()), *(key for key, _ in inherited)))
 
 
 def _inherited(call: Call) -> Pairs:

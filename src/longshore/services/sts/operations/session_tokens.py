@@ -7,27 +7,26 @@ from longshore.aws.operation import ANY_RESOURCE
 from longshore.aws.shapes import sts as shapes
 from longshore.services.call import Call
 from longshore.services.sts.api import api
-from longshore.services.sts.issuing import NO_DEVICE, credentials_shape, new_claims
-from longshore.services.sts.sessions import write_token
+from longshore.services.sts.devices import with_device
+from longshore.services.sts.issuing import HOUR_S, began_by, credentials_shape, issued_token, new_claims
 
-_DEFAULT_S = 12 * 3600
-_ROOTS_S = 3600
+_DEFAULT_S = 12 * HOUR_S
 
 
 # No permission is needed: what it gives is what the caller has already.
-@api.operation("GetSessionToken", action="", resource=ANY_RESOURCE)
+@api.operation("GetSessionToken", action="", resource=ANY_RESOURCE, identify=with_device)
 async def get_session_token(call: Call, request: shapes.GetSessionTokenRequest) -> shapes.GetSessionTokenResponse:
     principal = call.principal
     if principal.session is not None:
         raise AccessDenied("Cannot call GetSessionToken with session credentials")
-    if request.serial_number is not None or request.token_code is not None:
-        raise AccessDenied(NO_DEVICE)
     lasting_s = request.duration_seconds or _DEFAULT_S
     claims = new_claims(
         call,
-        lasting_s=min(lasting_s, _ROOTS_S) if principal.is_root else lasting_s,
+        lasting_s=min(lasting_s, HOUR_S) if principal.is_root else lasting_s,
         account_id=principal.account_id,
         begun_with=principal.access_key_id,
         user_id=principal.user_id,
+        began=began_by(call, principal),
+        mfa_at=call.mfa_at,
     )
-    return shapes.GetSessionTokenResponse(credentials=credentials_shape(claims, write_token(call.secret_for_signing, claims)))
+    return shapes.GetSessionTokenResponse(credentials=credentials_shape(claims, issued_token(call, claims)))
