@@ -139,6 +139,18 @@ async def test_forwarded_for_as_the_load_balancer_is_told(lab: Lab, mode: str, e
     assert headers.get("x-forwarded-for") == expected
 
 
+async def test_headers_in_disguise_do_not_reach_targets(lab: Lab) -> None:
+    """A server that reads `_` as `-` (CGI, WSGI) would take them for what only the load balancer, or HTTP, may say."""
+    upstream = await lab.upstream("a")
+    await lab.serving(upstream)
+    disguised = ["X_Amz_Date", "X_Amzn_Oidc_Identity", "X-Amzn_Oidc-Data", "X-Amzn-Trace_Id", "x_forwarded_for", "X-Forwarded_Proto"]
+    disguised += ["Transfer_Encoding", "Content_Length"]
+    theirs = ["X_Custom", "my_header", "X-Amz-Meta-Some_Key", "X-Other"]
+    answer = await lab.ask("/", headers=[(name, "forged") for name in (*disguised, *theirs)])
+    forged = sorted(name.lower() for name, value in answer.seen["headers"] if value == "forged")
+    assert forged == sorted(name.lower() for name in theirs)
+
+
 async def test_what_the_load_balancer_answers_itself(lab: Lab) -> None:
     one = await lab.upstream("one")
     _, group = await lab.serving(one)

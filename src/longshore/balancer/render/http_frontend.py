@@ -19,6 +19,9 @@ from longshore.balancer.render.timeouts import idle_s
 from longshore.balancer.snapshot import Front
 from longshore.balancer.words import NOBODY, OPEN
 
+#: names that become those of ours, or of HTTP's own, where `_` is read as `-`
+_DISGUISED = "^(x_(amz|forwarded)|x-(amzn|forwarded).*_|transfer_encoding|content_length)"
+
 
 def http_lines(front: Front, bodies: Bodies, secret: str, refused: dict[str, str]) -> list[str]:
     """Everything behind its addresses. A rule that cannot be said is left out, and why is put into `refused` under its ARN."""
@@ -34,9 +37,10 @@ def http_lines(front: Front, bodies: Bodies, secret: str, refused: dict[str, str
     if _asks_for_host(front):
         lines.append("http-request set-var(txn.host) req.hdr(host),host_only,lower")
     lines += [
-        # Nobody but us says who somebody is.
-        # (Many a server reads `_` as `-`. One regular expression would cost each request more than three beginnings.)
-        *(f"http-request del-header {name} -m beg" for name in ("X-Amzn-Oidc", "X-Amzn_", "X_Amzn")),
+        # Nobody but us says who somebody is, and from where.
+        "http-request del-header X-Amzn-Oidc -m beg",
+        # Many a server reads `_` as `-`. The expression would cost each request more than looking for one that has it.
+        f"http-request del-header '{_DISGUISED}' -m reg if {{ req.hdr_names -m sub _ }}",
         *entry_lines(front),
         *rules.choices,
         *rules.actions,
