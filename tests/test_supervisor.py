@@ -17,6 +17,7 @@ import aiohttp
 import pytest
 
 from longshore.config import AgentConfig, Credentials, DataDirectory, PlatformConfig, ServerConfig, State, write_platform
+from longshore.kit.keyring_file import KeyringFile
 from longshore.resources import KINDS
 from longshore.services.ecs.model import TASKS
 from longshore.store.sqlite import open_store
@@ -301,7 +302,7 @@ async def test_going_down_stops_the_tasks_unless_they_are_to_be_kept(make: Make,
     arn = (await supervisor.call("RunTask", {"taskDefinition": "web"}))["tasks"][0]["taskArn"]
     await supervisor.until_running(arn)
     assert await supervisor.stop(how) == 0
-    store = await open_store(supervisor.data.root, KINDS)
+    store = await open_store(supervisor.data.root, KINDS, KeyringFile(supervisor.data.root).open())
     try:
         task = store.get(TASKS, arn)
         assert task is not None

@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from longshore.kit.addresses import is_own_host
+from longshore.kit.master_key import Master
 
 if TYPE_CHECKING:
     from longshore.kit.certificates import Authority
@@ -170,6 +171,8 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     insecure: bool = False
     #: off, generous or aws, as it was asked for; "": by the address
     rate_limits: str = ""
+    #: where the master key is to come from; None: as the keyring says
+    master_key: Master | None = None
 
     @property
     def limits(self) -> str:

@@ -54,6 +54,8 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     #: of the user who joins this machine to a platform elsewhere
     credentials: Credentials | None
     session_token: str | None
+    #: base64 of what the installation's secrets are wrapped with
+    master_key: str = ""
 
 
 class BadSetting(Exception):
@@ -98,7 +100,18 @@ def environment(variables: Mapping[str, str] | None = None) -> Environment:
         root_credentials=root,
         credentials=root or _credentials(given, "AWS"),
         session_token=None if root else given.get("AWS_SESSION_TOKEN") or None,
+        master_key=given.get("LONGSHORE_MASTER_KEY", "").strip(),
     )
+
+
+#: what no process that is started here gets to see
+_SECRET_VARIABLES = frozenset({"LONGSHORE_MASTER_KEY", "LONGSHORE_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"})
+
+
+def without_secrets(variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment (or `variables` in its place) as processes are to have it that are started from here."""
+    given = os.environ if variables is None else variables
+    return {name: value for name, value in given.items() if name not in _SECRET_VARIABLES}
 
 
 def default_data_dir(home: Path, user_id: int) -> Path:

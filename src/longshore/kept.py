@@ -1,4 +1,4 @@
-"""What a data directory holds, and whether it belongs together: the database, the registry's files and the signing key.
+"""What a data directory holds, and whether it belongs together: the database, the registry's files and the keyring.
 
 They are of use only together. Where one is missing beside the others, a copy was brought back in part, or somebody tidied up.
 To go on as if nothing had been there would do harm: without the database all blobs are garbage to be collected, and with a new
@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-from longshore.config import ServerConfig, write_privately
-from longshore.kit.data_keys import lock_of
+from longshore.config import ServerConfig
+from longshore.kit.data_keys import locks_of
+from longshore.kit.durable import remove_durably
+from longshore.kit.keyring import SECRET_BYTES, Keyring
+from longshore.kit.keyring_file import KeyringFile
+from longshore.kit.master_key import MasterKeyProblem
 from longshore.services.acm.model import CERTIFICATES
 from longshore.services.ecr.encryption.model import ENCRYPTION, INSTALLATION
 from longshore.services.ecr.model import REPOSITORIES
@@ -24,8 +29,6 @@ from longshore.store.sqlite import FILE_NAME
 
 log = logging.getLogger("longshore.server")
 
-#: bytes of the signing key
-_KEY_BYTES = 32
 _PAGE = 1000
 
 
@@ -59,24 +62,52 @@ def check_database(directory: Path) -> None:
     )
 
 
-def signing_secret(path: Path, reader: Reader) -> bytes:
-    """Random bytes of this installation, made once: tokens are signed with them, and keys and passwords sealed. Raises CannotStart."""
-    try:
-        found = path.read_bytes()
-    except FileNotFoundError:
-        if _has_sealed(reader):
-            raise CannotStart(
-                f"{path} is missing, and encrypted repositories, secrets or keys of certificates cannot be read without it",
-                f"bring it back; or, if it is lost, and they with it: head -c {_KEY_BYTES} /dev/urandom > {path}",
-            ) from None
-        found = os.urandom(_KEY_BYTES)
-        write_privately(path, found)
-    if len(found) < _KEY_BYTES:
-        raise CannotStart(f"{path} has {len(found)} bytes and not {_KEY_BYTES}", "bring back a copy of it")
-    known = reader.get(ENCRYPTION, INSTALLATION)
-    if known is not None and known.lock != lock_of(found) and _has_sealed(reader):
-        log.error("%s is another one than what was sealed here before was sealed with: bring that one back to read it", path)
+def keys_of(file: KeyringFile, legacy: Path, now: float) -> Callable[[Reader, int], Keyring]:
+    """Who finds the installation's secrets, or makes them once: tokens are signed with them, and keys and passwords sealed.
+
+    `legacy` is where earlier versions kept the only one there was, in plain: it goes into the keyring, and away once that is on the
+    disk. What is returned is told what is kept, and of how many further rows it is the key; it raises CannotStart.
+    """
+
+    def found(reader: Reader, sealed: int) -> Keyring:
+        try:
+            keys = file.open() if file.exists else file.begin(_first_secret(file.path, legacy, reader, sealed), now)
+        except MasterKeyProblem as problem:
+            raise CannotStart(problem.cause, problem.fix) from None
+        _forget_legacy(legacy, keys)
+        known = reader.get(ENCRYPTION, INSTALLATION)
+        if known is not None and known.lock not in locks_of(keys) and _has_sealed(reader):
+            log.error("%s is another one than what was sealed here before was sealed with: bring that one back to read it", file.path)
+        return keys
+
     return found
+
+
+def _first_secret(keyring: Path, legacy: Path, reader: Reader, sealed: int) -> bytes:
+    """Raises CannotStart."""
+    try:
+        found = legacy.read_bytes()
+    except FileNotFoundError:
+        if sealed or _has_sealed(reader):
+            cause = f"{keyring} is missing, and access keys, encrypted repositories, secrets and certificates cannot be read without it"
+            raise CannotStart(cause, f"bring it back; if it is lost, so are they: move {keyring.parent} away and begin anew") from None
+        return os.urandom(SECRET_BYTES)
+    if len(found) < SECRET_BYTES:
+        raise CannotStart(f"{legacy} has {len(found)} bytes and not {SECRET_BYTES}", "bring back a copy of it")
+    return found
+
+
+def _forget_legacy(legacy: Path, keys: Keyring) -> None:
+    """Only what the keyring has."""
+    try:
+        found = legacy.read_bytes()
+    except FileNotFoundError:
+        return
+    if any(one.secret == found for one in keys.generations):
+        remove_durably(legacy)
+        log.info("%s is in the keyring from now on, wrapped with the master key, and nowhere else", legacy)
+    else:
+        log.error("%s is no key of this keyring: it is left alone; move it away", legacy)
 
 
 def _has_sealed(reader: Reader) -> bool:

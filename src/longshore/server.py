@@ -52,9 +52,12 @@ from longshore.gateway.balancers import Balancers
 from longshore.gateway.begun import Begun, is_worth_a_traceback
 from longshore.gateway.catalogue import preload
 from longshore.gateway.claim_keys import ClaimKeys
+from longshore.gateway.doors import Doors
 from longshore.gateway.exec import CLIENT_ROUTE, ExecSessions
+from longshore.gateway.failures import Failures
 from longshore.gateway.identify import Identities
 from longshore.gateway.lane import IDLE_S, Lanes
+from longshore.gateway.limits import limiter_of
 from longshore.gateway.machines import ROUTE as MACHINES
 from longshore.gateway.machines import Machines
 from longshore.gateway.measuring import PAGE as METRICS_PAGE
@@ -67,16 +70,19 @@ from longshore.gateway.tls import SecureListener, ServerCertificate, own_names
 from longshore.gateway.trust_files import TrustFiles
 from longshore.gateway.upkeep import PREFIX as UPKEEP
 from longshore.gateway.upkeep import Upkeep
-from longshore.kept import CannotStart, check_database, signing_secret
+from longshore.kept import CannotStart, check_exposure
 from longshore.kit.certificates import CertificateProblem
 from longshore.kit.clock import SystemClock
 from longshore.kit.descriptors import allow_descriptors
+from longshore.kit.fetching import Fetcher
 from longshore.kit.ids import RandomIds
-from longshore.kit.sealing import derived_key
+from longshore.kit.keyring_file import KeyringFile
+from longshore.kit.sealing import Keys, derived_key
+from longshore.opening import explained, open_archive, open_events, open_holdings, open_metrics
 from longshore.registry.garbage import GarbageCollector
 from longshore.registry.registry import Registry
 from longshore.registry.verification import scrub
-from longshore.resources import KINDS, RESOURCE_SIDES
+from longshore.resources import RESOURCE_SIDES
 from longshore.scanner.choose import NotInstalled, choose
 from longshore.scanner.seam import Scanner
 from longshore.services.call import Site
@@ -91,14 +97,12 @@ from longshore.services.elbv2.seats import Seats
 from longshore.services.elbv2.trust_stores import CONTENT_ROUTE
 from longshore.services.iam.identities import ensure_root
 from longshore.services.iam.recording import Recorder
+from longshore.services.sts.web_identity.issuers import Issuers
 from longshore.store.archive import Archive
-from longshore.store.base import Store, StoreError, StoreLocked, StoreUnavailable, Tx
+from longshore.store.base import Store, Tx
 from longshore.store.event_log import EventLog
 from longshore.store.file_blobs import FileBlobStore
-from longshore.store.sqlite import open_store
-from longshore.store.sqlite_archive import SqliteArchive
-from longshore.store.sqlite_events import open_event_log
-from longshore.store.sqlite_metrics import SqliteMetricStore, open_metric_store
+from longshore.store.sqlite_metrics import SqliteMetricStore
 
 log = logging.getLogger("longshore.server")
 
@@ -111,22 +115,23 @@ DRAIN_S = 8.0
 DESCRIPTORS = 16_384
 
 
-def serve(config: ServerConfig) -> int:
+def serve(config: ServerConfig, handed: str = "") -> int:
+    """`handed` is the master key, where it came from the environment of whoever started all this."""
     allow_descriptors(DESCRIPTORS)
     try:
-        return asyncio.run(_run(config))
+        return asyncio.run(_run(config, handed))
     except CannotStart as problem:
         _say(event="failed", part="server", cause=problem.cause, fix=problem.fix)
         log.error("%s; %s", problem.cause, problem.fix)
         return 1
 
 
-async def _run(config: ServerConfig) -> int:
+async def _run(config: ServerConfig, handed: str) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for wanted in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(wanted, stop.set)
-    async with Server(config) as server:
+    async with Server(config, handed) as server:
         _say(event="ready", part="server", endpoint=config.endpoint, haproxy_pid=server.balancer.pid)
         await server.until(stop)
     return 0
@@ -135,10 +140,12 @@ async def _run(config: ServerConfig) -> int:
 class Server:
     """An asynchronous context: started inside, stopped (gracefully) on leaving."""
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(self, config: ServerConfig, handed: str = "") -> None:
         self._config = config
+        self._handed = handed
         self._clock = SystemClock()
         self._ids = RandomIds()
+        self._failures = Failures(self._clock)
         self._site = Site(
             account_id=config.account_id,
             region=config.region,
@@ -152,7 +159,8 @@ class Server:
             load_balancer_domain=config.load_balancer_domain,
         )
         #: what signs, seals and encrypts here
-        self._secret = b""
+        self._secret: Keys = b""
+        self._keyring: KeyringFile
         self._undo: list[Callable[[], Awaitable[Any]]] = []
         self._jobs: list[asyncio.Task[Any]] = []
         self._listener: asyncio.Server | SecureListener | None = None
@@ -175,9 +183,13 @@ class Server:
 
     async def start(self) -> None:
         config, clock, ids, site = self._config, self._clock, self._ids, self._site
-        store, blobs, secret = await self._open(config.data_dir)
-        events = await self._open_events(config.data_dir)
-        archive = await self._open_archive(config.data_dir)
+        check_exposure(config)
+        store, blobs, secret, self._keyring = await open_holdings(config, self._handed, clock, ids, self._undo.append)
+        self._secret = secret
+        with explained(config.data_dir):
+            await store.transact(lambda tx: self._found(tx, clock.now()))
+        self._events = events = await open_events(config, self._undo.append)
+        archive = await open_archive(config, self._undo.append)
         self._seats = Seats(store)
         await self._seats.begin(clock.now())
         self.balancer = self._made_balancer()
@@ -266,11 +278,7 @@ class Server:
 
     async def _measure(self, path: Path) -> None:
         """What counts requests, and keeps what was counted. Raises CannotStart."""
-        try:
-            self._metrics = await open_metric_store(path)
-        except StoreError as problem:
-            raise CannotStart(f"metrics cannot be kept: {problem}", "bring back a copy of that file, or move it away") from None
-        self._undo.append(self._metrics.close)
+        self._metrics = await open_metrics(self._config, self._undo.append)
         state, log_file = path / "run" / "access-logs", DataDirectory(path).log_file("access-logs")
         self._collector = self.balancer.measured(self._metrics, state)
         self._log_reader = LogReader(self.balancer.own_places, state, path / "buckets", log_file, self._clock)
@@ -292,7 +300,7 @@ class Server:
         self,
         store: Store,
         blobs: FileBlobStore,
-        secret: bytes,
+        secret: Keys,
         cache: PullThroughCache,
         collector: GarbageCollector,
         events: EventLog,
@@ -310,6 +318,7 @@ class Server:
             secret=secret,
             authorise=access.denial,
             owner=identities.owner,
+            ended=identities.has_ended,
             incomplete_images=config.incomplete_images,
             cache=cache,
         )
@@ -328,6 +337,9 @@ class Server:
             utilisation=sessions.utilisation,
             scheduler=partial(outlook, warm_up_s=site.warm_up_s),
             traffic=self.balancer.traffic if self.balancer is not None else None,
+            limiter=limiter_of(config.limits),
+            failures=self._failures,
+            issuers=self._issuers(),
         )
         self._undo.append(registry.close)
         own = OwnRoutes(store, blobs, sessions, identities, clock, site, self._found, archive, events, self._metrics)
@@ -348,6 +360,11 @@ class Server:
         gateway.mount("/_longshore/", own.handle)
         return gateway, registry, sessions
 
+    def _issuers(self) -> Issuers:
+        issuers = Issuers(Fetcher(DataDirectory(self._config.data_dir).ca_file), self._clock)
+        self._undo.append(issuers.close)
+        return issuers
+
     def _access(self, store: Store) -> Access:
         """What decides, and tells whoever records decisions."""
         recorder = Recorder(store, self._clock)
@@ -355,7 +372,7 @@ class Server:
         self._jobs.append(asyncio.create_task(recorder.run(), name="recorder"))
         return Access(store, self._clock, RESOURCE_SIDES, recorder)
 
-    def _mount_load_balancing(self, gateway: Gateway, store: Store, identities: Identities, access: Access, secret: bytes) -> None:
+    def _mount_load_balancing(self, gateway: Gateway, store: Store, identities: Identities, access: Access, secret: Keys) -> None:
         """What is told of load balancers beside their APIs: names, the hosts that serve them, what they did."""
         names = NamesRoute(store, identities, link_network=self._config.link_network, own_address=self._config.load_balancer_address)
         gateway.mount(NAMES, names.handle)
@@ -380,51 +397,6 @@ class Server:
         self._undo.append(measuring.close)
         gateway.mount(MEASURED, measuring.handle)
         gateway.mount(METRICS_PAGE, measuring.handle)
-
-    async def _open(self, path: Path) -> tuple[Store, FileBlobStore, bytes]:
-        """What is kept in the data directory: the store, blobs and the signing secret. Raises CannotStart."""
-        try:
-            DataDirectory(path).prepare()
-            check_database(path)
-            store = await open_store(path, KINDS)
-            self._undo.append(store.close)
-            secret = signing_secret(path / "signing-key", store)
-            blobs = await FileBlobStore.open(path / "registry", clock=self._clock, ids=self._ids, secret=secret)
-            self._undo.append(blobs.close)
-            self._secret = secret
-            now = self._clock.now()
-            await store.transact(lambda tx: self._found(tx, now))
-        except StoreLocked as locked:
-            raise CannotStart(str(locked), "stop the other server, or choose another --data-dir") from None
-        except StoreUnavailable as problem:
-            raise CannotStart(
-                f"what {path} holds cannot be used: {problem}", f"make room on its disk, bring back a copy of {path}, or move it away"
-            ) from None
-        except StoreError as problem:
-            raise CannotStart(f"what {path} holds cannot be read: {problem}", f"bring back a copy of {path}, or move it away") from None
-        except OSError as problem:
-            raise CannotStart(f"the data directory {path} cannot be used: {problem.strerror}", "choose another --data-dir") from None
-        return store, blobs, secret
-
-    async def _open_events(self, path: Path) -> EventLog:
-        """Raises CannotStart."""
-        kept = self._config.events
-        try:
-            events = await open_event_log(path, kept_s=kept.kept_days * 86_400.0, kept_bytes=kept.kept_mib << 20)
-        except StoreError as problem:
-            raise CannotStart(f"events cannot be kept: {problem}", "bring back a copy of that file, or move it away") from None
-        self._undo.append(events.close)
-        self._events = events
-        return events
-
-    async def _open_archive(self, path: Path) -> Archive:
-        """Raises CannotStart."""
-        try:
-            archive = await SqliteArchive.open(path)
-        except StoreUnavailable as problem:
-            raise CannotStart(f"history cannot be kept: {problem}", "see to that file's permissions and its disk") from None
-        self._undo.append(archive.close)
-        return archive
 
     def _scanner(self) -> Scanner:
         """Raises CannotStart."""
@@ -460,7 +432,8 @@ class Server:
         general = web.Server(
             begun, access_log=None, max_line_size=16_384, max_field_size=16_384, auto_decompress=False, keepalive_timeout=IDLE_S
         )
-        lanes = Lanes(gateway.answer, general, registry.answer, registry.senders, begun.expect)
+        look = partial(self._failures.answer, handler=registry.answer)
+        lanes = Lanes(gateway.answer, general, look, registry.senders, begun.expect, Doors())
         loop = asyncio.get_running_loop()
         listener: asyncio.Server | SecureListener
         try:

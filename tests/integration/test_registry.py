@@ -88,7 +88,7 @@ def _everything(*asked: object, **origin: object) -> None:
 
 
 async def serve(data_dir: Path, port: int, docker_config: Path) -> Served:
-    store = await open_store(data_dir, KINDS)
+    store = await open_store(data_dir, KINDS, SECRET)
     blobs = await FileBlobStore.open(data_dir / "registry", secret=SECRET)
     site = Site(account_id=ACCOUNT, region=REGION, zones=(), endpoint=f"http://127.0.0.1:{port}", port=port)
     registry = Registry(

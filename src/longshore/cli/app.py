@@ -91,6 +91,13 @@ RateLimits = Annotated[
     typer.Option(help="What one principal may ask; as last time, at first generous, on loopback off.", metavar="off|generous|aws"),
 ]
 
+MasterKeyFile = Annotated[
+    Path | None, typer.Option(help="The key that secrets are wrapped with, made here if missing; as last time, at first DATA/master-key.")
+]
+MasterKeyCommand = Annotated[
+    str | None, typer.Option(help="A program that wraps and unwraps keys, such as one of your KMS's, instead; as last time.")
+]
+
 
 @dataclass(frozen=True, slots=True)
 class _Settings:
@@ -143,10 +150,13 @@ def up(
     load_balancer_address: LoadBalancerAddress = None,
     insecure: Insecure = False,
     rate_limits: RateLimits = None,
+    master_key_file: MasterKeyFile = None,
+    master_key_command: MasterKeyCommand = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when everything is ready; stop with `longshore down`.")] = False,
 ) -> None:
     """Start the platform on this machine."""
     from longshore.cli.layout import Wishes, last_time, wanted_events, wanted_history, wanted_lost_after, wanted_storage, wanted_tls
+    from longshore.cli.master import wanted_master_key
     from longshore.cli.up import up as start
 
     settings = _settings(data_dir)
@@ -176,6 +186,7 @@ def up(
         load_balancer_address=last.load_balancer_address if load_balancer_address is None else load_balancer_address,
         insecure=insecure or given.insecure,
         rate_limits=rate_limits or given.rate_limits or last.rate_limits,
+        master_key=wanted_master_key(master_key_file, master_key_command),
     )
     start(wishes, given, sys.stdout, detach=detach)
 

@@ -14,11 +14,13 @@ import msgspec
 from longshore.cli import machine, presence
 from longshore.cli.exposure import open_doors, readable_secrets
 from longshore.cli.layout import last_time
+from longshore.cli.master import MasterKeyProblem, check
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.cli.tls import served_certificate, settled
 from longshore.config import UNPRIVILEGED_PORT_OFFSET, DataDirectory, read_platform
 from longshore.environment import Environment
 from longshore.kit.certificates import CertificateProblem, facts
+from longshore.kit.volatile import memory_directory
 
 #: where containers look for their agent
 CONTAINERS_ADDRESS = "169.254.170.2"
@@ -49,6 +51,7 @@ def examine(environment: Environment, data: DataDirectory, host: str, port: int)
         _containers,
         _names,
         lambda: _directory(data),
+        lambda: _master_key(environment, data),
         _clients,
     )
     return [finding for check in checks for finding in check()]
@@ -209,6 +212,23 @@ def _directory(data: DataDirectory) -> Iterator[Finding]:
         yield Finding("data directory", "note", f"{data.root}: only {free_mib} MiB are free", "images need room: free some")
     else:
         yield Finding("data directory", "ok", f"{data.root} ({free_mib // 1024} GiB free)")
+
+
+def _master_key(environment: Environment, data: DataDirectory) -> Iterator[Finding]:
+    """What secrets are wrapped with, and whether anything is left of them in plain on a disk (docs/secrets.md)."""
+    try:
+        found = check(environment, data)
+    except MasterKeyProblem as problem:
+        yield Finding("master key", "missing", problem.cause, problem.fix)
+        return
+    if found.source == "file" and not found.file:
+        better = "keep it elsewhere: `longshore keys rotate-master --to file --file PATH`, or `--to command`"
+        yield Finding("master key", "note", f"{found.path(data.root)} lies beside what it opens: a copy of the directory has both", better)
+    else:
+        yield Finding("master key", "ok", f"from {found}")
+    if memory_directory() is None:
+        where = f"no memory-backed directory: HAProxy's copies of private keys lie in {data.root / 'run'} while it runs"
+        yield Finding("private keys", "note", where, "mount a tmpfs at /dev/shm")
 
 
 def _clients() -> Iterator[Finding]:

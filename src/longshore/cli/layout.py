@@ -39,6 +39,7 @@ from longshore.config import (
     read_platform,
 )
 from longshore.environment import Environment, seconds
+from longshore.kit.master_key import Master
 
 #: auto takes the built-in scanner where it has a database, else Trivy or Grype where they are installed
 SCANNERS = ("auto", "built-in", "trivy", "grype")
@@ -80,6 +81,8 @@ class Wishes:
     load_balancer_address: str = ""
     #: others may read what is said to the gateway
     insecure: bool = False
+    #: where the key comes from that secrets are wrapped with; None: as last time
+    master_key: Master | None = None
     #: off, generous or aws; "": by the address
     rate_limits: str = ""
 
@@ -253,6 +256,7 @@ def platform(
         lost_after_s=wishes.lost_after_s,
         insecure=wishes.insecure,
         rate_limits=wishes.rate_limits,
+        master_key=wishes.master_key,
     )
     agents = tuple(_local_agent(number, wishes, machine, server, instance_id) for number in range(1, wishes.instances + 1))
     return PlatformConfig(server=server, agents=agents)

@@ -23,7 +23,7 @@ from longshore.cli.outcome import ExitCode, Failure
 from longshore.cli.progress import Progress, progress_for
 from longshore.cli.tls import settled
 from longshore.config import DataDirectory, PlatformConfig, write_platform
-from longshore.environment import Environment
+from longshore.environment import Environment, without_secrets
 
 SUPERVISOR = (sys.executable, "-m", "longshore.main", "supervisor")
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -67,7 +67,7 @@ def up(
         platform = plan(wishes, environment, data)
         write_platform(data.platform_file, platform)
         data.forget_state()
-        started = start(data, [*command, "--config", str(data.platform_file)], lock, progress_for(out))
+        started = start(data, [*command, "--config", str(data.platform_file)], lock, progress_for(out), handed=environment.master_key)
     finally:
         os.close(lock)
     try:
@@ -113,22 +113,29 @@ def plan(wishes: layout.Wishes, environment: Environment, data: DataDirectory) -
     )
 
 
-def start(data: DataDirectory, command: Sequence[str], lock: int, progress: Progress, timeout_s: float = _START_TIMEOUT_S) -> Started:
-    """Starts the supervisor with the lock handed down and waits for its word that everything is ready."""
+def start(
+    data: DataDirectory, command: Sequence[str], lock: int, progress: Progress, timeout_s: float = _START_TIMEOUT_S, handed: str = ""
+) -> Started:
+    """Starts the supervisor with the lock handed down and waits for its word that everything is ready. `handed` is the master key,
+    where it is not in a file: it goes through a pipe, and nothing secret into what the process is started with."""
     log = data.log_file("supervisor")
     if log.exists():
         log.replace(log.with_suffix(".log.1"))
     begun = time.monotonic()
     with log.open("ab") as output:
         process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
+            [*command, "--handed"] if handed else command,
+            stdin=subprocess.PIPE if handed else subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             cwd=data.root,
             start_new_session=True,
             pass_fds=(lock,),
+            env=without_secrets(),
         )
+    if process.stdin is not None:
+        with process.stdin as pipe:
+            pipe.write(f"{handed}\n".encode())
     presence.note_supervisor(lock, process.pid)
     try:
         ready, failed = _follow(process, log, progress, begun + timeout_s)

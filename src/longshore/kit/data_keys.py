@@ -43,7 +43,7 @@ def lock_of(secret: Keys) -> bytes:
 
 def locks_of(secret: Keys) -> tuple[bytes, ...]:
     """Those of every secret that is still there, the newest first."""
-    return tuple(_public(_private(key)) for key in derived_keys(secret, _PURPOSE))
+    return tuple(_public(_private(key)) for key in derived_keys(secret, _PURPOSE, at_rest=True))
 
 
 def new_data_key(lock: bytes) -> SealedKey:
@@ -53,7 +53,7 @@ def new_data_key(lock: bytes) -> SealedKey:
 
 def sealed_to_newest(secret: Keys, key: SealedKey) -> SealedKey:
     """The same key under the same id, sealed to the newest lock; `key` itself where it is. Raises SealBroken."""
-    newest, *_ = derived_keys(secret, _PURPOSE)
+    newest, *_ = derived_keys(secret, _PURPOSE, at_rest=True)
     try:
         _opened(newest, key)
     except SealBroken:
@@ -63,7 +63,7 @@ def sealed_to_newest(secret: Keys, key: SealedKey) -> SealedKey:
 
 def open_data_key(secret: Keys, key: SealedKey) -> bytes:
     """The 32 bytes of the key. Raises SealBroken when it was not sealed to this installation, or was changed."""
-    for derived in derived_keys(secret, _PURPOSE):
+    for derived in derived_keys(secret, _PURPOSE, at_rest=True):
         try:
             return _opened(derived, key)
         except SealBroken:

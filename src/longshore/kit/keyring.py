@@ -30,22 +30,27 @@ class Generation(msgspec.Struct, frozen=True):
     made_at: float = 0.0
     #: what stays of one that was dropped
     remains: bytes = b""
+    #: nothing that was signed with it is good any more; it only opens what lies here, until that is sealed anew
+    is_over: bool = False
 
     def __repr__(self) -> str:
         return f"Generation({self.number}{'' if self.secret else ', dropped'})"
+
+    def ended(self) -> Generation:
+        return msgspec.structs.replace(self, is_over=True)
 
     @property
     def lasting(self) -> bytes:
         return derive(self.secret, _LASTING) if self.secret else self.remains
 
     def dropped(self) -> Generation:
-        return Generation(self.number, b"", self.made_at, self.lasting)
+        return Generation(self.number, b"", self.made_at, self.lasting, is_over=True)
 
 
 class Keyring:
     """Compared by identity. `era` grows with every change: whoever remembers what a seal opened to forgets it then."""
 
-    __slots__ = ("_all", "_living", "era")
+    __slots__ = ("_all", "_living", "_trusted", "era")
 
     def __init__(self, generations: Iterable[Generation]) -> None:
         """In the order of their numbers; the last one is current and has a secret."""
@@ -62,10 +67,11 @@ class Keyring:
 
     def replace(self, generations: Iterable[Generation]) -> None:
         found = tuple(generations)
-        if not found or not found[-1].secret or [one.number for one in found] != sorted({one.number for one in found}):
+        if not found or not found[-1].secret or found[-1].is_over or [one.number for one in found] != sorted({one.number for one in found}):
             raise ValueError("a keyring has generations in order, and the last of them is current")
         self._all = found
         self._living = tuple(one for one in reversed(found) if one.secret)
+        self._trusted = tuple(one for one in self._living if not one.is_over)
         self.era += 1
 
     @property
@@ -75,16 +81,17 @@ class Keyring:
 
     @property
     def living(self) -> tuple[Generation, ...]:
-        """The newest first."""
+        """Those that have a secret, the newest first."""
         return self._living
+
+    @property
+    def trusted(self) -> tuple[Generation, ...]:
+        """Those whose signatures are good, the newest first."""
+        return self._trusted
 
     @property
     def current(self) -> Generation:
         return self._living[0]
-
-    def find(self, number: int) -> Generation | None:
-        """One that has a secret."""
-        return next((one for one in self._living if one.number == number), None)
 
     def lasting(self, purpose: str, at: float) -> bytes:
         """A key for what was given out at that time and must stay the same for as long as it is used, whatever is rotated since."""

@@ -12,7 +12,7 @@ import os
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from longshore.kit.keyring import Keyring, derive
+from longshore.kit.keyring import Generation, Keyring, derive
 
 __all__ = [
     "MARK",
@@ -55,7 +55,7 @@ def newest(keys: Keys) -> bytes:
 
 def secrets_of(keys: Keys) -> tuple[bytes, ...]:
     """Those whose signatures are good, the newest first."""
-    return (keys,) if isinstance(keys, bytes) else tuple(one.secret for one in keys.living)
+    return (keys,) if isinstance(keys, bytes) else tuple(one.secret for one in keys.trusted)
 
 
 def derived_key(keys: Keys, purpose: str) -> bytes:
@@ -63,9 +63,11 @@ def derived_key(keys: Keys, purpose: str) -> bytes:
     return derive(newest(keys), purpose)
 
 
-def derived_keys(keys: Keys, purpose: str) -> tuple[bytes, ...]:
-    """The same of every secret whose signatures are good, the newest first: for whoever verifies."""
-    return tuple(derive(secret, purpose) for secret in secrets_of(keys))
+def derived_keys(keys: Keys, purpose: str, *, at_rest: bool = False) -> tuple[bytes, ...]:
+    """The same of every secret whose signatures are good, the newest first: for whoever verifies. `at_rest`: of every secret that is
+    still there, for whoever opens what lies here."""
+    secrets = tuple(one.secret for one in keys.living) if at_rest and not isinstance(keys, bytes) else secrets_of(keys)
+    return tuple(derive(secret, purpose) for secret in secrets)
 
 
 def lasting_key(keys: Keys, purpose: str, at: float) -> bytes:
@@ -85,16 +87,17 @@ def seal(keys: Keys, purpose: str, content: bytes, about: bytes = b"") -> bytes:
     return mark + nonce + AESGCM(derive(secret, purpose)).encrypt(nonce, content, mark + about)
 
 
-def unseal(keys: Keys, purpose: str, sealed: bytes, about: bytes = b"") -> bytes:
-    """Raises SealBroken."""
+def unseal(keys: Keys, purpose: str, sealed: bytes, about: bytes = b"", *, handed_out: bool = False) -> bytes:
+    """Raises SealBroken. `handed_out`: it was given to somebody, and is good for as long as the generation's signatures are."""
     if isinstance(keys, bytes):
         return _opened(keys, purpose, sealed, about)
-    if sealed[:1] == MARK and (by := keys.find(generation_of(sealed))) is not None:
+    trusted = keys.trusted if handed_out else keys.living
+    if sealed[:1] == MARK and (by := _numbered(trusted, generation_of(sealed))) is not None:
         try:
             return _opened(by.secret, purpose, sealed[_MARK_BYTES:], sealed[:_MARK_BYTES] + about)
         except SealBroken:
             pass  # one in 256 of those without a mark begins as if it had one
-    first = keys.find(_UNMARKED)
+    first = _numbered(trusted, _UNMARKED)
     if first is None:
         raise SealBroken
     return _opened(first.secret, purpose, sealed, about)
@@ -115,6 +118,10 @@ def resealed(keys: Keys, purpose: str, sealed: bytes, about: bytes = b"") -> byt
     if not sealed or is_sealed_anew(keys, sealed):
         return sealed
     return seal(keys, purpose, unseal(keys, purpose, sealed, about), about)
+
+
+def _numbered(generations: tuple[Generation, ...], number: int) -> Generation | None:
+    return next((one for one in generations if one.number == number), None)
 
 
 def _mark(number: int) -> bytes:

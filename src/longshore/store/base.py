@@ -145,6 +145,10 @@ class Store(Reader, Protocol):
     async def acquire_lease(self, name: str) -> int:
         """Waits until this process leads and returns the epoch that fences its writes."""
 
+    async def reseal(self, most: int) -> int:
+        """Have up to `most` rows of sealed kinds that an older generation of keys sealed be sealed with the current one; how many
+        there were. Nothing that can be read changes. Raises StoreUnavailable."""
+
     async def reset(self) -> None:
         """Forget everything (watchers get the deletions)."""
 

@@ -71,6 +71,9 @@ class LocalStore:
     async def reset(self) -> None:
         await self._writer.submit(None)
 
+    async def reseal(self, most: int) -> int:
+        return await self._log.reseal(most)
+
     async def close(self) -> None:
         """Write what is queued, end all watches, let go of the log."""
         await self._writer.close()

@@ -24,4 +24,10 @@ class Log(Protocol):
     async def wipe(self, revision: int, epoch: int) -> None:
         """Delete every row there is, durably. Raises StoreUnavailable."""
 
+    async def reseal(self, most: int) -> int:
+        """Seal up to `most` rows with the current generation of keys that another one has sealed; how many there were.
+
+        Raises StoreUnavailable.
+        """
+
     async def close(self) -> None: ...

@@ -2,6 +2,7 @@
 
 WAL with synchronous=FULL: a commit is on the disk before anybody hears of it. All statements run on one thread of their own, one
 hop per batch. Bodies are msgpack of the Structs: members unknown to this version are ignored, members added since are defaulted.
+Those of kinds that hold secrets are sealed on their way to the file (`sealed_rows.py`).
 """
 
 from __future__ import annotations
@@ -15,19 +16,24 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 
 from longshore.kit.resource import Kind
-from longshore.store.base import StoreError, StoreUnavailable
+from longshore.kit.sealing import MARK, Keys
+from longshore.store.base import Reader, StoreError, StoreUnavailable
 from longshore.store.local import LocalStore
 from longshore.store.lock import DirectoryLock
 from longshore.store.log import Row
+from longshore.store.sealed_rows import SealedRows
 from longshore.store.thread import OneThread
 from longshore.store.view import View
 
 R = TypeVar("R")
+
+#: the keys that rows are sealed with, or who finds them; told what is kept that is not sealed, and how many rows are
+KeysOf = Keys | Callable[[Reader, int], Keys]
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +58,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
                revision INTEGER NOT NULL, epoch INTEGER NOT NULL, format INTEGER NOT NULL
            )""",
         "INSERT INTO meta VALUES (1, 0, 0, 0)",
+    ),
+    (
+        # Kinds of which nothing in plain is left (store/sealed_rows.py), separated by commas.
+        "ALTER TABLE meta ADD COLUMN scrubbed TEXT NOT NULL DEFAULT ''",
     ),
 )
 
@@ -81,6 +91,7 @@ class SqliteLog:
         self._connection: sqlite3.Connection | None = None
         self._closed = False
         self._epoch = 0
+        self._sealing = SealedRows((), None)
 
     def __repr__(self) -> str:
         return str(self.path)
@@ -93,6 +104,9 @@ class SqliteLog:
 
     async def wipe(self, revision: int, epoch: int) -> None:
         await self.on_thread(self._wipe, revision, epoch)
+
+    async def reseal(self, most: int) -> int:
+        return await self.on_thread(self._reseal, most)
 
     async def close(self) -> None:
         """Leave one tidy file behind, then let the next server in. Closing twice is fine."""
@@ -154,9 +168,10 @@ class SqliteLog:
             database.execute("COMMIT")
             logger.info("store: %s is at format %d", self.path, number)
 
-    def load(self, view: View) -> tuple[int, dict[str, int]]:
+    def load(self, view: View, keys: KeysOf | None = None) -> tuple[int, dict[str, int]]:
         """Fill `view`; the last epoch given out, and how many resources there are of each kind that `view` does not know."""
         kinds = {kind.name: kind for kind in view.tables}
+        sealed: list[tuple[Kind[Any], str, int, bytes]] = []
         unknown: dict[str, int] = {}
         # The collector would walk every resource loaded so far, again and again, and find nothing.
         collecting = gc.isenabled()
@@ -167,9 +182,13 @@ class SqliteLog:
             for name, count, newest in self._database.execute(by_kind).fetchall():
                 view.revision = max(view.revision, newest)
                 if name in kinds:
-                    self._load_kind(view, kinds[name])
+                    self._load_kind(view, kinds[name], sealed)
                 else:
                     unknown[name] = count
+            self._sealing = SealedRows(kinds.values(), keys(view, len(sealed)) if callable(keys) else keys)
+            for kind, key, revision, body in sealed:
+                self._load_row(view, kind, key, revision, self._sealing.opened(kind.name, key, body))
+            self._sealing.settle(self._database)
         except sqlite3.Error as error:
             raise StoreUnavailable(f"cannot read {self.path}: {error}") from error
         finally:
@@ -177,17 +196,25 @@ class SqliteLog:
                 gc.enable()
         return self._epoch, unknown
 
-    def _load_kind(self, view: View, kind: Kind[Any]) -> None:
-        decode = view.table(kind).decoder.decode
+    def _load_kind(self, view: View, kind: Kind[Any], sealed: list[tuple[Kind[Any], str, int, bytes]]) -> None:
+        """Rows that are sealed are put aside."""
         for key, revision, body in self._database.execute(SELECT, (kind.name,)):
-            try:
-                value = decode(body)
-            except msgspec.MsgspecError as error:
-                raise StoreError(f"{self.path}: {kind.name} {key} cannot be read: {error}") from error
-            view.load(kind, key, value, revision)
+            if kind.sealed and body[:1] == MARK:
+                sealed.append((kind, key, revision, body))
+            else:
+                self._load_row(view, kind, key, revision, body)
+
+    def _load_row(self, view: View, kind: Kind[Any], key: str, revision: int, body: bytes) -> None:
+        try:
+            value = view.table(kind).decoder.decode(body)
+        except msgspec.MsgspecError as error:
+            raise StoreError(f"{self.path}: {kind.name} {key} cannot be read: {error}") from error
+        view.load(kind, key, value, revision)
 
     def _append(self, rows: list[Row], revision: int, epoch: int) -> None:
         database = self._database
+        if self._sealing.names:
+            rows = [self._sealing.sealed(row) for row in rows]
         try:
             if len(rows) <= MOST_IN_STATEMENT and epoch == self._epoch and all(row.body is not None for row in rows):
                 # One statement is its own transaction: `load` takes the newest revision from the rows, too.
@@ -219,7 +246,13 @@ class SqliteLog:
         except sqlite3.Error as error:
             self._give_up(error)
 
-    def _give_up(self, error: sqlite3.Error) -> None:
+    def _reseal(self, most: int) -> int:
+        try:
+            return self._sealing.reseal(self._database, most)
+        except sqlite3.Error as error:
+            self._give_up(error)
+
+    def _give_up(self, error: sqlite3.Error) -> NoReturn:
         if self._database.in_transaction:
             try:
                 self._database.execute("ROLLBACK")
@@ -243,18 +276,20 @@ def _claim(directory: Path) -> DirectoryLock:
     return DirectoryLock(directory)
 
 
-async def open_store(directory: Path, kinds: Iterable[Kind[Any]], *, most_pages: int | None = None) -> LocalStore:
-    """The store in `directory`, which is created if need be.
+async def open_store(
+    directory: Path, kinds: Iterable[Kind[Any]], keys: KeysOf | None = None, *, most_pages: int | None = None
+) -> LocalStore:
+    """The store in `directory`, which is created if need be. `keys` are needed where any of `kinds` is sealed.
 
     Raises StoreLocked when a server runs there, StoreUnavailable when the disk or the file will not do, and StoreError when a
-    newer Longshore wrote it.
+    newer Longshore wrote it, or a row does not open; and whatever is raised where keys are looked for.
     """
     view = View(kinds)
     lock = await asyncio.to_thread(_claim, directory)
     log = SqliteLog(directory, lock, most_pages=most_pages)
     try:
         await log.on_thread(log.prepare)
-        epoch, unknown = await log.on_thread(log.load, view)
+        epoch, unknown = await log.on_thread(log.load, view, keys)
     except BaseException:
         await log.close()
         raise

@@ -48,7 +48,7 @@ def step(tx: Tx, arn: str, over: set[str]) -> None:
 
 
 async def main(directory: Path, turn: int) -> None:
-    store, events = await open_store(directory, KINDS), await open_event_log(directory)
+    store, events = await open_store(directory, KINDS, b"k" * 32), await open_event_log(directory)
     clock, drawn = SystemClock(), random.Random(turn)
     instance = ContainerInstance(INSTANCE, f"{ARN}cluster/demo", "i-1", 1.0, Capacity(1000, 1000))
     await store.transact(lambda tx: tx.get(CONTAINER_INSTANCES, INSTANCE) or tx.put(CONTAINER_INSTANCES, instance))

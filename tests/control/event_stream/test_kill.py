@@ -41,7 +41,7 @@ def kill_after(directory: Path, turn: int, lines: int) -> None:
 
 async def look(directory: Path) -> int:
     """Starts as a server does, lets the stream catch up, and checks all that was ever told; how many events there are."""
-    store, events = await open_store(directory, KINDS), await open_event_log(directory)
+    store, events = await open_store(directory, KINDS, b"k" * 32), await open_event_log(directory)
     stream = asyncio.create_task(EventStream(store, events, SystemClock(), RandomIds()).run())
     present = {**{task.arn: task.version for task in store.list(TASKS)}, **{i.arn: i.version for i in store.list(CONTAINER_INSTANCES)}}
     async with asyncio.timeout(20.0):

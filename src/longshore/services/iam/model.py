@@ -237,6 +237,7 @@ ACCESS_KEYS: Kind[AccessKey] = Kind(
     type=AccessKey,
     key=lambda key: key.access_key_id,
     indexes={"principal": lambda key: (key.principal_arn,)},
+    sealed=True,
 )
 
 

@@ -1,0 +1,226 @@
+"""The keyring on the disk: wrapped with a master key from a file, the environment or a command, whatever moment a change is cut off at."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+
+from longshore.kit import durable
+from longshore.kit.keyring_file import KeyringFile
+from longshore.kit.master_key import Master, MasterKeyProblem
+from longshore.kit.sealing import newest, seal, unseal
+
+SECRET = b"first secret of an installation."
+KEY, OTHER = b64encode(b"k" * 32).decode(), b64encode(b"o" * 32).decode()
+ENVIRONMENT = Master("environment")
+#: XORs with a constant, as no KMS does; what it wraps begins with `w`
+PROGRAM = """
+import base64, sys
+given = base64.b64decode(sys.stdin.readline())
+if sys.argv[-1] == "wrap":
+    made = b"w" + bytes(byte ^ 0x5A for byte in given)
+elif given[:1] == b"w":
+    made = bytes(byte ^ 0x5A for byte in given[1:])
+else:
+    sys.exit("not wrapped here")
+print(base64.b64encode(made).decode())
+"""
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Master:
+    program = tmp_path / "kms.py"
+    program.write_text(PROGRAM)
+    return Master("command", command=f"{sys.executable} '{program}' --vault=ours")
+
+
+def content_of(directory: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in sorted(directory.rglob("*")) if file.is_file())
+
+
+@pytest.mark.parametrize("source", ["file", "environment", "command"])
+def test_what_was_begun_opens_again_with_the_same_master_key(tmp_path: Path, source: str, command: Master) -> None:
+    given, handed = {"file": (None, ""), "environment": (None, KEY), "command": (command, "")}[source]
+    data = tmp_path / "data"
+    data.mkdir()
+    begun = KeyringFile(data, given, handed)
+    keys = begun.begin(SECRET, 1.0)
+    sealed = seal(keys, "one", b"content")
+    second = begun.rotate(2.0, at_once=False)
+    # The next start need not be told of a file or a command.
+    again = KeyringFile(data, None, handed)
+    assert unseal(again.open(), "one", sealed) == b"content"
+    assert newest(again.keys) == second.secret
+    assert again.master.source == source
+    for secret in (SECRET, second.secret):
+        for form in (secret, b64encode(secret), secret.hex().encode()):
+            assert form not in content_of(data)
+    assert {stat.S_IMODE(file.stat().st_mode) for file in data.iterdir()} == {0o600}
+
+
+def test_a_missing_master_key_is_not_made_anew(tmp_path: Path) -> None:
+    KeyringFile(tmp_path).begin(SECRET, 1.0)
+    (tmp_path / "master-key").unlink()
+    before = content_of(tmp_path)
+    with pytest.raises(MasterKeyProblem, match="missing"):
+        KeyringFile(tmp_path).open()
+    assert content_of(tmp_path) == before
+
+
+def test_nor_is_it_when_the_secret_is_rotated(tmp_path: Path) -> None:
+    file = KeyringFile(tmp_path)
+    file.begin(SECRET, 1.0)
+    kept = (tmp_path / "master-key").read_bytes()
+    for content in (None, b"x" * 32):
+        (tmp_path / "master-key").unlink(missing_ok=True)
+        if content:
+            durable.write_durably(tmp_path / "master-key", content)
+        with pytest.raises(MasterKeyProblem, match=r"missing|does not open"):
+            file.rotate(2.0, at_once=False)
+    assert newest(file.keys) == SECRET
+    durable.write_durably(tmp_path / "master-key", kept)
+    assert newest(KeyringFile(tmp_path).open()) == SECRET
+
+
+@pytest.mark.parametrize(
+    ("given", "handed", "words"),
+    [
+        (None, "", "not set"),
+        (None, OTHER, "does not open"),
+        (None, "short", "base64 of 32 bytes"),
+        (Master("file"), "", "missing"),
+        (Master("command", command="/nowhere/to/be/found"), "", "not wrapped with a command"),
+    ],
+)
+def test_another_master_key_than_the_right_one_is_refused_and_changes_nothing(
+    tmp_path: Path, given: Master | None, handed: str, words: str
+) -> None:
+    KeyringFile(tmp_path, None, KEY).begin(SECRET, 1.0)
+    before = content_of(tmp_path)
+    with pytest.raises(MasterKeyProblem, match=words) as refused:
+        KeyringFile(tmp_path, given, handed).open()
+    assert refused.value.fix
+    assert KEY not in str(refused.value)
+    assert OTHER not in str(refused.value) + refused.value.fix
+    assert content_of(tmp_path) == before
+
+
+@pytest.mark.parametrize(("mode", "is_taken"), [(0o600, True), (0o400, True), (0o640, False), (0o604, False)])
+def test_a_file_that_others_may_read_is_no_master_key(tmp_path: Path, mode: int, is_taken: bool) -> None:
+    elsewhere = tmp_path / "mount" / "key"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text(KEY)
+    elsewhere.chmod(mode)
+    file = KeyringFile(tmp_path, Master("file", file=str(elsewhere)))
+    if is_taken:
+        assert newest(file.begin(SECRET, 1.0)) == SECRET
+        assert newest(KeyringFile(tmp_path).open()) == SECRET
+    else:
+        with pytest.raises(MasterKeyProblem, match="others may read"):
+            file.begin(SECRET, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("import sys; sys.exit('the vault is sealed')", "the vault is sealed"),
+        ("print('?')", "no base64"),
+        ("pass", "no base64"),
+        ("print('QUJD')", "does not unwrap"),
+    ],
+)
+def test_a_command_that_fails_is_told_of_in_its_own_words(tmp_path: Path, program: str, words: str) -> None:
+    path = tmp_path / "program.py"
+    path.write_text(program)
+    with pytest.raises(MasterKeyProblem, match=words):
+        KeyringFile(tmp_path, Master("command", command=f"{sys.executable} {path}")).begin(SECRET, 1.0)
+    assert not (tmp_path / "keyring").exists()
+
+
+@pytest.mark.parametrize("there", ["file", "environment", "command"])
+@pytest.mark.parametrize("wanted", ["file", "other file", "environment", "command"])
+def test_the_master_key_may_become_another_of_any_source(tmp_path: Path, there: str, wanted: str, command: Master) -> None:
+    masters = {"file": Master(), "other file": Master("file", file=str(tmp_path / "usb")), "environment": ENVIRONMENT, "command": command}
+    data = tmp_path / "data"
+    data.mkdir()
+    file = KeyringFile(data, masters[there], KEY if there == "environment" else "")
+    file.begin(SECRET, 1.0)
+    before = (data / "keyring").read_bytes()
+    file.rewrap(masters[wanted], OTHER if wanted == "environment" else "")
+    assert (data / "keyring").read_bytes() != before
+    handed = OTHER if wanted == "environment" else ""
+    assert newest(KeyringFile(data, None, handed).open()) == SECRET
+    # Whoever is still told of the old one is not locked out: the keyring knows better.
+    assert newest(KeyringFile(data, masters[there], handed).open()) == SECRET
+    file.rotate(2.0, at_once=False)
+    assert newest(KeyringFile(data, None, handed).open()) != SECRET
+
+
+def test_a_new_master_key_in_the_same_file_survives_being_cut_off_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Cut(Exception):
+        pass
+
+    replace, unlink = Path.replace, Path.unlink
+    steps = 0
+    while True:
+        data = tmp_path / str(steps)
+        data.mkdir()
+        file = KeyringFile(data)
+        file.begin(SECRET, 1.0)
+        old, left = (data / "master-key").read_bytes(), steps
+
+        def spend() -> None:
+            nonlocal left
+            left -= 1
+            if left < 0:
+                raise Cut
+
+        def replacing(path: Path, target: Path) -> Path:
+            spend()
+            return replace(path, target)
+
+        def unlinking(path: Path, missing_ok: bool = False) -> None:
+            if not path.name.startswith("."):
+                spend()
+            unlink(path, missing_ok)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", replacing)
+            patch.setattr(Path, "unlink", unlinking)
+            try:
+                file.rewrap(Master())
+                is_done = True
+            except Cut:
+                is_done = False
+        assert newest(KeyringFile(data).open()) == SECRET
+        assert newest(KeyringFile(data).open()) == SECRET
+        if is_done:
+            break
+        steps += 1
+    assert steps == 4
+    assert (data / "master-key").read_bytes() != old
+    assert sorted(os.listdir(data)) == ["keyring", "master-key"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"not json", b'{"format": 99, "master": {}, "content": ""}'])
+def test_what_is_no_keyring_is_told_of(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "keyring").write_bytes(content)
+    with pytest.raises(MasterKeyProblem, match=r"no keyring|newer"):
+        KeyringFile(tmp_path).open()
+
+
+def test_generations_are_dropped_but_for_the_current_one(tmp_path: Path) -> None:
+    file = KeyringFile(tmp_path)
+    file.begin(SECRET, 1.0)
+    file.rotate(5.0, at_once=False)
+    file.rotate(9.0, at_once=True)
+    assert [(one.number, one.is_over) for one in file.keys.generations] == [(1, True), (2, True), (3, False)]
+    assert (len(file.keys.trusted), len(file.keys.living)) == (1, 3)
+    file.drop(frozenset({1, 2, 3}))
+    again = KeyringFile(tmp_path).open()
+    assert [(one.number, bool(one.secret), one.made_at) for one in again.generations] == [(1, False, 0.0), (2, False, 5.0), (3, True, 9.0)]
