@@ -10,26 +10,32 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 from tests.fuzz.engine import Failed, Outcome, Target, attempt, fuzz, keep
-from tests.fuzz.targets import TARGETS, made
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make fuzz")
     parser.add_argument("--inputs", type=int, default=1_000_000, help="of each target that is quick; slower ones get their share")
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--target", action="append", choices=sorted(TARGETS))
+    parser.add_argument("--target", action="append")
     parser.add_argument("--engine", choices=("own", "atheris"), default="own")
     parser.add_argument("--replay", type=Path)
     asked = parser.parse_args()
-    names = asked.target or sorted(TARGETS)
-    if asked.replay is not None:
-        return _replay(asked.replay)
     if asked.engine == "atheris":
-        return _atheris(made(names[0]))
+        if len(asked.target or ()) != 1:
+            parser.error("--engine atheris takes one --target")
+        return _atheris(asked.target[0], asked.inputs)
+    from tests.fuzz.targets import TARGETS, made
+
+    names = asked.target or sorted(TARGETS)
+    if unknown := sorted(set(names) - TARGETS):
+        parser.error(f"there is no target {unknown[0]}: choose from {', '.join(sorted(TARGETS))}")
+    if asked.replay is not None:
+        return _replay(made(asked.replay.parent.name), asked.replay)
     print(f"seed {asked.seed}")
     print(f"{'target':<14}{'inputs':>10}{'per s':>10}{'slowest':>11}{'growth':>10}")
     outcomes = []
@@ -53,22 +59,26 @@ def _tell(outcome: Outcome) -> None:
     )
 
 
-def _replay(path: Path) -> int:
+def _replay(target: Target, path: Path) -> int:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    target = made(path.parent.name)
     target.renew()
     attempt(target, path.read_bytes())
     print("it no longer fails")
     return 0
 
 
-def _atheris(target: Target) -> int:
+def _atheris(name: str, inputs: int) -> int:
     import atheris  # type: ignore[import-not-found]  # nothing here needs it: whoever wants it installs it
 
-    atheris.instrument_all()
+    with atheris.instrument_imports(include=["longshore"]):
+        from tests.fuzz.targets import made
+    target = made(name)
     target.renew()
-    atheris.Setup(sys.argv[:1], target.run)
-    atheris.Fuzz()
+    with tempfile.TemporaryDirectory() as corpus:
+        for number, seed in enumerate(target.seeds):
+            (Path(corpus) / str(number)).write_bytes(seed)
+        atheris.Setup([sys.argv[0], f"-atheris_runs={inputs}", "-timeout=1", corpus], target.run)
+        atheris.Fuzz()
     return 0
 
 
