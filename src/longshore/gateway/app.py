@@ -211,7 +211,9 @@ class Gateway:
         if operation.identify is not None:
             call = await operation.identify(call, parsed)
             identified = attempt.identified = Identified(call.principal, call.region, identified.service)
-        self._access.authorise(operation, call, parsed, secure=request.secure, user_agent=request.headers.get("user-agent", ""))
+        attempt.call = call
+        agent = request.headers.get("user-agent", "")
+        attempt.resources = self._access.authorise(operation, call, parsed, secure=request.secure, user_agent=agent)
         await self._note_use(identified, call.region)
         await self._store.read_barrier()
         response = attempt.response = await operation.handle(call, parsed)

@@ -13,13 +13,16 @@ from longshore.aws.operation import Operation
 from longshore.gateway.catalogue import Served
 from longshore.gateway.identify import Identified
 from longshore.gateway.request import ApiRequest
-from longshore.services.call import Principal
+from longshore.services.call import Call, Principal
 
 
 class Attempt:
     """What is not known (yet) is None, or empty."""
 
-    __slots__ = ("api", "error", "identified", "operation", "operation_name", "parsed", "request", "request_id", "response")
+    __slots__ = (
+        *("api", "call", "error", "identified", "operation", "operation_name"),
+        *("parsed", "request", "request_id", "resources", "response"),
+    )
 
     def __init__(self, request: ApiRequest, request_id: str) -> None:
         self.request = request
@@ -31,6 +34,9 @@ class Attempt:
         self.operation: Operation | None = None
         #: the request's shape
         self.parsed: Any = None
+        self.call: Call | None = None
+        #: ARNs that the operation acts on; None where it has not been allowed
+        self.resources: tuple[str, ...] | None = None
         #: the answer's shape; None where there is an error
         self.response: Any = None
         self.error: AwsError | None = None

@@ -141,6 +141,10 @@ class Access:
         side = self._resources.get(_service(resource))
         return side.named(self._store, resource) if side is not None and side.named is not None else ()
 
+    def shares(self, resource: str) -> bool:
+        side = self._resources.get(_service(resource))
+        return side is not None and side.named is not None
+
     def _context(
         self, principal: Principal, resource: str, origin: Origin, conditions: Callable[[], Mapping[str, Sequence[str]]] | None
     ) -> Mapping[str, Sequence[str]]:
@@ -158,10 +162,13 @@ class Access:
             self._kept[key] = _Kept(self._store.revision, denial)
         return denial
 
-    def authorise(self, operation: Operation, call: Call, request: object, *, secure: bool, user_agent: str) -> None:
-        """Raises AccessDenied. An operation whose action is empty needs no permission (sts GetCallerIdentity)."""
+    def authorise(self, operation: Operation, call: Call, request: object, *, secure: bool, user_agent: str) -> tuple[str, ...]:
+        """The resources that it acts on. Raises AccessDenied.
+
+        An operation whose action is empty needs no permission (sts GetCallerIdentity).
+        """
         if not operation.action:
-            return
+            return ()
         # what names no resource asks for all of them: nothing gets by for want of a name
         resources = tuple(operation.resource(call, request)) or ("*",)
         asked: Iterable[tuple[str, str]] = [(operation.action, resource) for resource in resources]
@@ -188,6 +195,7 @@ class Access:
                 encoded = encoded_message(call.secret_for_signing, call.principal, action, resource, explicit=explicit)
                 denied = f"You are not authorized to perform this operation. {denied}. Encoded authorization failure message: {encoded}"
             raise AccessDenied(denied)
+        return resources
 
 
 def _passing(operation: Operation, conditions: Callable[[], Mapping[str, Sequence[str]]] | None) -> dict[str, Sequence[str]]:

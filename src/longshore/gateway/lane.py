@@ -19,6 +19,7 @@ from typing import Any
 
 from aiohttp import web
 
+from longshore.gateway.begun import IDLE_S
 from longshore.gateway.doors import Doors
 from longshore.gateway.heads import MOST_HEAD, NotPlain, read_headers
 from longshore.gateway.reads import Peer, PlainRead, begins_like_a_read, head_of, read_look
@@ -34,8 +35,7 @@ log = logging.getLogger("longshore.gateway")
 MOST_FAST_BODY = 262_144
 #: a blob of at most so many bytes (a config, mostly) is no work for another thread
 MOST_AT_ONCE = 32_768
-#: an idle connection is closed after this, one in the middle of a request sooner
-IDLE_S = 75.0
+#: one in the middle of a request is closed after this, sooner than one that is idle
 PARTIAL_S = 30.0
 SWEEP_S = 5.0
 #: how long a closed connection may take to say goodbye when the server stops
@@ -47,7 +47,9 @@ Operate = Callable[[ApiRequest], Coroutine[Any, Any, Reply]]
 Look = Callable[[web.BaseRequest], Coroutine[Any, Any, web.StreamResponse]]
 
 
-def read_request(received: bytes, remote: str, secure: bool = False) -> tuple[ApiRequest, int] | None:
+def read_request(
+    received: bytes, remote: str, secure: bool = False, cipher: tuple[str, str, int] | None = None
+) -> tuple[ApiRequest, int] | None:
     """The first request of `received` and its length in bytes; None when more bytes are needed. Raises NotPlain."""
     if not received.startswith(_START):
         if len(received) < len(_START) and _START.startswith(received):
@@ -63,7 +65,7 @@ def read_request(received: bytes, remote: str, secure: bool = False) -> tuple[Ap
     stop = start + int(length)
     if len(received) < stop:
         return None
-    return ApiRequest("POST", "/", "", pairs, headers, received[start:stop], remote, secure), stop
+    return ApiRequest("POST", "/", "", pairs, headers, received[start:stop], remote, secure, cipher), stop
 
 
 class Lanes:
@@ -140,6 +142,7 @@ class Lane(asyncio.Protocol):
         self._paused = False
         self._remote = ""
         self._secure = False
+        self._cipher: tuple[str, str, int] | None = None
         self._lingers = False
         self._peer: Peer | None = None
         #: a file on its way to the client; until its end nothing else is written
@@ -152,6 +155,7 @@ class Lane(asyncio.Protocol):
         peer = transport.get_extra_info("peername")
         self._remote = peer[0] if peer else ""
         self._secure = transport.get_extra_info("sslcontext") is not None
+        self._cipher = transport.get_extra_info("cipher")
         self._since = asyncio.get_running_loop().time()
         if self._lanes.doors is not None and not self._lanes.doors.admit(transport, self._remote):
             transport.abort()
@@ -211,7 +215,7 @@ class Lane(asyncio.Protocol):
 
     def _begin_operation(self) -> bool:
         """Whether there was a whole request to begin with. Raises NotPlain."""
-        found = read_request(self._received, self._remote, self._secure)
+        found = read_request(self._received, self._remote, self._secure, self._cipher)
         if found is None:
             return False
         request, length = found

@@ -25,7 +25,7 @@ _CREDENTIAL = re.compile(r"Credential=([^/\s]{1,128})/")
 class ApiRequest:
     """`path` and `query` as sent, percent-encoded; `headers` by lower-case name, the last of several; `pairs` are all of them."""
 
-    __slots__ = ("body", "headers", "method", "pairs", "path", "query", "remote", "secure")
+    __slots__ = ("body", "cipher", "headers", "method", "pairs", "path", "query", "remote", "secure")
 
     def __init__(
         self,
@@ -37,6 +37,7 @@ class ApiRequest:
         body: bytes,
         remote: str,
         secure: bool,
+        cipher: tuple[str, str, int] | None = None,
     ) -> None:
         self.method = method
         self.path = path
@@ -46,6 +47,8 @@ class ApiRequest:
         self.body = body
         self.remote = remote
         self.secure = secure
+        #: of a TLS connection: suite, version, bits
+        self.cipher = cipher
 
     @property
     def base_url(self) -> str:
@@ -63,6 +66,7 @@ class ApiRequest:
             body,
             request.remote or "",
             request.secure,
+            request.get_extra_info("cipher"),
         )
 
 
