@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from aiohttp import web
 
 from longshore import __version__
 from longshore.balancer.access_log.process import LogReader
@@ -49,14 +48,14 @@ from longshore.gateway.app import Gateway
 from longshore.gateway.authorise import Access
 from longshore.gateway.balancers import ROUTE as BALANCERS
 from longshore.gateway.balancers import Balancers
-from longshore.gateway.begun import Begun, is_worth_a_traceback
+from longshore.gateway.begun import Begun, http_server, is_worth_a_traceback
 from longshore.gateway.catalogue import preload
 from longshore.gateway.claim_keys import ClaimKeys
 from longshore.gateway.doors import Doors
 from longshore.gateway.exec import CLIENT_ROUTE, ExecSessions
 from longshore.gateway.failures import Failures
 from longshore.gateway.identify import Identities
-from longshore.gateway.lane import IDLE_S, Lanes
+from longshore.gateway.lane import Lanes
 from longshore.gateway.limits import limiter_of
 from longshore.gateway.machines import ROUTE as MACHINES
 from longshore.gateway.machines import Machines
@@ -429,9 +428,7 @@ class Server:
         config = self._config
         begun = Begun(gateway.handle)
         logging.getLogger("aiohttp.server").addFilter(is_worth_a_traceback)
-        general = web.Server(
-            begun, access_log=None, max_line_size=16_384, max_field_size=16_384, auto_decompress=False, keepalive_timeout=IDLE_S
-        )
+        general = http_server(begun)
         look = partial(self._failures.answer, handler=registry.answer)
         lanes = Lanes(gateway.answer, general, look, registry.senders, begun.expect, Doors())
         loop = asyncio.get_running_loop()

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longshore.gateway.answer import Answer
-from longshore.gateway.lane import IDLE_S, MOST_FAST_BODY, MOST_HEAD, PARTIAL_S, Lane, Lanes
+from longshore.gateway.begun import IDLE_S
+from longshore.gateway.lane import MOST_FAST_BODY, MOST_HEAD, PARTIAL_S, Lane, Lanes
 from longshore.gateway.request import MOST_BODY, ApiRequest, Reply, read_body
 
 PATIENCE_S = 5.0

@@ -10,6 +10,10 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+#: an idle connection is closed after this; with it a head that does not end
+IDLE_S = 75.0
+_MOST_LINE = 16_384
+
 
 class Begun:
     """Counts the requests that aiohttp has begun to read and that are not answered yet."""
@@ -53,6 +57,14 @@ class Begun:
         self._draining = True
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._none.wait(), timeout_s)
+
+
+def http_server(begun: Begun) -> web.Server:
+    """aiohttp's side of the port. It takes 128 headers, no more of one than these sizes, and no line that two servers could read
+    differently; what is compressed comes to whoever asked for it as it is."""
+    return web.Server(
+        begun, access_log=None, max_line_size=_MOST_LINE, max_field_size=_MOST_LINE, auto_decompress=False, keepalive_timeout=IDLE_S
+    )
 
 
 def is_worth_a_traceback(record: logging.LogRecord) -> bool:

@@ -18,7 +18,7 @@ from longshore.aws.errors import AwsError, Validation
 from longshore.config import local_code
 from longshore.gateway.answer import Answer
 from longshore.gateway.identify import Identities
-from longshore.gateway.request import ApiRequest
+from longshore.gateway.request import ApiRequest, read_body
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.kit.sealing import Keys
@@ -31,6 +31,8 @@ log = logging.getLogger("longshore.gateway")
 
 ROUTE = "/_longshore/machines"
 _MOST_BODY = 4096
+#: in which it must have come, from whom nobody knows yet
+_BODY_S = 30.0
 
 
 class _Asked(msgspec.Struct, frozen=True, rename="camel"):
@@ -47,7 +49,17 @@ class MachineCredentials(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Machines:
-    def __init__(self, store: Store, identities: Identities, clock: Clock, ids: Ids, site: Site, secret: Keys, root_secret: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        identities: Identities,
+        clock: Clock,
+        ids: Ids,
+        site: Site,
+        secret: Keys,
+        root_secret: str,
+        body_s: float = _BODY_S,
+    ) -> None:
         """`root_secret` is the root's secret key: what the codes of the platform's own machine are worked out from."""
         self._store = store
         self._identities = identities
@@ -56,12 +68,13 @@ class Machines:
         self._site = site
         self._secret = secret
         self._root_secret = root_secret
+        self._body_s = body_s
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             if request.path != ROUTE:
                 return _json(404, {"error": "NotFound", "message": f"There is {ROUTE}."})
-            body = await request.content.read(_MOST_BODY + 1)
+            body = await read_body(request, _MOST_BODY, self._body_s)
             match request.method:
                 case "POST":
                     return _json(200, await self._let_in(body))
@@ -70,6 +83,8 @@ class Machines:
         except AwsError as error:
             code, status = error.wire("json")
             return _json(status, {"error": code, "message": error.message})
+        except (TimeoutError, ConnectionError, web.RequestPayloadError):
+            return _json(408, {"error": "RequestTimeout", "message": "The body did not come."})
         except StoreUnavailable as error:
             return _json(503, {"error": "ServiceUnavailable", "message": f"Nothing can be written at present: {error}"})
         return _json(405, {"error": "MethodNotAllowed"})

@@ -34,6 +34,7 @@ OF_CONTAINER = "X-Longshore-Container"
 REMOTE = "X-Longshore-Remote"
 _MOST_BODY = 64 * 1024
 _ANSWER_S = 10.0
+_BODY_S = 10.0
 _PIECE = 64 * 1024
 _NOWHERE = ("0.0.0.0", 0)
 
@@ -270,11 +271,12 @@ def _end(name: object) -> tuple[str, int]:
 
 
 async def _body(request: web.BaseRequest) -> bytes | None:
-    """None when there is too much of it."""
-    if (request.content_length or 0) > _MOST_BODY:
-        return None
-    body = await request.content.read(_MOST_BODY + 1)
-    return body if len(body) <= _MOST_BODY else None
+    """None when there is too much of it. Raises TimeoutError where it does not come."""
+    body = bytearray()
+    async with asyncio.timeout(_BODY_S):
+        while len(body) <= _MOST_BODY and (piece := await request.content.readany()):
+            body += piece
+    return bytes(body) if len(body) <= _MOST_BODY else None
 
 
 def _response(answer: Answer, remote: str) -> web.Response:
