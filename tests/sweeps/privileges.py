@@ -27,7 +27,9 @@ def privileges_named() -> dict[str, Any]:
 
 
 def privileges_more() -> dict[tuple[str, str], dict[str, Any]]:
+    explained = {"Principal": "role/deploy", "ActionName": "ecs:RunTask", "Resource": "cluster/edge"}
     return {
+        ("iam", "LongshoreExplainDecision"): explained,
         ("iam", "LongshoreStartRecording"): {"RecordingName": "other", "PrincipalArns": []},
         ("iam", "LongshoreReplayRecording"): {"RecordingName": _RECORDING},
     }

@@ -74,3 +74,6 @@ class Deciding(Protocol):
 
     def named(self, resource: str) -> tuple[Named, ...]:
         """What stands behind `Heard.its`, where it is known by a name."""
+
+    def shares(self, resource: str) -> bool:
+        """Whether resources of this kind can have policies of their own."""

@@ -18,6 +18,8 @@ from longshore.services.iam.identities import global_context
 from longshore.services.iam.policy import Statement
 from longshore.services.iam.recording_model import RecordedCall
 
+#: condition keys that are not kept with a call, since they follow from who called and when
+_REBUILT = ("aws:currenttime", "aws:epochtime", "aws:userid", "aws:principalaccount", "aws:viaawsservice")
 _KINDS = {"boundary": "permissions boundary", "session": "session policy", "resource": "resource-based policy"}
 
 
@@ -101,11 +103,8 @@ def caller_of(call: RecordedCall, account_id: str) -> Principal:
 
 def context_of(call: RecordedCall, principal: Principal) -> Context:
     """The circumstances of a call, at the moment it was last made. Moments that were not kept are not there."""
-    context: dict[str, Sequence[str]] = dict(
-        global_context(principal, now=call.last_at, region="", source_ip="", secure=False, user_agent="")
-    )
-    for key in ("aws:tokenissuetime", "aws:sourceip", "aws:useragent", "aws:requestedregion", "aws:multifactorauthpresent"):
-        context.pop(key, None)
+    every = global_context(principal, now=call.last_at, region="", source_ip="", secure=False, user_agent="")
+    context: dict[str, Sequence[str]] = {key: every[key] for key in _REBUILT}
     context.update(call.circumstances)
     return context
 
@@ -115,7 +114,7 @@ def verdict(principal: Principal, action: str, resource: str, context: Context, 
     limits = [limit for limit in heard.limits if limit.side == "session"]
     if standing.boundary is not None:
         limits = [Limit("boundary", standing.bounds), *limits]
-    own = () if principal.is_root else standing.own
+    own = () if principal.identity_arn.endswith(":root") else standing.own
     decision = decide(own, heard.its, action, resource, context, principal, limits=limits, resource_must_allow=heard.must_allow)
     source, number = _where(decision, standing)
     return Verdict(decision.allowed, decision.explicit_deny, decision.side, source, number, _words(decision, source, number))

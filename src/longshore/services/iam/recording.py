@@ -45,10 +45,7 @@ _MOST_REMEMBERED = 4096
 #: moments that a later look cannot know any more
 MOMENTS = frozenset({"aws:tokenissuetime", "aws:multifactorauthage"})
 #: no part of what tells one call from another: moments, and what follows from who calls
-NOT_KEPT = MOMENTS | {
-    *("aws:currenttime", "aws:epochtime", "aws:userid", "aws:username", "aws:viaawsservice"),
-    *("aws:principalarn", "aws:principalaccount", "aws:principaltype"),
-}
+NOT_KEPT = MOMENTS | {"aws:currenttime", "aws:epochtime", "aws:userid", "aws:principalaccount", "aws:viaawsservice"}
 
 
 class Recorder:

@@ -13,6 +13,7 @@ from longshore.services.ecr.access.model import REGISTRY_POLICIES, REPOSITORY_PO
 from longshore.services.ecr.model import REPOSITORIES, repository_key
 from longshore.services.ecr.scope import resource_tag_conditions
 from longshore.services.ecr.settings.rules import setting
+from longshore.services.iam.deciding import Named
 from longshore.services.iam.glob import Globs
 from longshore.services.iam.policy import Policy, compile_policy
 from longshore.store.base import Reader
@@ -37,6 +38,20 @@ def resource_policies(reader: Reader, arn: str) -> tuple[Policy, ...]:
         compiled = compile_policy(registry.meant, resource_based=True)
         everything = setting(reader, parsed.region, parsed.account_id, "REGISTRY_POLICY_SCOPE") == "V2"
         found.append(compiled if everything else _narrowed(compiled))
+    return tuple(found)
+
+
+def named_policies(reader: Reader, arn: str) -> tuple[Named, ...]:
+    """The same as they were written, for people."""
+    parsed = _parsed(arn)
+    if parsed is None:
+        return ()
+    repository = _repository_key(parsed)
+    policy = reader.get(REPOSITORY_POLICIES, repository) if repository is not None else None
+    found = [Named("repository policy", arn, policy.document)] if policy is not None else []
+    registry = reader.get(REGISTRY_POLICIES, registry_key(parsed.region, parsed.account_id))
+    if registry is not None:
+        found.append(Named("registry policy", f"arn:aws:ecr:{parsed.region}:{parsed.account_id}:registry", registry.document))
     return tuple(found)
 
 
