@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from longshore.services.iam.checks import check_session_policy
 from longshore.services.iam.evaluator import Limit, decide
 from longshore.services.iam.policy import MalformedPolicy, compile_policy
 from tests.services.iam import reference
@@ -27,6 +28,15 @@ class Caller:
     user_id: str = ""
     role_arn: str = ""
     role_id: str = ""
+    provider_arn: str = ""
+
+    @property
+    def identity_arn(self) -> str:
+        return self.role_arn or self.arn
+
+    @property
+    def identity_id(self) -> str:
+        return self.role_id or self.user_id
 
 
 ANN = Caller(f"arn:aws:iam::{ACCOUNT}:user/ann", user_id="AIDAANNANNANNANNANNAN")
@@ -362,7 +372,6 @@ MALFORMED: list[tuple[str, str]] = [
     (document(allow("ecs:Run:Task")), "Actions/Condition can contain only one colon."),
     (document(allow("e s:RunTask")), "Vendor e s is not valid"),
     (document(allow(resource="web")), 'Resource web must be in ARN format or "*".'),
-    (document(allow(resource="arn:aws:ecs:us-east-1")), 'Resource arn:aws:ecs:us-east-1 must be in ARN format or "*".'),
     (document(allow(resource="arn:mars:ecs:::x")), 'Partition "mars" is not valid for resource "arn:mars:ecs:::x".'),
     (document(allow(resource="arn:aws::::x")), "Resource vendor must be fully qualified and cannot contain regexes."),
     (document(allow(Sid="a-b")), "Statement IDs (SID) must be alpha-numeric."),
@@ -383,6 +392,18 @@ def test_a_malformed_document_is_refused_with_the_reason(text: str, words: str) 
     with pytest.raises(MalformedPolicy) as refused:
         compile_policy(text)
     assert str(refused.value).startswith(words)
+
+
+def test_an_arn_that_ends_early_stands_for_all_that_begin_so_in_identity_policies_alone() -> None:
+    assert may(allow(resource="arn:aws:ecs")) and may(allow(resource="arn:aws:ecs:us-east-1"))
+    assert not may(allow(resource="arn:aws:ecs:us-east")) and not may(allow(resource="arn:aws:ec"))
+    for whole in (
+        lambda: compile_policy(document({**allow(resource="arn:aws:ecs"), "Principal": "*"}), resource_based=True),
+        lambda: check_session_policy(document(allow(resource="arn:aws:ecs"))),
+    ):
+        with pytest.raises(MalformedPolicy, match=r"^Resource arn:aws:ecs must be in ARN format") as refused:
+            whole()
+        assert refused.value.path == ("Statement", 0, "Resource")
 
 
 def test_a_resource_policy_needs_a_principal() -> None:

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longshore.services.call import Principal
+from longshore.services.iam.checks import check_policy
 from longshore.services.iam.evaluator import decide
 from longshore.services.iam.lookup import MOST_DOCUMENT, size_of
 from longshore.services.iam.minimal import minimal_policy
 from longshore.services.iam.minimal_patterns import generalised, literal
-from longshore.services.iam.policy import check_policy, compile_policy
+from longshore.services.iam.policy import compile_policy
 from longshore.services.iam.recording_model import RecordedCall
 
 ACCOUNT = "123456789012"

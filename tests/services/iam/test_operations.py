@@ -232,7 +232,7 @@ async def test_a_malformed_document_is_refused(account: Account, operation: str)
     await user(account)
     parameters = {"UserName": "ann"} if operation == "PutUserPolicy" else {}
     said = await refused(MalformedPolicyDocument, account, operation, PolicyName="run", PolicyDocument="{}", **parameters)
-    assert said == "Syntax errors in policy."
+    assert said == "Syntax errors in policy. (line 1, column 1)"
 
 
 async def test_attaching_is_idempotent_and_counted(account: Account) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -91,9 +92,10 @@ async def test_a_trust_policy_is_replaced_and_found_by_the_roles_arn(account: Ac
     ],
 )
 async def test_what_is_no_trust_policy_is_refused(account: Account, document: str, words: str) -> None:
-    assert await refused(MalformedPolicyDocument, account, "CreateRole", RoleName="r", AssumeRolePolicyDocument=document) == words
+    said = await refused(MalformedPolicyDocument, account, "CreateRole", RoleName="r", AssumeRolePolicyDocument=document)
+    assert re.fullmatch(re.escape(words) + r" \(line 1, column [0-9]+( at Statement.*)?\)", said)
     await role(account)
-    assert await refused(MalformedPolicyDocument, account, "UpdateAssumeRolePolicy", RoleName="deploy", PolicyDocument=document) == words
+    assert await refused(MalformedPolicyDocument, account, "UpdateAssumeRolePolicy", RoleName="deploy", PolicyDocument=document) == said
 
 
 async def test_a_trust_policy_has_its_quota(account: Account) -> None:

@@ -48,7 +48,7 @@ def test_a_resources_statement_tells_whom_it_speaks_of() -> None:
         (one,) = traced({"Effect": "Allow", "Principal": principal, "Action": "ecs:*"}, caller=caller, resource_based=True)
         return one
 
-    assert [of({"AWS": name}).reach for name in (DAN.arn, DAN.role_arn, DAN.account_id)] == [Reach.PRINCIPAL, Reach.ROLE, Reach.ACCOUNT]
+    assert [of({"AWS": name}).reach for name in (DAN.arn, DAN.role_arn, DAN.account_id)] == [Reach.PRINCIPAL, Reach.IDENTITY, Reach.ACCOUNT]
     assert (of({"AWS": ANN.arn}).missed, of({"AWS": ANN.arn}, ANN).missed) == ("principal", "")
 
 

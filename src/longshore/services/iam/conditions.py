@@ -12,12 +12,19 @@ import base64
 import binascii
 import ipaddress
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from functools import lru_cache
+from typing import Any, Protocol
 
 from longshore.services.iam.glob import Globs, Template, Variable
+
+_LONGEST_NUMBER = 64
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+_SECONDS = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 #: (one value of the context key, the request's variables) -> does it match any of the policy's values?
 Test = Callable[[str, Variable], bool]
@@ -103,10 +110,17 @@ def _string_equals_ignore_case(values: Sequence[str], variables: bool) -> Test:
     templates = [Template(value, variables=variables) for value in values]
 
     def test(value: str, variable: Variable) -> bool:
-        folded = value.casefold()
-        return any((text := template.literal(variable)) is not None and text.casefold() == folded for template in templates)
+        folded = _folded(value)
+        return any((text := template.literal(variable)) is not None and _folded(text) == folded for template in templates)
 
     return test
+
+
+def _folded(text: str) -> str:
+    """Without regard to case, character by character: nothing is as long as what it equals but in its length."""
+    if text.isascii():
+        return text.lower()
+    return "".join([lower if len(lower := character.upper().lower()) == 1 else character for character in text])
 
 
 def _string_like(values: Sequence[str], variables: bool) -> Test:
@@ -145,7 +159,12 @@ def _arn_parts(text: str) -> list[str]:
 # ── numbers, dates, truth, bytes, addresses ──────────────────────────────────────────────────────────────────────────
 
 
-def _compared(compare: Callable[[float, float], bool], read: Callable[[str], float]) -> Callable[[Sequence[str], bool], Test]:
+class _Read(Protocol):
+    def __call__(self, text: str, /) -> float | Decimal:
+        """Raises BadCondition."""
+
+
+def _compared(compare: Callable[[Any, Any], bool], read: _Read) -> Callable[[Sequence[str], bool], Test]:
     def make(values: Sequence[str], variables: bool) -> Test:
         wanted = [read(value) for value in values]
 
@@ -161,11 +180,11 @@ def _compared(compare: Callable[[float, float], bool], read: Callable[[str], flo
     return make
 
 
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise BadCondition(f"Invalid numeric value in Condition: {text}.") from error
+def _number(text: str) -> Decimal:
+    """Exact, whatever its size."""
+    if len(text) > _LONGEST_NUMBER or not _NUMBER.fullmatch(text):
+        raise BadCondition(f"Invalid numeric value in Condition: {text[:_LONGEST_NUMBER]}.")
+    return Decimal(text)
 
 
 @lru_cache(maxsize=256)
@@ -173,13 +192,13 @@ def _date(text: str) -> float:
     """Epoch seconds of an ISO 8601 date, or of seconds since the epoch."""
     try:
         moment = datetime.fromisoformat(text)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() if "-" in text[1:] else float(text)
+        if "-" in text[1:]:
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         pass
-    try:
-        return float(text)
-    except ValueError as error:
-        raise BadCondition(f"Invalid date value in Condition: {text}.") from error
+    if len(text) > _LONGEST_NUMBER or not _SECONDS.fullmatch(text):
+        raise BadCondition(f"Invalid date value in Condition: {text[:_LONGEST_NUMBER]}.")
+    return float(text)
 
 
 def _boolean(text: str) -> bool:
@@ -214,18 +233,31 @@ def _bytes(text: str) -> bytes:
 
 def _ip_address(values: Sequence[str], variables: bool) -> Test:
     try:
-        networks = [ipaddress.ip_network(value, strict=False) for value in values]
+        networks = [_unmapped(ipaddress.ip_network(value, strict=False)) for value in values]
     except ValueError as error:
         raise BadCondition(f"Invalid IP address in Condition: {error}.") from error
 
     def test(value: str, variable: Variable) -> bool:
-        try:
-            address = ipaddress.ip_address(value)
-        except ValueError:
-            return False
-        return any(address.version == network.version and address in network for network in networks)
+        address = _address(value)
+        return address is not None and any(address.version == network.version and address in network for network in networks)
 
     return test
+
+
+@lru_cache(maxsize=256)
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """One that an IPv6 socket shows as ::ffff:192.0.2.1 is the address of IPv4 that it is."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    return address.ipv4_mapped or address if isinstance(address, ipaddress.IPv6Address) else address
+
+
+def _unmapped(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96 and (mapped := network.network_address.ipv4_mapped):
+        return ipaddress.ip_network((mapped, network.prefixlen - 96))
+    return network
 
 
 _OPERATORS: dict[str, Callable[[Sequence[str], bool], Test]] = {

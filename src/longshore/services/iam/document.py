@@ -39,6 +39,13 @@ class Place(NamedTuple):
     end: Position
 
 
+class Found(NamedTuple):
+    #: as the document is written: without numbers where it has no list
+    path: Path
+    #: of an element with its name
+    position: Position
+
+
 class Unreadable(ValueError):
     """No JSON, or none that a policy could be; the text says so in IAM's words."""
 
@@ -68,19 +75,20 @@ class Places:
         if rest != len(document):
             raise self._unreadable(INVALID_JSON, rest, ())
 
-    def position(self, path: Path) -> Position:
-        """Of what stands at `path`: an element with its name, or as far inwards as the document goes."""
-        node, at = self._root, self._root.begin
+    def find(self, path: Path) -> Found:
+        """What stands at `path`, as far inwards as the document goes."""
+        node, at, taken = self._root, self._root.begin, list[str | int]()
         for step in path:
-            found = node.inner.get(step)
-            if found is None:
+            inner = node.inner.get(step)
+            if inner is None:
                 # A list of one may be left out, brackets and all.
                 if step == 0:
                     continue
                 break
-            at = node.keys[step] if isinstance(step, str) else found.begin
-            node = found
-        return self._position(at)
+            at = node.keys[step] if isinstance(step, str) else inner.begin
+            node = inner
+            taken.append(step)
+        return Found(tuple(taken), self._position(at))
 
     def statements(self) -> tuple[Place, ...]:
         """Of each statement, in their order; none where the document has none."""
@@ -183,12 +191,12 @@ def statement_places(document: str) -> tuple[Place, ...]:
         return ()
 
 
-def position_of(document: str, path: Path) -> Position:
-    """Of what stands at `path`, or of what keeps the document from being read."""
+def find(document: str, path: Path) -> Found:
+    """What stands at `path`, or what keeps the document from being read."""
     try:
-        return Places(document).position(path)
+        return Places(document).find(path)
     except Unreadable as error:
-        return error.position
+        return Found(error.path, error.position)
 
 
 def shown_path(path: Path) -> str:

@@ -6,7 +6,8 @@ resource's word is always needed (who takes on a role). A resource policy that n
 that account's own policies.
 
 Limits (a permissions boundary, the policies of a session) allow nothing by themselves: what they do not allow, too, is not allowed.
-Only what a resource's policy gives to a user, or to one session by its name, is beyond them; what it gives to a role is not.
+Only what a resource's policy gives to a user, or to one session by its name, is beyond them; what it gives to a role, or to the user
+who let a federated user in, is not.
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 """
 
@@ -33,11 +34,16 @@ class Caller(Protocol):
     def user_id(self) -> str: ...
 
     @property
-    def role_arn(self) -> str:
-        """Of the role whose session the caller is; empty for others."""
+    def identity_arn(self) -> str:
+        """Whose policies it has: of a session the role, of a federated user the user who let it in; otherwise its own ARN."""
 
     @property
-    def role_id(self) -> str: ...
+    def identity_id(self) -> str:
+        """As identity_arn: AROA…, AIDA…"""
+
+    @property
+    def provider_arn(self) -> str:
+        """Of the identity provider that vouches for somebody without credentials; empty for everybody else."""
 
 
 class Limit(NamedTuple):
@@ -63,8 +69,8 @@ class Reach(IntEnum):
     NOBODY = 0
     #: its account as a whole, whose own policies decide
     ACCOUNT = 1
-    #: its role, whose limits remain
-    ROLE = 2
+    #: the role or the user whose session it is; the session's limits remain
+    IDENTITY = 2
     #: itself
     PRINCIPAL = 3
 
@@ -136,13 +142,13 @@ def decide(
             return Decision(False, True, reading.denied, limit.side)
         if reading.allowed is None and lacking is None:
             lacking = limit.side
-    trusted = own.allowed is not None or principal.arn.endswith(":root")
+    trusted = own.allowed is not None or principal.identity_arn.endswith(":root")
     at_home = (resource_account(resource) if owner is None else owner) in ("", principal.account_id)
     if its.allowed is None and (resource_must_allow or not at_home):
         return Decision(False, side="resource")
     if at_home and its.reach is Reach.PRINCIPAL and (lacking is not None or not trusted):
         return Decision(True, False, its.allowed, "resource")
-    if not trusted and not (at_home and its.reach is Reach.ROLE):
+    if not trusted and not (at_home and its.reach is Reach.IDENTITY):
         return Decision(False)
     if lacking is not None:
         return Decision(False, side=lacking)
@@ -162,11 +168,6 @@ def matching(policy: Policy, action: str, resource: str, context: Mapping[str, S
 def service_may(policy: Policy, action: str, resource: str, context: Mapping[str, Sequence[str]], service: str) -> bool:
     """Whether a resource-based policy opens `resource` to an AWS service, which has no policies of its own."""
     return _opens(policy, Question(action, resource, context), lambda named: named.everyone or service in named.services)
-
-
-def federated_may(policy: Policy, action: str, resource: str, context: Mapping[str, Sequence[str]], provider: str) -> bool:
-    """Whether a trust policy opens a role to whom an identity provider, named by its ARN, vouches for. `*` names no provider."""
-    return _opens(policy, Question(action, resource, context), lambda named: provider in named.federated)
 
 
 def _opens(policy: Policy, question: Question, is_named: Callable[[Principals], bool]) -> bool:
@@ -228,20 +229,33 @@ def reach_of(statement: Statement, caller: Caller) -> Reach:
     principals = statement.principals
     if principals is None:
         return Reach.PRINCIPAL
-    reach = _named_in(principals, caller)
+    reach = _provided_in(statement, principals, caller) if caller.provider_arn else _named_in(principals, caller)
     if not statement.not_principal:
         return reach
-    if reach is not Reach.NOBODY:
+    if reach is not Reach.NOBODY and (statement.allows or _is_exempt(principals, caller, reach)):
         return Reach.NOBODY
-    return Reach.ROLE if caller.role_arn else Reach.PRINCIPAL
+    return Reach.PRINCIPAL if caller.identity_arn == caller.arn else Reach.IDENTITY
+
+
+def _is_exempt(principals: Principals, caller: Caller, reach: Reach) -> bool:
+    """From a Deny to all but `principals`. An account that is listed beside one of its users, or a role beside one of its sessions, says
+    whose they are and lets in nobody else."""
+    return reach is Reach.PRINCIPAL or principals.everyone or caller.arn.endswith(":root")
 
 
 def _named_in(principals: Principals, caller: Caller) -> Reach:
     if caller.arn in principals.arns or caller.user_id in principals.arns:
         return Reach.PRINCIPAL
-    if not caller.role_arn:
+    if caller.identity_arn == caller.arn:
         if principals.everyone:
             return Reach.PRINCIPAL
-    elif principals.everyone or caller.role_arn in principals.arns or caller.role_id in principals.arns:
-        return Reach.ROLE
+    elif principals.everyone or caller.identity_arn in principals.arns or caller.identity_id in principals.arns:
+        return Reach.IDENTITY
     return Reach.ACCOUNT if caller.account_id in principals.accounts else Reach.NOBODY
+
+
+def _provided_in(statement: Statement, principals: Principals, caller: Caller) -> Reach:
+    """Who has nothing but a provider's word is let in where that provider is named; `*` keeps it out and lets nobody in."""
+    if caller.provider_arn in principals.federated:
+        return Reach.PRINCIPAL
+    return Reach.PRINCIPAL if principals.everyone and (statement.not_principal or not statement.allows) else Reach.NOBODY

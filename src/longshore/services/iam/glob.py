@@ -1,7 +1,9 @@
 """Patterns of policy documents: `*` and `?`, and policy variables such as `${aws:username}`.
 
-A pattern is compiled once. Most are exact words, `*` or a prefix and never become a regular expression; those that hold
-variables are completed per request, the variable's value standing for itself even where it contains `*`.
+A pattern is taken apart once, at its `*`. What stands between two of them has a length that is known and is taken where it first
+occurs, never looked for again: enough for globs, and matching stays in proportion to the texts' lengths whatever the pattern. Most
+patterns are exact words, `*` or a prefix, and need not even that. Those that hold variables are completed per request, the variable's
+value standing for itself even where it contains `*`; nothing of a request is kept for it.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 #: context key in lower case -> its value, None when the request has none or several
 Variable = Callable[[str], str | None]
@@ -16,31 +19,6 @@ Variable = Callable[[str], str | None]
 _VARIABLE = re.compile(r"\$\{([^{}]*)\}")
 _DEFAULTED = re.compile(r"\s*([^,]+?)\s*,\s*'([^']*)'\s*")
 _SPECIAL = frozenset("*?$")
-
-
-@lru_cache(maxsize=8192)
-def _regex(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.DOTALL)
-
-
-def _source(pieces: Sequence[tuple[str, bool]]) -> str:
-    """A regular expression for (text, whether wildcards in it count) pieces.
-
-    What stands between two `*` is taken where it first occurs and never looked for again (an atomic group): enough for
-    globs, and it keeps matching in proportion to the texts' lengths whatever the pattern.
-    """
-    between = [""]
-    for text, wild in pieces:
-        if not wild:
-            between[-1] += re.escape(text)
-            continue
-        for number, chunk in enumerate(text.split("*")):
-            if number:
-                between.append("")
-            between[-1] += "".join(["." if character == "?" else re.escape(character) for character in chunk])
-    if len(between) == 1:
-        return between[0]
-    return between[0] + "".join([f"(?>.*?{middle})" for middle in between[1:-1] if middle]) + ".*" + between[-1]
 
 
 class Template:
@@ -63,32 +41,21 @@ class Template:
     def is_static(self) -> bool:
         return len(self.parts) == 1
 
-    def pieces(self, variable: Variable) -> list[tuple[str, bool]] | None:
-        """(text, whether wildcards in it count) in order; None when a variable has no value."""
-        pieces: list[tuple[str, bool]] = []
-        for part in self.parts:
-            if isinstance(part, str):
-                pieces.append((part, True))
-                continue
-            key, default = part
-            value = key if key in _SPECIAL else variable(key)
-            if value is None:
-                value = default
-            if value is None:
-                return None
-            pieces.append((value, False))
-        return pieces
-
     def literal(self, variable: Variable) -> str | None:
         """The text with its variables filled in; None when one has no value."""
-        pieces = self.pieces(variable)
-        return None if pieces is None else "".join([text for text, _ in pieces])
+        texts = []
+        for part in self.parts:
+            text = part if isinstance(part, str) else _value(part, variable)
+            if text is None:
+                return None
+            texts.append(text)
+        return "".join(texts)
 
-    def regex(self, variable: Variable) -> re.Pattern[str] | None:
-        pieces = self.pieces(variable)
-        if pieces is None:
-            return None
-        return _regex(_source(pieces))
+
+def _value(part: tuple[str, str | None], variable: Variable) -> str | None:
+    key, default = part
+    value = key if key in _SPECIAL else variable(key)
+    return default if value is None else value
 
 
 def _variable(inside: str) -> tuple[str, str | None]:
@@ -98,25 +65,110 @@ def _variable(inside: str) -> tuple[str, str | None]:
     return (defaulted[1].lower(), defaulted[2]) if defaulted else (inside.strip().lower(), None)
 
 
+# ── what stands between two stars ────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Marked(NamedTuple):
+    """Text in which some characters may be any."""
+
+    regex: re.Pattern[str]
+    length: int
+
+
+_Chunk = str | _Marked
+
+
+def _chunk(pieces: Sequence[str | int]) -> _Chunk:
+    """Of texts, and numbers of characters that may be any."""
+    if all(isinstance(piece, str) for piece in pieces):
+        return "".join([piece for piece in pieces if isinstance(piece, str)])
+    source = "".join([re.escape(piece) if isinstance(piece, str) else "." * piece for piece in pieces])
+    return _Marked(_regex(source), sum(len(piece) if isinstance(piece, str) else piece for piece in pieces))
+
+
+@lru_cache(maxsize=512)
+def _regex(source: str) -> re.Pattern[str]:
+    return re.compile(source, re.DOTALL)
+
+
+def _fits(chunk: _Chunk, text: str, at: int) -> bool:
+    return text.startswith(chunk, at) if isinstance(chunk, str) else chunk.regex.match(text, at) is not None
+
+
+def _matches(chunks: Sequence[_Chunk], text: str) -> bool:
+    first, last = chunks[0], chunks[-1]
+    if len(chunks) == 1:
+        return text == first if isinstance(first, str) else first.regex.fullmatch(text) is not None
+    begin = len(first) if isinstance(first, str) else first.length
+    end = len(text) - (len(last) if isinstance(last, str) else last.length)
+    if begin > end or not _fits(first, text, 0) or not _fits(last, text, end):
+        return False
+    for chunk in chunks[1:-1]:
+        if isinstance(chunk, str):
+            found = text.find(chunk, begin, end)
+            if found < 0:
+                return False
+            begin = found + len(chunk)
+        else:
+            seen = chunk.regex.search(text, begin, end)
+            if seen is None:
+                return False
+            begin = seen.end()
+    return True
+
+
+class Pattern:
+    """One pattern: does it match?"""
+
+    __slots__ = ("_chunks", "_open")
+
+    def __init__(self, template: Template) -> None:
+        between: list[list[str | int | tuple[str, str | None]]] = [[]]
+        for part in template.parts:
+            if not isinstance(part, str):
+                between[-1].append(part)
+                continue
+            for number, text in enumerate(part.split("*")):
+                if number:
+                    between.append([])
+                between[-1] += [len(run) if run[0] == "?" else run for run in re.findall(r"[?]+|[^?]+", text)]
+        #: with variables in them
+        self._open = () if template.is_static else tuple(tuple(pieces) for pieces in between)
+        self._chunks: tuple[_Chunk, ...] = ()
+        if template.is_static:
+            static = [_chunk([piece for piece in pieces if isinstance(piece, (str, int))]) for pieces in between]
+            self._chunks = (static[0], *(chunk for chunk in static[1:-1] if chunk), *static[1:][-1:])
+
+    def match(self, text: str, variable: Variable) -> bool:
+        if not self._open:
+            return _matches(self._chunks, text)
+        completed = []
+        for pieces in self._open:
+            texts: list[str | int] = []
+            for piece in pieces:
+                filled = piece if isinstance(piece, (str, int)) else _value(piece, variable)
+                if filled is None:
+                    return False
+                texts.append(filled)
+            completed.append(_chunk(texts))
+        return _matches(completed, text)
+
+
 class Globs:
     """A list of patterns: does any of them match? `ignore_case` is for actions."""
 
-    __slots__ = ("_exact", "_ignore_case", "_prefixes", "_regexes", "_templates", "matches_all")
+    __slots__ = ("_exact", "_ignore_case", "_patterns", "_prefixes", "has_variables", "matches_all")
 
     def __init__(self, patterns: Sequence[str], *, variables: bool = False, ignore_case: bool = False) -> None:
         templates = [Template(pattern.lower() if ignore_case else pattern, variables=variables) for pattern in patterns]
-        static = [template.text for template in templates if template.is_static]
-        self._templates = tuple(template for template in templates if not template.is_static)
         self._ignore_case = ignore_case
+        self.has_variables = not all(template.is_static for template in templates)
+        static = [template.text for template in templates if template.is_static]
         self.matches_all = "*" in static
         self._exact = frozenset(text for text in static if "*" not in text and "?" not in text)
-        wild = [text for text in static if text not in self._exact]
-        self._prefixes = tuple(text[:-1] for text in wild if _is_prefix(text))
-        self._regexes = tuple(_regex(_source([(text, True)])) for text in wild if not _is_prefix(text))
-
-    @property
-    def has_variables(self) -> bool:
-        return bool(self._templates)
+        self._prefixes = tuple(text[:-1] for text in static if _is_prefix(text))
+        others = [one for one in templates if not one.is_static or not (one.text in self._exact or _is_prefix(one.text))]
+        self._patterns = tuple(Pattern(template) for template in others)
 
     def match(self, text: str, variable: Variable) -> bool:
         if self.matches_all:
@@ -125,15 +177,8 @@ class Globs:
             text = text.lower()
         if text in self._exact or (self._prefixes and text.startswith(self._prefixes)):
             return True
-        for regex in self._regexes:
-            if regex.fullmatch(text):
-                return True
-        for template in self._templates:
-            completed = template.regex(variable)
-            if completed is not None and completed.fullmatch(text):
-                return True
-        return False
+        return any(pattern.match(text, variable) for pattern in self._patterns) if self._patterns else False
 
 
 def _is_prefix(text: str) -> bool:
-    return text[-1] == "*" and "*" not in text[:-1] and "?" not in text
+    return text.endswith("*") and "*" not in text[:-1] and "?" not in text

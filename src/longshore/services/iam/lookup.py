@@ -12,6 +12,7 @@ from longshore.aws.errors import Validation
 from longshore.kit.ids import Ids
 from longshore.services.call import Call
 from longshore.services.iam import aws_managed
+from longshore.services.iam.checks import check_policy, check_trust
 from longshore.services.iam.errors import (
     InvalidInput,
     LimitExceeded,
@@ -38,7 +39,7 @@ from longshore.services.iam.model import (
     root_arn,
     user_key,
 )
-from longshore.services.iam.policy import MalformedPolicy, check_policy, check_trust
+from longshore.services.iam.policy import MalformedPolicy
 from longshore.store.base import Reader
 
 _MOST_TAGS = 50

@@ -21,10 +21,8 @@ from longshore.services.iam.document import (
     SYNTAX,
     Path,
     Place,
-    Places,
     Position,
-    Unreadable,
-    position_of,
+    find,
     shown_path,
     statement_places,
 )
@@ -41,14 +39,11 @@ _VENDOR = re.compile(r"[A-Za-z0-9*?-]+")
 _SID = re.compile(r"[0-9A-Za-z]*")
 _PARTITION = re.compile(r"aws(-[a-z0-9-]+)?|[*]")
 _ACCOUNT = re.compile(r"[0-9]{12}")
-#: what a trust policy may speak of
-_TAKING_ON = re.compile(r"sts:(AssumeRole(With(SAML|WebIdentity))?|TagSession|SetSourceIdentity|SetContext|[*])", re.IGNORECASE)
 #: of a user, a role, …: AIDA…, AROA…
 _UNIQUE_ID = re.compile(r"A[A-Z]{2}A[A-Z0-9]{12,124}")
 
 _NO_VENDOR = "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
 _NO_PRINCIPAL = "Invalid principal in policy"
-_ONLY_TAKING_ON = "AssumeRole policy may only specify STS AssumeRole actions."
 
 #: how the names of condition keys begin that are the same for the same principal, resource and connection until something is written
 _LASTING = (
@@ -131,41 +126,7 @@ def compile_policy(document: str, *, resource_based: bool = False) -> Policy:
     try:
         return _compiled(document, resource_based)
     except MalformedPolicy as error:
-        raise MalformedPolicy(error.words, error.path, position_of(document, error.path)) from error
-
-
-def check_policy(document: str, *, resource_based: bool = False) -> Policy:
-    """As compile_policy, and as strict as IAM with who brings a document: nothing in it stands twice. Raises MalformedPolicy."""
-    try:
-        Places(document)
-    except Unreadable as error:
-        raise MalformedPolicy(str(error), error.path, error.position) from error
-    return compile_policy(document, resource_based=resource_based)
-
-
-def check_trust(document: str) -> None:
-    """Whether a document may be a role's trust policy: about taking the role on, and about nothing else. Raises MalformedPolicy."""
-    policy = check_policy(document, resource_based=True)
-    raw = msgspec.json.decode(document)["Statement"]
-    try:
-        for statement, written in zip(policy.statements, raw if isinstance(raw, list) else [raw], strict=True):
-            _check_trusting(statement, written)
-    except MalformedPolicy as error:
-        raise MalformedPolicy(error.words, error.path, position_of(document, error.path)) from error
-
-
-def _check_trusting(statement: Statement, written: dict[str, Any]) -> None:
-    at: Path = ("Statement", statement.index)
-    if statement.resources is not None:
-        element = "NotResource" if statement.not_resource else "Resource"
-        raise MalformedPolicy(f"Has prohibited field {element}", (*at, element))
-    if statement.not_action:
-        raise MalformedPolicy(_ONLY_TAKING_ON, (*at, "NotAction"))
-    for number, action in enumerate(_texts(written["Action"], (*at, "Action"))):
-        if not _TAKING_ON.fullmatch(action):
-            raise MalformedPolicy(_ONLY_TAKING_ON, (*at, "Action", number))
-    if statement.not_principal and statement.allows:
-        raise MalformedPolicy("Allow with NotPrincipal is not supported in the trust policy of a role.", (*at, "NotPrincipal"))
+        raise MalformedPolicy(error.words, *find(document, error.path)) from error
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -248,7 +209,7 @@ def _statement(raw: Any, number: int, variables: bool, resource_based: bool) -> 
     )
 
 
-def _texts(value: Any, at: Path) -> list[str]:
+def texts_of(value: Any, at: Path) -> list[str]:
     """One string or a list of them."""
     if isinstance(value, str):
         return [value]
@@ -263,7 +224,7 @@ def _texts(value: Any, at: Path) -> list[str]:
 def _actions(raw: dict[str, Any], at: Path) -> list[str]:
     element = "NotAction" if "NotAction" in raw else "Action"
     at = (*at, element)
-    actions = _texts(raw.get(element, []), at)
+    actions = texts_of(raw.get(element, []), at)
     if not actions:
         raise MalformedPolicy("Policy statement must contain actions.", at)
     for number, action in enumerate(actions):
@@ -286,17 +247,28 @@ def _resources(raw: dict[str, Any], at: Path, variables: bool, resource_based: b
         raise MalformedPolicy("Policy statement must contain resources.", at)
     element = "NotResource" if "NotResource" in raw else "Resource"
     at = (*at, element)
-    resources = _texts(raw[element], at)
+    resources = texts_of(raw[element], at)
     if not resources:
         raise MalformedPolicy("Policy statement must contain resources.", at)
     for number, resource in enumerate(resources):
-        reason = _why_no_resource(resource)
+        reason = why_no_resource(resource, whole=resource_based)
         if reason:
             raise MalformedPolicy(reason, (*at, number))
-    return Globs(resources, variables=variables)
+    return Globs([_completed(resource) for resource in resources], variables=variables)
 
 
-def _why_no_resource(resource: str) -> str:
+def _completed(resource: str) -> str:
+    """What an ARN lacks at its end may be anything: arn:aws:sqs stands for arn:aws:sqs:*:*:*."""
+    missing = 5 - resource.count(":")
+    return (
+        resource + missing * ":*"
+        if missing > 0 and resource.startswith("arn:") and "*" not in resource and "$" not in resource
+        else resource
+    )
+
+
+def why_no_resource(resource: str, *, whole: bool) -> str:
+    """What is wrong with one; empty where nothing is. `whole`: an ARN must have all its parts, or `*`."""
     if resource == "*" or resource.startswith("${"):
         return ""
     parts = resource.split(":", 5)
@@ -308,7 +280,7 @@ def _why_no_resource(resource: str) -> str:
             return f'Partition "{partition}" is not valid for resource "{resource}".'
         if len(parts) < 3 or not parts[2]:
             return "Resource vendor must be fully qualified and cannot contain regexes."
-        if len(parts) < 6 and "*" not in resource:
+        if whole and len(parts) < 6 and "*" not in resource:
             return f'Resource {resource} must be in ARN format or "*".'
     return ""
 
@@ -331,7 +303,7 @@ def _principals(raw: dict[str, Any], at: Path, resource_based: bool) -> Principa
     for kind, value in named.items():
         if kind not in _PRINCIPAL_TYPES:
             raise MalformedPolicy(_NO_PRINCIPAL, (*at, kind))
-        texts[kind] = _texts(value, (*at, kind))
+        texts[kind] = texts_of(value, (*at, kind))
         for number, text in enumerate(texts[kind]):
             if not text or (kind == "AWS" and not _is_principal(text)):
                 raise MalformedPolicy(_NO_PRINCIPAL, (*at, kind, number))
