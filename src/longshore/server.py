@@ -37,6 +37,7 @@ from longshore.control.loop import Controller, Loop
 from longshore.control.rebalance.controller import Rebalances
 from longshore.control.registry_events.controller import RegistryEvents
 from longshore.control.replication.controller import Replicator
+from longshore.control.reports.controller import Reports
 from longshore.control.scanning.controller import Scanning
 from longshore.control.targets.controller import Targets
 from longshore.gateway.accounts import ROUTE as ACCOUNTS
@@ -223,6 +224,7 @@ class Server:
             Expiry(store, clock, archive, config.history),
             Lifecycle(store, clock, site),
             RegistryEvents(store, clock),
+            Reports(store, clock),
             Replicator(store, blobs, clock, ids, remotes, secret),
             Scanning(store, blobs, clock, self._scanner()),
             Certificates(store, clock, DataDirectory(config.data_dir).authority, secret),

@@ -45,7 +45,7 @@ from longshore.services.ecr.pull_through.cache import PullThroughCache
 from longshore.services.ecs.outlook.counts import Counter as TrafficCounter
 from longshore.services.ecs.outlook.seen import Scheduler
 from longshore.services.ecs.utilisation import Utilisation
-from longshore.services.iam.identities import KeyUses, used_key
+from longshore.services.iam.identities import KeyUses, used_identity, used_key
 from longshore.services.sts.reach import check_reach
 from longshore.services.sts.web_identity.issuers import Issuers
 from longshore.store.archive import Archive, MemoryArchive
@@ -222,8 +222,9 @@ class Gateway:
 
     async def _note_use(self, identified: Identified, region: str) -> None:
         """A use that cannot be written down is no reason to refuse a request that needs no writing."""
-        now, used = self._clock.now(), used_key(identified.principal)
-        if used and self._uses.note(used, now, identified.service, region):
+        now, principal = self._clock.now(), identified.principal
+        used = used_key(principal)
+        if used and self._uses.note(used, now, identified.service, region, used_identity(principal)):
             try:
                 await self._uses.write(now)
             except StoreUnavailable as error:

@@ -20,7 +20,7 @@ from longshore.services.call import Call, Principal, Site
 from longshore.services.iam.api import api as iam
 from longshore.services.iam.evaluator import decide
 from longshore.services.iam.identities import Policies, global_context, root_principal
-from longshore.services.iam.model import KINDS
+from longshore.services.iam.kinds import KINDS
 from longshore.services.sts.api import api as sts
 from longshore.store.base import Store
 from longshore.store.blobs import BlobStore

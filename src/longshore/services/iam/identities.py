@@ -31,6 +31,7 @@ from longshore.services.iam.model import (
     root_arn,
 )
 from longshore.services.iam.policy import Policy, compile_policy
+from longshore.services.iam.service_uses import SERVICE_USES, ServiceUse
 from longshore.store.base import Reader, Store, Tx
 
 #: how old a noted use of a key may grow before it is written down
@@ -227,32 +228,55 @@ def access_denied_message(principal: Principal, action: str, resource: str, *, e
 
 
 class KeyUses:
-    """When keys, and roles, were used: noted in memory at every request, written down at most once a minute for each."""
+    """When keys, and roles, were used, and by whom each service: noted in memory at every request, written down at most once a minute
+    for each."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._noted: dict[str, AccessKeyUse] = {}
         self._written: dict[str, float] = {}
+        #: (id of a user or a role, service) -> (when, region)
+        self._served: dict[tuple[str, str], tuple[float, str]] = {}
+        self._served_written: dict[tuple[str, str], float] = {}
 
-    def note(self, used: str, now: float, service: str, region: str) -> bool:
-        """Note a use of a key (its id) or of a role (its id); True when it is time to call `write`."""
+    def note(self, used: str, now: float, service: str, region: str, identity: str = "") -> bool:
+        """Note a use of a key (its id) or of a role (its id), by the user or the role of that id; True when it is time to call `write`."""
         self._noted[used] = AccessKeyUse(used, now, service, region)
-        return now - self._written.get(used, 0.0) >= _USE_WRITTEN_S
+        due = now - self._written.get(used, 0.0) >= _USE_WRITTEN_S
+        if identity:
+            served = (identity, service)
+            self._served[served] = (now, region)
+            due = due or now - self._served_written.get(served, 0.0) >= _USE_WRITTEN_S
+        return due
 
     async def write(self, now: float) -> None:
-        """Write down every use whose key has not been written for a minute; keys and roles deleted meanwhile are left out."""
+        """Write down every use that has not been written for a minute; whoever was deleted meanwhile is left out."""
         due = [use for key, use in self._noted.items() if now - self._written.get(key, 0.0) >= _USE_WRITTEN_S]
         for use in due:
             del self._noted[use.access_key_id]
             self._written[use.access_key_id] = now
+        served = {key: use for key, use in self._served.items() if now - self._served_written.get(key, 0.0) >= _USE_WRITTEN_S}
+        for key in served:
+            del self._served[key]
+            self._served_written[key] = now
 
         def put(tx: Tx) -> None:
             for use in due:
                 if tx.get(ACCESS_KEYS, use.access_key_id) is not None or tx.count(ROLES, "id", use.access_key_id):
                     tx.put(ACCESS_KEY_USES, use)
+            for (identity, service), (at, region) in served.items():
+                accounts = [user.account_id for user in tx.list(USERS, "id", identity)]
+                accounts += [role.account_id for role in tx.list(ROLES, "id", identity)]
+                for account_id in accounts:
+                    tx.put(SERVICE_USES, ServiceUse(account_id, identity, service, at, region))
 
-        if due:
+        if due or served:
             await self._store.transact(put)
+
+
+def used_identity(principal: Principal) -> str:
+    """The id of the user or the role that a request is made by; empty for everybody else."""
+    return principal.role_id or (principal.user_id if principal.user_id.startswith("AIDA") else "")
 
 
 def used_key(principal: Principal) -> str:

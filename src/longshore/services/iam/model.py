@@ -227,6 +227,8 @@ class AccessKey(msgspec.Struct, frozen=True, gc=False):
     secret_access_key: str
     created_at: float
     status: str = "Active"  # Active | Inactive
+    #: when the status was last set; 0.0: never since it was made
+    changed_at: float = 0.0
 
     def __repr__(self) -> str:
         return f"AccessKey({self.access_key_id}, {self.principal_arn}, {self.status})"

@@ -8,6 +8,7 @@ from typing import Generic, NamedTuple, TypeVar
 from longshore.aws.errors import Validation
 from longshore.aws.pagination import page, seal, unseal
 from longshore.services.call import Call
+from longshore.services.iam.model import Tag
 
 T = TypeVar("T")
 
@@ -34,3 +35,16 @@ def paged(
     after = unseal(call.secret_for_signing, asked, marker, Validation("Invalid Marker."))
     items, last = page(read, key, after=after, limit=max_items or _DEFAULT_ITEMS, keep=keep)
     return Page(items, last is not None, None if last is None else seal(call.secret_for_signing, asked, last))
+
+
+def tags_page(call: Call, operation: str, whose: str, tags: tuple[Tag, ...], marker: str | None, max_items: int | None) -> Page[Tag]:
+    """Of the tags of one resource, by their keys."""
+    ordered = sorted(tags, key=lambda tag: tag.key)
+    return paged(
+        call,
+        (operation, whose),
+        marker,
+        max_items,
+        lambda after, limit: [tag for tag in ordered if after is None or tag.key > after][:limit],
+        lambda tag: tag.key,
+    )

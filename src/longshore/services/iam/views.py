@@ -20,17 +20,20 @@ from longshore.services.iam.model import (
     User,
     policy_in_account,
 )
+from longshore.services.iam.sign_in import LOGIN_PROFILES
 from longshore.store.base import Reader
 
 
-def user_shape(user: User, *, tags: bool = False) -> shapes.User:
-    """Tags and boundary are shown where one user is asked for, not in listings."""
+def user_shape(user: User, *, tags: bool = False, reader: Reader | None = None) -> shapes.User:
+    """Tags and boundary are shown where one user is asked for, not in listings; with a `reader` also when its password was last used."""
+    profile = reader.get(LOGIN_PROFILES, user.arn) if reader is not None else None
     return shapes.User(
         path=user.path,
         user_name=user.name,
         user_id=user.user_id,
         arn=user.arn,
         create_date=user.created_at,
+        password_last_used=(profile.last_used_at or None) if profile is not None else None,
         tags=tag_shapes(user.tags) or None if tags else None,
         permissions_boundary=boundary_shape(user.boundary_arn) if tags else None,
     )

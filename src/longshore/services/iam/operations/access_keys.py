@@ -7,7 +7,6 @@ from collections.abc import Iterable
 import msgspec
 
 from longshore.aws.errors import AccessDenied
-from longshore.aws.operation import ANY_RESOURCE
 from longshore.aws.shapes import iam as shapes
 from longshore.services.call import Call
 from longshore.services.iam.api import api
@@ -85,7 +84,7 @@ async def update_access_key(call: Call, request: shapes.UpdateAccessKeyRequest) 
 
     def update(tx: Tx) -> None:
         key = _find_key(tx, owner_arn(tx, call, request.user_name), request.access_key_id)
-        tx.put(ACCESS_KEYS, msgspec.structs.replace(key, status=request.status))
+        tx.put(ACCESS_KEYS, msgspec.structs.replace(key, status=request.status, changed_at=call.clock.now()))
 
     await call.store.transact(update)
 
@@ -100,7 +99,14 @@ async def delete_access_key(call: Call, request: shapes.DeleteAccessKeyRequest) 
     await call.store.transact(delete)
 
 
-@api.operation("GetAccessKeyLastUsed", resource=ANY_RESOURCE)
+def _whose(call: Call, request: shapes.GetAccessKeyLastUsedRequest) -> Iterable[str]:
+    """The user's; whoever asks about a key that is not the account's asks about any."""
+    key = call.store.get(ACCESS_KEYS, request.access_key_id)
+    own = key is not None and key.account_id == call.account_id and key.principal_arn != root_arn(key.account_id)
+    return (key.principal_arn if key is not None and own else "*",)
+
+
+@api.operation("GetAccessKeyLastUsed", resource=_whose)
 async def get_access_key_last_used(call: Call, request: shapes.GetAccessKeyLastUsedRequest) -> shapes.GetAccessKeyLastUsedResponse:
     key = call.store.get(ACCESS_KEYS, request.access_key_id)
     if key is None or key.account_id != call.account_id:

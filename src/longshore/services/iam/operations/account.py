@@ -8,7 +8,10 @@ from longshore.aws.operation import ANY_RESOURCE
 from longshore.aws.shapes import iam as shapes
 from longshore.services.call import Call
 from longshore.services.iam import aws_managed
+from longshore.services.iam.account_settings import STS_PREFERENCES
 from longshore.services.iam.api import api
+from longshore.services.iam.devices import MFA_DEVICES
+from longshore.services.iam.federation import OPEN_ID_PROVIDERS
 from longshore.services.iam.holders import attached_shapes
 from longshore.services.iam.lookup import versions_of
 from longshore.services.iam.model import (
@@ -68,6 +71,7 @@ _QUOTAS = {
 async def get_account_summary(call: Call, request: shapes.GetAccountSummaryRequest) -> shapes.GetAccountSummaryResponse:
     count, account_id = call.store.count, call.account_id
     policies = call.store.list(MANAGED_POLICIES, "account", account_id)
+    devices, preferences = call.store.list(MFA_DEVICES, "account", account_id), call.store.get(STS_PREFERENCES, account_id)
     counts = {
         "Users": count(USERS, "account", account_id),
         "Groups": count(GROUPS, "account", account_id),
@@ -76,11 +80,12 @@ async def get_account_summary(call: Call, request: shapes.GetAccountSummaryReque
         "Policies": len(policies),
         "PolicyVersionsInUse": sum(count(POLICY_VERSIONS, "policy", policy.arn) for policy in policies),
         "AccountAccessKeysPresent": int(count(ACCESS_KEYS, "principal", root_arn(account_id)) > 0),
-        "AccountMFAEnabled": 0,
+        "AccountMFAEnabled": int(count(MFA_DEVICES, "user", root_arn(account_id)) > 0),
         "AccountPasswordPresent": 0,
-        "MFADevices": 0,
-        "MFADevicesInUse": 0,
-        "Providers": 0,
+        "MFADevices": len(devices),
+        "MFADevicesInUse": sum(bool(device.user_arn) for device in devices),
+        "Providers": count(OPEN_ID_PROVIDERS, "account", account_id),
+        "GlobalEndpointTokenVersion": preferences.global_endpoint_token_version if preferences else 1,
         "ServerCertificates": count(SERVER_CERTIFICATES, "account", account_id),
     }
     return shapes.GetAccountSummaryResponse(summary_map=counts | _QUOTAS)

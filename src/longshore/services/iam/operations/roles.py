@@ -24,6 +24,7 @@ from longshore.services.iam.lookup import (
 )
 from longshore.services.iam.model import ACCESS_KEY_USES, INSTANCE_PROFILES, ROLES, Role
 from longshore.services.iam.paging import paged
+from longshore.services.iam.service_uses import forget_uses
 from longshore.services.iam.views import role_shape
 from longshore.store.base import Tx
 
@@ -154,5 +155,6 @@ async def delete_role(call: Call, request: shapes.DeleteRoleRequest) -> None:
         check_holds_nothing(tx, role.arn)
         tx.delete(ROLES, role.key)
         tx.delete(ACCESS_KEY_USES, role.role_id)
+        forget_uses(tx, role.role_id)
 
     await call.store.transact(delete)

@@ -9,12 +9,15 @@ import msgspec
 from longshore.aws.shapes import iam as shapes
 from longshore.services.call import Call
 from longshore.services.iam.api import api
+from longshore.services.iam.devices import devices_of, move_devices
 from longshore.services.iam.entities import asked_boundary, asked_tags
 from longshore.services.iam.errors import DeleteConflict, EntityAlreadyExists, LimitExceeded
 from longshore.services.iam.holders import check_holds_nothing, move_policies
 from longshore.services.iam.lookup import checked_tags, find_boundary, find_user, new_id, user_arn_for, user_of_caller
 from longshore.services.iam.model import ACCESS_KEYS, MEMBERSHIPS, USERS, User, root_arn, user_key
 from longshore.services.iam.paging import paged
+from longshore.services.iam.service_uses import forget_uses
+from longshore.services.iam.sign_in import LOGIN_PROFILES, move_profile
 from longshore.services.iam.views import root_shape, user_shape
 from longshore.store.base import Tx
 
@@ -73,11 +76,10 @@ async def create_user(call: Call, request: shapes.CreateUserRequest) -> shapes.C
 
 @api.operation("GetUser", resource=_named_user)
 async def get_user(call: Call, request: shapes.GetUserRequest) -> shapes.GetUserResponse:
-    if request.user_name is not None:
-        return shapes.GetUserResponse(user=user_shape(find_user(call.store, call.account_id, request.user_name), tags=True))
-    user = user_of_caller(call.store, call)
+    named = request.user_name
+    user = user_of_caller(call.store, call) if named is None else find_user(call.store, call.account_id, named)
     if user is not None:
-        return shapes.GetUserResponse(user=user_shape(user, tags=True))
+        return shapes.GetUserResponse(user=user_shape(user, tags=True, reader=call.store))
     arn = root_arn(call.account_id)
     since = min((key.created_at for key in call.store.list(ACCESS_KEYS, "principal", arn)), default=0.0)
     return shapes.GetUserResponse(user=root_shape(call.account_id, arn, since))
@@ -95,7 +97,7 @@ async def list_users(call: Call, request: shapes.ListUsersRequest) -> shapes.Lis
         lambda user: user.key,
         keep=lambda user: user.path.startswith(prefix),
     )
-    users = tuple(user_shape(user) for user in found.items)
+    users = tuple(user_shape(user, reader=call.store) for user in found.items)
     return shapes.ListUsersResponse(users=users, is_truncated=found.is_truncated, marker=found.marker)
 
 
@@ -121,6 +123,8 @@ def _move_belongings(tx: Tx, old_arn: str, new_arn: str) -> None:
     for membership in tx.list(MEMBERSHIPS, "user", old_arn):
         tx.delete(MEMBERSHIPS, membership.key)
         tx.put(MEMBERSHIPS, msgspec.structs.replace(membership, user_arn=new_arn))
+    move_devices(tx, old_arn, new_arn)
+    move_profile(tx, old_arn, new_arn)
     move_policies(tx, old_arn, new_arn)
 
 
@@ -130,9 +134,14 @@ async def delete_user(call: Call, request: shapes.DeleteUserRequest) -> None:
         user = find_user(tx, call.account_id, request.user_name)
         if tx.count(ACCESS_KEYS, "principal", user.arn):
             raise DeleteConflict("Cannot delete entity, must delete access keys first.")
+        if devices_of(tx, user.arn):
+            raise DeleteConflict("Cannot delete entity, must delete MFA device first.")
+        if tx.get(LOGIN_PROFILES, user.arn) is not None:
+            raise DeleteConflict("Cannot delete entity, must delete login profile first.")
         check_holds_nothing(tx, user.arn)
         if tx.count(MEMBERSHIPS, "user", user.arn):
             raise DeleteConflict("Cannot delete entity, must remove users from group first.")
         tx.delete(USERS, user.key)
+        forget_uses(tx, user.user_id)
 
     await call.store.transact(delete)
