@@ -153,6 +153,8 @@ def test_the_master_key_may_become_another_of_any_source(tmp_path: Path, there: 
     before = (data / "keyring").read_bytes()
     file.rewrap(masters[wanted], OTHER if wanted == "environment" else "")
     assert (data / "keyring").read_bytes() != before
+    if wanted != "file":
+        assert not (data / "master-key").exists()
     handed = OTHER if wanted == "environment" else ""
     assert newest(KeyringFile(data, None, handed).open()) == SECRET
     # Whoever is still told of the old one is not locked out: the keyring knows better.

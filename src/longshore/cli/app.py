@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from longshore import config
-from longshore.cli import account, ecr, explain, instances, lb, registry, service, task
+from longshore.cli import account, ecr, explain, instances, keys, lb, registry, service, task
 from longshore.cli.balancer import balancer
 from longshore.cli.ecs_events import events
 from longshore.cli.elb_copy.command import elb_copy
@@ -36,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(account.app)
+app.add_typer(keys.app)
 app.add_typer(registry.app)
 app.add_typer(ecr.app)
 app.add_typer(service.app)
@@ -124,7 +125,7 @@ def _print_json(value: object) -> None:
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
-@app.command()
+@app.command(help="Start the platform on this machine.")
 def up(
     data_dir: DataDir = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of gateway and registry; as last time, at first 4566.")] = None,
@@ -154,16 +155,13 @@ def up(
     master_key_command: MasterKeyCommand = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when everything is ready; stop with `longshore down`.")] = False,
 ) -> None:
-    """Start the platform on this machine."""
-    from longshore.cli.layout import Wishes, last_time, wanted_events, wanted_history, wanted_lost_after, wanted_storage, wanted_tls
-    from longshore.cli.master import wanted_master_key
+    from longshore.cli import layout, master
     from longshore.cli.up import up as start
 
-    settings = _settings(data_dir)
-    given = settings.environment
-    last = last_time(settings.data, region or given.region)
-    wishes = Wishes(
-        data_dir=settings.data.root,
+    data, given = (settings := _settings(data_dir)).data, settings.environment
+    last = layout.last_time(data, region or given.region)
+    wishes = layout.Wishes(
+        data_dir=data.root,
         host=host or given.host or "127.0.0.1",
         port=port or given.port or last.port,
         account_id=account or given.account_id or last.account_id,
@@ -178,15 +176,15 @@ def up(
         incomplete_images=incomplete_images,
         docker_url=given.docker_url,
         log_level=given.log_level,
-        tls=wanted_tls(last.tls, given.tls if tls is None else tls, tls_certificate, tls_key, tls_name or ()),
-        storage=wanted_storage(last.storage, given.encrypt if encrypt is None else encrypt),
-        events=wanted_events(last.events, given.events_days, given.events_mib),
-        history=wanted_history(last.history, given, stopped_tasks_kept, task_history_kept),
-        lost_after_s=wanted_lost_after(last.lost_after_s, lost_after or given.lost_after_s),
+        tls=layout.wanted_tls(last.tls, given.tls if tls is None else tls, tls_certificate, tls_key, tls_name or ()),
+        storage=layout.wanted_storage(last.storage, given.encrypt if encrypt is None else encrypt),
+        events=layout.wanted_events(last.events, given.events_days, given.events_mib),
+        history=layout.wanted_history(last.history, given, stopped_tasks_kept, task_history_kept),
+        lost_after_s=layout.wanted_lost_after(last.lost_after_s, lost_after or given.lost_after_s),
         load_balancer_address=last.load_balancer_address if load_balancer_address is None else load_balancer_address,
         insecure=insecure or given.insecure,
         rate_limits=rate_limits or given.rate_limits or last.rate_limits,
-        master_key=wanted_master_key(master_key_file, master_key_command),
+        master_key=master.wanted_master_key(master_key_file, master_key_command),
     )
     start(wishes, given, sys.stdout, detach=detach)
 

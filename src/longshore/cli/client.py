@@ -153,14 +153,16 @@ class Platform:
                 f"the platform did not reset: {_refusal(status, content)}", "only a platform started with --dev resets while it runs"
             )
 
-    def own(self, method: str, route: str, query: Mapping[str, str] | None = None, *, patience_s: float | None = None) -> Iterator[bytes]:
+    def own(
+        self, method: str, route: str, query: Mapping[str, str] | None = None, *, body: bytes = b"", patience_s: float | None = None
+    ) -> Iterator[bytes]:
         """The lines of what a route of Longshore's own answers, as they come; raises Failure with what it refuses with.
 
         `route` follows /_longshore/. `patience_s`: how long to wait for the next line, where that may take longer than usual.
         """
         path, asked = f"/_longshore/{route}", urllib.parse.urlencode(query or {}, quote_via=urllib.parse.quote)
-        headers = self._signature(method, path, asked, {}, b"", "longshore")
-        with self._answering(method, f"{path}?{asked}" if asked else path, headers, b"", patience_s) as response:
+        headers = self._signature(method, path, asked, {}, body, "longshore")
+        with self._answering(method, f"{path}?{asked}" if asked else path, headers, body, patience_s) as response:
             if response.status != 200:
                 raise Failure(f"{route}: {_own_refusal(response.status, response.read())}")
             while line := response.readline():

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from longshore.kit.durable import write_durably
+from longshore.kit.durable import remove_durably, write_durably
 from longshore.kit.keyring import SECRET_BYTES, Generation, Keyring
 from longshore.kit.master_key import (
     KEY_BYTES,
@@ -149,6 +149,9 @@ class KeyringFile:
             self._write(self.keys.generations, master, key)
             if after is not None:
                 after()
+            if self.master == Master() != master:
+                # It would still open older copies of the keyring.
+                remove_durably(self.master.path(self._directory))
             self.master = master
             if handed:
                 self._handed = handed

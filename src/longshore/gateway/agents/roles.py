@@ -12,7 +12,7 @@ from typing import Any
 
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
-from longshore.kit.sealing import Keys
+from longshore.kit.sealing import Keys, era_of
 from longshore.services.ecs.model import TASK_DEFINITIONS, TASKS, Task, TaskDefinition, revision_key
 from longshore.services.ecs.task_roles import KINDS, RENEWED_WITH_S, Given, sessions
 from longshore.services.sts.model import Began
@@ -41,6 +41,7 @@ class RoleCredentials:
         self._send = send
         #: task ARN -> kind of its role -> when those credentials end; 0 for a role that could not be taken on, which is tried again
         self._ends: dict[str, dict[str, float]] = {}
+        self._era = era_of(secret)
         #: the same -> the session, which may be ended before its time
         self._sessions: dict[str, dict[str, Began]] = {}
         #: message id -> ARN of the task whose credentials are in it
@@ -66,9 +67,12 @@ class RoleCredentials:
         while True:
             await self._clock.sleep(LOOK_S)
             unheard, self._unacknowledged = set(self._unacknowledged.values()), {}
-            now = self._clock.now()
+            now, era = self._clock.now(), era_of(self._secret)
+            # What was sealed with another secret may be worth nothing any more.
+            is_other, self._era = era != self._era, era
             for arn, ends in list(self._ends.items()):
-                due = [kind for kind, end in ends.items() if arn in unheard or end - now < RENEWED_WITH_S or self._is_over(arn, kind)]
+                all_of_them = is_other or arn in unheard
+                due = [kind for kind, end in ends.items() if all_of_them or end - now < RENEWED_WITH_S or self._is_over(arn, kind)]
                 if due:
                     await self._send_anew(arn, due)
 
