@@ -11,6 +11,7 @@ platform by it. A data directory holds:
     tls/authority.pem       the same with the key it issues with (0600), made once
     tls/server.pem          what the gateway serves with, key included (0600); issued anew before it ends
     events.db               what happened lately, for whoever follows it (docs/events.md)
+    audit/                  what was asked of the installation, with signed digests (docs/audit.md)
     archive.db              tasks that have ended: flight records and history
     scanner/                the index of the vulnerability database; can be made again
     run/platform.json       what the supervisor was started with (0600: holds the keys)
@@ -119,6 +120,16 @@ class Events(msgspec.Struct, frozen=True, kw_only=True):
     kept_mib: int = 1024
 
 
+class Audit(msgspec.Struct, frozen=True, kw_only=True):
+    """For how long records of what was asked are kept, and how much of them."""
+
+    kept_days: int = 90
+    #: of compressed files
+    kept_mib: int = 4096
+    #: answer what cannot be recorded, too
+    best_effort: bool = False
+
+
 class History(msgspec.Struct, frozen=True, kw_only=True):
     """For how long tasks are remembered that have stopped. All times in seconds."""
 
@@ -161,6 +172,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     storage: Storage = Storage()
     scanning: Scanning = Scanning()
     events: Events = Events()
+    audit: Audit = Audit()
     history: History = History()
     #: seconds without its agent after which services do without a container instance; 0: never
     lost_after_s: float = 600.0

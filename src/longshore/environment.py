@@ -45,6 +45,9 @@ class Environment(msgspec.Struct, frozen=True, kw_only=True):
     lost_after_s: float | None
     events_days: int | None
     events_mib: int | None
+    audit_days: int | None
+    audit_mib: int | None
+    audit_best_effort: bool | None
     log_level: str
     endpoint: str | None
     #: PEM of what to trust beside the system's authorities at `endpoint`
@@ -94,6 +97,9 @@ def environment(variables: Mapping[str, str] | None = None) -> Environment:
         lost_after_s=_duration(given, "LONGSHORE_LOST_AFTER"),
         events_days=_whole_number(given, "LONGSHORE_EVENTS_DAYS", 1, 3650),
         events_mib=_whole_number(given, "LONGSHORE_EVENTS_MIB", 1, 1 << 20),
+        audit_days=_whole_number(given, "LONGSHORE_AUDIT_DAYS", 1, 3650),
+        audit_mib=_whole_number(given, "LONGSHORE_AUDIT_MIB", 64, 1 << 24),
+        audit_best_effort=_yes(given, "LONGSHORE_AUDIT_BEST_EFFORT") if given.get("LONGSHORE_AUDIT_BEST_EFFORT") else None,
         log_level=given.get("LONGSHORE_LOG_LEVEL") or "info",
         endpoint=given.get("LONGSHORE_ENDPOINT") or given.get("AWS_ENDPOINT_URL") or None,
         ca_bundle=Path(given["AWS_CA_BUNDLE"]).absolute() if given.get("AWS_CA_BUNDLE") else None,

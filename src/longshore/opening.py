@@ -9,14 +9,18 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from longshore.audit.log import open_audit_log
 from longshore.config import DataDirectory, ServerConfig
 from longshore.environment import without_secrets
+from longshore.gateway.auditing.keeping import Auditing
 from longshore.kept import CannotStart, check_database, keys_of
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
 from longshore.kit.keyring_file import KeyringFile
 from longshore.kit.sealing import Keyring
 from longshore.resources import KINDS
+from longshore.services.call import Site
+from longshore.services.cloudtrail.model import AUDIT, SIGNING_KEYS
 from longshore.store.archive import Archive
 from longshore.store.base import Store, StoreError, StoreLocked, StoreUnavailable
 from longshore.store.event_log import EventLog
@@ -87,6 +91,28 @@ async def open_archive(config: ServerConfig, undo: Undo) -> Archive:
         raise CannotStart(f"history cannot be kept: {problem}", "see to that file's permissions and its disk") from None
     undo(archive.close)
     return archive
+
+
+async def open_audit(config: ServerConfig, store: Store, clock: Clock, ids: Ids, site: Site, undo: Undo) -> Auditing:
+    """Raises CannotStart."""
+    path = config.data_dir / "audit"
+    key = store.get(SIGNING_KEYS, AUDIT)
+    assert key is not None, "it was put there at the start"
+    kept = config.audit
+    try:
+        log = await open_audit_log(
+            path,
+            key.key,
+            clock,
+            f"{config.account_id}/{config.region}",
+            kept_s=kept.kept_days * 86_400.0,
+            kept_bytes=kept.kept_mib << 20,
+        )
+    except OSError as problem:
+        raise CannotStart(f"records cannot be kept in {path}: {problem.strerror}", "see to its permissions and its disk") from None
+    auditing = Auditing(log, clock, ids, site, best_effort=kept.best_effort)
+    undo(auditing.close)
+    return auditing
 
 
 async def open_metrics(config: ServerConfig, undo: Undo) -> SqliteMetricStore:

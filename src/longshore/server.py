@@ -32,6 +32,7 @@ from longshore.control.deployments.outlook import outlook
 from longshore.control.event_stream.controller import EventStream
 from longshore.control.expiry.controller import Expiry
 from longshore.control.instances.controller import Instances
+from longshore.control.keys.controller import KeyRotation
 from longshore.control.lifecycle.controller import Lifecycle
 from longshore.control.loop import Controller, Loop
 from longshore.control.rebalance.controller import Rebalances
@@ -46,6 +47,7 @@ from longshore.gateway.agents.control import forget_sessions
 from longshore.gateway.agents.exec_offers import AGENT_ROUTE
 from longshore.gateway.agents.sessions import AgentSessions
 from longshore.gateway.app import Gateway
+from longshore.gateway.auditing.keeping import Auditing, KeptKey
 from longshore.gateway.authorise import Access
 from longshore.gateway.balancers import ROUTE as BALANCERS
 from longshore.gateway.balancers import Balancers
@@ -56,6 +58,8 @@ from longshore.gateway.doors import Doors
 from longshore.gateway.exec import CLIENT_ROUTE, ExecSessions
 from longshore.gateway.failures import Failures
 from longshore.gateway.identify import Identities
+from longshore.gateway.keys import ROUTE as KEYS
+from longshore.gateway.keys import KeysRoute
 from longshore.gateway.lane import Lanes
 from longshore.gateway.limits import limiter_of
 from longshore.gateway.machines import ROUTE as MACHINES
@@ -78,7 +82,7 @@ from longshore.kit.fetching import Fetcher
 from longshore.kit.ids import RandomIds
 from longshore.kit.keyring_file import KeyringFile
 from longshore.kit.sealing import Keys, derived_key
-from longshore.opening import explained, open_archive, open_events, open_holdings, open_metrics
+from longshore.opening import explained, open_archive, open_audit, open_events, open_holdings, open_metrics
 from longshore.registry.garbage import GarbageCollector
 from longshore.registry.registry import Registry
 from longshore.registry.verification import scrub
@@ -161,6 +165,8 @@ class Server:
         #: what signs, seals and encrypts here
         self._secret: Keys = b""
         self._keyring: KeyringFile
+        self._audit_key = KeptKey()
+        self._auditing: Auditing
         self._undo: list[Callable[[], Awaitable[Any]]] = []
         self._jobs: list[asyncio.Task[Any]] = []
         self._listener: asyncio.Server | SecureListener | None = None
@@ -172,6 +178,7 @@ class Server:
 
     async def __aenter__(self) -> Server:
         try:
+            check_exposure(self._config)
             await self.start()
         except BaseException:
             await self._take_apart()
@@ -183,13 +190,11 @@ class Server:
 
     async def start(self) -> None:
         config, clock, ids, site = self._config, self._clock, self._ids, self._site
-        check_exposure(config)
         store, blobs, secret, self._keyring = await open_holdings(config, self._handed, clock, ids, self._undo.append)
-        self._secret = secret
-        with explained(config.data_dir):
-            await store.transact(lambda tx: self._found(tx, clock.now()))
+        await self._begin(store, secret)
         self._events = events = await open_events(config, self._undo.append)
         archive = await open_archive(config, self._undo.append)
+        self._auditing = await open_audit(config, store, clock, ids, site, self._undo.append)
         self._seats = Seats(store)
         await self._seats.begin(clock.now())
         self.balancer = self._made_balancer()
@@ -228,12 +233,14 @@ class Server:
             Replicator(store, blobs, clock, ids, remotes, secret),
             Scanning(store, blobs, clock, self._scanner()),
             Certificates(store, clock, DataDirectory(config.data_dir).authority, secret),
+            KeyRotation(store, clock, self._keyring),
             self.balancer,
         ]
         for controller in controllers:
             self._jobs.append(asyncio.create_task(Loop(controller, store, clock, ids).run(), name=controller.name))
         self._jobs.append(asyncio.create_task(EventStream(store, events, clock, ids).run(), name=EventStream.name))
         self._jobs.append(asyncio.create_task(collector.run(), name="garbage"))
+        self._jobs.append(asyncio.create_task(self._auditing.keep(), name="audit"))
         if config.storage.scrub_bytes_per_s:
             self._jobs.append(asyncio.create_task(scrub(store, blobs, clock, config.storage.scrub_bytes_per_s), name="scrub"))
         self._jobs.append(asyncio.create_task(_preload(registry), name="preload"))
@@ -243,6 +250,12 @@ class Server:
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
         log.info("Longshore %s answers at %s (account %s, region %s)", __version__, config.endpoint, config.account_id, config.region)
+
+    async def _begin(self, store: Store, secret: Keys) -> None:
+        """Raises CannotStart."""
+        self._secret = secret
+        with explained(self._config.data_dir):
+            await store.transact(lambda tx: self._found(tx, self._clock.now()))
 
     def _make_authority(self) -> None:
         """So that there is one to trust before the first certificate is asked for."""
@@ -338,6 +351,9 @@ class Server:
             utilisation=sessions.utilisation,
             scheduler=partial(outlook, warm_up_s=site.warm_up_s),
             traffic=self.balancer.traffic if self.balancer is not None else None,
+            audit=self._auditing.log,
+            watcher=self._auditing.auditor,
+            entries=self._auditing.entries,
             limiter=limiter_of(config.limits),
             failures=self._failures,
             issuers=self._issuers(),
@@ -354,9 +370,7 @@ class Server:
         self._undo.append(into_containers.close)
         upkeep = Upkeep(store=store, blobs=blobs, collector=collector, identities=identities, access=access, clock=clock, site=site)
         gateway.mount(UPKEEP, upkeep.handle)
-        accounts = Accounts(store=store, identities=identities, access=access, clock=clock, ids=ids, site=site)
-        gateway.mount(ACCOUNTS, accounts.handle)
-        gateway.mount(MACHINES, Machines(store, identities, clock, ids, site, secret, config.credentials.secret_access_key).handle)
+        self._mount_newcomers(gateway, store, identities, access, secret)
         self._mount_load_balancing(gateway, store, identities, access, secret)
         gateway.mount("/_longshore/", own.handle)
         return gateway, registry, sessions
@@ -373,6 +387,14 @@ class Server:
         self._jobs.append(asyncio.create_task(recorder.run(), name="recorder"))
         return Access(store, self._clock, RESOURCE_SIDES, recorder)
 
+    def _mount_newcomers(self, gateway: Gateway, store: Store, identities: Identities, access: Access, secret: Keys) -> None:
+        """Where further accounts and machines come from."""
+        clock, ids, site = self._clock, self._ids, self._site
+        accounts = Accounts(store=store, identities=identities, access=access, clock=clock, ids=ids, site=site)
+        gateway.mount(ACCOUNTS, accounts.handle)
+        root_secret = self._config.credentials.secret_access_key
+        gateway.mount(MACHINES, Machines(store, identities, clock, ids, site, secret, root_secret).handle)
+
     def _mount_load_balancing(self, gateway: Gateway, store: Store, identities: Identities, access: Access, secret: Keys) -> None:
         """What is told of load balancers beside their APIs: names, the hosts that serve them, what they did."""
         names = NamesRoute(store, identities, link_network=self._config.link_network, own_address=self._config.load_balancer_address)
@@ -383,6 +405,16 @@ class Server:
         gateway.mount(BALANCERS, balancers.handle)
         self._jobs.append(asyncio.create_task(balancers.keep_leases(), name="balancer-leases"))
         self._undo.append(balancers.close)
+        keys = KeysRoute(
+            store=store,
+            keyring=self._keyring,
+            identities=identities,
+            access=access,
+            clock=self._clock,
+            site=self._site,
+            handed=lambda key: _say(event="master-key", key=key),
+        )
+        gateway.mount(KEYS, keys.handle)
         gateway.mount(CONTENT_ROUTE, TrustFiles(store, self._clock, secret).handle)
         gateway.mount(KEYS_ROUTE, ClaimKeys(secret).handle)
         measuring = Measuring(
@@ -423,6 +455,7 @@ class Server:
         ensure_root(tx, config.account_id, config.credentials.access_key_id, config.credentials.secret_access_key, now)
         ensure_default_network(tx, config.account_id, config.region, config.zones, now)
         ensure_encryption(tx, self._secret, always=config.storage.encrypt)
+        self._audit_key.ensure(tx)
         forget_sessions(tx, now)
         forget_exec_sessions(tx)
 

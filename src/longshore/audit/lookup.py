@@ -77,7 +77,8 @@ class Seen(
 
 
 class Query(msgspec.Struct, frozen=True):
-    """`needles` are bytes that every record wanted has in it; `holds` is asked of those that have. Times in seconds, both ends included."""
+    """`needles` are bytes that every record wanted has in it, the first of them what few others have; `holds` is asked of those
+    that have them all. Times in seconds, both ends included."""
 
     needles: tuple[bytes, ...] = ()
     holds: Callable[[Seen], bool] = lambda seen: True
@@ -173,8 +174,7 @@ class Reader:
 
 def _matches(content: bytes, number: int, end: int, stop: int, query: Query) -> Iterator[Match]:
     """Of the lines that end before `end` and begin at `stop` or later (the one that `stop` cuts is not among them)."""
-    #: the one that is rarest, most likely
-    first = max(query.needles, key=len, default=b"\n")
+    first = query.needles[0] if query.needles else b"\n"
     at = end
     while True:
         found = content.rfind(first, stop, at)

@@ -26,6 +26,7 @@ from longshore.config import (
     LOCAL_DOMAIN,
     UNPRIVILEGED_PORT_OFFSET,
     AgentConfig,
+    Audit,
     Credentials,
     DataDirectory,
     Events,
@@ -75,6 +76,7 @@ class Wishes:
     tls: Tls | None = None
     storage: Storage = field(default_factory=Storage)
     events: Events = field(default_factory=Events)
+    audit: Audit = field(default_factory=Audit)
     history: History = field(default_factory=History)
     lost_after_s: float = 600.0
     #: where other machines reach load balancers; "" where they do not
@@ -105,6 +107,7 @@ class LastTime:
     lost_after_s: float = 600.0
     load_balancer_address: str = ""
     rate_limits: str = ""
+    audit: Audit = field(default_factory=Audit)
 
 
 def last_time(data: DataDirectory, region: str | None) -> LastTime:
@@ -133,12 +136,23 @@ def last_time(data: DataDirectory, region: str | None) -> LastTime:
         server.lost_after_s,
         server.load_balancer_address,
         server.rate_limits,
+        server.audit,
     )
 
 
 def wanted_events(last: Events, days: int | None, mib: int | None) -> Events:
     """As last time, but for what is asked for."""
     return Events(kept_days=days or last.kept_days, kept_mib=mib or last.kept_mib)
+
+
+def wanted_audit(last: Audit, given: Environment, days: int | None, mib: int | None, best_effort: bool | None) -> Audit:
+    """As last time, but for what options, or else the environment, ask for."""
+    efforts = (best_effort, given.audit_best_effort, last.best_effort)
+    return Audit(
+        kept_days=days or given.audit_days or last.kept_days,
+        kept_mib=mib or given.audit_mib or last.kept_mib,
+        best_effort=next(effort for effort in efforts if effort is not None),
+    )
 
 
 def wanted_storage(last: Storage, encrypt: bool | None) -> Storage:
@@ -252,6 +266,7 @@ def platform(
         tls=wishes.tls,
         storage=wishes.storage,
         events=wishes.events,
+        audit=wishes.audit,
         history=wishes.history,
         lost_after_s=wishes.lost_after_s,
         insecure=wishes.insecure,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from longshore.aws.errors import AccessDenied
+from longshore.gateway.auditing.entries import entry_of
 from longshore.gateway.authorise import Access
 from longshore.services.call import Principal
 
@@ -12,7 +13,10 @@ from longshore.services.call import Principal
 def admit(
     access: Access, request: web.BaseRequest, principal: Principal, region: str, action: str, *, account_id: str, resource: str = "*"
 ) -> None:
-    """Returns when `principal` may do `action` to what belongs to `account_id`. Raises AccessDenied."""
+    """Returns when `principal` may do `action` to what belongs to `account_id`; either way it is recorded.
+
+    Raises AccessDenied, and StoreUnavailable where it cannot be.
+    """
     denied = access.denial(
         principal,
         action,
@@ -24,5 +28,7 @@ def admit(
     )
     if denied is None and principal.account_id != account_id:
         denied = f"User: {principal.arn} is not authorized to perform: {action}: it is for account {account_id} alone"
+    if (entry := entry_of(request)) is not None:
+        entry.note(principal, action, region=region, resource=resource, denied=denied)
     if denied is not None:
         raise AccessDenied(denied)

@@ -28,6 +28,10 @@ class Answer(web.StreamResponse):
         return cls(reply.status, reply.body, reply.content_type, reply.headers, close=reply.close)
 
     @property
+    def content(self) -> bytes:
+        return self._reply.body
+
+    @property
     def prepared(self) -> bool:
         return self._answered
 

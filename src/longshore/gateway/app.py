@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
 from aiohttp import web
 
+from longshore.audit.log import AuditLog
 from longshore.aws.errors import (
     AwsError,
     InternalFailure,
@@ -29,6 +31,7 @@ from longshore.aws.protocol import ec2, json, query
 from longshore.aws.protocol.model import Model
 from longshore.gateway.answer import Answer
 from longshore.gateway.attempt import Attempt, Limiter, Unlimited, Unwatched, Watcher
+from longshore.gateway.auditing.entries import Entries
 from longshore.gateway.authorise import Access
 from longshore.gateway.catalogue import Served, served
 from longshore.gateway.failures import Failures
@@ -83,7 +86,9 @@ class Gateway:
         utilisation: Utilisation | None = None,
         scheduler: Scheduler | None = None,
         traffic: TrafficCounter | None = None,
+        audit: AuditLog | None = None,
         watcher: Watcher | None = None,
+        entries: Entries | None = None,
         limiter: Limiter | None = None,
         failures: Failures | None = None,
         issuers: Issuers | None = None,
@@ -104,6 +109,8 @@ class Gateway:
         self._utilisation = utilisation or Utilisation()
         self._scheduler = scheduler
         self._traffic = traffic
+        self._audit = audit
+        self._entries = entries
         self._watcher = watcher or Unwatched()
         self._limiter = Unlimited() if limiter is None else limiter
         self._failures = Failures(clock) if failures is None else failures
@@ -126,7 +133,9 @@ class Gateway:
         if path != "/":
             for prefix, handler in self._mounts.items():
                 if path.startswith(prefix) or path == prefix.rstrip("/"):
-                    return await self._failures.answer(request, handler)
+                    return await self._failures.answer(
+                        request, partial(self._entries.answer, handler=handler) if self._entries else handler
+                    )
         try:
             body = await read_body(request, most_body(request.headers, self._is_key))
         except AwsError as error:
@@ -201,6 +210,7 @@ class Gateway:
             pull_through=self._pull_through,
             archive=self._archive,
             events=self._events,
+            audit=self._audit,
             utilisation=self._utilisation,
             scheduler=self._scheduler,
             traffic=self._traffic,

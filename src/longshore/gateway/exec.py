@@ -14,14 +14,17 @@ import logging
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from longshore.aws.arn import parse_arn
 from longshore.aws.data_channel import Opening
 from longshore.gateway.agents.exec_offers import AGENT_ROUTE
 from longshore.gateway.agents.handshake import Refused, admit
+from longshore.gateway.auditing.entries import entry_of
 from longshore.gateway.authorise import Access
 from longshore.gateway.exec_bridge import MOST_FRAME, Bridge
 from longshore.gateway.identify import Identities
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
+from longshore.services.call import Principal
 from longshore.services.ecs.exec.model import EXEC_SESSIONS, ExecSession
 from longshore.services.ecs.exec.rules import open_session
 from longshore.store.base import Store, StoreError, Tx
@@ -35,6 +38,21 @@ AGENT_S = 15.0
 #: an end that does not answer a ping within so many seconds is gone
 HEARTBEAT_S = 30.0
 _MOST_OPENING = 8192
+
+
+def _note(request: web.BaseRequest, session: ExecSession) -> None:
+    """That somebody is in the container from here on. Raises StoreUnavailable."""
+    if (entry := entry_of(request)) is not None:
+        named = parse_arn(session.task_arn)
+        principal = Principal(named.account_id if named else "", session.requester, "", "")
+        told = {"sessionId": session.id, "container": session.container_name}
+        entry.note(
+            principal,
+            "ssmmessages:OpenDataChannel",
+            region=named.region if named else "",
+            resource=session.task_arn,
+            parameters=told,
+        )
 
 
 class ExecSessions:
@@ -74,6 +92,7 @@ class ExecSessions:
                 log.info("%s: a client from %s is not let in", session_id[:64], request.remote)
                 await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"the token is not good for this session (any more)")
             else:
+                _note(request, session)
                 await self._serve(socket, session)
         except StoreError as error:
             log.error("%s: %s", session_id[:64], error)

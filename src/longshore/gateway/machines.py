@@ -17,6 +17,7 @@ from aiohttp import web
 from longshore.aws.errors import AwsError, Validation
 from longshore.config import local_code
 from longshore.gateway.answer import Answer
+from longshore.gateway.auditing.entries import entry_of
 from longshore.gateway.identify import Identities
 from longshore.gateway.request import ApiRequest, read_body
 from longshore.kit.clock import Clock
@@ -77,9 +78,9 @@ class Machines:
             body = await read_body(request, _MOST_BODY, self._body_s)
             match request.method:
                 case "POST":
-                    return _json(200, await self._let_in(body))
+                    return self._noted(request, "ssm:RegisterManagedInstance", await self._let_in(body))
                 case "PUT":
-                    return _json(200, await self._renew(ApiRequest.of(request, body)))
+                    return self._noted(request, "longshore:RenewMachineCredentials", await self._renew(ApiRequest.of(request, body)))
         except AwsError as error:
             code, status = error.wire("json")
             return _json(status, {"error": code, "message": error.message})
@@ -88,6 +89,13 @@ class Machines:
         except StoreUnavailable as error:
             return _json(503, {"error": "ServiceUnavailable", "message": f"Nothing can be written at present: {error}"})
         return _json(405, {"error": "MethodNotAllowed"})
+
+    def _noted(self, request: web.BaseRequest, action: str, given: MachineCredentials) -> Answer:
+        """Whoever was let in, or came again, is recorded before it learns of it. Raises StoreUnavailable."""
+        principal = self._identities.owner(given.session_token)
+        if (entry := entry_of(request)) is not None and principal is not None:
+            entry.note(principal, action, resource=principal.role_arn)
+        return _json(200, given)
 
     async def _let_in(self, body: bytes) -> MachineCredentials:
         try:

@@ -15,6 +15,7 @@ from longshore.store.blobs import BlobStore
 from longshore.store.event_log import EventLog
 
 if TYPE_CHECKING:
+    from longshore.audit.log import AuditLog
     from longshore.services.ecr.pull_through.cache import PullThroughCache
     from longshore.services.ecs.outlook.counts import Counter as TrafficCounter
     from longshore.services.ecs.outlook.seen import Scheduler
@@ -193,6 +194,9 @@ class Call:
     utilisation: Utilisation = field(default_factory=Utilisation, repr=False)
     #: what happened; None where nobody writes it down
     events: EventLog | None = field(default=None, repr=False)
+
+    #: what was asked of the installation; None where nobody writes it down
+    audit: AuditLog | None = field(default=None, repr=False)
 
     #: says what becomes of a service; None where no controllers run
     scheduler: Scheduler | None = field(default=None, repr=False)

@@ -41,6 +41,14 @@ class InvalidParameterException(AwsError):
     """The specified parameter isn't valid."""
 
 
+class InvalidMaxResultsException(AwsError):
+    """This exception is thrown if the limit specified is not valid."""
+
+
+class InvalidLookupAttributesException(AwsError):
+    """Occurs when a lookup attribute is specified that is not valid."""
+
+
 class MissingParameter(AwsError):
     """The request is missing a required parameter."""
 
@@ -282,7 +290,21 @@ def _ec2(found: list[Violation]) -> AwsError:
     return InvalidParameterValue(f"Value ({_shown(value)}) for parameter {name} is invalid. {constraint}")
 
 
-_MANNERS: Mapping[str, Manner] = {"ecs": _coral(InvalidParameterException), "ecr": _ecr, "ec2": _ec2, "iam": _iam}
+def _cloudtrail(found: list[Violation]) -> AwsError:
+    """It has errors of their own for two members."""
+    first = found[0].path
+    if first == "maxResults":
+        return InvalidMaxResultsException()
+    return InvalidLookupAttributesException() if first.startswith("lookupAttributes") else _coral(Validation)(found)
+
+
+_MANNERS: Mapping[str, Manner] = {
+    "ecs": _coral(InvalidParameterException),
+    "ecr": _ecr,
+    "ec2": _ec2,
+    "iam": _iam,
+    "cloudtrail": _cloudtrail,
+}
 
 
 def _quoted(value: Any) -> str:

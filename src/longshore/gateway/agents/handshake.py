@@ -14,12 +14,13 @@ from aiohttp import web
 from longshore.aws.arn import parse_arn
 from longshore.aws.errors import AccessDenied, AwsError
 from longshore.gateway.answer import Answer
+from longshore.gateway.auditing.entries import entry_of
 from longshore.gateway.authorise import Access
 from longshore.gateway.identify import Identified, Identities
 from longshore.gateway.request import ApiRequest
 from longshore.services.ecs.acting import acting_for
 from longshore.services.ecs.model import CONTAINER_INSTANCES, ContainerInstance
-from longshore.store.base import Store
+from longshore.store.base import Store, StoreUnavailable
 
 SIGNING_NAME = "ecs"
 
@@ -30,6 +31,17 @@ class Refused(Exception):
     def __init__(self, name: str, text: str, status: int = 400) -> None:
         super().__init__(f"{name}: {text}")
         self.answer = Answer(status, msgspec.json.encode({name: text}), "application/json", close=True)
+
+
+def _noted(request: web.BaseRequest, identified: Identified, action: str, resource: str, denial: str | None) -> None:
+    """Raises Refused where it cannot be recorded."""
+    entry = entry_of(request)
+    if entry is None:
+        return
+    try:
+        entry.note(identified.principal, action, region=identified.region, resource=resource, denied=denial)
+    except StoreUnavailable as problem:
+        raise Refused("ServerException", f"What comes in cannot be recorded at present: {problem}", 503) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,5 +88,7 @@ def admit(
             user_agent=request.headers.get("User-Agent", ""),
         )
         if denial is not None:
+            _noted(request, identified, wanted, resource, denial)
             raise Refused("AccessDeniedException", denial, 403)
+    _noted(request, identified, action, arn, None)
     return Opened(identified, instance, signed.base_url, request.query.get("sendCredentials") == "true")

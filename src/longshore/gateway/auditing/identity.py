@@ -58,9 +58,9 @@ def of_nobody(claimed_key: str) -> msgspec.Raw:
 
 
 def _type(principal: Principal) -> str:
-    if principal.is_federated:
+    if principal.is_federated or ":federated-user/" in principal.arn:
         return "FederatedUser"
-    if principal.role_arn:
+    if principal.role_arn or ":assumed-role/" in principal.arn:
         return "AssumedRole"
     return "Root" if principal.is_root else "IAMUser"
 

@@ -1,1 +1,5 @@
 """Importing this package declares every CloudTrail operation that is served."""
+
+from longshore.services.cloudtrail.operations import events
+
+__all__ = ["events"]
