@@ -134,8 +134,8 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
         "AttachUserPolicy": "of AWS's own policies the 33 that concern the served APIs",
         "AttachGroupPolicy": "as AttachUserPolicy",
         "AttachRolePolicy": "as AttachUserPolicy",
-        "SimulatePrincipalPolicy": "no PolicyExclusionList; statements are named by their policy, not by line and column",
-        "SimulateCustomPolicy": "as SimulatePrincipalPolicy; no organizations",
+        "SimulatePrincipalPolicy": "no PolicyExclusionList",
+        "SimulateCustomPolicy": "no organizations",
         "CreateServiceLinkedRole": "for ECS, ELB, Auto Scaling, ECR and Spot; nothing acts in these roles",
     },
 }

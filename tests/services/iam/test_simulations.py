@@ -49,6 +49,20 @@ async def test_given_policies_are_asked_and_the_deciding_ones_named(account: Acc
     assert (result["EvalDecision"], result["MatchedStatements"]) == ("implicitDeny", [])
 
 
+async def test_statements_are_named_by_line_and_column(account: Account) -> None:
+    text = json.dumps(json.loads(document(allow("ecr:*"), allow("ecs:*"), allow("ecs:Run*"))), indent=2)
+    given = {"PolicyInputList": [document(allow("s3:*")), text], "ActionNames": ["ecs:RunTask"]}
+    (result,) = await results(account, "SimulateCustomPolicy", **given)
+    lines = text.split("\n")
+    for matched, action in zip(result["MatchedStatements"], ("ecs:*", "ecs:Run*"), strict=True):
+        assert matched["SourcePolicyId"] == "PolicyInputList.2"
+        first, last = matched["StartPosition"]["Line"], matched["EndPosition"]["Line"]
+        assert (
+            lines[first - 1][matched["StartPosition"]["Column"] - 1] == "{" and lines[last - 1][matched["EndPosition"]["Column"] - 1] == "}"
+        )
+        assert json.loads("\n".join(lines[first - 1 : last]).rstrip(","))["Action"] == action
+
+
 async def test_a_boundary_is_heard_and_said(account: Account) -> None:
     bounded = {"PermissionsBoundaryPolicyInputList": [document(allow("ecr:*"))]}
     result = await custom(account, allow(), **bounded)
@@ -99,8 +113,12 @@ async def test_the_policies_of_a_user_its_groups_and_its_boundary_are_asked(acco
         ("ecs:StopTask", CLUSTER, "explicitDeny"),
         ("ecs:StopTask", "*", "explicitDeny"),
     ]
-    assert found[0]["MatchedStatements"] == [{"SourcePolicyId": "AdministratorAccess", "SourcePolicyType": "aws-managed"}]
-    assert found[2]["MatchedStatements"] == [{"SourcePolicyId": "no", "SourcePolicyType": "user"}]
+    named = [[(one["SourcePolicyId"], one["SourcePolicyType"]) for one in found[number]["MatchedStatements"]] for number in (0, 2)]
+    assert named == [[("AdministratorAccess", "aws-managed")], [("no", "user")]]
+    (matched,) = found[2]["MatchedStatements"]
+    text = document(deny("ecs:StopTask"))
+    begin, end = text.index('{"Effect"') + 1, text.rindex("}") - 1
+    assert (matched["StartPosition"], matched["EndPosition"]) == ({"Line": 1, "Column": begin}, {"Line": 1, "Column": end})
     await account.ask("PutUserPermissionsBoundary", UserName="ann", PermissionsBoundary="arn:aws:iam::aws:policy/AmazonEC2FullAccess")
     found = await results(account, "SimulatePrincipalPolicy", **asked)
     assert [one["EvalDecision"] for one in found] == ["implicitDeny", "implicitDeny", "explicitDeny", "explicitDeny"]

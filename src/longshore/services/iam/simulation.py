@@ -1,6 +1,6 @@
 """What would be decided: policies asked about actions and resources without anything being done. Pure, and by the same evaluator.
 
-Beside the decision a result names the policies whose statements made it, whether the boundary would allow it, and the condition
+Beside the decision a result names the statements that made it and where they stand, whether the boundary would allow it, and the condition
 keys that the policies ask for and the question left out.
 """
 
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from longshore.services.call import Principal
+from longshore.services.iam.document import Place
 from longshore.services.iam.evaluator import Limit, decide, matching
 from longshore.services.iam.policy import Policy, compile_policy
 
@@ -46,13 +47,20 @@ class Question(NamedTuple):
     context: Mapping[str, Sequence[str]]
 
 
+class Matched(NamedTuple):
+    """A statement that decided."""
+
+    source: Source
+    #: in the source's document; None where that cannot be read so closely
+    place: Place | None
+
+
 class Result(NamedTuple):
     action: str
     resource: str
     #: allowed, explicitDeny or implicitDeny
     decision: str
-    #: where the statements stand that decided, one entry for each
-    matched: tuple[Source, ...]
+    matched: tuple[Matched, ...]
     #: condition keys that policies ask for and that were not given
     missing: tuple[str, ...]
     #: None without a boundary
@@ -83,7 +91,7 @@ def simulate(question: Question, action: str, resource: str) -> Result:
         resource,
         "allowed" if decision.allowed else "explicitDeny" if decision.explicit_deny else "implicitDeny",
         tuple(
-            source
+            Matched(source, dict(enumerate(source.policy.places)).get(statement.index))
             for source in deciding
             for statement in matching(source.policy, action, resource, context, principal)
             if statement.allows is decision.allowed

@@ -15,7 +15,7 @@ from longshore.services.iam.identities import default_document, tag_pairs
 from longshore.services.iam.model import ATTACHMENTS, GROUPS, INLINE_POLICIES, MEMBERSHIPS, ROLES, USERS, Group, Role, User
 from longshore.services.iam.paging import Page, paged
 from longshore.services.iam.policy import MalformedPolicy
-from longshore.services.iam.simulation import Question, Result, Source, context_keys, simulate
+from longshore.services.iam.simulation import Matched, Question, Result, Source, context_keys, simulate
 from longshore.store.base import Reader
 
 _Request = shapes.SimulatePrincipalPolicyRequest | shapes.SimulateCustomPolicyRequest
@@ -126,11 +126,21 @@ def _result_shape(result: Result) -> shapes.EvaluationResult:
         eval_action_name=result.action,
         eval_resource_name=result.resource,
         eval_decision=result.decision,
-        matched_statements=tuple(shapes.Statement(source_policy_id=source.id, source_policy_type=source.kind) for source in result.matched),
+        matched_statements=tuple(map(_statement_shape, result.matched)),
         missing_context_values=result.missing,
         permissions_boundary_decision_detail=None
         if within is None
         else shapes.PermissionsBoundaryDecisionDetail(allowed_by_permissions_boundary=within),
+    )
+
+
+def _statement_shape(matched: Matched) -> shapes.Statement:
+    source, place = matched
+    return shapes.Statement(
+        source_policy_id=source.id,
+        source_policy_type=source.kind,
+        start_position=None if place is None else shapes.Position(line=place.begin.line, column=place.begin.column),
+        end_position=None if place is None else shapes.Position(line=place.end.line, column=place.end.column),
     )
 
 
