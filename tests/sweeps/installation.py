@@ -17,7 +17,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
-import botocore.session
 from aiohttp import web
 from botocore.model import OperationModel
 from botocore.parsers import create_parser
@@ -54,21 +53,28 @@ from longshore.services.ecs import model as ecs
 from longshore.services.ecs.rollout import model as rollout
 from longshore.services.elb import model as elb
 from longshore.services.elbv2 import model as elbv2
+from longshore.services.iam import kinds as iam_kinds
 from longshore.services.iam import model as iam
 from longshore.services.iam.identities import ensure_root
 from longshore.services.iam.recording import Recorder
-from longshore.services.iam.recording_model import KINDS as RECORDING_KINDS
 from longshore.services.secretsmanager import model as secretsmanager
 from longshore.services.ssm import model as ssm
+from longshore.services.sts import model as sts
+from longshore.services.sts.web_identity.issuers import Issuers
 from longshore.store.base import Store, Tx
 from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore
 from longshore.store.memory_events import MemoryEventLog
+from tests.services.sts.idp import ISSUER, Provider, SigningKey
 from tests.sweeps.certificates import certify
 from tests.sweeps.classic import classify
-from tests.sweeps.own_operations import own_operation_model
+from tests.sweeps.own_operations import own_operation_model, service_model
+from tests.sweeps.people import sign_in
 from tests.sweeps.privileges import record
+from tests.sweeps.vouching import vouch
 
+#: of the identity provider
+SIGNING_KEY = SigningKey()
 REGION, ELSEWHERE = "us-east-1", "eu-west-1"
 OWNER, STRANGER = "123456789012", "210987654321"
 ZONES = ("us-east-1a", "us-east-1b")
@@ -80,10 +86,10 @@ KINDS: tuple[Kind[Any], ...] = (
     *elb.KINDS,
     *acm.KINDS,
     *ec2.KINDS,
-    *iam.KINDS,
-    *RECORDING_KINDS,
+    *iam_kinds.KINDS,
     *secretsmanager.KINDS,
     *ssm.KINDS,
+    *sts.KINDS,
 )
 #: every operation of every served API
 OPERATIONS = [(api, operation) for api in SERVED for operation in served(api).operations]
@@ -109,7 +115,7 @@ USER_ARN = f"arn:aws:iam::{OWNER}:user/ann"
 def operation_model(api: str, operation: str) -> OperationModel:
     if operation.startswith(OWN_PREFIX):
         return own_operation_model(api, served(api).shapes[operation])
-    return botocore.session.get_session().get_service_model(api).operation_model(operation)
+    return service_model(api).operation_model(operation)
 
 
 @cache
@@ -170,6 +176,8 @@ class Installation:
         self.blobs = blobs
         self.clock = clock
         site = Site(OWNER, REGION, ZONES, "http://127.0.0.1:4566", 4566)
+        #: whose tokens are known where somebody registers it
+        self.provider = Provider(ISSUER, SIGNING_KEY)
         self.gateway = Gateway(
             store=store,
             blobs=blobs,
@@ -180,6 +188,7 @@ class Installation:
             access=Access(store, clock, RESOURCE_SIDES, Recorder(store, clock)),
             signing_secret=SIGNING_SECRET,
             events=MemoryEventLog(),
+            issuers=Issuers(self.provider, clock),
             scheduler=partial(outlook, warm_up_s=site.warm_up_s),
         )
         self._http: aiohttp.ClientSession | None = None
@@ -568,7 +577,9 @@ async def _people(there: Installation, names: dict[str, str]) -> None:
     await there.done("iam", "AttachGroupPolicy", GroupName="staff", PolicyArn=names["policy"])
     await there.done("iam", "PutGroupPolicy", GroupName="staff", PolicyName="inline", PolicyDocument=POLICY_DOCUMENT)
     await _roles(there, names)
+    await sign_in(there, names)
     await record(there, names, ROOT)
+    await vouch(there, names, OWNER)
 
 
 async def _roles(there: Installation, names: dict[str, str]) -> None:

@@ -33,7 +33,9 @@ from tests.sweeps.installation import (
     image_manifest,
     operation_model,
 )
+from tests.sweeps.people import people_more, people_named
 from tests.sweeps.privileges import privileges_more, privileges_named
+from tests.sweeps.vouching import vouching_more
 
 
 def sample(house: House, api: str, operation: str) -> dict[str, Any]:
@@ -166,6 +168,7 @@ def _named(names: Mapping[str, str], api: str) -> Mapping[str, Any]:
             "ActionNames": ["ecs:RunTask"],
             "ServerCertificateName": "web",
             **SERVER_UPLOAD,
+            **people_named(names),
             **privileges_named(),
         },
         "sts": {"RoleArn": names["role"], "RoleSessionName": "sweep", "AccessKeyId": names["key"], "EncodedMessage": names["message"]},
@@ -447,7 +450,6 @@ def _more(names: Mapping[str, str]) -> Mapping[tuple[str, str], dict[str, Any]]:
                 "Filter": {"X509AttributeFilter": {"Subject": {"CommonName": {"Value": "api", "ComparisonOperator": "CONTAINS"}}}}
             }
         },
-        **privileges_more(),
         ("iam", "UploadServerCertificate"): {"ServerCertificateName": "other"},
         ("iam", "UpdateServerCertificate"): {"NewServerCertificateName": "site"},
         ("iam", "DeleteServerCertificate"): {"ServerCertificateName": "idle"},
@@ -467,6 +469,9 @@ def _more(names: Mapping[str, str]) -> Mapping[tuple[str, str], dict[str, Any]]:
         ("ec2", "RevokeSecurityGroupEgress"): {"GroupId": names["group"], "IpPermissions": [everything]},
         ("ec2", "DescribeInstances"): {"InstanceIds": [INSTANCE_ID]},
         ("ec2", "DescribeTags"): {"Filters": [{"Name": "resource-type", "Values": ["vpc"]}]},
+        **people_more(names),
+        **privileges_more(),
+        **vouching_more(names),
         ("iam", "CreateUser"): {"UserName": "dave"},
         ("iam", "GetUser"): {"UserName": "bob"},
         ("iam", "UpdateUser"): {"UserName": "bob", "NewUserName": "robert"},

@@ -11,7 +11,7 @@ from longshore.aws.protocol.own import query_shape
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\A[\w+=,.@-]+\Z")]
 AccessKeyId = Annotated[str, Meta(min_length=16, max_length=128, pattern=r"\A\w+\Z")]
 #: seconds since the epoch
-Moment = Annotated[float, Meta(ge=0, le=1e11)]
+Moment = Annotated[int, Meta(ge=0, le=10**11)]
 
 
 class Revocation(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="pascal"):

@@ -44,8 +44,8 @@ async def revoke_sessions(call: Call, request: shapes.RevokeRequest) -> shapes.R
     if sum(given is not None for given in (request.role_name, request.user_name, request.access_key_id)) != 1:
         raise Validation("Give one of RoleName, UserName and AccessKeyId.")
     now = call.clock.now()
-    before = now if request.issued_before is None else request.issued_before
-    if before > now:
+    before = now if request.issued_before is None else float(request.issued_before)
+    if not before <= now:
         raise Validation("IssuedBefore is in the future: sessions that have not begun cannot be ended.")
 
     def put(tx: Tx) -> Revocation:
