@@ -1,12 +1,12 @@
 # Longshore: `make demo` shows it at work, `make up` starts the platform, `make test` is what CI runs.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-.PHONY: help setup demo up down test chaos fuzz check format bench conformance clean
+.PHONY: help setup demo up down test chaos fuzz check format bench conformance audit-dependencies clean
 
 BIN := .venv/bin
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 
 setup: ## Install the engines and the project's own .venv; does nothing when all is there
 	@tools/setup.sh
@@ -52,6 +52,9 @@ format: ## Put the code into its one form
 bench: ## Benchmarks, each beside its peer
 	@tools/setup.sh bench
 	$(BIN)/python bench/run.py $(ARGS)
+
+audit-dependencies: ## Ask whether anybody knows of a vulnerability in a package that is pinned (needs a network)
+	@python3 tools/audit_dependencies.py
 
 conformance: setup ## The OCI specification's own tests (OCI_CONFORMANCE names the program), each with a fresh server
 	@$(BIN)/python tools/conformance.py $(ARGS)

@@ -91,7 +91,7 @@ def test_every_import_contract_has_its_trespasser() -> None:
     assert sorted(names) == sorted(TRESPASSES)
 
 
-@pytest.mark.parametrize("lock", ["runtime", "dev", "bench"])
+@pytest.mark.parametrize("lock", ["runtime", "dev", "bench", "audit"])
 def test_a_lock_pins_every_package_by_hash_and_names_no_place(lock: str) -> None:
     text = (ROOT / "requirements" / f"{lock}.lock").read_text()
     assert not re.search(r"://|^-|(?<![\w-])/|@ ", text, flags=re.MULTILINE)
@@ -104,9 +104,24 @@ def test_a_lock_pins_every_package_by_hash_and_names_no_place(lock: str) -> None
 
 def test_the_locks_agree_with_what_pyproject_asks_for() -> None:
     pins = re.findall(r'^    "([\w-]+)(?:\[[\w,]+\])?==([\w.]+)"', (ROOT / "pyproject.toml").read_text(), flags=re.MULTILINE)
-    locked = set(re.findall(r"^([\w-]+)==([\w.]+)", (ROOT / "requirements/bench.lock").read_text(), flags=re.MULTILINE))
+    text = "".join((ROOT / f"requirements/{lock}.lock").read_text() for lock in ("bench", "audit"))
+    locked = set(re.findall(r"^([\w-]+)==([\w.]+)", text, flags=re.MULTILINE))
     assert len(pins) > 10
     assert not {(name.lower(), version) for name, version in pins} - {(name.lower(), version) for name, version in locked}
+
+
+def test_packages_are_installed_by_their_hashes_and_nothing_else_is() -> None:
+    installing = [
+        line.strip()
+        for path in (*sorted((ROOT / "tools").iterdir()), ROOT / "Makefile", *sorted((ROOT / ".ci").iterdir()))
+        if path.is_file()
+        for line in path.read_text().splitlines()
+        if re.search(r'pip"?,? "?install|"\$\{pip\[@\]\}"', line) and not line.strip().startswith("#")
+    ]
+    # Setup names its pip once and uses it twice: for a lock, and for ourselves, with what is installed already.
+    allowed = ("--require-hashes", "--no-deps --no-build-isolation", "pip=(.venv/bin/python -m pip install")
+    assert len(installing) >= 4
+    assert not [line for line in installing if not any(words in line for words in allowed)]
 
 
 def test_one_module_reads_the_environment() -> None:

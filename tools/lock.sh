@@ -19,3 +19,7 @@ mkdir -p requirements
 compile runtime
 compile dev --group dev --constraint requirements/runtime.lock
 compile bench --group dev --group bench --constraint requirements/dev.lock
+
+# Not beside the others: what it needs has no say in what they get.
+env -u PIP_FIND_LINKS -u UV_FIND_LINKS "${uv[@]}" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+    --no-annotate --no-emit-index-url --no-emit-find-links --output-file requirements/audit.lock --group pyproject.toml:audit

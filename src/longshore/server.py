@@ -75,7 +75,7 @@ from longshore.gateway.trust_files import TrustFiles
 from longshore.gateway.upkeep import PREFIX as UPKEEP
 from longshore.gateway.upkeep import Upkeep
 from longshore.kept import CannotStart, check_exposure
-from longshore.kit.certificates import CertificateProblem
+from longshore.kit.certificates import Authority, CertificateProblem
 from longshore.kit.clock import SystemClock
 from longshore.kit.descriptors import allow_descriptors
 from longshore.kit.fetching import Fetcher
@@ -202,16 +202,7 @@ class Server:
         self._make_authority()
         remotes = Remotes(clock, f"longshore-{derived_key(secret, 'via').hex()[:16]}")
         self._undo.append(remotes.close)
-        cache = PullThroughCache(
-            store=store,
-            blobs=blobs,
-            clock=clock,
-            remotes=remotes,
-            secret=secret,
-            refresh_s=config.storage.upstream_refresh_s,
-            spool=config.data_dir / "run",
-        )
-        self._undo.append(cache.close)
+        cache = self._pull_through(store, blobs, remotes, secret)
         collector = GarbageCollector(store=store, blobs=blobs, clock=clock, settings=config.storage)
         gateway, registry, sessions = self._doors(store, blobs, secret, cache, collector, events, archive)
         await self._listen(gateway, registry)
@@ -232,8 +223,8 @@ class Server:
             Reports(store, clock),
             Replicator(store, blobs, clock, ids, remotes, secret),
             Scanning(store, blobs, clock, self._scanner()),
-            Certificates(store, clock, DataDirectory(config.data_dir).authority, secret),
-            KeyRotation(store, clock, self._keyring),
+            Certificates(store, clock, self._authority, secret),
+            KeyRotation(store, clock, self._keyring, DataDirectory(config.data_dir).relock),
             self.balancer,
         ]
         for controller in controllers:
@@ -251,16 +242,34 @@ class Server:
         gc.set_threshold(50_000, 20, 100)
         log.info("Longshore %s answers at %s (account %s, region %s)", __version__, config.endpoint, config.account_id, config.region)
 
+    def _pull_through(self, store: Store, blobs: FileBlobStore, remotes: Remotes, secret: Keys) -> PullThroughCache:
+        config = self._config
+        cache = PullThroughCache(
+            store=store,
+            blobs=blobs,
+            clock=self._clock,
+            remotes=remotes,
+            secret=secret,
+            refresh_s=config.storage.upstream_refresh_s,
+            spool=config.data_dir / "run",
+        )
+        self._undo.append(cache.close)
+        return cache
+
     async def _begin(self, store: Store, secret: Keys) -> None:
         """Raises CannotStart."""
         self._secret = secret
         with explained(self._config.data_dir):
             await store.transact(lambda tx: self._found(tx, self._clock.now()))
 
+    def _authority(self, now: float) -> Authority:
+        """Raises CertificateProblem and OSError."""
+        return DataDirectory(self._config.data_dir).authority(now, self._secret)
+
     def _make_authority(self) -> None:
         """So that there is one to trust before the first certificate is asked for."""
         try:
-            DataDirectory(self._config.data_dir).authority(self._clock.now())
+            self._authority(self._clock.now())
         except (CertificateProblem, OSError) as problem:
             log.error("no certificates can be issued: %s", problem)
 
@@ -324,18 +333,7 @@ class Server:
         config, clock, ids, site = self._config, self._clock, self._ids, self._site
         identities, access = Identities(store, clock, site, secret), self._access(store)
         sessions = AgentSessions(store, clock, ids, site, identities, access, secret)
-        registry = Registry(
-            store=store,
-            blobs=blobs,
-            clock=clock,
-            site=site,
-            secret=secret,
-            authorise=access.denial,
-            owner=identities.owner,
-            ended=identities.has_ended,
-            incomplete_images=config.incomplete_images,
-            cache=cache,
-        )
+        registry = self._registry(store, blobs, secret, identities, access, cache)
         gateway = Gateway(
             store=store,
             blobs=blobs,
@@ -358,7 +356,6 @@ class Server:
             failures=self._failures,
             issuers=self._issuers(),
         )
-        self._undo.append(registry.close)
         own = OwnRoutes(store, blobs, sessions, identities, clock, site, self._found, archive, events, self._metrics)
         gateway.mount("/v2/", registry.handle)
         gateway.mount("/_layers/", registry.handle)
@@ -386,6 +383,25 @@ class Server:
         self._undo.append(recorder.close)
         self._jobs.append(asyncio.create_task(recorder.run(), name="recorder"))
         return Access(store, self._clock, RESOURCE_SIDES, recorder)
+
+    def _registry(
+        self, store: Store, blobs: FileBlobStore, secret: Keys, identities: Identities, access: Access, cache: PullThroughCache
+    ) -> Registry:
+        registry = Registry(
+            store=store,
+            blobs=blobs,
+            clock=self._clock,
+            site=self._site,
+            secret=secret,
+            authorise=access.denial,
+            owner=identities.owner,
+            ended=identities.has_ended,
+            incomplete_images=self._config.incomplete_images,
+            cache=cache,
+            watch=self._auditing.pulls,
+        )
+        self._undo.append(registry.close)
+        return registry
 
     def _mount_newcomers(self, gateway: Gateway, store: Store, identities: Identities, access: Access, secret: Keys) -> None:
         """Where further accounts and machines come from."""
@@ -495,7 +511,7 @@ class Server:
         config = self._config
         names = own_names(config.host, config.account_id, config.region, AWS_REGIONS)
         try:
-            certificate = ServerCertificate(DataDirectory(config.data_dir), tls, names, self._clock)
+            certificate = ServerCertificate(DataDirectory(config.data_dir), tls, names, self._clock, self._secret)
         except CertificateProblem as problem:
             raise CannotStart(f"HTTPS cannot be served: {problem}", "give other files, or start with --no-tls") from None
         except OSError as problem:

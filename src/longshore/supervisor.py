@@ -24,7 +24,7 @@ from longshore.config import DataDirectory, InstanceState, PartState, PlatformCo
 from longshore.environment import without_secrets
 from longshore.kit.backoff import backoff_s
 from longshore.kit.ids import RandomIds
-from longshore.kit.logs import rotation_of
+from longshore.kit.logs import appended, rotation_of
 
 #: a part that ran this long before it died is started again at once
 STABLE_S = 30.0
@@ -126,6 +126,7 @@ class _Supervisor:
 
     async def _keep_running(self, part: _Part) -> None:
         failures = 0
+        await self._until_there_is_something_to_trust(part)
         while not self._stopping.is_set():
             began = time.monotonic()
             _say(event="starting" if failures == 0 else "restarting", part=part.name)
@@ -153,9 +154,19 @@ class _Supervisor:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), wait)
 
+    async def _until_there_is_something_to_trust(self, part: _Part) -> None:
+        """The server makes its authority at its first start, and agents read that certificate at theirs."""
+        tls = self._platform.server.tls if self._platform.server else None
+        if part.name == "server" or tls is None or tls.ca_bundle is None or tls.ca_bundle.exists():
+            return
+        waits = [asyncio.create_task(self._parts[0].ready.wait()), asyncio.create_task(self._stopping.wait())]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
     async def _start(self, part: _Part) -> None:
         part.log_file.parent.mkdir(parents=True, exist_ok=True)
-        with part.log_file.open("ab") as log_file:
+        with appended(part.log_file) as log_file:
             handed = self._handed if part.name == "server" else ""
             part.process = await asyncio.create_subprocess_exec(
                 *part.arguments,

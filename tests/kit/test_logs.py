@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore.kit.logs import FORMAT, LogHandler, OneLine, Rotation, begun_anew, printable, rotation_of
+from longshore.kit.logs import FORMAT, LogHandler, OneLine, Rotation, appended, begun_anew, printable, rotation_of
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=200))
@@ -159,3 +159,11 @@ def test_a_program_that_keeps_its_file_open_has_it_copied_aside(tmp_path: Path) 
         file.write(b"new\n")
     assert path.read_bytes() == b"new\n" and (tmp_path / "haproxy.log.1").read_bytes() == b"old\n" * 30
     assert (tmp_path / "haproxy.log.1").stat().st_mode & 0o777 == 0o600
+
+
+def test_logs_are_their_owners_alone(tmp_path: Path) -> None:
+    path = tmp_path / "part.log"
+    for _ in range(2):
+        with appended(path) as file:
+            file.write(b"line\n")
+    assert path.read_bytes() == b"line\nline\n" and path.stat().st_mode & 0o777 == 0o600

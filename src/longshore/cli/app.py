@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from longshore import config
-from longshore.cli import account, ecr, explain, instances, keys, lb, registry, service, task
+from longshore.cli import account, ecr, explain, iam, instances, keys, lb, registry, service, task
 from longshore.cli.balancer import balancer
 from longshore.cli.ecs_events import events
 from longshore.cli.elb_copy.command import elb_copy
@@ -41,6 +41,7 @@ app.add_typer(registry.app)
 app.add_typer(ecr.app)
 app.add_typer(service.app)
 app.add_typer(explain.app)
+app.add_typer(iam.app)
 app.add_typer(lb.app)
 app.add_typer(task.app)
 app.add_typer(instances.app)
@@ -155,8 +156,7 @@ def up(
     master_key_command: MasterKeyCommand = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when everything is ready; stop with `longshore down`.")] = False,
 ) -> None:
-    from longshore.cli import layout, master
-    from longshore.cli.up import up as start
+    from longshore.cli import layout, master, up
 
     data, given = (settings := _settings(data_dir)).data, settings.environment
     last = layout.last_time(data, region or given.region)
@@ -186,7 +186,7 @@ def up(
         rate_limits=rate_limits or given.rate_limits or last.rate_limits,
         master_key=master.wanted_master_key(master_key_file, master_key_command),
     )
-    start(wishes, given, sys.stdout, detach=detach)
+    up.up(wishes, given, sys.stdout, detach=detach)
 
 
 @app.command()

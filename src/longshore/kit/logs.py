@@ -18,6 +18,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 #: of one file, and how many older ones are kept beside it
 MOST_BYTES, KEPT = 16 << 20, 4
@@ -139,6 +140,11 @@ def log_to_stderr(level: str, file: Path | None = None) -> None:
     handler.setFormatter(OneLine(FORMAT))
     logging.basicConfig(level=level.upper(), handlers=[handler])
     logging.getLogger("asyncio").setLevel(logging.WARNING)
+
+
+def appended(path: Path) -> IO[bytes]:
+    """A log for another process to write to, which nobody else may read. Raises OSError."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600), "ab")
 
 
 def begun_anew(path: Path, most: int, kept: int = KEPT) -> bool:
