@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 _ECS_TARGET = "AmazonEC2ContainerServiceV20141113"
 _ECR_TARGET = "AmazonEC2ContainerRegistry_V20150921"
+_CLOUDTRAIL_TARGET = "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101"
 _ELBV2_VERSION = "2015-12-01"
 
 
@@ -115,6 +116,10 @@ class Platform:
     def ecr(self, operation: str, request: dict[str, object], answer: type[T]) -> T:
         """One ECR operation, as `ecs`."""
         return self._operate("ecr", _ECR_TARGET, operation, request, answer)
+
+    def cloudtrail(self, operation: str, request: dict[str, object], answer: type[T]) -> T:
+        """One operation of the audit log's, as `ecs`."""
+        return self._operate("cloudtrail", _CLOUDTRAIL_TARGET, operation, request, answer)
 
     def query(
         self, service: str, version: str, operation: str, parameters: Mapping[str, object], answer: type[T], *, flat: bool = False

@@ -10,6 +10,8 @@ from longshore.aws.protocol.own import query_shape
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\A[\w+=,.@-]+\Z")]
 AnyArn = Annotated[str, Meta(min_length=20, max_length=2048)]
+#: an ARN, user/NAME, role/NAME, root, me, or an access key id
+Who = Annotated[str, Meta(min_length=2, max_length=2048)]
 PolicyName = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"\A[\w+=,.@-]+\Z")]
 Document = Annotated[str, Meta(min_length=1, max_length=131_072)]
 #: seconds that a recording may last: a minute to ninety days
@@ -54,7 +56,7 @@ class Recording(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="p
 
 class StartRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="pascal"):
     recording_name: Name
-    principal_arns: Annotated[tuple[AnyArn, ...], Meta(max_length=50)] = ()
+    principals: Annotated[tuple[Who, ...], Meta(max_length=50)] = ()
     seconds: Lasting = 86_400
     changes: Annotated[tuple[Change, ...], Meta(max_length=10)] = ()
 
@@ -115,7 +117,7 @@ class GetResponse(Struct, frozen=True, kw_only=True, omit_defaults=True, rename=
 class GenerateRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="pascal"):
     recording_name: Name
     #: whose calls; everybody's unless given
-    principal_arn: AnyArn | None = None
+    principal: Who | None = None
     resources: Literal["exact", "generalised"] = "generalised"
     #: allow what was only ever refused, too
     with_refused: bool = False

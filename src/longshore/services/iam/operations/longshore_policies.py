@@ -13,6 +13,7 @@ from longshore.services.iam import recording_shapes as shapes
 from longshore.services.iam.api import api
 from longshore.services.iam.dry_run import Case, Difference, Replay, Verdict, caller_of, joined, replay, unkept_keys
 from longshore.services.iam.dry_run_changes import Source, Standing, changed, standing_of
+from longshore.services.iam.explaining_principals import identity_named
 from longshore.services.iam.minimal import minimal_policy
 from longshore.services.iam.operations.longshore_recordings import find_recording, recorder_of, recording_resource
 from longshore.services.iam.recording import MOMENTS
@@ -34,11 +35,8 @@ def _recording_or_all(call: Call, request: shapes.ReplayRequest) -> Iterable[str
 async def generate_policy(call: Call, request: shapes.GenerateRequest) -> shapes.GenerateResponse:
     await recorder_of(call).flush()
     recording = find_recording(call.store, call.account_id, request.recording_name)
-    calls = [
-        one
-        for one in call.store.list(RECORDED_CALLS, "recording", recording.key)
-        if request.principal_arn is None or one.principal == request.principal_arn
-    ]
+    whose = identity_named(call, request.principal, call.account_id) if request.principal is not None else None
+    calls = [one for one in call.store.list(RECORDED_CALLS, "recording", recording.key) if whose is None or one.principal == whose]
     made = minimal_policy(calls, exact=request.resources == "exact", with_refused=request.with_refused)
     return shapes.GenerateResponse(
         policy_documents=made.documents,

@@ -15,6 +15,7 @@ from longshore.services.call import Call
 from longshore.services.iam import recording_shapes as shapes
 from longshore.services.iam.api import api
 from longshore.services.iam.errors import EntityAlreadyExists, LimitExceeded, NoSuchEntity
+from longshore.services.iam.explaining_principals import identity_named
 from longshore.services.iam.model import ROLES, USERS, Role, User, root_arn
 from longshore.services.iam.paging import paged
 from longshore.services.iam.recording import Recorder
@@ -46,20 +47,21 @@ def recorder_of(call: Call) -> Recorder:
 @api.operation("LongshoreStartRecording", resource=recording_resource, shape=shapes.START)
 async def start_recording(call: Call, request: shapes.StartRequest) -> shapes.OneResponse:
     recorder, now = recorder_of(call), call.clock.now()
+    principals = tuple(dict.fromkeys(identity_named(call, text, call.account_id) for text in request.principals))
 
     def start(tx: Tx) -> Recording:
         if tx.get(RECORDINGS, recording_key(call.account_id, request.recording_name)) is not None:
             raise EntityAlreadyExists(f"A recording with name {request.recording_name} already exists.")
         if tx.count(RECORDINGS, "account", call.account_id) >= MOST_RECORDINGS:
             raise LimitExceeded(f"Cannot exceed quota for RecordingsPerAccount: {MOST_RECORDINGS}")
-        for arn in request.principal_arns:
+        for arn in principals:
             _check_principal(tx, call.account_id, arn)
         recording = Recording(
             call.account_id,
             request.recording_name,
             now,
             call.principal.arn,
-            tuple(dict.fromkeys(request.principal_arns)),
+            principals,
             now + request.seconds,
             changes=checked_changes(call, request.changes),
         )
