@@ -24,6 +24,7 @@ from longshore.cli.progress import Progress, progress_for
 from longshore.cli.tls import settled
 from longshore.config import DataDirectory, PlatformConfig, write_platform
 from longshore.environment import Environment, without_secrets
+from longshore.kit.logs import appended
 
 SUPERVISOR = (sys.executable, "-m", "longshore.main", "supervisor")
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -122,7 +123,7 @@ def start(
     if log.exists():
         log.replace(log.with_suffix(".log.1"))
     begun = time.monotonic()
-    with log.open("ab") as output:
+    with appended(log) as output:
         process = subprocess.Popen(
             [*command, "--handed"] if handed else command,
             stdin=subprocess.PIPE if handed else subprocess.DEVNULL,

@@ -18,6 +18,7 @@ from longshore.config import AgentConfig
 from longshore.kit.backoff import backoff_s
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
+from longshore.kit.logs import appended
 
 log = logging.getLogger("longshore.agent")
 
@@ -103,7 +104,7 @@ def prepare(config: AgentConfig, run_directory: Path) -> None:
 
 
 def _spawned(run_directory: Path) -> subprocess.Popen[bytes]:
-    with (run_directory / "names.log").open("ab") as log_file:
+    with appended(run_directory / "names.log") as log_file:
         return subprocess.Popen(
             [sys.executable, "-m", "longshore.main", "names", "--directory", str(run_directory)],
             stdin=subprocess.DEVNULL,

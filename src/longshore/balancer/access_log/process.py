@@ -12,6 +12,7 @@ from pathlib import Path
 
 from longshore.balancer.render.places import Places
 from longshore.kit.clock import Clock
+from longshore.kit.logs import appended
 
 log = logging.getLogger("longshore.balancer")
 
@@ -42,7 +43,7 @@ class LogReader:
             await self._clock.sleep(_AGAIN_S)
 
     async def _once(self) -> None:
-        with self._log_file.open("ab") as errors:
+        with appended(self._log_file) as errors:
             self._process = process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 *("-P", "-m", "longshore.balancer.access_log.reader", *self._arguments),
