@@ -8,8 +8,10 @@ platform by it. A data directory holds:
     agents/<name>/          each local container instance: its id and its agent's journal
     logs/<part>.log         supervisor, server, haproxy, agent-1 …
     tls/ca.pem              the certificate that clients of `up --tls` are to trust
-    tls/authority.pem       the same with the key it issues with (0600), made once
-    tls/server.pem          what the gateway serves with, key included (0600); issued anew before it ends
+    keyring                 the secrets that all else is sealed and signed with, wrapped with the master key (docs/secrets.md)
+    master-key              that key, unless it comes from elsewhere (0600)
+    tls/authority.pem       the same with the key it issues with, encrypted; made once
+    tls/server.pem          what the gateway serves with, its key encrypted; issued anew before it ends
     events.db               what happened lately, for whoever follows it (docs/events.md)
     audit/                  what was asked of the installation, with signed digests (docs/audit.md)
     archive.db              tasks that have ended: flight records and history
@@ -20,6 +22,7 @@ platform by it. A data directory holds:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -33,6 +36,7 @@ from longshore.kit.master_key import Master
 
 if TYPE_CHECKING:
     from longshore.kit.certificates import Authority
+    from longshore.kit.sealing import Keys
 
 DEFAULT_PORT = 4566
 DEFAULT_REGION = "us-east-1"
@@ -361,20 +365,21 @@ class DataDirectory:
             write_privately(self.credentials_file, msgspec.json.encode(made))
             return made
 
-    def authority(self, now: float) -> Authority:
-        """The certificate authority of this installation, made on first use; its certificate lies in `ca_file` from then on.
+    def authority(self, now: float, keys: Keys) -> Authority:
+        """The certificate authority of this installation, made on first use; its certificate lies in `ca_file` from then on, its key
+        encrypted with a password of `keys`.
 
         Raises CertificateProblem where what is kept cannot issue any more, and OSError.
         """
-        from longshore.kit import certificates  # brings a large library, which few commands need
+        from longshore.kit import certificates, private_keys  # bring a large library, which few commands need
 
         kept = self.tls / "authority.pem"
         self.tls.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            authority = certificates.Authority.of_pem(kept.read_bytes())
+            authority = certificates.Authority.of_pem(*private_keys.read_locked(kept, keys))
         except FileNotFoundError:
             authority = certificates.Authority.make(f"Longshore on {os.uname().nodename}"[:64], now)
-            write_privately(kept, authority.pem)
+            write_privately(kept, private_keys.locked(authority.pem, keys))
         except certificates.CertificateProblem as problem:
             raise certificates.CertificateProblem(f"{kept}: {problem}; bring back a copy, or remove it and trust a new one") from None
         if certificates.facts(authority.root_pem).not_after <= now:
@@ -382,6 +387,20 @@ class DataDirectory:
         if not self.ca_file.exists() or self.ca_file.read_bytes() != authority.root_pem:
             write_privately(self.ca_file, authority.root_pem)
         return authority
+
+    def relock(self, keys: Keys) -> int:
+        """Encrypts private keys here with the current password where they are not; how many were not. Raises OSError.
+
+        What does not open is left alone: whoever needs it says so.
+        """
+        from longshore.kit import certificates, private_keys
+
+        changed = 0
+        for path in (self.tls / "authority.pem", self.tls / "server.pem"):
+            with contextlib.suppress(FileNotFoundError, certificates.CertificateProblem):
+                before = path.read_bytes()
+                changed += private_keys.read_locked(path, keys)[0] != before
+        return changed
 
     def instance_id(self, agent: str) -> str:
         """i-<17 hexadecimal digits>, the same one for as long as the directory lives."""

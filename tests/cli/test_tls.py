@@ -18,8 +18,10 @@ from longshore.cli.tls import endpoint_host, settled
 from longshore.cli.up import plan
 from longshore.config import Tls, write_platform
 from longshore.kit.certificates import Authority, certificates, facts
+from longshore.kit.sealing import Keyring
 from tests.cli.conftest import Home
 
+KEYS = Keyring.of(b"k" * 32)
 OWN = Tls(names=("box",))
 C, K = Path("/etc/c.pem"), Path("/etc/k.pem")
 GIVEN = Tls(certificate=C, key=K, names=("box",))
@@ -75,7 +77,7 @@ def test_with_an_authority_of_our_own_everything_is_told_by_the_configuration(ho
     assert platform.server is not None and platform.server.tls is not None
     assert platform.server.endpoint == f"https://127.0.0.1:{home.port}"
     assert platform.server.tls.ca_bundle == home.data.ca_file
-    assert facts(home.data.ca_file.read_bytes()).self_signed
+    assert not home.data.tls.exists()  # the server's to make: nothing here has the keys to encrypt it with
     write_platform(home.data.platform_file, platform)
     remembered = last_time(home.data, None).tls
     assert remembered == platform.server.tls
@@ -148,7 +150,7 @@ def test_the_authority_is_printed_with_its_fingerprint(home: Home) -> None:
     refused = home.longshore("ca")
     assert refused.returncode == ExitCode.FAILED and "`longshore up` makes it" in refused.stderr
     home.data.prepare()
-    root = home.data.authority(time.time()).root_pem
+    root = home.data.authority(time.time(), KEYS).root_pem
     assert home.longshore("ca").stdout.encode() == root
     told = json.loads(home.longshore("ca", "-o", "json").stdout)
     assert (told["certificate"].encode(), told["fingerprint"]) == (root, facts(root).fingerprint)
@@ -156,7 +158,7 @@ def test_the_authority_is_printed_with_its_fingerprint(home: Home) -> None:
 
 def test_beside_an_operators_certificate_and_without_its_key_the_authority_of_load_balancers_is_printed(home: Home, tmp_path: Path) -> None:
     home.data.prepare()
-    own = home.data.authority(time.time()).root_pem
+    own = home.data.authority(time.time(), KEYS).root_pem
     theirs = tmp_path / "all.pem"
     theirs.write_bytes(Authority.make("theirs", time.time()).issue(["localhost"], time.time()))
     of_theirs = b"".join(each.public_bytes(Encoding.PEM) for each in certificates(theirs.read_bytes()))
@@ -174,6 +176,7 @@ def test_beside_an_operators_certificate_and_without_its_key_the_authority_of_lo
 def test_the_authority_is_put_where_container_tools_look_for_it(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     home.data.prepare()
     write_platform(home.data.platform_file, plan(home.wishes(tls=Tls(names=("box.example",))), home.environment, home.data))
+    home.data.authority(time.time(), KEYS)
     monkeypatch.setattr(ca, "SYSTEM_CERTIFICATES", home.path / "system")
     written = ca.install(ca.root_of(home.data), home.data, home.path)
     assert {file.parent.name for file in written} == {
@@ -193,7 +196,7 @@ def test_doctor_tells_how_long_the_certificate_lasts(home: Home, tmp_path: Path)
     home.data.tls.mkdir(exist_ok=True)
     (home.data.tls / "authority.pem").write_bytes(Authority.make("old", time.time() - 3645 * 86_400).pem)
     write_platform(home.data.platform_file, plan(home.wishes(tls=Tls()), home.environment, home.data))
-    (home.data.tls / "server.pem").write_bytes(home.data.authority(time.time()).issue(["localhost"], time.time()))
+    (home.data.tls / "server.pem").write_bytes(home.data.authority(time.time(), KEYS).issue(["localhost"], time.time()))
     found = json.loads(home.longshore("doctor", "-o", "json", "--port", str(home.port)).stdout)
     assert "authority ends soon" in {finding["name"]: finding["text"] for finding in found}["HTTPS"]
     write_platform(home.data.platform_file, plan(home.wishes(tls=Tls(certificate=file)), home.environment, home.data))
@@ -205,9 +208,9 @@ def test_doctor_tells_how_long_the_certificate_lasts(home: Home, tmp_path: Path)
 def test_reset_keeps_the_authority_that_clients_trust(home: Home) -> None:
     home.data.prepare()
     home.data.credentials()
-    root = home.data.authority(time.time()).root_pem
+    root = home.data.authority(time.time(), KEYS).root_pem
     assert home.longshore("reset", "--yes").returncode == ExitCode.OK
-    assert home.data.authority(time.time()).root_pem == root
+    assert home.data.authority(time.time(), KEYS).root_pem == root
 
 
 def test_an_endpoint_that_is_not_trusted_is_told_apart_from_none(home: Home, tmp_path: Path) -> None:

@@ -17,7 +17,10 @@ from longshore.gateway.request import ApiRequest, Reply
 from longshore.gateway.tls import LOOK_EVERY_S, RENEW_BEFORE_S, SecureListener, ServerCertificate, own_names
 from longshore.kit.certificates import Authority, CertificateProblem, facts
 from longshore.kit.clock import SteppedClock, SystemClock
+from longshore.kit.keyring import Generation, Keyring
+from longshore.kit.private_keys import read_locked
 
+KEYS = Keyring.of(b"k" * 32)
 NOW = SystemClock().now()
 DAY = 86_400.0
 NAMES = own_names("127.0.0.1", "000000000000", "us-east-1", ("eu-west-1",))
@@ -29,7 +32,7 @@ def data(tmp_path: Path) -> DataDirectory:
 
 
 def made(data: DataDirectory, tls: Tls | None = None, clock: SteppedClock | None = None, names: list[str] = NAMES) -> ServerCertificate:
-    return ServerCertificate(data, tls or Tls(), names, clock or SteppedClock(NOW))
+    return ServerCertificate(data, tls or Tls(), names, clock or SteppedClock(NOW), KEYS)
 
 
 @asynccontextmanager
@@ -157,7 +160,39 @@ def test_a_certificate_of_another_authority_is_not_served(data: DataDirectory) -
     (data.tls / "server.pem").write_bytes(Authority.make("another", NOW).issue(first.facts.names, NOW))
     second = made(data)
     assert second.facts.names == first.facts.names
-    assert Authority.of_pem((data.tls / "authority.pem").read_bytes()).issued((data.tls / "server.pem").read_bytes())
+    assert Authority.of_pem(*read_locked(data.tls / "authority.pem", KEYS)).issued((data.tls / "server.pem").read_bytes())
+
+
+def test_private_keys_of_our_own_lie_encrypted_whatever_wrote_them_before(data: DataDirectory) -> None:
+    def plain() -> list[str]:
+        return [name for name in ("authority.pem", "server.pem") if b"BEGIN PRIVATE KEY" in (data.tls / name).read_bytes()]
+
+    first = made(data)
+    assert not plain()
+    assert all(b"BEGIN ENCRYPTED PRIVATE KEY" in (data.tls / name).read_bytes() for name in ("authority.pem", "server.pem"))
+    # As earlier versions left them.
+    authority = Authority.make("ours", NOW)
+    (data.tls / "authority.pem").write_bytes(authority.pem)
+    (data.tls / "server.pem").write_bytes(authority.issue(first.facts.names, NOW))
+    served = facts((data.tls / "server.pem").read_bytes())
+    assert len(plain()) == 2
+    assert made(data).facts == served
+    assert not plain()
+    assert data.ca_file.read_bytes() == authority.root_pem
+
+
+def test_after_a_rotation_they_are_encrypted_with_the_newest_secret_and_served_all_the_time(data: DataDirectory) -> None:
+    keys = Keyring.of(b"k" * 32)
+    certificate = ServerCertificate(data, Tls(), NAMES, SteppedClock(NOW), keys)
+    keys.replace((*keys.generations, Generation(2, b"n" * 32)))
+    assert data.relock(keys) == 2
+    assert data.relock(keys) == 0
+    keys.replace((keys.generations[0].dropped(), keys.generations[1]))
+    before = certificate.facts
+    certificate.look()
+    assert certificate.facts == before == ServerCertificate(data, Tls(), NAMES, SteppedClock(NOW), keys).facts
+    with pytest.raises(CertificateProblem, match=r"authority\.pem.*does not open"):
+        data.authority(NOW, b"k" * 32)
 
 
 def test_given_files_are_read_again_when_they_change_and_kept_when_they_are_wrong(data: DataDirectory, tmp_path: Path) -> None:

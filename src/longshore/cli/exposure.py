@@ -17,7 +17,7 @@ from longshore.kit.addresses import goes_plainly_far, is_own_host
 
 RATE_LIMITS = ("off", "generous", "aws")
 #: of the data directory, what nobody else may read; directories keep out whoever could list them
-_SECRETS = ("credentials.json", "signing-key", "run/platform.json", "tls/authority.pem", "tls/server.pem")
+_SECRETS = ("credentials.json", "keyring", "master-key", "run/platform.json", "tls/authority.pem", "tls/server.pem")
 
 
 def check_exposure(host: str, tls: Tls | None, dev: bool, insecure: bool, rate_limits: str) -> None:

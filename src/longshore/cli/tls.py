@@ -20,12 +20,6 @@ def settled(tls: Tls, host: str, data: DataDirectory) -> Tls:
     if wrong:
         raise Failure(f"no host name and no address: {', '.join(wrong)}", "give names such as --tls-name box.example.com", ExitCode.USAGE)
     if tls.certificate is None:
-        try:
-            data.authority(time.time())  # before anything starts, since agents look for it, too
-        except CertificateProblem as problem:
-            raise Failure(str(problem), "or go without TLS: --no-tls") from problem
-        except OSError as error:
-            raise Failure(f"{error.filename} cannot be used: {error.strerror}", "see to its permissions") from error
         return replace(tls, endpoint_host="", ca_bundle=data.ca_file)
     certificate = _given(tls)
     own_root = trusts_its_own(tls.certificate.read_bytes())

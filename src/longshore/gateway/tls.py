@@ -23,6 +23,8 @@ from longshore.config import DataDirectory, Tls, write_privately
 from longshore.gateway.doors import Handshakes
 from longshore.kit.certificates import Authority, CertificateProblem, Facts, check_pair
 from longshore.kit.clock import Clock
+from longshore.kit.private_keys import locked, read_locked
+from longshore.kit.sealing import Keys
 
 log = logging.getLogger("longshore.tls")
 
@@ -50,14 +52,15 @@ _PLAIN_ANSWER = (
 class ServerCertificate:
     """What the gateway proves itself with. `context` is the same for as long as it lives, whatever is renewed behind it."""
 
-    def __init__(self, data: DataDirectory, tls: Tls, names: Sequence[str], clock: Clock) -> None:
+    def __init__(self, data: DataDirectory, tls: Tls, names: Sequence[str], clock: Clock, keys: Keys) -> None:
         """`names`: what its own certificate is for. Raises CertificateProblem and OSError where there is nothing to serve with."""
         self._data = data
         self._tls = tls
         self._names = tuple(dict.fromkeys((*names, *tls.names)))
         self._clock = clock
+        self._keys = keys
         self._warned_at = 0.0
-        self._authority = None if tls.certificate else data.authority(clock.now())
+        self._authority = None if tls.certificate else data.authority(clock.now(), keys)
         self._seen: object = None
         self.facts, self._current = self._load()
         self.context = self._current
@@ -106,14 +109,15 @@ class ServerCertificate:
         self._seen = _signatures(self._files)
         if self._authority is not None:
             self._issue_if_needed(self._authority)
-            self._seen = _signatures(self._files)
         certificate, key = self._files
-        found = check_pair(certificate.read_bytes(), key.read_bytes(), self._clock.now())
+        text, password = (key.read_bytes(), None) if self._authority is None else read_locked(key, self._keys)
+        self._seen = _signatures(self._files)
+        found = check_pair(certificate.read_bytes(), text, self._clock.now(), password)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
         try:
-            context.load_cert_chain(certificate, key)
+            context.load_cert_chain(certificate, key, password or "")
         except ssl.SSLError as error:
             raise CertificateProblem(f"{certificate} cannot be used for TLS: {error.reason or error}") from error
         return found, context
@@ -121,13 +125,13 @@ class ServerCertificate:
     def _issue_if_needed(self, authority: Authority) -> None:
         own, now = self._files[0], self._clock.now()
         with contextlib.suppress(FileNotFoundError, CertificateProblem):
-            content = own.read_bytes()
-            found = check_pair(content, content, now)
+            content, password = read_locked(own, self._keys)
+            found = check_pair(content, content, now, password)
             ends = authority.certificate.not_valid_after_utc.timestamp()
             lasts = found.not_after - now > RENEW_BEFORE_S or found.not_after >= ends - 1.0
             if lasts and set(found.names) == {name.lower() for name in self._names} and authority.issued(content):
                 return
-        write_privately(own, authority.issue(self._names, now))
+        write_privately(own, locked(authority.issue(self._names, now), self._keys))
         log.info("issued a certificate for %s", ", ".join(self._names[:6]) + (" …" if len(self._names) > 6 else ""))
 
 

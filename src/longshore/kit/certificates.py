@@ -81,9 +81,9 @@ class Authority:
         return cls(key, builder.sign(key, hashes.SHA256()))
 
     @classmethod
-    def of_pem(cls, text: bytes) -> Authority:
-        """What `pem` gave. Raises CertificateProblem."""
-        key = private_key(text)
+    def of_pem(cls, text: bytes, password: bytes | None = None) -> Authority:
+        """What `pem` gave, with its key encrypted or not. Raises CertificateProblem."""
+        key = private_key(text, password)
         certificate = certificates(text)[0]
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise CertificateProblem("the authority's key is of another kind than those made here")
@@ -144,10 +144,10 @@ def certificates(text: bytes) -> list[x509.Certificate]:
         raise CertificateProblem("there is no certificate in PEM form (-----BEGIN CERTIFICATE-----) in it") from error
 
 
-def private_key(text: bytes) -> ServerKey:
+def private_key(text: bytes, password: bytes | None = None) -> ServerKey:
     """The key in a PEM text. Raises CertificateProblem."""
     try:
-        key = load_pem_private_key(text, None)
+        key = load_pem_private_key(text, password)
     except TypeError as error:
         raise CertificateProblem("its private key has a passphrase, and nobody is here to give it when the server starts") from error
     except (ValueError, UnsupportedAlgorithm) as error:
@@ -176,10 +176,10 @@ def facts(text: bytes) -> Facts:
     )
 
 
-def check_pair(certificate: bytes, key: bytes, now: float) -> Facts:
+def check_pair(certificate: bytes, key: bytes, now: float, password: bytes | None = None) -> Facts:
     """Whether a server can serve with this certificate and this key. Raises CertificateProblem with what is wrong."""
     found = facts(certificate)
-    if _public_bytes(private_key(key).public_key()) != _public_bytes(certificates(certificate)[0].public_key()):
+    if _public_bytes(private_key(key, password).public_key()) != _public_bytes(certificates(certificate)[0].public_key()):
         raise CertificateProblem(f"the private key does not belong to the certificate of {found.subject or 'the first in the file'}")
     if found.not_after <= now:
         raise CertificateProblem(f"the certificate ended on {_day(found.not_after)}")

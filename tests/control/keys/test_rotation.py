@@ -115,7 +115,7 @@ async def test_everything_is_sealed_anew_and_opens_with_the_new_secret_alone(tmp
     rotation = store.get(ROTATIONS, rotation_key(2))
     assert rotation is not None
     # 3 keys, 3 repositories, 3 secrets, 3 parameters, 2 certificates, a remote, a rule and the lock.
-    assert (rotation.resealed, rotation.broken, rotation.done_at) == (16, 0, NOW)
+    assert (rotation.resealed, rotation.broken, rotation.done_at) == (17, 0, NOW)
     assert opened(store, keyring.keys) == [(2, content) for _, content in before]
     assert [open_data_key(made.secret, one.data_key) for one in store.list(REPOSITORIES) if one.data_key] == data_keys
     await store.transact(lambda tx: tx.put(REPOSITORIES, with_data_key(tx, Repository("arn:new", REGION, ACCOUNT, "new", NOW))))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -35,10 +35,12 @@ _ONE = "installation"
 class KeyRotation:
     name = "keys"
 
-    def __init__(self, store: Store, clock: Clock, keyring: KeyringFile) -> None:
+    def __init__(self, store: Store, clock: Clock, keyring: KeyringFile, relock: Callable[[Keyring], int] = lambda keys: 0) -> None:
+        """`relock` encrypts private keys in files with the current generation; how many were not. Raises OSError."""
         self._store = store
         self._clock = clock
         self._keyring = keyring
+        self._relock = relock
         #: the generation since which nothing was found that another had sealed
         self._sealed_by = 0
         self.watches: Sequence[Watched] = (Watched(ROTATIONS, lambda change: (_ONE,)),)
@@ -80,7 +82,7 @@ class KeyRotation:
 
     async def _round(self) -> tuple[int, int]:
         """(how many were sealed anew, how many no generation opens)."""
-        total = total_broken = 0
+        total, total_broken = await asyncio.to_thread(self._relock, self._keyring.keys), 0
         while rows := await self._store.reseal(_ROWS):
             total += rows
         for kind, anew in SEALED:
