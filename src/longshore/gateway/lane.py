@@ -28,6 +28,7 @@ from longshore.kit.eager import run_eagerly
 from longshore.kit.sending import Senders, Sending
 from longshore.registry.errors import RegistryError
 from longshore.registry.parts import ByTheGeneralWay, Part
+from longshore.store.base import StoreUnavailable
 
 log = logging.getLogger("longshore.gateway")
 
@@ -275,11 +276,15 @@ class Lane(asyncio.Protocol):
             raise ByTheGeneralWay
         try:
             head, _ = head_of(part, is_head=False, close=self._lanes.draining)
+            part.noted()
             if part.count <= MOST_AT_ONCE:
                 self._write_at_once(head, file, part)
                 return
             connection = self._transport.get_extra_info("socket").fileno()
             self._sending = self._lanes.senders.send(connection, head, file, part.first, part.count)
+        except StoreUnavailable:  # the general way has words for it
+            os.close(file)
+            raise ByTheGeneralWay from None
         except BaseException:
             os.close(file)
             raise

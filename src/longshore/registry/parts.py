@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
@@ -28,6 +28,10 @@ def will_be_streamed(request: web.BaseRequest) -> None:
     _ = request.writer
 
 
+def _to_nobody() -> None:
+    """Where nobody keeps records."""
+
+
 class Part(web.StreamResponse):
     """An answer whose body is `count` bytes of a blob from `first` on. It is sent by whoever has the connection."""
 
@@ -38,6 +42,8 @@ class Part(web.StreamResponse):
         self.count = count
         self._content = content
         self._digest = digest
+        #: called before the first byte is sent; raises StoreUnavailable, and then nothing may be
+        self.noted: Callable[[], None] = _to_nobody
 
     def open(self) -> int | None:
         """A descriptor of the file to send from; None where the blob has none. Raises BlobUnknown."""
@@ -50,8 +56,15 @@ class Part(web.StreamResponse):
             raise BlobUnknown from None
 
     async def send(self, request: web.BaseRequest, senders: Senders) -> None:
-        """Over aiohttp's connection. Raises BlobUnknown before anything was sent; ConnectionError, TimeoutError and EOFError after that."""
+        """Over aiohttp's connection. Raises BlobUnknown and StoreUnavailable before anything was sent, then ConnectionError, TimeoutError
+        and EOFError."""
         file = self.open()
+        try:
+            self.noted()
+        except BaseException:
+            if file is not None:
+                os.close(file)
+            raise
         if file is None:
             await self._send_stream(request)
         else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -27,6 +28,7 @@ from longshore.registry.parts import Part
 from longshore.registry.pull_through import PullThrough
 from longshore.registry.routes import Kind, Route, route
 from longshore.registry.uploads import Uploads
+from longshore.registry.watching import Asked, Watch
 from longshore.services.call import Principal, Site
 from longshore.services.ecr.layers.links import PREFIX as LAYERS
 from longshore.services.ecr.pull_through.cache import PullThroughCache
@@ -56,9 +58,11 @@ class Registry:
         owner: Owner,
         incomplete_images: bool = False,
         cache: PullThroughCache | None = None,
+        watch: Watch | None = None,
         ended: Ended = lambda links: False,
     ) -> None:
         self._store = store
+        self._watch = watch
         self.senders = Senders()
         self._access = Access(store=store, site=site, clock=clock, secret=secret, authorise=authorise, owner=owner, ended=ended)
         self._pull_through = PullThrough(cache=cache, access=self._access) if cache is not None else None
@@ -92,15 +96,14 @@ class Registry:
         """Breaks off what is being sent."""
         await self.senders.close()
 
-    async def _guarded(
-        self, request: web.BaseRequest, answer: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
+    async def _guarded(self, request: web.BaseRequest, answer: Callable[[Asked], Awaitable[web.StreamResponse]]) -> web.StreamResponse:
+        asked = Asked(request)
         try:
-            response = await answer(request)
+            response = await answer(asked)
         except RegistryError as error:
-            response = rendered(error)
+            response = self._refused(asked, error)
         except AwsError as error:
-            response = rendered(told(error))
+            response = self._refused(asked, told(error))
         except StoreUnavailable as error:
             log.error("%s %s: the store cannot be written: %s", request.method, request.path, error)
             response = rendered(Unavailable(f"the registry cannot write at present: {error}"))
@@ -124,30 +127,52 @@ class Registry:
             response.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
         return response
 
-    async def _send(self, request: web.BaseRequest) -> web.StreamResponse:
-        response = await self._answer(request)
+    def _refused(self, asked: Asked, error: RegistryError) -> web.StreamResponse:
+        try:
+            self._note(asked, error)
+        except StoreUnavailable as problem:
+            error = Unavailable(f"the registry cannot write at present: {problem}")
+        return rendered(error)
+
+    def _note(self, asked: Asked, error: RegistryError | None = None, answered: Mapping[str, str] | None = None) -> None:
+        """Raises StoreUnavailable."""
+        if self._watch is not None:
+            self._watch(asked, error, answered or {})
+
+    async def _send(self, asked: Asked) -> web.StreamResponse:
+        response = await self._answer(asked)
         if isinstance(response, Part):
-            await response.send(request, self.senders)
+            await response.send(asked.request, self.senders)
         return response
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _answer(self, asked: Asked) -> web.StreamResponse:
+        response = await self._found(asked)
+        if isinstance(response, Part):
+            response.noted = partial(self._note, asked)  # when it is sent, which need not be by whoever asked first
+        else:
+            self._note(asked, None, response.headers)
+        return response
+
+    async def _found(self, asked: Asked) -> web.StreamResponse:
+        request = asked.request
         if request.path.startswith(LAYERS):
             return await self._downloads.get(request)
         found = route(request.path)
+        asked.kind, asked.reference = found.kind, found.reference
         await self._store.read_barrier()
         given = request.headers.getall("Authorization", [])
         # Of two, nobody knows which one somebody before us has looked at: they are none.
-        principal = self._access.identify(given[0] if len(given) == 1 else "", request.scheme, request.host)
+        principal = asked.principal = self._access.identify(given[0] if len(given) == 1 else "", request.scheme, request.host)
         if found.kind is Kind.BASE:
             _check_method(request, found, ("GET", "HEAD"))
             return web.Response(body=b"{}", content_type="application/json")
         if found.kind is Kind.CATALOG:
             _check_method(request, found, ("GET", "HEAD"))
             return await self._listing.catalog(request, principal)
-        return await self._visit(request, principal, found)
+        return await self._visit(asked, principal, found)
 
-    async def _visit(self, request: web.BaseRequest, principal: Principal, found: Route) -> web.StreamResponse:
-        handlers = self._handlers[found.kind]
+    async def _visit(self, asked: Asked, principal: Principal, found: Route) -> web.StreamResponse:
+        request, handlers = asked.request, self._handlers[found.kind]
         _check_method(request, found, handlers)
         visit = Visit(
             request=request,
@@ -156,6 +181,7 @@ class Registry:
             name=found.name,
             reference=found.reference,
         )
+        asked.repository = visit.repository
         if self._pull_through is not None and request.method in ("GET", "HEAD"):
             return await self._pull_through.around(visit, found.kind, handlers[request.method])
         return await handlers[request.method](visit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from longshore.audit.layout import new_key
 from longshore.audit.log import TICK_S, AuditLog
 from longshore.gateway.auditing.entries import Entries
+from longshore.gateway.auditing.pulls import RegistryRecords
 from longshore.gateway.auditing.watcher import Auditor
 from longshore.kit.clock import Clock
 from longshore.kit.ids import Ids
@@ -18,6 +19,7 @@ class Auditing:
         self.log = log
         self.auditor = Auditor(log, clock, ids, site, best_effort=best_effort)
         self.entries = Entries(self.auditor, ids, site)
+        self.pulls = RegistryRecords(self.auditor, ids, site)
         self._clock = clock
 
     async def keep(self) -> None:
