@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import botocore.session
@@ -11,8 +12,14 @@ from botocore.model import OperationModel, ServiceModel
 from longshore.aws.protocol.model import OperationShape
 
 
+@cache
+def service_model(api: str) -> ServiceModel:
+    """botocore's model of an API, read once: it is megabytes of JSON."""
+    return botocore.session.get_session().get_service_model(api)
+
+
 def own_operation_model(api: str, shape: OperationShape) -> OperationModel:
-    metadata = botocore.session.get_session().get_service_model(api).metadata
+    metadata = service_model(api).metadata
     shapes: dict[str, Any] = {}
     operation: dict[str, Any] = {"name": shape.name, "http": {"method": "POST", "requestUri": "/"}}
     operation["input"] = {"shape": _shape(shapes, inspect.type_info(shape.request))}

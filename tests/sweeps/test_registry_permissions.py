@@ -422,6 +422,7 @@ async def test_a_token_ends_at_once_with_its_key(place: Place) -> None:
 async def test_a_deleted_users_token_is_worth_nothing_to_the_next_of_that_name(place: Place) -> None:
     iam_ = place.there.done
     await iam_("iam", "DeleteAccessKey", UserName="ann", AccessKeyId=USER.access_key_id)
+    await iam_("iam", "DeleteLoginProfile", UserName="ann")
     await iam_("iam", "DeleteUser", UserName="ann")
     assert await pull(place, "ann") == [401, 401]
     await iam_("iam", "CreateUser", UserName="ann")

@@ -21,6 +21,8 @@ _TAGGED: Mapping[str, Kind[Any]] = {
     "service": SERVICES,
     "task-set": TASK_SETS,
 }
+#: what has no tags but its service's
+_OF_A_SERVICE = ("service-deployment", "service-revision")
 
 
 def resource_conditions(reader: Reader, arn: str) -> Mapping[str, Sequence[str]]:
@@ -32,6 +34,8 @@ def _tags_of(reader: Reader, arn: str) -> tuple[Tag, ...]:
     parsed = parse_arn(arn)
     if parsed is None or parsed.service != "ecs":
         return ()
+    if parsed.resource_type in _OF_A_SERVICE:
+        arn = f"{arn[: -len(parsed.resource)]}service/{parsed.resource_id.rpartition('/')[0]}"
     if parsed.resource_type == "task":
         task = reader.get(TASKS, arn)
         return task.spec.tags if task is not None else ()
@@ -39,7 +43,7 @@ def _tags_of(reader: Reader, arn: str) -> tuple[Tag, ...]:
         revision = arn.rpartition(":")[2]
         known = definition_of_arn(reader, arn) if revision.isascii() and revision.isdigit() and len(revision) < 11 else None
         return known.tags if known is not None else ()
-    kind = _TAGGED.get(parsed.resource_type)
+    kind = SERVICES if parsed.resource_type in _OF_A_SERVICE else _TAGGED.get(parsed.resource_type)
     found = reader.get(kind, arn) if kind is not None else None
     return tuple(found.tags) if found is not None else ()
 

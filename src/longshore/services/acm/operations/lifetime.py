@@ -37,7 +37,13 @@ def _named(call: Call, request: _Named) -> Iterable[str]:
     return (request.certificate_arn,)
 
 
-@api.operation("ExportCertificate", resource=_named)
+def _names(call: Call, request: shapes.ExportCertificateRequest | shapes.RevokeCertificateRequest) -> dict[str, list[str]]:
+    """acm:DomainNames: those that the certificate is good for."""
+    found = call.store.get(CERTIFICATES, request.certificate_arn)
+    return {"acm:domainnames": [name.lower() for name in found.names]} if found is not None else {}
+
+
+@api.operation("ExportCertificate", resource=_named, conditions=_names)
 async def export_certificate(call: Call, request: shapes.ExportCertificateRequest) -> shapes.ExportCertificateResponse:
     """The key leaves under the passphrase only."""
 
@@ -79,7 +85,7 @@ async def renew_certificate(call: Call, request: shapes.RenewCertificateRequest)
     await call.store.transact(ask)
 
 
-@api.operation("RevokeCertificate", resource=_named)
+@api.operation("RevokeCertificate", resource=_named, conditions=_names)
 async def revoke_certificate(call: Call, request: shapes.RevokeCertificateRequest) -> shapes.RevokeCertificateResponse:
     now = call.clock.now()
 

@@ -14,7 +14,7 @@ from longshore.services.call import Call
 from longshore.services.ecs.api import api
 from longshore.services.ecs.errors import AttributeLimitExceededException, InvalidParameterException, TargetNotFoundException
 from longshore.services.ecs.listing import page_limit
-from longshore.services.ecs.lookup import child_resources, cluster_resource, find_cluster, find_container_instance
+from longshore.services.ecs.lookup import child_resources, cluster_arn, cluster_resource, find_cluster, find_container_instance
 from longshore.services.ecs.model import CONTAINER_INSTANCES, Attribute, Cluster, ContainerInstance
 from longshore.services.ecs.operations.container_instances import BUILT_IN, of_its_provider
 from longshore.store.base import Tx
@@ -30,7 +30,11 @@ def _targets(call: Call, request: shapes.PutAttributesRequest | shapes.DeleteAtt
     return child_resources(call, request.cluster, "container-instance", references)
 
 
-@api.operation("PutAttributes", resource=_targets)
+def _cluster_condition(call: Call, request: shapes.PutAttributesRequest | shapes.DeleteAttributesRequest) -> dict[str, list[str]]:
+    return {"ecs:cluster": [cluster_arn(call, request.cluster)]}
+
+
+@api.operation("PutAttributes", resource=_targets, conditions=_cluster_condition)
 async def put_attributes(call: Call, request: shapes.PutAttributesRequest) -> shapes.PutAttributesResponse:
     """All or nothing. Raises TargetNotFoundException, AttributeLimitExceededException, InvalidParameterException."""
     if not 1 <= len(request.attributes) <= MOST_OWNED:
@@ -70,7 +74,7 @@ def _put(tx: Tx, instance: ContainerInstance, attribute: shapes.Attribute) -> sh
     return shapes.Attribute(name=attribute.name, value=attribute.value, target_type="container-instance", target_id=instance.arn)
 
 
-@api.operation("DeleteAttributes", resource=_targets)
+@api.operation("DeleteAttributes", resource=_targets, conditions=_cluster_condition)
 async def delete_attributes(call: Call, request: shapes.DeleteAttributesRequest) -> shapes.DeleteAttributesResponse:
     """Attributes are named by their name, and by their value where one is given."""
     for attribute in request.attributes:

@@ -43,7 +43,14 @@ def _tagged(call: Call, request: shapes.CreateClusterRequest) -> Iterable[tuple[
 
 
 def _creates(call: Call, request: shapes.CreateClusterRequest) -> dict[str, list[str]]:
-    return provider_condition(call, request.capacity_providers or ()) | creation_conditions("CreateCluster", request.tags)
+    found = provider_condition(call, request.capacity_providers or ()) | _storage_key(call, request)
+    return found | creation_conditions("CreateCluster", request.tags)
+
+
+def _storage_key(call: Call, request: shapes.CreateClusterRequest | shapes.UpdateClusterRequest) -> dict[str, list[str]]:
+    storage = request.configuration.managed_storage_configuration if request.configuration is not None else None
+    key = storage.fargate_ephemeral_storage_kms_key_id if storage is not None else None
+    return {"ecs:fargate-ephemeral-storage-kms-key": [key]} if key else {}
 
 
 @api.operation("CreateCluster", resource=_named_cluster, also=_tagged, conditions=_creates)
@@ -153,7 +160,7 @@ async def list_clusters(call: Call, request: shapes.ListClustersRequest) -> shap
     return shapes.ListClustersResponse(cluster_arns=tuple(cluster.arn for cluster in clusters), next_token=token)
 
 
-@api.operation("UpdateCluster", resource=cluster_resource)
+@api.operation("UpdateCluster", resource=cluster_resource, conditions=_storage_key)
 async def update_cluster(call: Call, request: shapes.UpdateClusterRequest) -> shapes.UpdateClusterResponse:
     """Settings and configuration that are not named stay as they are."""
     _check_service_connect(request.service_connect_defaults)

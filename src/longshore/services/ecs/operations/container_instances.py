@@ -21,6 +21,7 @@ from longshore.services.ecs.listing import list_page
 from longshore.services.ecs.lookup import (
     child_arn,
     child_resources,
+    cluster_arn,
     cluster_resource,
     container_instance_arn,
     find_cluster,
@@ -28,6 +29,7 @@ from longshore.services.ecs.lookup import (
     scope_of_call,
 )
 from longshore.services.ecs.model import CONTAINER_INSTANCES, TASKS, Attribute, Cluster, ContainerInstance, Stop, Task
+from longshore.services.ecs.resource_tags import creation_conditions
 from longshore.services.ecs.tagging import tags_from
 from longshore.services.ecs.views import container_instance_view
 from longshore.store.base import Reader, Tx
@@ -56,7 +58,11 @@ def _the_machine(call: Call, request: shapes.RegisterContainerInstanceRequest) -
     return acting_for_machine(call, [*same, *([named] if named is not None else [])], machine)
 
 
-@api.operation("RegisterContainerInstance", resource=cluster_resource, also=_the_machine)
+def _brought(call: Call, request: shapes.RegisterContainerInstanceRequest) -> dict[str, list[str]]:
+    return creation_conditions("RegisterContainerInstance", request.tags)
+
+
+@api.operation("RegisterContainerInstance", resource=cluster_resource, also=_the_machine, conditions=_brought)
 async def register_container_instance(
     call: Call, request: shapes.RegisterContainerInstanceRequest
 ) -> shapes.RegisterContainerInstanceResponse:
@@ -169,7 +175,11 @@ def _described(call: Call, request: shapes.DescribeContainerInstancesRequest) ->
     return child_resources(call, request.cluster, "container-instance", request.container_instances)
 
 
-@api.operation("DescribeContainerInstances", resource=_described)
+def _cluster_condition(call: Call, request: shapes.DescribeContainerInstancesRequest) -> dict[str, list[str]]:
+    return {"ecs:cluster": [cluster_arn(call, request.cluster)]}
+
+
+@api.operation("DescribeContainerInstances", resource=_described, conditions=_cluster_condition)
 async def describe_container_instances(
     call: Call, request: shapes.DescribeContainerInstancesRequest
 ) -> shapes.DescribeContainerInstancesResponse:

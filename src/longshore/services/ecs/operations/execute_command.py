@@ -39,11 +39,11 @@ def _task_resource(call: Call, request: Asked) -> Iterable[str]:
 
 def _conditions(call: Call, request: Asked) -> dict[str, list[str]]:
     """A container that is not named is the task's only one, and a policy that speaks of it is asked about it."""
-    name = request.container
+    name, arn = request.container, child_arn(call, request.cluster, "task", request.task)
     if not name:
-        task = call.store.get(TASKS, child_arn(call, request.cluster, "task", request.task))
+        task = call.store.get(TASKS, arn)
         name = task.status.containers[0].name if task is not None and len(task.status.containers) == 1 else None
-    return {"ecs:cluster": [cluster_arn(call, request.cluster)], **({"ecs:container-name": [name]} if name else {})}
+    return {"ecs:cluster": [cluster_arn(call, request.cluster)], "ecs:task": [arn], **({"ecs:container-name": [name]} if name else {})}
 
 
 @api.operation("ExecuteCommand", resource=_resources, conditions=_conditions)

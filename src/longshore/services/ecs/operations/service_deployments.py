@@ -54,16 +54,22 @@ def _service_conditions(call: Call, request: shapes.ListServiceDeploymentsReques
     }
 
 
+def _with_services(arns: Iterable[str]) -> Iterable[str]:
+    """AWS asks for both: the service, and what is its."""
+    services = (service for arn in arns for service in _conditions_of((arn,)).get("ecs:service", ()))
+    return (*dict.fromkeys(services), *arns)
+
+
 def _deployments_named(call: Call, request: shapes.DescribeServiceDeploymentsRequest) -> Iterable[str]:
-    return request.service_deployment_arns or ("*",)
+    return _with_services(request.service_deployment_arns)
 
 
 def _revisions_named(call: Call, request: shapes.DescribeServiceRevisionsRequest) -> Iterable[str]:
-    return request.service_revision_arns or ("*",)
+    return _with_services(request.service_revision_arns)
 
 
 def _deployment_named(call: Call, request: Stopping) -> Iterable[str]:
-    return (request.service_deployment_arn,)
+    return _with_services((request.service_deployment_arn,))
 
 
 def _conditions_of(arns: Iterable[str]) -> dict[str, list[str]]:

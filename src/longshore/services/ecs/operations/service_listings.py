@@ -70,7 +70,7 @@ async def list_services(call: Call, request: shapes.ListServicesRequest) -> shap
     return shapes.ListServicesResponse(service_arns=tuple(service.arn for service in found), next_token=token)
 
 
-@api.operation("ListServicesByNamespace", resource=ANY_RESOURCE)
+@api.operation("ListServicesByNamespace", resource=ANY_RESOURCE, conditions=lambda call, request: {"ecs:namespace": [request.namespace]})
 async def list_services_by_namespace(call: Call, request: shapes.ListServicesByNamespaceRequest) -> shapes.ListServicesByNamespaceResponse:
     """Namespaces are AWS Cloud Map's, and there is none: raises NamespaceNotFoundException, whatever is asked for."""
     raise NamespaceNotFoundException

@@ -12,7 +12,7 @@ from longshore.services.ecs.api import api
 from longshore.services.ecs.capacity.rules import checked_launch
 from longshore.services.ecs.client_tokens import kept_token
 from longshore.services.ecs.errors import InvalidParameterException, ServiceNotActiveException, UnsupportedFeatureException
-from longshore.services.ecs.launch_conditions import launch_conditions
+from longshore.services.ecs.launch_conditions import service_conditions
 from longshore.services.ecs.launching import check_launchable, checked_launch_type
 from longshore.services.ecs.lookup import (
     child_arn,
@@ -66,7 +66,7 @@ def _cluster_condition(call: Call, request: Asked | shapes.DeleteServiceRequest)
 
 
 def _conditions(call: Call, request: Asked) -> dict[str, list[str]]:
-    return _cluster_condition(call, request) | launch_conditions(call, request)
+    return _cluster_condition(call, request) | service_conditions(call, request)
 
 
 def _creation_conditions(call: Call, request: shapes.CreateServiceRequest) -> dict[str, list[str]]:

@@ -11,6 +11,7 @@ from longshore.aws.shapes import ecs as shapes
 from longshore.services.call import Call
 from longshore.services.ecs.api import api
 from longshore.services.ecs.errors import ClientException, InvalidParameterException
+from longshore.services.ecs.launch_conditions import definition_conditions
 from longshore.services.ecs.listing import list_page
 from longshore.services.ecs.lookup import (
     definition_arn,
@@ -45,7 +46,7 @@ def _roles(call: Call, request: shapes.RegisterTaskDefinitionRequest) -> Iterabl
 
 
 def _conditions(call: Call, request: shapes.RegisterTaskDefinitionRequest) -> dict[str, list[str]]:
-    return creation_conditions("RegisterTaskDefinition", request.tags)
+    return definition_conditions(request) | creation_conditions("RegisterTaskDefinition", request.tags)
 
 
 @api.operation("RegisterTaskDefinition", resource=_any_revision, also=_roles, conditions=_conditions)

@@ -12,7 +12,7 @@ from longshore.services.call import Call
 from longshore.services.secretsmanager.api import api
 from longshore.services.secretsmanager.errors import InvalidParameterException, InvalidRequestException, ResourceExistsException
 from longshore.services.secretsmanager.model import CURRENT, PURPOSE, SECRETS, Secret, Tag, Version
-from longshore.services.secretsmanager.scope import arn_of, secret_conditions, secret_resource
+from longshore.services.secretsmanager.scope import arn_of, asked_conditions, secret_conditions, secret_resource
 from longshore.services.secretsmanager.secrets import checked_name, checked_tags, existing, forget_the_gone, is_gone, usable, with_version
 from longshore.services.secretsmanager.views import tags_of
 from longshore.store.base import Tx
@@ -28,7 +28,8 @@ def _new_secret(call: Call, request: shapes.CreateSecretRequest) -> Iterable[str
 def _creation_conditions(call: Call, request: shapes.CreateSecretRequest) -> dict[str, list[str]]:
     tags = request.tags or ()
     found = {f"aws:RequestTag/{tag.key}": [tag.value or ""] for tag in tags if tag.key}
-    return found | {"aws:TagKeys": [tag.key for tag in tags if tag.key], "secretsmanager:Name": [request.name]}
+    named = {"aws:TagKeys": [tag.key for tag in tags if tag.key], "secretsmanager:Name": [request.name]}
+    return asked_conditions(request) | found | named
 
 
 def _tagging_at_creation(call: Call, request: shapes.CreateSecretRequest) -> Iterable[tuple[str, str]]:

@@ -43,7 +43,8 @@ DEFAULT_KEY = "alias/aws/ssm"
 def _put_conditions(call: Call, request: shapes.PutParameterRequest) -> dict[str, list[str]]:
     tags = request.tags or ()
     found = {f"aws:RequestTag/{tag.key}": [tag.value] for tag in tags} | {"aws:TagKeys": [tag.key for tag in tags]}
-    return found | {"ssm:Overwrite": ["true" if request.overwrite else "false"]}
+    policies = {"ssm:Policies": [request.policies]} if request.policies else {}
+    return found | policies | {"ssm:Overwrite": ["true" if request.overwrite else "false"]}
 
 
 def _tagging(call: Call, request: shapes.PutParameterRequest) -> Iterable[tuple[str, str]]:
