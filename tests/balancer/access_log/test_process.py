@@ -48,4 +48,4 @@ async def test_a_reader_that_was_stopped_is_woken_and_ends_when_it_is_told(tmp_p
     runs.cancel()
     await asyncio.gather(runs, return_exceptions=True)
     await reader.stop()
-    assert reader._process.returncode is not None  # type: ignore[union-attr]  # noqa: SLF001
+    assert reader._process.returncode is not None  # type: ignore[union-attr]
