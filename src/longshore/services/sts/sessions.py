@@ -160,7 +160,7 @@ class Sessions:
         if principal is None:
             return None
         # What was revoked is over, as what has expired is: clients that see to new credentials then do so.
-        expires_at = claims.issued_at if has_ended(self._reader, claims.links) else claims.expires_at
+        expires_at = 0.0 if has_ended(self._reader, claims.links) else claims.expires_at
         return Credentials(Secret(claims.secret_access_key, token, expires_at), principal)
 
     def _of_role(self, claims: Claims, token: str) -> Principal | None:
