@@ -9,6 +9,8 @@ import contextlib
 import json
 from functools import partial
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from longshore.aws.errors import AwsError
 from longshore.aws.image_names import registry_host, registry_in_path
 from longshore.aws.protocol import ec2, form, query
@@ -17,14 +19,19 @@ from longshore.gateway.catalogue import SERVED, served
 from longshore.gateway.heads import NotPlain
 from longshore.gateway.lane import read_request
 from longshore.gateway.reads import Peer, read_look
+from longshore.kit.jose import BadKeySet, BadToken, encoded, is_signed_by, keys_in
+from longshore.kit.jose import read as read_jwt
 from longshore.registry.errors import RegistryError
 from longshore.registry.routes import route
 from longshore.services.call import Principal
 from longshore.services.ecr.lifecycle.policy import PolicyInvalid, parse_policy
 from longshore.services.ecr.names import is_digest, is_tag
 from longshore.services.ecs.cluster_query import Facts, QueryError, matches, parse
+from longshore.services.iam.checks import check_trust
 from longshore.services.iam.evaluator import decide
-from longshore.services.iam.policy import MalformedPolicy, check_trust, compile_policy
+from longshore.services.iam.federation import OpenIdProvider
+from longshore.services.iam.policy import MalformedPolicy, compile_policy
+from longshore.services.sts.web_identity.tokens import checked
 from tests.fuzz.engine import Target
 from tests.sweeps.installation import POLICY_DOCUMENT, REPOSITORY_POLICY, TRUST_DOCUMENT
 
@@ -210,6 +217,31 @@ def read_pattern(data: bytes) -> None:
         matches(parse(f"attribute:a =~ {text}"), _FACTS)
 
 
+# ── tokens of identity providers ────────────────────────────────────────────────────────────────────────────────────
+
+_PROVIDER = OpenIdProvider("123456789012", "https://issuer.example/a", 0.0, client_ids=("app",))
+_SIGNER = Ed25519PrivateKey.from_private_bytes(b"f" * 32)
+_HEADER = encoded(b'{"alg":"EdDSA","kid":"a"}')
+_SET = b'{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a","x":"%s"}]}' % encoded(_SIGNER.public_key().public_bytes_raw()).encode()
+_KEYS = keys_in(_SET)
+_CLAIMS = (
+    b'{"iss":"https://issuer.example/a","sub":"ann","aud":"app","exp":1700000600,"nbf":1700000000,"iat":1700000000,"amr":["pwd"],"azp":"app"}',
+    b'{"iss":"https://issuer.example/a","sub":"ann","aud":["app","b"],"azp":"app","exp":1700000600.5,"iat":1700000000,"https://aws.amazon.com/tags":'
+    b'{"principal_tags":{"team":["a"]},"transitive_tag_keys":["team"]},"https://aws.amazon.com/source_identity":"ann"}',
+)
+
+
+def read_token(data: bytes) -> None:
+    """As it is, as a set of keys, and as the claims of a token that the provider has signed."""
+    with contextlib.suppress(BadKeySet):
+        keys_in(data)
+    with contextlib.suppress(BadToken):
+        is_signed_by(read_jwt(data.decode("latin-1")), _KEYS)
+    signed = f"{_HEADER}.{encoded(data)}"
+    with contextlib.suppress(BadToken, AwsError):
+        checked(_PROVIDER, read_jwt(f"{signed}.{encoded(_SIGNER.sign(signed.encode()))}"), _KEYS, 1_700_000_100.0)
+
+
 _POLICY_WORDS = tuple(
     word.encode()
     for word in (
@@ -274,5 +306,6 @@ LANGUAGES: tuple[Target, ...] = (
     Target("form", read_form, _FORMS, _FORM_WORDS, share=0.5),
     Target("head", read_head, _HEADS, _HEAD_WORDS),
     Target("path", read_path, _PATHS, _PATH_WORDS),
+    Target("token", read_token, [*_CLAIMS, _SET], (b'"exp":', b'"aud":[', b"1e400", b'"kty":"RSA","n":"AQAB","e":"AQAB"'), share=0.25),
     Target("lifecycle", read_lifecycle, _LIFECYCLE, (b'"rulePriority":', b'"tagPatternList":["', b"99999999999"), share=0.25),
 )
