@@ -9,10 +9,11 @@ and the next handshake sees it. Keys leave the store only for these files and fo
 from __future__ import annotations
 
 import logging
+import os
 import re
 from pathlib import Path
 
-from longshore.balancer.files import read, write
+from longshore.balancer.files import make_sure_of, read, write
 from longshore.balancer.render.places import Places
 from longshore.balancer.render.tls import shown
 from longshore.balancer.runtime import Runtime, RuntimeRefused
@@ -49,10 +50,9 @@ class Certificates:
 
     def install(self, snapshot: Snapshot) -> None:
         """Writes what a worker that starts now is to read. Raises OSError."""
-        directory = Path(self._places.certificates)
-        directory.mkdir(exist_ok=True, mode=0o700)
+        make_sure_of(self._places.certificates)
         for path, proof in _files(snapshot, self._places).items():
-            if self._written.get(path) != proof.digest:
+            if self._written.get(path) != proof.digest or not os.path.exists(path):
                 content = self._content(proof)
                 if content is not None:
                     write(Path(path), content)
@@ -61,7 +61,7 @@ class Certificates:
             if not front.is_tls or front.problem:
                 continue
             name, lines = self._places.certificate_list(front), "".join(f"{path}\n" for path, _ in shown(front, self._places))
-            if self._written.get(name) != lines:
+            if self._written.get(name) != lines or not os.path.exists(name):
                 write(Path(name), lines.encode())
                 self._written[name] = lines
 

@@ -1,18 +1,26 @@
-"""The files of one HAProxy: its configuration, its bodies, the secret of its cookies, and a short way to them all."""
+"""The files of one HAProxy: its configuration, its bodies, the secret of its cookies, and a short way to them all.
+
+Those with keys in them lie in memory (docs/secrets.md).
+"""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from longshore.balancer.render.places import Places
+from longshore.kit.volatile import forget, private_directory
 
 #: names of unix sockets end at about 107 characters, and HAProxy appends to ours while it reloads
 _LONGEST_DIRECTORY = 70
+#: directories of files with keys, and what they are called together
+_HELD_IN_MEMORY = ("certs", "bodies")
+_PRIVATE = "haproxy"
 
 
 def places_in(directory: Path) -> Places:
@@ -36,7 +44,7 @@ def prepare(places: Places, directory: Path) -> str:
     if link != directory:
         _forget_dangling(link.parent)
         _link(link, directory)
-    Path(places.bodies).mkdir(exist_ok=True)
+    _keep_in_memory(directory)
     Path(places.legends).mkdir(exist_ok=True)
     secret = directory / "secret"
     if not secret.exists():
@@ -57,9 +65,40 @@ def _is_ours(link: Path, directory: Path) -> bool:
     return link.is_symlink() and link.lstat().st_uid == os.geteuid() and os.readlink(link) == str(directory)
 
 
+def _keep_in_memory(directory: Path) -> None:
+    """What HAProxy has to read in plain lies on no disk, where this machine has a file system in memory: keys of certificates, and of
+    sessions. What an earlier version left on the disk goes."""
+    private = private_directory(directory, _PRIVATE)
+    for name in _HELD_IN_MEMORY:
+        place = directory / name
+        if private is None:
+            if place.is_symlink():
+                place.unlink()
+            place.mkdir(exist_ok=True, mode=0o700)
+            continue
+        target = private / name
+        target.mkdir(exist_ok=True, mode=0o700)
+        if place.is_symlink() and os.readlink(place) == str(target):
+            continue
+        if place.is_symlink():
+            place.unlink()
+        elif place.is_dir():
+            shutil.rmtree(place)
+        place.symlink_to(target)
+
+
+def make_sure_of(directory: str) -> None:
+    """That it is there: what lies in memory may be cleared away by the system when a user logs out. Raises OSError."""
+    Path(os.path.realpath(directory)).mkdir(parents=True, exist_ok=True, mode=0o700)
+
+
 def release(places: Places, directory: Path) -> None:
-    """Takes the short way away again, once nobody goes by it any more."""
+    """Takes the short way away again, and what lies in memory, once nobody goes by it any more."""
     link, directory = Path(places.directory), directory.absolute()
+    for name in _HELD_IN_MEMORY:
+        if (directory / name).is_symlink():
+            forget((directory / name).resolve().parent)
+            (directory / name).unlink()
     if link != directory and _is_ours(link, directory):
         link.unlink(missing_ok=True)
 
@@ -87,6 +126,7 @@ def read(path: str) -> str:
 
 def propose(places: Places, text: str, contents: Mapping[str, bytes]) -> Path:
     """Puts a configuration and what it refers to where it can be checked."""
+    make_sure_of(places.bodies)
     for path, content in contents.items():
         if not Path(path).exists():
             write(Path(path), content)

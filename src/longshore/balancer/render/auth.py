@@ -12,6 +12,7 @@ once more through the listener's own door (`….again`), with what was missing. 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 from longshore.aws.shapes import elbv2 as shapes
 from longshore.balancer.render.pages import error
@@ -100,7 +101,7 @@ def authentication_lines(decision: str, actions: Actions, arn: str, front: Front
         when = f"{{ var(txn.r) -m str {quoted(decision)} }}"
         elsewhere = quoted(f"str({decision.partition('|')[0]}|{AUTHENTICATION})")
         if action.authenticate_oidc_config is not None:
-            lines += _oidc(action.authenticate_oidc_config, when, arn, front)
+            lines += _oidc(action.authenticate_oidc_config, when, arn, front, places_of_keys)
         elif action.jwt_validation_config is not None:
             lines += _jwt(action.jwt_validation_config, when, arn, front, places_of_keys)
         else:
@@ -109,14 +110,16 @@ def authentication_lines(decision: str, actions: Actions, arn: str, front: Front
     return lines
 
 
-def _oidc(config: shapes.AuthenticateOidcActionConfig, when: str, arn: str, front: Front) -> list[str]:
+def _oidc(config: shapes.AuthenticateOidcActionConfig, when: str, arn: str, front: Front, files: KeyFiles) -> list[str]:
     if not front.session_key:
         raise Unrenderable("sessions cannot be sealed here")
     name = config.session_cookie_name or ""
     shards = [quoted(f"req.cook({argument(f'{name}-{number}')})") for number in range(SHARDS)]
     whole = "".join(f",concat(,txn.c{number},)" for number in range(1, SHARDS))
     keys = (front.session_key, *front.older_session_keys)
-    opened = [quoted(f"var(txn.sealed),field(3,.),b64dec,aes_gcm_dec(256,txn.nonce,{key},txn.tag)") for key in keys]
+    # Configurations lie on a disk, and are shown to whoever looks into a problem: the keys stand in a file of their own.
+    table = files.table({str(number): key for number, key in enumerate(keys)})
+    opened = quoted("var(txn.sealed),field(3,.),b64dec,aes_gcm_dec(256,txn.nonce,txn.key,txn.tag)")
     is_in = "{ var(txn.session) -m found }"
     known = f"{{ var(txn.session),field(2,|) -m str {realm(config)} }}"
     lines = [
@@ -127,8 +130,15 @@ def _oidc(config: shapes.AuthenticateOidcActionConfig, when: str, arn: str, fron
         f"http-request unset-var(txn.sealed) if {when} !{{ var(txn.sealed) -m reg {_SEAL} }}",
         f"http-request set-var(txn.nonce) var(txn.sealed),field(1,.) if {when}",
         f"http-request set-var(txn.tag) var(txn.sealed),field(2,.) if {when}",
-        f"http-request set-var(txn.session) {opened[0]} if {when}",
-        *(f"http-request set-var(txn.session) {older} if {when} !{is_in}" for older in opened[1:]),
+        *(
+            line
+            for number in range(len(keys))
+            for line in (
+                f"http-request set-var(txn.key) {quoted(f'str({number}),map({argument(table)})')} if {when} !{is_in}",
+                f"http-request set-var(txn.session) {opened} if {when} !{is_in}",
+            )
+        ),
+        f"http-request unset-var(txn.key) if {when}",
         f"http-request set-var(txn.now) date if {when}",
         f"http-request set-var(txn.left) var(txn.session),field(3,|),sub(txn.now) if {when} {known}",
         f"http-request unset-var(txn.session) if {when} !{{ var(txn.left) -m int gt 0 }}",
@@ -152,7 +162,7 @@ def _oidc(config: shapes.AuthenticateOidcActionConfig, when: str, arn: str, fron
 
 
 class KeyFiles:
-    """Where the public keys of token issuers lie, each in a file of its own named by what is in it."""
+    """Where the public keys of token issuers lie, each in a file of its own named by what is in it; and tables of secret ones."""
 
     def __init__(self, directory: str, files: dict[str, bytes]) -> None:
         self._directory = directory
@@ -161,6 +171,13 @@ class KeyFiles:
     def path(self, pem: bytes) -> str:
         path = f"{self._directory}/{hashlib.sha256(pem).hexdigest()[:32]}.pem"
         self._files[path] = pem
+        return path
+
+    def table(self, keys: Mapping[str, str]) -> str:
+        """A map of HAProxy's."""
+        content = "".join(f"{name} {key}\n" for name, key in keys.items()).encode()
+        path = f"{self._directory}/{hashlib.sha256(content).hexdigest()[:32]}.keys"
+        self._files[path] = content
         return path
 
 
