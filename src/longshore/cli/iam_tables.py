@@ -14,6 +14,7 @@ from longshore.cli.iam_answers import Call, Difference, Explained, Generated, Po
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 _VERDICTS = {
     "allowed": ("ALLOWED", "bold green"),
@@ -44,8 +45,7 @@ def print_explained(console: Console, found: Explained, *, everything: bool) -> 
     if found.message:
         console.print(Text(printable(found.message), style="red"))
     console.print()
-    for name, value in (("principal", found.principal), ("action", found.action_name), ("resource", found.resource)):
-        console.print(Text(f"  {name:<11}{printable(value)}"))
+    _print_question(console, found)
     for side, title in _SIDES.items():
         heard = [policy for policy in found.policies if policy.side == side]
         if heard or side == "identity":
@@ -65,8 +65,20 @@ def print_explained(console: Console, found: Explained, *, everything: bool) -> 
         console.print(Text(printable(note), style="dim"))
 
 
+def _print_question(console: Console, found: Explained) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = Table.grid(padding=(0, 2))
+    rows.add_column(no_wrap=True)
+    rows.add_column(overflow="fold")
+    for name, value in (("principal", found.principal), ("action", found.action_name), ("resource", found.resource)):
+        rows.add_row(f"  {name}", Text(printable(value)))
+    console.print(rows)
+
+
 def _verdict(found: Explained) -> str:
-    who, what = short_arn(found.identity), short_arn(found.resource)
+    who, what = _across(found)
     if found.decision == "undetermined":
         return f"as far as is known here, {who} may {found.action_name} on {what}"
     verb = "may" if found.decision == "allowed" else "may not"
@@ -75,6 +87,15 @@ def _verdict(found: Explained) -> str:
         return f"{who} {verb} {found.action_name} on {what}"
     because = "allows" if found.decision == "allowed" else "denies"
     return f"{who} {verb} {found.action_name} on {what}: statement {by[1].number}{_sid(by[1])} of {by[0].name} {because} it"
+
+
+def _across(found: Explained) -> tuple[str, str]:
+    """Who and what, with their accounts where these differ."""
+    who, what = short_arn(found.identity), short_arn(found.resource)
+    accounts = [arn.split(":")[4] if arn.count(":") > 4 else "" for arn in (found.identity, found.resource)]
+    if all(accounts) and accounts[0] != accounts[1]:
+        return f"{who} of {accounts[0]}", f"{what} of {accounts[1]}"
+    return who, what
 
 
 def _print_policy(console: Console, policy: Policy, identity: str, *, everything: bool) -> None:
@@ -96,16 +117,22 @@ def _print_policy(console: Console, policy: Policy, identity: str, *, everything
 
 
 def _print_statement(console: Console, one: Statement) -> None:
-    from rich.text import Text
 
     style = ("bold green" if one.effect == "Allow" else "bold red") if one.decides else "" if one.applied else "dim"
     where = f"  line {one.begin_line}" if one.begin_line else ""
     if one.end_line > one.begin_line:
         where = f"  lines {one.begin_line}-{one.end_line}"
     said = _outcome(one)
-    console.print(Text(printable(f"    {one.number} {one.effect}{_sid(one)}{where}: {said}"), style=style))
+    _print_hanging(console, f"{one.number} {one.effect}{_sid(one)}{where}: {said}", 4, style)
     if one.applied or one.missed in ("condition", "resource"):
-        console.print(Text(f"      {printable(one.text)}", style=style or "dim"))
+        _print_hanging(console, json.dumps(json.loads(one.text), ensure_ascii=False), 6, style or "dim")
+
+
+def _print_hanging(console: Console, text: str, indent: int, style: str) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console.print(Padding(Text(printable(text), style=style, overflow="fold"), (0, 0, 0, indent), expand=False))
 
 
 def _outcome(one: Statement) -> str:
@@ -117,7 +144,13 @@ def _outcome(one: Statement) -> str:
         return f"is {_MISSED.get(one.missed, one.missed)}"
     unmet = one.unmet
     has = "the request has none" if unmet.is_absent else f"the request has {_values(unmet.given)}"
-    return f"its condition does not hold: {unmet.operator} {unmet.key} {_values(unmet.wanted)}, {has}"
+    return f"its condition does not hold: {unmet.operator} {_as_written(unmet.key, one.text)} {_values(unmet.wanted)}, {has}"
+
+
+def _as_written(key: str, text: str) -> str:
+    """A condition key, in the letters of the statement that asks for it."""
+    blocks = json.loads(text).get("Condition", {}) if text else {}
+    return next((written for block in blocks.values() for written in block if written.lower() == key), key)
 
 
 def _values(values: Sequence[str]) -> str:
@@ -140,7 +173,7 @@ def _print_remedies(console: Console, remedies: Iterable[Remedy]) -> None:
         if remedy.verb == "add" and remedy.side in ("resource", "boundary"):
             on = f"{remedy.policy_name} of {remedy.holder_arn}" if remedy.policy_name else remedy.holder_arn
             console.print(Text(f"  on {printable(on)}", style="dim"))
-        for line in indented(remedy.statement) if remedy.statement else ():
+        for line in indented(remedy.statement) if remedy.verb == "add" else ():
             console.print(Text(f"    {printable(line)}"), soft_wrap=True)
 
 
@@ -214,8 +247,7 @@ def print_calls(console: Console, found: Shown, *, everything: bool) -> None:
     tried = found.recording.tries_changes
     columns = [*(["WHO"] if several else []), "ACTION", "RESOURCE", "ALLOWED", "REFUSED", *(["WOULD"] if tried else []), "LAST"]
     table = Table(*columns, box=None, pad_edge=False)
-    for column in table.columns:
-        column.overflow = "fold"
+    _fold(table, {"RESOURCE", "WOULD", "WHO"})
     rows = sorted(_together(found.calls), key=lambda one: (one.principal, one.action, one.resource))
     for one in rows if everything else rows[:_ROWS]:
         who = [Text(short_arn(one.principal))] if several else []
@@ -294,9 +326,9 @@ def print_replayed(console: Console, found: Replayed, *, everything: bool) -> No
         console.print(Text("the change is about nobody whose calls were recorded", style="yellow"))
         return
     head = f"{found.requests_denied} requests would have been denied" if found.breaks else "nothing would have been denied"
-    console.print(Text(f"{head}  ", style="bold red" if found.breaks else "bold green"), end="")
     whose = ", ".join(map(short_arn, found.principals[:4])) + (" …" if len(found.principals) > 4 else "")
-    console.print(Text(f"of {found.calls} calls of {printable(whose)}, recorded in {printable(', '.join(found.recordings))}"))
+    about = f" ({found.calls} calls of {printable(whose)}, recorded in {printable(', '.join(found.recordings))})"
+    console.print(Text.assemble((head, "bold red" if found.breaks else "bold green"), about))
     _print_differences(console, "Would be denied", found.breaks, "red", everything=everything)
     _print_differences(console, "Would newly be allowed", found.opens, "yellow", everything=everything)
     console.print()
@@ -324,17 +356,33 @@ def _print_differences(console: Console, title: str, listed: Sequence[Difference
         return
     console.print()
     console.print(Text(title, style=f"bold {style}"))
-    several = len({one.principal for one in listed}) > 1
+    rows = _alike(listed)
+    several = len({one.principal for one, _ in rows}) > 1
     table = Table(*(["WHO"] if several else []), "ACTION", "RESOURCE", "REQUESTS", "BECAUSE", box=None, pad_edge=False)
-    for column in table.columns:
-        column.overflow = "fold"
-    for one in listed if everything else listed[:_ROWS]:
+    _fold(table, {"RESOURCE", "BECAUSE", "WHO"})
+    for one, requests in rows if everything else rows[:_ROWS]:
         who = [Text(short_arn(one.principal))] if several else []
-        cells = [Text(printable(one.action)), Text(printable(short_arn(one.resource))), Text(str(one.requests)), Text(printable(one.after))]
+        cells = [Text(printable(one.action)), Text(printable(short_arn(one.resource))), Text(str(requests)), Text(printable(one.after))]
         table.add_row(*who, *cells)
     console.print(table)
-    if len(listed) > _ROWS and not everything:
-        console.print(f"… and {len(listed) - _ROWS} more; --all shows them")
+    if len(rows) > _ROWS and not everything:
+        console.print(f"… and {len(rows) - _ROWS} more; --all shows them")
+
+
+def _alike(listed: Sequence[Difference]) -> list[tuple[Difference, int]]:
+    """One row for what differs in nothing but its circumstances, with the requests of all; the most frequent first."""
+    found: dict[tuple[str, str, str, str], tuple[Difference, int]] = {}
+    for one in listed:
+        key = (one.principal, one.action, one.resource, one.after)
+        before = found.get(key, (one, 0))
+        found[key] = (before[0], before[1] + one.requests)
+    return sorted(found.values(), key=lambda row: -row[1])
+
+
+def _fold(table: Table, folded: set[str]) -> None:
+    """These columns give way where there is too little room, and no others."""
+    for column in table.columns:
+        column.overflow, column.no_wrap = "fold", column.header not in folded
 
 
 def when(at: float) -> str:

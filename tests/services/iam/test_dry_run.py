@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from longshore.services.iam.deciding import Heard
-from longshore.services.iam.dry_run import Case, Replay, caller_of, context_of, joined, replay, unkept_keys
+from longshore.services.iam.dry_run import Case, Replay, caller_of, context_of, joined, once, replay, unkept_keys
 from longshore.services.iam.dry_run_changes import Source, Standing, changed
 from longshore.services.iam.evaluator import Limit, decide
 from longshore.services.iam.policy import compile_policy
@@ -107,6 +107,11 @@ def test_moments_are_those_of_the_last_call_and_what_was_not_kept_is_named() -> 
 def test_policies_of_today_that_decide_otherwise_than_then_are_counted() -> None:
     found = tried(standing(), Change("delete", ANN, "own"), calls=[call()])
     assert found.since_changed == 1 and len(found.breaks) == 1
+
+
+def test_what_two_recordings_have_seen_is_one_call() -> None:
+    first, second = call(allowed=2), call(allowed=5)
+    assert once([first, second, call("ecs:ListTasks")]) == [second, call("ecs:ListTasks")]
 
 
 @pytest.mark.parametrize("parts", [1, 3])

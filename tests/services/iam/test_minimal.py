@@ -50,15 +50,15 @@ def test_actions_on_the_same_and_resources_of_the_same_stand_together() -> None:
         call("ecr:GetAuthorizationToken", "*"),
     ]
     assert statements(*calls) == [
-        {"Effect": "Allow", "Action": ["ecr:GetAuthorizationToken"], "Resource": ["*"]},
-        {"Effect": "Allow", "Action": ["ecs:DescribeClusters"], "Resource": [ecs("cluster/c")]},
+        {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"},
+        {"Effect": "Allow", "Action": "ecs:DescribeClusters", "Resource": ecs("cluster/c")},
         {"Effect": "Allow", "Action": ["ecs:DescribeClusters", "ecs:ListTasks"], "Resource": [ecs("cluster/a"), ecs("cluster/b")]},
     ]
 
 
 def test_what_was_refused_is_left_out_unless_it_is_asked_for() -> None:
     calls = [call("ecs:ListTasks", ecs("cluster/a")), call("ecs:DeleteCluster", ecs("cluster/a"), allowed=0, denied=3)]
-    assert [one["Action"] for one in statements(*calls)] == [["ecs:ListTasks"]]
+    assert [one["Action"] for one in statements(*calls)] == ["ecs:ListTasks"]
     assert minimal_policy(calls).refused == 1
     assert [one["Action"] for one in statements(*calls, with_refused=True)] == [["ecs:DeleteCluster", "ecs:ListTasks"]]
 
@@ -90,9 +90,9 @@ def test_only_identifiers_that_nobody_chose_give_way(resource: str, pattern: str
     found = generalised(resource)
     assert (found.pattern if found is not None else None) == pattern
     (statement,) = statements(call("x:Do", resource))
-    assert statement["Resource"] == [pattern or resource]
+    assert statement["Resource"] == (pattern or resource)
     (exactly,) = statements(call("x:Do", resource), exact=True)
-    assert exactly["Resource"] == [resource]
+    assert exactly["Resource"] == resource
     widened = minimal_policy([call("x:Do", resource)]).widened
     assert [one.pattern for one in widened] == ([pattern] if pattern else [])
 
@@ -113,17 +113,27 @@ def test_what_the_request_says_beyond_the_resource_narrows_where_it_was_always_s
     (of_the_cluster,) = statements(call("ecs:StopTask", ecs(f"task/a/{TASK}"), ecs__cluster=ecs("cluster/a")))
     assert "Condition" not in of_the_cluster, "its name says it already"
     (passed,) = statements(call("iam:PassRole", ROLE, iam__passedtoservice="ecs-tasks.amazonaws.com"))
-    assert passed["Condition"] == {"StringEquals": {"iam:PassedToService": ["ecs-tasks.amazonaws.com"]}}
+    assert passed["Condition"] == {"StringEquals": {"iam:PassedToService": "ecs-tasks.amazonaws.com"}}
 
 
 def test_wildcards_in_names_mean_themselves() -> None:
     strange = ecs("cluster/*")
     (statement,) = statements(call("ecs:DescribeClusters", strange), exact=True)
-    assert statement["Resource"] == [ecs("cluster/${*}")]
+    assert statement["Resource"] == ecs("cluster/${*}")
     made = minimal_policy([call("ecs:DescribeClusters", strange), call("ecs:ListTasks", ecs("cluster/${aws:username}"))], exact=True)
     assert allows(made.documents, "ecs:DescribeClusters", strange, {})
     assert not allows(made.documents, "ecs:DescribeClusters", ecs("cluster/other"), {})
     assert not allows(made.documents, "ecs:ListTasks", ecs("cluster/ann"), {"aws:username": ["ann"]})
+
+
+def test_what_is_asked_about_all_of_a_kind_is_allowed_by_a_wildcard_and_exactly_by_itself_alone() -> None:
+    of_all = ecs("task-definition/app:*")
+    calls = [call("ecs:RegisterTaskDefinition", of_all), call("ecs:RunTask", ecs("task-definition/app:7"))]
+    (statement,) = statements(*calls)
+    assert (statement["Action"], statement["Resource"]) == (["ecs:RegisterTaskDefinition", "ecs:RunTask"], of_all)
+    exact = minimal_policy(calls, exact=True).documents
+    assert allows(exact, "ecs:RegisterTaskDefinition", of_all, {})
+    assert not allows(exact, "ecs:RegisterTaskDefinition", ecs("task-definition/app:8"), {})
 
 
 def test_a_large_policy_comes_in_documents_that_iam_takes() -> None:

@@ -106,6 +106,14 @@ async def test_circumstances_that_differ_make_another_call(watched: Watched) -> 
     assert sorted(one.denied for one in await watched.calls()) == [1, 2]
 
 
+async def test_the_program_is_kept_and_tells_no_call_from_another(watched: Watched) -> None:
+    await watched.start()
+    for agent in ("Boto3 m/a,b", "Boto3 m/b,a"):
+        watched.access.denial(ANN, "ecs:ListTasks", "*", user_agent=agent)
+    (call,) = await watched.calls()
+    assert (call.denied, call.user_agent) == (2, "Boto3 m/b,a")
+
+
 async def test_sessions_count_as_their_role_and_others_are_left_out(watched: Watched) -> None:
     await watched.start(ROLE)
     for who in (session("one"), session("two"), ANN):

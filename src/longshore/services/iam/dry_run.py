@@ -16,7 +16,7 @@ from longshore.services.iam.dry_run_changes import Source, Standing
 from longshore.services.iam.evaluator import Decision, Limit, decide
 from longshore.services.iam.identities import global_context
 from longshore.services.iam.policy import Statement
-from longshore.services.iam.recording_model import RecordedCall
+from longshore.services.iam.recording_model import Circumstances, RecordedCall
 
 #: condition keys that are not kept with a call, since they follow from who called and when
 _REBUILT = ("aws:currenttime", "aws:epochtime", "aws:userid", "aws:principalaccount", "aws:viaawsservice")
@@ -105,6 +105,8 @@ def context_of(call: RecordedCall, principal: Principal) -> Context:
     """The circumstances of a call, at the moment it was last made. Moments that were not kept are not there."""
     every = global_context(principal, now=call.last_at, region="", source_ip="", secure=False, user_agent="")
     context: dict[str, Sequence[str]] = {key: every[key] for key in _REBUILT}
+    if call.user_agent:
+        context["aws:useragent"] = (call.user_agent,)
     context.update(call.circumstances)
     return context
 
@@ -144,6 +146,17 @@ def _words(decision: Decision, source: Source | None, number: int | None) -> str
 
 def _sid(statement: Statement) -> str:
     return f" ({statement.sid})" if statement.sid else ""
+
+
+def once(calls: Iterable[RecordedCall]) -> list[RecordedCall]:
+    """Calls of several recordings, each once: what two have seen is counted as often as the one that has seen more of it."""
+    found: dict[tuple[str, str, str, Circumstances], RecordedCall] = {}
+    for call in calls:
+        key = (call.principal, call.action, call.resource, call.circumstances)
+        known = found.get(key)
+        if known is None or (known.allowed + known.denied, known.last_at) < (call.allowed + call.denied, call.last_at):
+            found[key] = call
+    return list(found.values())
 
 
 def unkept_keys(asked: Iterable[str], not_kept: Iterable[str]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from longshore.services.iam.lookup import MOST_DOCUMENT, size_of
-from longshore.services.iam.minimal_patterns import generalised, literal
+from longshore.services.iam.minimal_patterns import Pattern, generalised, literal
 from longshore.services.iam.policy import CURRENT_VERSION
 from longshore.services.iam.recording_model import RecordedCall
 
@@ -26,6 +26,7 @@ NARROWING = {
     "elasticloadbalancing:createaction": ("elasticloadbalancing:CreateAction", "StringEquals"),
     "iam:passedtoservice": ("iam:PassedToService", "StringEquals"),
 }
+_VERY_MANY = "more of them than are kept one by one"
 #: ECS resources whose ARN names their cluster
 _OF_A_CLUSTER = frozenset({"cluster", "task", "service", "container-instance", "task-set", "service-deployment", "service-revision"})
 
@@ -64,11 +65,11 @@ def minimal_policy(calls: Sequence[RecordedCall], *, exact: bool = False, with_r
     seen: dict[str, set[str]] = defaultdict(set)
     why: dict[str, str] = {}
     for resource, is_pattern in {(call.resource, call.is_pattern) for call in taken}:
-        wider = None if exact or is_pattern else generalised(resource)
-        patterns[resource] = resource if is_pattern else wider.pattern if wider is not None else literal(resource)
-        if is_pattern or wider is not None:
-            seen[patterns[resource]].add(resource)
-            why.setdefault(patterns[resource], wider.words if wider is not None else "more of them than are kept one by one")
+        wider = Pattern(resource, _VERY_MANY) if is_pattern else None if exact else generalised(resource)
+        patterns[resource] = wider.pattern if wider is not None else literal(resource)
+        if wider is not None:
+            seen[wider.pattern].add(resource)
+            why.setdefault(wider.pattern, wider.words)
     statements = _statements(_grants(taken, patterns))
     return Minimal(
         tuple(_document(part) for part in _packed(statements)),
@@ -109,10 +110,15 @@ class _Statement(NamedTuple):
     conditions: Conditions
 
     def written(self) -> dict[str, Any]:
-        written: dict[str, Any] = {"Effect": "Allow", "Action": list(self.actions), "Resource": list(self.resources)}
+        written: dict[str, Any] = {"Effect": "Allow", "Action": _listed(self.actions), "Resource": _listed(self.resources)}
         for operator, key, values in self.conditions:
-            written.setdefault("Condition", {}).setdefault(operator, {})[key] = list(values)
+            written.setdefault("Condition", {}).setdefault(operator, {})[key] = _listed(values)
         return written
+
+
+def _listed(values: Sequence[str]) -> str | list[str]:
+    """One of them needs no list."""
+    return values[0] if len(values) == 1 else list(values)
 
 
 def _statements(grants: Iterable[_Grant]) -> list[_Statement]:

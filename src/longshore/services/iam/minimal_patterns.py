@@ -2,7 +2,8 @@
 
 Only identifiers that nobody chooses give way to a wildcard: the next task, the next revision, the load balancer made anew under its
 old name have other ones. What people name themselves (clusters, services, repositories, roles, secrets) stays as it is, and so does what
-has nothing but such an identifier (a certificate, a subnet), since a wildcard there would mean everything. Pure.
+has nothing but such an identifier (a certificate, a subnet), since a wildcard there would mean everything. A request that is about all of
+a kind is asked about with a wildcard, and is allowed by one. Pure.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ def generalised(resource: str) -> Pattern | None:
     parts = resource.split(":", 5)
     if len(parts) != 6 or parts[0] != "arn":
         return None
+    if parts[5][-2:] in ("/*", ":*") and not set("*?$") & set(parts[5][:-1]):
+        return Pattern(resource, "it was asked about all of them")
     for rule in RULES:
         if rule.service == parts[2] and (found := rule.pattern.fullmatch(parts[5])) is not None:
             return Pattern(":".join((*parts[:5], found[1] + rule.rest)), rule.words)

@@ -39,13 +39,13 @@ MOST_CALLS = 2000
 #: resources of a kind that are told apart, for each principal and action
 MOST_OF_A_KIND = 100
 _MOST_DROPPED_ACTIONS = 100
-#: characters of a resource, and of the circumstances of a call
-_LONGEST_RESOURCE, _LONGEST_CIRCUMSTANCES = 2048, 6000
+#: characters of a resource, of the circumstances of a call, and of a program's name
+_LONGEST_RESOURCE, _LONGEST_CIRCUMSTANCES, _LONGEST_AGENT = 2048, 6000, 512
 _MOST_REMEMBERED = 4096
 #: moments that a later look cannot know any more
 MOMENTS = frozenset({"aws:tokenissuetime", "aws:multifactorauthage"})
-#: no part of what tells one call from another: moments, and what follows from who calls
-NOT_KEPT = MOMENTS | {"aws:currenttime", "aws:epochtime", "aws:userid", "aws:principalaccount", "aws:viaawsservice"}
+#: no part of what tells one call from another: moments, what follows from who calls, and the program, of which the last is kept
+NOT_KEPT = MOMENTS | {"aws:useragent", "aws:currenttime", "aws:epochtime", "aws:userid", "aws:principalaccount", "aws:viaawsservice"}
 
 
 class Recorder:
@@ -128,13 +128,14 @@ class Recorder:
 class _Row:
     """A call as it is being counted."""
 
-    __slots__ = ("allowed", "call", "denied", "is_new", "last", "would_allow", "would_deny", "would_say")
+    __slots__ = ("allowed", "call", "denied", "is_new", "last", "user_agent", "would_allow", "would_deny", "would_say")
 
     def __init__(self, call: RecordedCall) -> None:
         self.call = call
         self.allowed, self.denied = call.allowed, call.denied
         self.would_deny, self.would_allow, self.would_say = call.would_deny, call.would_allow, call.would_say
         self.last: tuple[float, str, str] = (call.last_at, call.session_name, call.user_id)
+        self.user_agent = call.user_agent
         #: counted since it was last handed out to be written
         self.is_new = False
 
@@ -153,6 +154,7 @@ class _Row:
             last_at=self.last[0],
             session_name=self.last[1],
             user_id=self.last[2],
+            user_agent=self.user_agent,
             would_deny=self.would_deny,
             would_allow=self.would_allow,
             would_say=self.would_say,
@@ -222,6 +224,12 @@ class _Active:
         )
         if len(made.resource) > _LONGEST_RESOURCE or _length(circumstances) > _LONGEST_CIRCUMSTANCES:
             return None
+        found = self._found(made, circumstances, now)
+        if found is not None:
+            found.user_agent = next(iter(context.get("aws:useragent", ())), "")[:_LONGEST_AGENT]
+        return found
+
+    def _found(self, made: Made, circumstances: Circumstances, now: float) -> _Row | None:
         principal = made.principal.identity_arn
         call = RecordedCall(self.recording.key, principal, made.action, made.resource, circumstances, first_at=now)
         found = self._rows.get(call.key)

@@ -94,6 +94,8 @@ class RecordedCall(msgspec.Struct, frozen=True, gc=False):
     #: of who called last: a session's name and unique id; the user's own id
     session_name: str = ""
     user_id: str = ""
+    #: the program that called last; clients shuffle the words of theirs, so it tells no call from another
+    user_agent: str = ""
     #: of those that were allowed, how many the recording's changes would have denied, and why the last of them
     would_deny: int = 0
     #: of those that were denied, how many they would have allowed

@@ -11,7 +11,7 @@ from longshore.aws.errors import Validation
 from longshore.services.call import Call
 from longshore.services.iam import recording_shapes as shapes
 from longshore.services.iam.api import api
-from longshore.services.iam.dry_run import Case, Difference, Replay, Verdict, caller_of, joined, replay, unkept_keys
+from longshore.services.iam.dry_run import Case, Difference, Replay, Verdict, caller_of, joined, once, replay, unkept_keys
 from longshore.services.iam.dry_run_changes import Source, Standing, changed, standing_of
 from longshore.services.iam.explaining_principals import identity_named
 from longshore.services.iam.minimal import minimal_policy
@@ -54,7 +54,7 @@ async def replay_recording(call: Call, request: shapes.ReplayRequest) -> shapes.
     await recorder_of(call).flush()
     changes = checked_changes(call, request.changes)
     recordings = _recordings(call, request.recording_name)
-    calls = [one for recording in recordings for one in call.store.list(RECORDED_CALLS, "recording", recording.key)]
+    calls = once(one for recording in recordings for one in call.store.list(RECORDED_CALLS, "recording", recording.key))
     before = {arn: standing_of(call.store, arn) for arn in sorted({one.principal for one in calls})}
     after = {arn: changed(standing, changes) for arn, standing in before.items()}
     meant = {arn for arn, standing in after.items() if standing != before[arn]}
