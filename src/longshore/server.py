@@ -48,6 +48,8 @@ from longshore.gateway.agents.exec_offers import AGENT_ROUTE
 from longshore.gateway.agents.sessions import AgentSessions
 from longshore.gateway.app import Gateway
 from longshore.gateway.auditing.keeping import Auditing, KeptKey
+from longshore.gateway.auditing.route import ROUTE as AUDIT
+from longshore.gateway.auditing.route import AuditRoute
 from longshore.gateway.authorise import Access
 from longshore.gateway.balancers import ROUTE as BALANCERS
 from longshore.gateway.balancers import Balancers
@@ -149,6 +151,7 @@ class Server:
         self._handed = handed
         self._clock = SystemClock()
         self._ids = RandomIds()
+        self._limiter = limiter_of(config.limits)
         self._failures = Failures(self._clock)
         self._site = Site(
             account_id=config.account_id,
@@ -330,7 +333,7 @@ class Server:
         archive: Archive,
     ) -> tuple[Gateway, Registry, AgentSessions]:
         """What answers requests, each under the paths that are its own."""
-        config, clock, ids, site = self._config, self._clock, self._ids, self._site
+        clock, ids, site = self._clock, self._ids, self._site
         identities, access = Identities(store, clock, site, secret), self._access(store)
         sessions = AgentSessions(store, clock, ids, site, identities, access, secret)
         registry = self._registry(store, blobs, secret, identities, access, cache)
@@ -352,7 +355,7 @@ class Server:
             audit=self._auditing.log,
             watcher=self._auditing.auditor,
             entries=self._auditing.entries,
-            limiter=limiter_of(config.limits),
+            limiter=self._limiter,
             failures=self._failures,
             issuers=self._issuers(),
         )
@@ -396,6 +399,7 @@ class Server:
             authorise=access.denial,
             owner=identities.owner,
             ended=identities.has_ended,
+            admit=lambda principal, action: self._limiter.admit(principal, "ecr", action),
             incomplete_images=self._config.incomplete_images,
             cache=cache,
             watch=self._auditing.pulls,
@@ -408,6 +412,8 @@ class Server:
         clock, ids, site = self._clock, self._ids, self._site
         accounts = Accounts(store=store, identities=identities, access=access, clock=clock, ids=ids, site=site)
         gateway.mount(ACCOUNTS, accounts.handle)
+        audit = AuditRoute(audit=self._auditing.log, identities=identities, access=access, clock=clock, site=site)
+        gateway.mount(AUDIT, audit.handle)
         root_secret = self._config.credentials.secret_access_key
         gateway.mount(MACHINES, Machines(store, identities, clock, ids, site, secret, root_secret).handle)
 

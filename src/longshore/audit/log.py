@@ -9,6 +9,7 @@ lies on the disk: who changes the file while it is open is found out when it is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
 import os
@@ -95,11 +96,25 @@ class AuditLog:
         if not self._grown.is_set():
             self._grown.set()
 
-    async def grown(self) -> None:
-        """Returns once something was appended after the call, or the log is closed."""
-        if not self._over:
-            self._grown.clear()
-            await self._grown.wait()
+    @property
+    def is_over(self) -> bool:
+        return self._over
+
+    def end(self) -> Place:
+        """Behind everything that is written."""
+        file = self._open or (self._pending[-1] if self._pending else None)
+        if file is None:
+            return Place(self._number, 1 << 62)
+        return Place(self._number, file.length)
+
+    async def grown_since(self, place: Place, within_s: float) -> bool:
+        """Whether something was written behind `place`: at once, or within that time."""
+        if self.end() > place or self._over:
+            return self.end() > place
+        self._grown.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._grown.wait(), within_s)
+        return self.end() > place
 
     @property
     def closer(self) -> Closer:

@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from longshore import config
-from longshore.cli import account, ecr, explain, iam, instances, keys, lb, registry, service, task
+from longshore.cli import account, audit, ecr, explain, iam, instances, keys, lb, registry, service, task
 from longshore.cli.balancer import balancer
 from longshore.cli.ecs_events import events
 from longshore.cli.elb_copy.command import elb_copy
@@ -36,6 +36,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(account.app)
+app.add_typer(audit.app)
 app.add_typer(keys.app)
 app.add_typer(registry.app)
 app.add_typer(ecr.app)

@@ -76,7 +76,6 @@ class Entry:
             error=("AccessDenied", denied) if denied else None,
             arns=(resource,),
             additional=additional,
-            type="AwsApiCall" if source != "longshore" else "AwsServiceEvent",
         )
         self._refused = denied is not None
         self._auditor.write(principal, happened)

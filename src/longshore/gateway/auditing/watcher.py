@@ -59,10 +59,7 @@ class Happened(NamedTuple):
     error: tuple[str, str] | None = None
     arns: tuple[str, ...] = ()
     additional: dict[str, Any] | None = None
-    type: str = "AwsApiCall"
     tls: dict[str, str] | None = None
-    #: data plane: what CloudTrail calls a data event
-    management: bool = True
 
 
 class Auditor:
@@ -194,11 +191,11 @@ class Auditor:
                 event_id=self._ids.uuid(),
                 read_only=happened.read_only,
                 resources=resources,
-                event_type=happened.type,
-                management_event=happened.management,
+                event_type="AwsApiCall",
+                management_event=True,
                 recipient=recipient,
                 shared_event_id=shared,
-                event_category="Management" if happened.management else "Data",
+                event_category="Management",
                 tls=happened.tls,
             )
         )
