@@ -5,13 +5,14 @@ ECR's own errors, raised by what both interfaces share, are told in these codes 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
 import msgspec
 from aiohttp import web
 
-from longshore.aws.errors import AccessDenied, AwsError
+from longshore.aws.errors import AccessDenied, AwsError, Throttling
 from longshore.services.ecr import errors as ecr
 
 
@@ -187,6 +188,8 @@ _TOLD: Mapping[type[AwsError], type[RegistryError]] = {
 
 def told(error: AwsError) -> RegistryError:
     """ECR's error as the registry tells it. What is the client's doing stays so, also where the specification has no code for it."""
+    if isinstance(error, Throttling):
+        return TooManyRequests(error.message, headers={"Retry-After": str(max(1, math.ceil(error.retry_after_s)))})
     other = ManifestInvalid if error.status < 500 else RegistryError
     return _TOLD.get(type(error), other)(error.message)
 

@@ -38,6 +38,8 @@ from longshore.store.blobs import BlobStore, BlobStoreFull
 log = logging.getLogger("longshore.registry")
 
 Handler = Callable[[Visit], Awaitable[web.StreamResponse]]
+#: (who, what in ECR's words); raises Throttling where that is too much
+Admit = Callable[[Principal, str], None]
 
 
 class Registry:
@@ -60,8 +62,10 @@ class Registry:
         cache: PullThroughCache | None = None,
         watch: Watch | None = None,
         ended: Ended = lambda links: False,
+        admit: Admit | None = None,
     ) -> None:
         self._store = store
+        self._admit = admit
         self._watch = watch
         self.senders = Senders()
         self._access = Access(store=store, site=site, clock=clock, secret=secret, authorise=authorise, owner=owner, ended=ended)
@@ -163,6 +167,8 @@ class Registry:
         given = request.headers.getall("Authorization", [])
         # Of two, nobody knows which one somebody before us has looked at: they are none.
         principal = asked.principal = self._access.identify(given[0] if len(given) == 1 else "", request.scheme, request.host)
+        if self._admit is not None:
+            self._admit(principal, asked.action)
         if found.kind is Kind.BASE:
             _check_method(request, found, ("GET", "HEAD"))
             return web.Response(body=b"{}", content_type="application/json")
