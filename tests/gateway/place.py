@@ -26,6 +26,11 @@ def trust(principal: Any, *actions: str, **more: Any) -> str:
     return document({"Effect": "Allow", "Principal": principal, "Action": list(actions) or "sts:AssumeRole", **more})
 
 
+def words(message: str) -> str:
+    """A refusal without its sealed details."""
+    return message.partition(". Encoded authorization failure message: ")[0]
+
+
 class Place:
     """Two accounts with their roots, the user ann, and the role deploy that she may take on."""
 
@@ -46,7 +51,7 @@ class Place:
     async def refusal(self, operation: str, keys: Keys | None = None, **parameters: Any) -> str:
         answer = await self.ask("sts", operation, keys or self.ann, **parameters)
         assert answer.status >= 400, answer.body
-        return f"{answer.code}: {answer.message}"
+        return f"{answer.code}: {words(answer.message)}"
 
     async def may(self, keys: Keys, api: str = "ecs", operation: str = "ListClusters", **parameters: Any) -> bool:
         answer = await self.ask(api, operation, keys, **parameters)

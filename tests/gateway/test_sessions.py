@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -234,24 +233,6 @@ async def test_the_account_of_a_key_is_no_secret(place: Place) -> None:
             assert (await place.done("sts", "GetAccessKeyInfo", keys, AccessKeyId=key))["Account"] == OWNER
     for key in ("AKIANOBODYNOBODYNOBO", "ASIAQNOT01BASENOT89B", "ASIAAAAAAAAAAAAAAAAA"):
         assert (await place.refusal("GetAccessKeyInfo", STRANGERS_ROOT, AccessKeyId=key)).startswith("ValidationError")
-
-
-async def test_ec2s_refusals_are_encoded_for_who_may_decode_them(place: Place) -> None:
-    refused = await place.ask("ec2", "DescribeVpcs", place.ann)
-    assert refused.code == "UnauthorizedOperation" and refused.message.startswith(
-        "You are not authorized to perform this operation. User: "
-    )
-    encoded = refused.message.rpartition("Encoded authorization failure message: ")[2]
-    said = json.loads((await place.done("sts", "DecodeAuthorizationMessage", EncodedMessage=encoded))["DecodedMessage"])
-    assert (said["allowed"], said["explicitDeny"], said["context"]["action"]) == (False, False, "ec2:DescribeVpcs")
-    assert said["context"]["principal"]["arn"] == f"arn:aws:iam::{OWNER}:user/ann"
-    assert "AccessDenied" in await place.refusal("DecodeAuthorizationMessage", EncodedMessage=encoded), "not for the one refused"
-    for keys, text in ((STRANGERS_ROOT, encoded), (ROOT, encoded[:-8]), (ROOT, "x"), (ROOT, "é" * 8)):
-        assert "InvalidAuthorizationMessageException" in await place.refusal("DecodeAuthorizationMessage", keys, EncodedMessage=text)
-    await place.done("iam", "PutUserPolicy", UserName="ann", PolicyName="p", PolicyDocument=document({**EVERYTHING, "Effect": "Deny"}))
-    encoded = (await place.ask("ec2", "DescribeVpcs", place.ann)).message.rpartition(": ")[2]
-    told = await place.done("sts", "DecodeAuthorizationMessage", EncodedMessage=encoded)
-    assert json.loads(told["DecodedMessage"])["explicitDeny"] is True
 
 
 # ── what ends a session ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ from longshore.services.ecr.names import RepositoryId, digest_of
 from longshore.services.ecr.tokens import GOOD_FOR_S, password
 from longshore.services.iam import model as iam
 from longshore.services.iam.identities import root_principal
+from longshore.services.sts.messages import decoded_message
 from longshore.store.base import Tx
 from tests.sweeps.installation import (
     ELSEWHERE,
@@ -40,6 +42,7 @@ from tests.sweeps.installation import (
     OWNER,
     REGION,
     ROOT,
+    SIGNING_SECRET,
     STRANGER,
     STRANGERS_ROOT,
     USER,
@@ -493,6 +496,17 @@ async def test_a_tag_that_comes_or_goes_is_heeded_at_once(place: Place) -> None:
 # ── what a refusal tells ────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _told(body: bytes) -> bytes:
+    """With what is sealed in it, as those read it who may, and how long that is sealed."""
+
+    def opened(sealed: re.Match[bytes]) -> bytes:
+        return f"{len(sealed[0])} {decoded_message(SIGNING_SECRET, STRANGER, sealed[0].decode())}".encode()
+
+    text, sealed = re.subn(rb"(?<=Encoded authorization failure message: )[\w-]+", opened, body)
+    assert sealed == 1
+    return text
+
+
 @pytest.mark.parametrize("who", ["their root", "bea"])
 async def test_strangers_do_not_learn_what_there_is(place: Place, who: str) -> None:
     """The words are the same whether there is such a repository or not, and whatever it says."""
@@ -507,7 +521,7 @@ async def test_strangers_do_not_learn_what_there_is(place: Place, who: str) -> N
             for operation in _operations():
                 answer = await place.ask(who, operation, WEB)
                 assert answer.denied, operation
-                told[-1][operation] = answer.status, answer.body
+                told[-1][operation] = answer.status, _told(answer.body)
             for method, rest in ROUTES:
                 status, body, _ = await place.visit(who, method, WEB, rest)
                 assert status == 403

@@ -14,22 +14,20 @@ from typing import NamedTuple
 
 from longshore.aws.errors import AccessDenied
 from longshore.aws.operation import Operation
+from longshore.gateway.refusals import is_own, told
 from longshore.kit.clock import Clock
 from longshore.services.call import Call, Principal
 from longshore.services.iam.deciding import Heard, Made, Named, Origin
 from longshore.services.iam.evaluator import Limit, decide, resource_account
-from longshore.services.iam.identities import EXPLICIT, Policies, access_denied_message, global_context
+from longshore.services.iam.identities import Policies, access_denied_message, global_context
 from longshore.services.iam.policy import Policy
 from longshore.services.iam.recording import Recorder
-from longshore.services.sts.messages import encoded_message
 from longshore.store.base import Reader, Store
 
 #: principal, action and resource; and where policies ask for it: region, address, whether encrypted, program
 _Key = tuple[str | bool, ...]
 #: decisions kept, and how many characters in a key: a few MiB in all, whatever clients ask
 _MOST_KEPT, _LONGEST_KEPT = 10_000, 600
-#: APIs whose refusals end with an encoded message (sts DecodeAuthorizationMessage)
-_ENCODE = frozenset({"ec2"})
 #: API whose operations hand roles over -> who will act in them, where it is not the service itself: tasks, and instances with a profile
 _PASSED_TO = {"ecs": "ecs-tasks.amazonaws.com", "iam": "ec2.amazonaws.com"}
 
@@ -176,6 +174,7 @@ class Access:
             asked = [*asked, *operation.also(call, request)]
         conditions = partial(operation.conditions, call, request) if operation.conditions is not None else None
         for action, resource in asked:
+            given = partial(_passing, operation, conditions) if action == "iam:PassRole" else conditions
             denied = self.denial(
                 call.principal,
                 action,
@@ -184,17 +183,19 @@ class Access:
                 source_ip=call.source_ip,
                 secure=secure,
                 user_agent=user_agent,
-                conditions=partial(_passing, operation, conditions) if action == "iam:PassRole" else conditions,
+                conditions=given,
             )
             if denied is None:
                 continue
             if call.web_identity is not None:  # who has no credentials is told nothing of roles and of their policies
                 raise AccessDenied(f"Not authorized to perform {action}")
-            if operation.api in _ENCODE:
-                explicit = EXPLICIT in denied
-                encoded = encoded_message(call.secret_for_signing, call.principal, action, resource, explicit=explicit)
-                denied = f"You are not authorized to perform this operation. {denied}. Encoded authorization failure message: {encoded}"
-            raise AccessDenied(denied)
+            heard = self.heard(call.principal, action, resource)
+            origin, own = Origin(call.region, call.source_ip, secure, user_agent), is_own(call.principal, resource)
+            # An operation's condition keys may be of its resource, too.
+            context = self._context(call.principal, resource if own else "*", origin, given if own else None)
+            raise AccessDenied(
+                told(call.secret_for_signing, operation.api, call.principal, action, resource, denied, heard=heard, context=context)
+            )
         return resources
 
 
