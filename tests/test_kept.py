@@ -17,6 +17,7 @@ from longshore.services.ecr import kinds as ecr_kinds
 from longshore.services.ecr.encryption.keys import ensure_encryption, with_data_key
 from longshore.services.ecr.model import REPOSITORIES, Repository
 from longshore.services.elbv2 import model as elbv2_model
+from longshore.services.iam import kinds as iam_kinds
 from longshore.services.iam import model as iam_model
 from longshore.services.secretsmanager import model as secretsmanager_model
 from longshore.services.ssm import model as ssm_model
@@ -29,7 +30,7 @@ from longshore.store.memory import memory_store
 @pytest.fixture
 async def store() -> Store:
     return memory_store(
-        (*ecr_kinds.KINDS, *secretsmanager_model.KINDS, *ssm_model.KINDS, *acm_model.KINDS, *iam_model.KINDS, *elbv2_model.KINDS)
+        (*ecr_kinds.KINDS, *secretsmanager_model.KINDS, *ssm_model.KINDS, *acm_model.KINDS, *iam_kinds.KINDS, *elbv2_model.KINDS)
     )
 
 

@@ -43,7 +43,7 @@ from longshore.services.elbv2.model import (
     TargetGroup,
     target_key,
 )
-from longshore.services.iam import model as iam_model
+from longshore.services.iam import kinds as iam_kinds
 from longshore.store.base import Store
 from longshore.store.memory import memory_store
 
@@ -197,7 +197,7 @@ class Lab:
         self.directory = directory
         self.port = port or quiet_port()
         self.options = options
-        self.store: Store = memory_store((*elbv2_model.KINDS, *acm_model.KINDS, *iam_model.KINDS))
+        self.store: Store = memory_store((*elbv2_model.KINDS, *acm_model.KINDS, *iam_kinds.KINDS))
         self.clock = SystemClock()
         self.upstreams: list[Upstream] = []
         self.balancer: Balancer

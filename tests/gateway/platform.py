@@ -28,6 +28,7 @@ from longshore.services.ecs import model as ecs
 from longshore.services.elb import model as elb
 from longshore.services.elbv2 import hosts as elbv2_hosts
 from longshore.services.elbv2 import model as elbv2
+from longshore.services.iam import kinds as iam_kinds
 from longshore.services.iam import model as iam
 from longshore.services.iam.identities import ensure_root
 from longshore.services.sts import model as sts
@@ -40,7 +41,7 @@ KEY, SECRET = "AKIDEXAMPLE", "secretexample"
 CLUSTER = f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/demo"
 INSTANCE = f"arn:aws:ecs:{REGION}:{ACCOUNT}:container-instance/demo/0123456789abcdef0123456789abcdef"
 FAMILY = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/fam"
-KINDS = (*ecs_kinds.KINDS, *ecr.KINDS, *elbv2.KINDS, *elbv2_hosts.KINDS, *elb.KINDS, *acm.KINDS, *ec2.KINDS, *iam.KINDS, *sts.KINDS)
+KINDS = (*ecs_kinds.KINDS, *ecr.KINDS, *elbv2.KINDS, *elbv2_hosts.KINDS, *elb.KINDS, *acm.KINDS, *ec2.KINDS, *iam_kinds.KINDS, *sts.KINDS)
 SIGNING_SECRET = b"s" * 32
 #: how long a test waits for what must come
 PATIENCE_S = 5.0

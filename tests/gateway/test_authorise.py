@@ -16,6 +16,7 @@ from longshore.gateway.authorise import Access, ResourceSide
 from longshore.kit.clock import SteppedClock
 from longshore.kit.resource import Kind
 from longshore.services.call import Principal
+from longshore.services.iam import kinds as iam_kinds
 from longshore.services.iam import model as iam
 from longshore.services.iam.identities import root_principal
 from longshore.services.iam.policy import Policy, compile_policy
@@ -65,7 +66,7 @@ def said(arn: str, *statements: dict[str, Any]) -> Said:
 
 
 def new_store() -> Store:
-    return memory_store((SAID, *iam.KINDS))
+    return memory_store((SAID, *iam_kinds.KINDS))
 
 
 LOOK = {"Effect": "Allow", "Action": "things:Look"}

@@ -24,7 +24,7 @@ from longshore.services.ecr import kinds as ecr_kinds
 from longshore.services.ecr.names import digest_of
 from longshore.services.ecr.pull_through.cache import PullThroughCache
 from longshore.services.ecr.remote.connection import Remotes
-from longshore.services.iam import model as iam_model
+from longshore.services.iam import kinds as iam_kinds
 from longshore.services.iam.identities import ensure_root
 from longshore.services.secretsmanager import model as secretsmanager_model
 from longshore.store.memory import memory_store
@@ -78,7 +78,7 @@ class Port:
 
 @pytest.fixture
 async def port() -> AsyncIterator[Port]:
-    store = memory_store((*ecr_kinds.KINDS, *iam_model.KINDS, *secretsmanager_model.KINDS))
+    store = memory_store((*ecr_kinds.KINDS, *iam_kinds.KINDS, *secretsmanager_model.KINDS))
     await store.transact(lambda tx: ensure_root(tx, ACCOUNT, KEY, SECRET, 0.0))
     clock, blobs, secret = SystemClock(), MemoryBlobStore(), b"s" * 32
     site = Site(ACCOUNT, "us-east-1", ("us-east-1a",), "http://127.0.0.1:4566", 4566)

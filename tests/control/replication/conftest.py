@@ -26,7 +26,7 @@ from longshore.services.ecr.model import REGISTRY_EVENTS
 from longshore.services.ecr.names import RepositoryId, digest_of
 from longshore.services.ecr.remote.connection import Remotes
 from longshore.services.ecr.replication.model import REPLICATIONS
-from longshore.services.iam.model import KINDS as IAM_KINDS
+from longshore.services.iam.kinds import KINDS as IAM_KINDS
 from longshore.store.base import Conflict
 from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore

@@ -31,7 +31,7 @@ from longshore.services.ecr.remote.errors import RemoteNotFound
 from longshore.services.ecr.replication.model import REMOTE_REGISTRIES, REPLICATIONS, WITHDRAWALS
 from longshore.services.ecr.templates.creation import ensure_repository
 from longshore.services.iam.identities import ensure_root
-from longshore.services.iam.model import KINDS as IAM_KINDS
+from longshore.services.iam.kinds import KINDS as IAM_KINDS
 from longshore.store.base import Conflict, Store
 from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore

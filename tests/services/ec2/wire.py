@@ -34,7 +34,7 @@ from longshore.services.elb.model import KINDS as ELB_KINDS
 from longshore.services.elbv2.api import api as elbv2_api
 from longshore.services.elbv2.model import KINDS as ELBV2_KINDS
 from longshore.services.iam.api import api as iam_api
-from longshore.services.iam.model import KINDS as IAM_KINDS
+from longshore.services.iam.kinds import KINDS as IAM_KINDS
 from longshore.store.base import Tx
 from longshore.store.blobs import BlobStore
 from longshore.store.memory import memory_store

@@ -23,7 +23,7 @@ from longshore.services.ecr.encryption.keys import ensure_encryption
 from longshore.services.ecr.images import record_blob
 from longshore.services.ecr.kinds import KINDS
 from longshore.services.ecr.names import RepositoryId, digest_of
-from longshore.services.iam import model as iam
+from longshore.services.iam import kinds as iam_kinds
 from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore
 
@@ -78,7 +78,7 @@ class Ecr:
 @pytest.fixture
 async def ecr() -> AsyncIterator[Ecr]:
     clock = SteppedClock()
-    store = memory_store((*KINDS, *iam.KINDS))
+    store = memory_store((*KINDS, *iam_kinds.KINDS))
     call = Call(
         store=store,
         blobs=MemoryBlobStore(clock=clock),

@@ -24,7 +24,7 @@ from longshore.services.ecs import kinds as ecs_kinds
 from longshore.services.elb import model as elb_model
 from longshore.services.elbv2 import model as elbv2_model
 from longshore.services.elbv2.model import LOAD_BALANCERS, TARGETS, LoadBalancerStatus, TargetHealth
-from longshore.services.iam import model as iam_model
+from longshore.services.iam import kinds as iam_kinds
 from longshore.services.iam.identities import ensure_root
 from longshore.store.base import Store
 from longshore.store.memory import memory_store
@@ -63,7 +63,7 @@ class User:
 
 @pytest.fixture
 async def user() -> AsyncIterator[User]:
-    store = memory_store((*ec2_model.KINDS, *ecs_kinds.KINDS, *elb_model.KINDS, *elbv2_model.KINDS, *iam_model.KINDS))
+    store = memory_store((*ec2_model.KINDS, *ecs_kinds.KINDS, *elb_model.KINDS, *elbv2_model.KINDS, *iam_kinds.KINDS))
     await store.transact(lambda tx: ensure_root(tx, ACCOUNT, KEY, SECRET, 0.0))
     site, clock = Site(ACCOUNT, "us-east-1", ("us-east-1a", "us-east-1b"), "http://127.0.0.1:4566", 4566), SystemClock()
     gateway = Gateway(

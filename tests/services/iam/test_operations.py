@@ -50,7 +50,7 @@ async def user(account: Account, name: str = "ann", **parameters: Any) -> dict[s
 
 
 def test_every_operation_with_a_shape_is_served() -> None:
-    assert set(api.operations) == set(shapes.OPERATIONS)
+    assert api.operations.keys() - api.extensions.keys() == shapes.OPERATIONS.keys()
 
 
 # ── users ────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -22,7 +22,7 @@ from longshore.services.ecr.kinds import KINDS
 from longshore.services.ecr.model import IMAGE_TAGS, IMAGES, REGISTRY_EVENTS, REPOSITORIES, Image, ImageTag, Repository
 from longshore.services.ecr.names import RepositoryId
 from longshore.services.ecs import kinds as ecs_kinds
-from longshore.services.iam import model as iam
+from longshore.services.iam import kinds as iam_kinds
 from longshore.store.base import Store, Tx
 from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore
@@ -98,7 +98,7 @@ class Yard(Ecr):
 @asynccontextmanager
 async def yard() -> AsyncIterator[Yard]:
     clock = SteppedClock(NOW)
-    store = memory_store((*KINDS, *ecs_kinds.KINDS, *iam.KINDS))
+    store = memory_store((*KINDS, *ecs_kinds.KINDS, *iam_kinds.KINDS))
     call = Call(
         store=store,
         blobs=MemoryBlobStore(clock=clock),
