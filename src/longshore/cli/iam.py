@@ -4,6 +4,7 @@ longshore iam explain PRINCIPAL ACTION RESOURCE    which statement decides, and 
 longshore iam record start NAME --principal ARN    keep every decision about somebody for a while
 longshore iam policy NAME                          the least policy that allows what was recorded
 longshore iam dry-run --role R … --document FILE   what a changed policy would have denied of what was recorded
+longshore iam revoke-sessions --role NAME          end the sessions there are; --user, --key; `revocations` lists what was ended
 
 Where AWS_ENDPOINT_URL names a platform, it is asked as whoever the environment says; otherwise the one that runs here, as root.
 """
@@ -16,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from longshore.cli import iam_recordings, reach
+from longshore.cli import iam_recordings, iam_sessions, reach
 from longshore.cli.client import Platform
 from longshore.cli.iam_answers import Explained
 from longshore.cli.iam_events import Refused, decoded, of_event
@@ -28,6 +29,8 @@ app = typer.Typer(name="iam", help="Say who may do what and why; write and try p
 app.add_typer(iam_recordings.app)
 app.command("policy")(iam_recordings.policy)
 app.command("dry-run")(iam_recordings.dry_run)
+app.command("revoke-sessions")(iam_sessions.revoke_sessions)
+app.command("revocations")(iam_sessions.revocations)
 
 _PATIENCE_S = 60.0
 _ENTRY = re.compile(r"([^=\s]+:[^=]*)=(.*)", re.DOTALL)
