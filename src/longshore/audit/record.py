@@ -1,5 +1,8 @@
 """One record: an event as CloudTrail writes it, a line of JSON in the log.
 
+The larger part of most records is the same as in the one before; it is written down once (`Known`), and what is new (`Particular`)
+put behind it.
+
 Names and meaning are those of "CloudTrail record contents" (eventVersion 1.11). What AWS's records always have stands in every one,
 `null` where there is nothing to say; the rest is left out where it is empty. Who makes a record has removed the secrets: this
 module writes what it is given, and cuts what is too long.
@@ -31,7 +34,7 @@ class Resource(msgspec.Struct, frozen=True, omit_defaults=True, gc=False, rename
     type: str = ""
 
 
-class Record(
+class Known(
     msgspec.Struct,
     frozen=True,
     kw_only=True,
@@ -40,12 +43,44 @@ class Record(
     rename={
         "event_version": "eventVersion",
         "user_identity": "userIdentity",
-        "event_time": "eventTime",
         "event_source": "eventSource",
         "event_name": "eventName",
         "region": "awsRegion",
         "source_ip": "sourceIPAddress",
         "user_agent": "userAgent",
+        "read_only": "readOnly",
+        "event_type": "eventType",
+        "management_event": "managementEvent",
+        "recipient": "recipientAccountId",
+        "event_category": "eventCategory",
+        "tls": "tlsDetails",
+    },
+):
+    """What is the same in all records of one caller and one operation, over one connection."""
+
+    event_version: str = msgspec.field(default_factory=lambda: VERSION)
+    user_identity: msgspec.Raw
+    event_source: str
+    event_name: str
+    region: str
+    source_ip: str
+    user_agent: str
+    read_only: bool
+    event_type: str = msgspec.field(default_factory=lambda: "AwsApiCall")
+    management_event: bool = msgspec.field(default_factory=lambda: True)
+    recipient: str
+    event_category: str = msgspec.field(default_factory=lambda: "Management")
+    tls: dict[str, str] | None = None
+
+
+class Particular(
+    msgspec.Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "event_time": "eventTime",
         "error_code": "errorCode",
         "error_message": "errorMessage",
         "request_parameters": "requestParameters",
@@ -53,23 +88,12 @@ class Record(
         "additional": "additionalEventData",
         "request_id": "requestID",
         "event_id": "eventID",
-        "read_only": "readOnly",
-        "event_type": "eventType",
-        "management_event": "managementEvent",
-        "recipient": "recipientAccountId",
         "shared_event_id": "sharedEventID",
-        "event_category": "eventCategory",
-        "tls": "tlsDetails",
     },
 ):
-    event_version: str
-    user_identity: msgspec.Raw
+    """What is this record's own."""
+
     event_time: str
-    event_source: str
-    event_name: str
-    region: str
-    source_ip: str
-    user_agent: str
     error_code: str | None = None
     error_message: str | None = None
     request_parameters: Value
@@ -77,40 +101,39 @@ class Record(
     additional: dict[str, Value] | None = None
     request_id: str
     event_id: str
-    read_only: bool
     resources: tuple[Resource, ...] = ()
-    event_type: str
-    management_event: bool
-    recipient: str
     shared_event_id: str | None = None
-    event_category: str
-    tls: dict[str, str] | None = None
 
 
 _encode = msgspec.json.Encoder().encode
 
 
-def line_of(record: Record) -> bytes:
+def known_of(known: Known) -> bytes:
+    """As a record begins with it: to be kept, and given to `line_of` again and again."""
+    return _encode(known)[:-1] + b","
+
+
+def line_of(known: bytes, particular: Particular) -> bytes:
     """The record as it stands in the log, line feed included."""
-    content = _encode(record)
-    if len(content) > MOST_BYTES:
-        content = _encode(msgspec.structs.replace(record, **_without_what_is_long(record)))
-    return content + b"\n"
+    content = _encode(particular)
+    if len(known) + len(content) > MOST_BYTES:
+        content = _encode(msgspec.structs.replace(particular, **_without_what_is_long(particular, len(known))))
+    return known + content[1:] + b"\n"
 
 
-def _without_what_is_long(record: Record) -> dict[str, Value]:
+def _without_what_is_long(particular: Particular, known: int) -> dict[str, Value]:
     """First what was answered goes, then what was asked for, then most of the resources."""
     changed: dict[str, Value] = {}
-    left = len(_encode(record))
+    left = known + len(_encode(particular))
     for name in ("response_elements", "request_parameters", "additional"):
-        value = getattr(record, name)
+        value = getattr(particular, name)
         if value is None or left <= MOST_BYTES:
             continue
         size = len(_encode(value))
         changed[name] = {"omitted": True, "originalSize": size, "reason": "too large"}
         left -= size
     if left > MOST_BYTES:
-        changed["resources"] = record.resources[:20]
+        changed["resources"] = particular.resources[:20]
     return changed
 
 

@@ -76,6 +76,8 @@ class Entry:
             error=("AccessDenied", denied) if denied else None,
             arns=(resource,),
             additional=additional,
+            host=self._request.host if self._request.secure else "",
+            cipher=self._request.get_extra_info("cipher"),
         )
         self._refused = denied is not None
         self._auditor.write(principal, happened)

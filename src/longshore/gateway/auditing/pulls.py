@@ -58,6 +58,8 @@ class RegistryRecords:
                 answer=_answer(asked, answered) if error is None else None,
                 error=(_CODES.get(type(error), error.code), error.message) if error is not None else None,
                 arns=(repository.arn,) if repository is not None else (),
+                host=asked.request.host if asked.request.secure else "",
+                cipher=asked.request.get_extra_info("cipher"),
                 additional={"interface": "registry", "method": asked.request.method},
             ),
         )

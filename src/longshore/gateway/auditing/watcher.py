@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from longshore.audit.log import AuditLog, AuditUnavailable
-from longshore.audit.record import VERSION, Record, Resource, cut, line_of, moment
+from longshore.audit.record import Known, Particular, Resource, cut, known_of, line_of, moment
 from longshore.aws.errors import AwsError
 from longshore.gateway.attempt import Attempt
 from longshore.gateway.auditing.identity import Identities, from_another_account, of_nobody
@@ -40,6 +40,8 @@ _READS = (
 _HANDED_OUT = frozenset({"AssumeRole", "AssumeRoleWithWebIdentity", "GetSessionToken", "GetFederationToken"})
 _KEY = re.compile(r"Credential=([A-Za-z0-9]{1,128})/")
 _LONGEST_AGENT = 1_024
+#: beginnings of records kept, and how many characters of what tells them apart: a few MiB in all, whatever clients say
+_MOST_KEPT, _LONGEST_KEPT = 4_096, 1_000
 #: what requests are recorded under that name no API
 _UNKNOWN = "unknown"
 
@@ -59,7 +61,9 @@ class Happened(NamedTuple):
     error: tuple[str, str] | None = None
     arns: tuple[str, ...] = ()
     additional: dict[str, Any] | None = None
-    tls: dict[str, str] | None = None
+    #: of a TLS connection: the host the client named, then suite and version; "" for plain HTTP
+    host: str = ""
+    cipher: tuple[str, str, int] | None = None
 
 
 class Auditor:
@@ -76,6 +80,11 @@ class Auditor:
         #: (API, operation) -> changes nothing
         self._reads: dict[str, bool] = {}
         self._missed = 0
+        #: what records of one caller, operation and connection have in common
+        self._known: dict[tuple[int | str, ...], tuple[msgspec.Raw, bytes]] = {}
+        #: eventIDs of this process: drawn once, then counted
+        self._series = ids.uuid()[:24]
+        self._count = 0
 
     # ── API requests ──
 
@@ -108,7 +117,8 @@ class Auditor:
                 answer=answer,
                 error=(error.wire(_protocol(attempt))[0], error.message) if error is not None else None,
                 arns=(*_acted_on(attempt), *(made(answer) if answer else ())),
-                tls=tls_of(request),
+                host=request.headers.get("host", "") if request.secure else "",
+                cipher=request.cipher,
             ),
         )
 
@@ -172,33 +182,45 @@ class Auditor:
         self, who: msgspec.Raw, happened: Happened, recipient: str, resources: tuple[Resource, ...], shared: str | None = None
     ) -> bytes:
         error = happened.error
-        return line_of(
-            Record(
-                event_version=VERSION,
+        self._count += 1
+        particular = Particular(
+            event_time=moment(int(self._clock.now())),
+            error_code=error[0] if error else None,
+            error_message=cut(error[1]) if error and error[1] else None,
+            request_parameters=happened.parameters,
+            response_elements=happened.answer,
+            additional=happened.additional,
+            request_id=happened.request_id,
+            event_id=f"{self._series}{self._count:012x}",
+            resources=resources,
+            shared_event_id=shared,
+        )
+        return line_of(self._known_of(who, happened, recipient), particular)
+
+    def _known_of(self, who: msgspec.Raw, happened: Happened, recipient: str) -> bytes:
+        # `who` is the very same object for the same caller, as long as it is kept
+        key = (id(who), recipient, happened.name, happened.source, happened.region, happened.remote, happened.user_agent, happened.host)
+        kept = self._known.get(key)
+        if kept is not None and kept[0] is who:
+            return kept[1]
+        known = known_of(
+            Known(
                 user_identity=who,
-                event_time=moment(int(self._clock.now())),
                 event_source=happened.source,
                 event_name=cut(happened.name, 256),
                 region=cut(happened.region, 64),
                 source_ip=happened.remote,
                 user_agent=cut(happened.user_agent, _LONGEST_AGENT),
-                error_code=error[0] if error else None,
-                error_message=cut(error[1]) if error and error[1] else None,
-                request_parameters=happened.parameters,
-                response_elements=happened.answer,
-                additional=happened.additional,
-                request_id=happened.request_id,
-                event_id=self._ids.uuid(),
                 read_only=happened.read_only,
-                resources=resources,
-                event_type="AwsApiCall",
-                management_event=True,
                 recipient=recipient,
-                shared_event_id=shared,
-                event_category="Management",
-                tls=happened.tls,
+                tls=_tls(happened),
             )
         )
+        if sum(len(part) for part in key if isinstance(part, str)) <= _LONGEST_KEPT:
+            if len(self._known) >= _MOST_KEPT:
+                self._known.clear()
+            self._known[key] = (who, known)
+        return known
 
     def _append(self, lines: bytes, count: int) -> None:
         try:
@@ -215,11 +237,11 @@ class Auditor:
             self._missed = 0
 
 
-def tls_of(request: ApiRequest) -> dict[str, str] | None:
-    if not request.secure:
+def _tls(happened: Happened) -> dict[str, str] | None:
+    if not happened.host:
         return None
-    told = {"clientProvidedHostHeader": cut(request.headers.get("host", ""), 255)}
-    return told if request.cipher is None else {"tlsVersion": request.cipher[1], "cipherSuite": request.cipher[0], **told}
+    told = {"clientProvidedHostHeader": cut(happened.host, 255)}
+    return told if happened.cipher is None else {"tlsVersion": happened.cipher[1], "cipherSuite": happened.cipher[0], **told}
 
 
 def _protocol(attempt: Attempt) -> str:
