@@ -4,7 +4,8 @@
     python tools/operations_page.py --check    exit 1 if it would change
 
 What is served is read from the operations registered in the code; what exists, from AWS's models (their names are kept beside
-the generated shapes). Only the notes on what is served in part are written by hand, below.
+the generated shapes). The notes on what is served in part, and the reasons for what is not, are written by hand: below, and in
+unserved.toml.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,12 +132,16 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
         "GetAccessKeyInfo": "keys of the caller's account",
     },
     "iam": {
-        "ListPolicies": "of AWS's own policies the 33 that concern the served APIs",
-        "AttachUserPolicy": "of AWS's own policies the 33 that concern the served APIs",
+        "ListPolicies": "of AWS's own policies the 75 that concern the served APIs and their neighbours",
+        "AttachUserPolicy": "as ListPolicies",
         "AttachGroupPolicy": "as AttachUserPolicy",
         "AttachRolePolicy": "as AttachUserPolicy",
         "SimulatePrincipalPolicy": "no PolicyExclusionList",
         "SimulateCustomPolicy": "no organizations",
+        "GenerateServiceLastAccessedDetails": "granularity SERVICE_LEVEL, for the served APIs; requests that were refused are no uses",
+        "EnableMFADevice": "virtual devices of users; neither the root's, nor keys of FIDO2",
+        "GetMFADevice": "virtual devices: no certifications to tell of",
+        "SetSecurityTokenServicePreferences": "kept and shown; tokens are good in every Region of an installation",
         "CreateServiceLinkedRole": "for ECS, ELB, Auto Scaling, ECR and Spot; nothing acts in these roles",
     },
 }
@@ -151,6 +157,13 @@ _EXPRESS = "Express Mode composes VPC, certificate and domain of AWS's own; here
 _SERVICE_GATEWAYS = (
     "gateways make load balancers and networks of AWS's own on their own account; here a service names the load balancers it uses"
 )
+
+
+def _reasons(file: Path) -> Mapping[str, Mapping[str, str]]:
+    """API -> operation -> why, of those that stand in a file of their own."""
+    read = tomllib.loads(file.read_text())
+    return {api: {name: reason["why"] for reason in reasons for name in reason["operations"]} for api, reasons in read.items()}
+
 
 #: API -> operation -> why it is not served
 UNSERVED: Mapping[str, Mapping[str, str]] = {
@@ -222,6 +235,7 @@ UNSERVED: Mapping[str, Mapping[str, str]] = {
         ),
         _ACME,
     ),
+    **_reasons(ROOT / "tools" / "unserved.toml"),
     "ecr": {
         "PutSigningConfiguration": _SIGNING,
         "GetSigningConfiguration": _SIGNING,
@@ -229,6 +243,9 @@ UNSERVED: Mapping[str, Mapping[str, str]] = {
         "DescribeImageSigningStatus": _SIGNING,
     },
 }
+
+#: APIs of which nothing is left out without a word
+REASONED = frozenset({"iam", "sts", "cloudtrail"})
 
 HEAD = """\
 # Operations
@@ -243,6 +260,10 @@ This page is written by `tools/operations_page.py` from the code and AWS's own m
 
 class UnknownNote(Exception):
     """A note about an operation that is not served, or a reason for not serving one that is."""
+
+
+class NoReason(Exception):
+    """An operation that is not served, and nobody says why, of an API in `REASONED`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,13 +285,17 @@ class Coverage:
 
 
 def coverage(api: str, notes: Mapping[str, str], reasons: Mapping[str, str] | None = None) -> Coverage:
-    """Of an API as it is registered in the code; raises UnknownNote."""
+    """Of an API as it is registered in the code; raises UnknownNote and NoReason."""
     answers = served(api)
+    explains = reasons is not None
     reasons = reasons or {}
     unserved = answers.known - answers.operations.keys()
     strangers = sorted((notes.keys() - answers.operations.keys()) | (reasons.keys() - unserved))
     if strangers:
         raise UnknownNote(f"{api}: {', '.join(strangers)}")
+    unexplained = sorted(unserved - reasons.keys())
+    if api in REASONED and explains and unexplained:
+        raise NoReason(f"{api}: {', '.join(unexplained)}")
     own = frozenset(name for name in answers.operations if name.startswith(OWN_PREFIX))
     ours = frozenset(answers.operations) - own
     return Coverage(api, answers.known | ours, ours, notes, own, reasons)

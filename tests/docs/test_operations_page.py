@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tools import operations_page
-from tools.operations_page import PARTIAL, UNSERVED, Coverage, UnknownNote, coverage, page
+from tools.operations_page import PARTIAL, UNSERVED, Coverage, NoReason, UnknownNote, coverage, page
 
 
 def test_the_page_is_fresh(capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,3 +35,12 @@ def test_an_operation_is_served_or_partial_or_not_yet() -> None:
     assert "| A | served | |" in text
     assert "| B | partial | without colours |" in text
     assert "Not yet (1): C." in text
+
+
+@pytest.mark.parametrize("api", sorted(operations_page.REASONED))
+def test_nothing_of_what_says_who_may_is_left_out_without_a_reason(api: str) -> None:
+    text = page([coverage(api, PARTIAL.get(api, {}), UNSERVED[api])])
+    assert "Not yet" not in text
+    name, *rest = sorted(UNSERVED[api])
+    with pytest.raises(NoReason, match=f"{api}: {name}"):
+        coverage(api, PARTIAL.get(api, {}), {each: UNSERVED[api][each] for each in rest})
