@@ -4,7 +4,7 @@ The CLI reads the environment once (environment.py), decides on a `PlatformConfi
 starts the supervisor with it. The supervisor writes `State` when everything is up; every later command finds the running
 platform by it. A data directory holds:
 
-    credentials.json        the root access key, made on the first start (0600)
+    credentials.json        the root access key, made on the first start (0600): what commands here sign with
     agents/<name>/          each local container instance: its id and its agent's journal
     logs/<part>.log         supervisor, server, haproxy, agent-1 …
     tls/ca.pem              the certificate that clients of `up --tls` are to trust
@@ -16,7 +16,7 @@ platform by it. A data directory holds:
     audit/                  what was asked of the installation, with signed digests (docs/audit.md)
     archive.db              tasks that have ended: flight records and history
     scanner/                the index of the vulnerability database; can be made again
-    run/platform.json       what the supervisor was started with (0600: holds the keys)
+    run/platform.json       what the supervisor was started with (0600); without the root's secret key
     run/state.json          what runs now; absent when nothing does
 """
 
@@ -358,12 +358,25 @@ class DataDirectory:
 
     def credentials(self) -> Credentials:
         """The root access key of this installation, made on first use."""
+        kept = self.kept_credentials()
+        if kept is not None:
+            return kept
+        made = Credentials(f"AKIA{_base32(os.urandom(10))}", hashlib.sha256(os.urandom(64)).hexdigest()[:40])
+        self.keep_credentials(made)
+        return made
+
+    def kept_credentials(self) -> Credentials | None:
+        """None where there are none yet. Raises OSError and msgspec.DecodeError."""
         try:
             return msgspec.json.decode(self.credentials_file.read_bytes(), type=Credentials)
         except FileNotFoundError:
-            made = Credentials(f"AKIA{_base32(os.urandom(10))}", hashlib.sha256(os.urandom(64)).hexdigest()[:40])
-            write_privately(self.credentials_file, msgspec.json.encode(made))
-            return made
+            return None
+
+    def keep_credentials(self, credentials: Credentials) -> None:
+        """Those that commands sign with from now on. Raises OSError."""
+        if self.kept_credentials() != credentials:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_privately(self.credentials_file, msgspec.json.encode(credentials))
 
     def authority(self, now: float, keys: Keys) -> Authority:
         """The certificate authority of this installation, made on first use; its certificate lies in `ca_file` from then on, its key
@@ -428,8 +441,24 @@ class DataDirectory:
 
 
 def read_platform(path: Path) -> PlatformConfig:
-    """What `write_platform` wrote; raises OSError or msgspec.DecodeError."""
-    return msgspec.json.decode(path.read_bytes(), type=PlatformConfig, dec_hook=_path_from_text)
+    """What `write_platform` wrote, with what it left to the root's credentials; raises OSError or msgspec.DecodeError."""
+    platform = msgspec.json.decode(path.read_bytes(), type=PlatformConfig, dec_hook=_path_from_text)
+    server = platform.server
+    if server is None or server.credentials.secret_access_key:
+        return platform
+    kept = DataDirectory(server.data_dir).kept_credentials()
+    if kept is None or kept.access_key_id != server.credentials.access_key_id:
+        return platform
+    agents = tuple(
+        msgspec.structs.replace(agent, activation=local_code(kept.secret_access_key, agent.instance_id)) if _is_local(agent) else agent
+        for agent in platform.agents
+    )
+    return PlatformConfig(server=msgspec.structs.replace(server, credentials=kept), agents=agents)
+
+
+def _is_local(agent: AgentConfig) -> bool:
+    """Lets itself in by the root's secret key."""
+    return agent.credentials is None and not agent.activation
 
 
 def read_balancer(path: Path) -> BalancerConfig:
@@ -443,7 +472,17 @@ def write_balancer(path: Path, config: BalancerConfig) -> None:
 
 
 def write_platform(path: Path, platform: PlatformConfig) -> None:
-    """As JSON, readable by its owner only: it holds keys."""
+    """As JSON, readable by its owner only. The root's secret key, and what follows from it, is not in it: that has a file of its own."""
+    server = platform.server
+    if server is not None and server.credentials.secret_access_key:
+        secret = server.credentials.secret_access_key
+        DataDirectory(server.data_dir).keep_credentials(server.credentials)
+        agents = tuple(
+            msgspec.structs.replace(agent, activation="") if agent.activation == local_code(secret, agent.instance_id) else agent
+            for agent in platform.agents
+        )
+        bare = msgspec.structs.replace(server, credentials=Credentials(server.credentials.access_key_id, ""))
+        platform = PlatformConfig(server=bare, agents=agents)
     write_privately(path, msgspec.json.encode(platform, enc_hook=str))
 
 

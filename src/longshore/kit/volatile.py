@@ -12,6 +12,8 @@ from pathlib import Path
 #: file systems that keep what they hold in memory
 _MEMORY = frozenset({"tmpfs", "ramfs"})
 _PLACES = ("/dev/shm", "/run")
+#: file that tells whose a directory is
+_OWNER = "owner"
 
 
 def memory_directory(mounts: Path = Path("/proc/self/mounts")) -> Path | None:
@@ -33,6 +35,7 @@ def private_directory(owner: Path, name: str) -> Path | None:
     if base is None:
         return None
     whose = hashlib.sha256(str(owner.absolute()).encode()).hexdigest()[:16]
+    _forget_orphans(base)
     directory = base / f"longshore-{os.geteuid()}-{whose}"
     for each in (directory, directory / name):
         with contextlib.suppress(FileExistsError):
@@ -40,11 +43,21 @@ def private_directory(owner: Path, name: str) -> Path | None:
         status = each.lstat()
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             return None
+    (directory / _OWNER).write_text(str(owner.absolute()))
     return directory / name
+
+
+def _forget_orphans(base: Path) -> None:
+    """Of ours, those whose owner was killed and then removed."""
+    for directory in base.glob(f"longshore-{os.geteuid()}-*"):
+        with contextlib.suppress(OSError):
+            if directory.lstat().st_uid == os.geteuid() and not Path((directory / _OWNER).read_text()).exists():
+                shutil.rmtree(directory)
 
 
 def forget(directory: Path) -> None:
     """With everything in it, and what was made to hold it if nothing else is there."""
     shutil.rmtree(directory, ignore_errors=True)
     with contextlib.suppress(OSError):
-        directory.parent.rmdir()
+        if [each.name for each in directory.parent.iterdir()] == [_OWNER]:
+            shutil.rmtree(directory.parent)
