@@ -41,7 +41,8 @@ def _none(reader: Reader, arn: str) -> tuple[Policy, ...]:
 
 
 def _tags(reader: Reader, arn: str) -> Mapping[str, Sequence[str]]:
-    return {"aws:resourcetag/team": ["web"]}
+    """Another team's as soon as there is a user."""
+    return {"aws:resourcetag/team": ["edge" if reader.count(iam.USERS) else "web"]}
 
 
 class Watched:
@@ -104,6 +105,14 @@ async def test_circumstances_that_differ_make_another_call(watched: Watched) -> 
         asked = {"ecs:cluster": [ecs(f"cluster/{cluster}")]}
         watched.access.denial(ANN, "ecs:RunTask", ecs("task-definition/app:1"), conditions=lambda asked=asked: asked)
     assert sorted(one.denied for one in await watched.calls()) == [1, 2]
+
+
+async def test_a_resource_that_is_tagged_anew_makes_another_call_though_the_question_is_remembered(watched: Watched) -> None:
+    await watched.start()
+    watched.access.denial(ANN, "ecs:ListTasks", ecs("cluster/a"))
+    await watched.store.transact(lambda tx: tx.put(iam.USERS, iam.User(ACCOUNT, "ann", ANN.user_id, 0.0)))
+    watched.access.denial(ANN, "ecs:ListTasks", ecs("cluster/a"))
+    assert [one.denied for one in await watched.calls()] == [1, 1]
 
 
 async def test_the_program_is_kept_and_tells_no_call_from_another(watched: Watched) -> None:
