@@ -449,3 +449,17 @@ async def test_boto3_works_with_a_session_in_headers_and_presigned(place: Place)
         assert "X-Amz-Security-Token=" in url
         async with aiohttp.ClientSession() as http, http.get(URL(url, encoded=True)) as answer:
             assert answer.status == 200 and arn in await answer.text()
+
+
+async def test_a_token_is_as_long_as_is_asked_for_at_least(place: Place) -> None:
+    plain = await place.done("sts", "GetSessionToken", place.ann)
+    for wanted in (0, 1, plain["SessionTokenSize"] + 1, 1000, 4096):
+        for operation, more in (
+            ("GetSessionToken", {}),
+            ("AssumeRole", {"RoleArn": ROLE, "RoleSessionName": "work"}),
+        ):
+            given = await place.done("sts", operation, place.ann, MinimumSessionTokenSize=wanted, **more)
+            size = len(given["Credentials"]["SessionToken"])
+            assert wanted <= size == given["SessionTokenSize"] <= max(1.1 * wanted, 3 * plain["SessionTokenSize"])
+            assert 0 < given["SessionTokenUtilization"] <= 100
+            assert (await place.ask("sts", "GetCallerIdentity", keys_of(given))).status == 200

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from msgspec.structs import replace
+
 from longshore.aws.errors import AccessDenied, Validation
 from longshore.aws.shapes import sts as shapes
 from longshore.services.call import Call, Principal
@@ -15,7 +17,7 @@ from longshore.services.iam.policy import MalformedPolicy
 from longshore.services.sts.errors import PackedPolicyTooLarge
 from longshore.services.sts.key_ids import session_key_id
 from longshore.services.sts.model import Began
-from longshore.services.sts.sessions import Claims, Pairs, TokenTooLong, packed_size, write_token
+from longshore.services.sts.sessions import LONGEST_TOKEN, Claims, Pairs, TokenTooLong, packed_size, write_token
 from longshore.store.base import Reader
 
 HOUR_S = 3600
@@ -102,18 +104,29 @@ def packed_percent(limits: Limits, tags: Pairs) -> int | None:
     return -(-100 * packed // _MOST_PACKED) if packed else None
 
 
-def issued_token(call: Call, claims: Claims) -> str:
-    """Raises PackedPolicyTooLarge."""
+class Issued(NamedTuple):
+    """A session as answers tell of it."""
+
+    credentials: shapes.Credentials
+    #: characters of the token, and how much of the longest one that is
+    token_size: int
+    token_percent: int
+
+
+def issued(call: Call, claims: Claims, at_least: int | None) -> Issued:
+    """`at_least` are characters that the token is to have. Raises PackedPolicyTooLarge."""
     try:
-        return write_token(call.secret_for_signing, claims)
+        token = write_token(call.secret_for_signing, claims)
+        if at_least is not None and len(token) < at_least:
+            # three bytes make four characters, and what is drawn cannot be compressed
+            padding = bytes.fromhex(call.ids.hex(2 * -(-3 * (at_least - len(token)) // 4)))
+            token = write_token(call.secret_for_signing, replace(claims, padding=padding))
     except TokenTooLong:
         raise PackedPolicyTooLarge("Policies, tags and what is told of the caller are too large together for a session token.") from None
-
-
-def credentials_shape(claims: Claims, token: str) -> shapes.Credentials:
-    return shapes.Credentials(
+    credentials = shapes.Credentials(
         access_key_id=claims.access_key_id,
         secret_access_key=claims.secret_access_key,
         session_token=token,
         expiration=claims.expires_at,
     )
+    return Issued(credentials, len(token), -(-100 * len(token) // LONGEST_TOKEN))

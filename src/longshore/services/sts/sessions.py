@@ -82,6 +82,8 @@ class Claims(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields
     #: of the identity provider whose token it was begun with: its ARN; and what that said of its bearer, as condition keys in lower case
     provider_arn: str = ""
     told: Pairs = ()
+    #: what makes a token as long as was asked for
+    padding: bytes = b""
 
     @property
     def links(self) -> tuple[Began, ...]:

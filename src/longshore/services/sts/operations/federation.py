@@ -11,8 +11,7 @@ from longshore.services.sts.api import api
 from longshore.services.sts.issuing import (
     HOUR_S,
     began_by,
-    credentials_shape,
-    issued_token,
+    issued,
     new_claims,
     packed_percent,
     session_limits,
@@ -61,8 +60,11 @@ async def get_federation_token(call: Call, request: shapes.GetFederationTokenReq
         began=began_by(call, principal),
         federated_name=request.name,
     )
+    given = issued(call, claims, request.minimum_session_token_size)
     return shapes.GetFederationTokenResponse(
-        credentials=credentials_shape(claims, issued_token(call, claims)),
+        credentials=given.credentials,
+        session_token_size=given.token_size,
+        session_token_utilization=given.token_percent,
         federated_user=shapes.FederatedUser(
             federated_user_id=f"{principal.account_id}:{request.name}", arn=federated_arn(principal.account_id, request.name)
         ),

@@ -13,8 +13,7 @@ from longshore.services.sts.devices import device_conditions, with_device
 from longshore.services.sts.issuing import (
     HOUR_S,
     began_by,
-    credentials_shape,
-    issued_token,
+    issued,
     new_claims,
     packed_percent,
     session_limits,
@@ -76,8 +75,11 @@ async def assume_role(call: Call, request: shapes.AssumeRoleRequest) -> shapes.A
         began=began_by(call, call.principal),
         mfa_at=call.mfa_at,
     )
+    given = issued(call, claims, request.minimum_session_token_size)
     return shapes.AssumeRoleResponse(
-        credentials=credentials_shape(claims, issued_token(call, claims)),
+        credentials=given.credentials,
+        session_token_size=given.token_size,
+        session_token_utilization=given.token_percent,
         assumed_role_user=shapes.AssumedRoleUser(
             assumed_role_id=f"{role.role_id}:{claims.session_name}", arn=session_arn(role.account_id, role.name, claims.session_name)
         ),

@@ -8,7 +8,7 @@ from longshore.aws.shapes import sts as shapes
 from longshore.services.call import Call
 from longshore.services.sts.api import api
 from longshore.services.sts.devices import with_device
-from longshore.services.sts.issuing import HOUR_S, began_by, credentials_shape, issued_token, new_claims
+from longshore.services.sts.issuing import HOUR_S, began_by, issued, new_claims
 
 _DEFAULT_S = 12 * HOUR_S
 
@@ -29,4 +29,9 @@ async def get_session_token(call: Call, request: shapes.GetSessionTokenRequest) 
         began=began_by(call, principal),
         mfa_at=call.mfa_at,
     )
-    return shapes.GetSessionTokenResponse(credentials=credentials_shape(claims, issued_token(call, claims)))
+    given = issued(call, claims, request.minimum_session_token_size)
+    return shapes.GetSessionTokenResponse(
+        credentials=given.credentials,
+        session_token_size=given.token_size,
+        session_token_utilization=given.token_percent,
+    )

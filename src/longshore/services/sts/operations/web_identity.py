@@ -20,8 +20,7 @@ from longshore.services.sts.api import api
 from longshore.services.sts.errors import IDPCommunicationError, InvalidIdentityToken
 from longshore.services.sts.issuing import (
     HOUR_S,
-    credentials_shape,
-    issued_token,
+    issued,
     new_claims,
     packed_percent,
     session_limits,
@@ -127,8 +126,11 @@ async def assume_role_with_web_identity(
         provider_arn=identity.provider_arn,
         told=identity.told,
     )
+    given = issued(call, claims, request.minimum_session_token_size)
     return shapes.AssumeRoleWithWebIdentityResponse(
-        credentials=credentials_shape(claims, issued_token(call, claims)),
+        credentials=given.credentials,
+        session_token_size=given.token_size,
+        session_token_utilization=given.token_percent,
         subject_from_web_identity_token=identity.subject,
         assumed_role_user=shapes.AssumedRoleUser(
             assumed_role_id=f"{role.role_id}:{claims.session_name}", arn=session_arn(role.account_id, role.name, claims.session_name)
