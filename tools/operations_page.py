@@ -127,9 +127,9 @@ PARTIAL: Mapping[str, Mapping[str, str]] = {
         "ListTagsForResource": "as AddTagsToResource",
     },
     "sts": {
-        "AssumeRole": "no MFA, no provided contexts",
-        "GetSessionToken": "no MFA",
-        "GetAccessKeyInfo": "keys of the caller's account",
+        "AssumeRole": "no provided contexts",
+        "AssumeRoleWithWebIdentity": "OpenID Connect tokens; no OAuth 2.0 access tokens (ProviderId)",
+        "GetAccessKeyInfo": "of a session's key, whatever became of it",
     },
     "iam": {
         "ListPolicies": "of AWS's own policies the 75 that concern the served APIs and their neighbours",
