@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from longshore.config import DataDirectory, Tls
+from longshore.gateway.doors import Handshakes
 from longshore.gateway.lane import Lanes
 from longshore.gateway.request import ApiRequest, Reply
 from longshore.gateway.tls import LOOK_EVERY_S, RENEW_BEFORE_S, SecureListener, ServerCertificate, own_names
@@ -70,6 +71,29 @@ async def plainly(port: int, sent: bytes) -> bytes:
     answer = await asyncio.wait_for(reader.read(), 5.0)
     writer.close()
     return answer
+
+
+async def test_only_so_many_are_on_their_way_through_a_handshake(data: DataDirectory) -> None:
+    listener = await SecureListener.open("127.0.0.1", 0, asyncio.Protocol, made(data).context, Handshakes(most=2))
+    try:
+        port = listener._sockets[0].getsockname()[1]
+        silent = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        async with asyncio.timeout(5.0):
+            assert await silent[2][0].read() == b""  # closed unread, while the others are waited for
+            silent[0][1].close()
+            while True:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(b"GET / HTTP/1.1\r\n\r\n")
+                answer = await reader.read()
+                writer.close()
+                if answer:
+                    break
+        assert b"This port speaks HTTPS" in answer
+        assert not silent[1][0].at_eof()
+    finally:
+        listener.close()
+        for _, writer in silent:
+            writer.close()
 
 
 async def test_requests_of_the_lane_know_that_they_are_secure(data: DataDirectory) -> None:

@@ -162,15 +162,28 @@ def _signatures(paths: Sequence[Path]) -> object:
 class SecureListener:
     """Accepts connections, does their handshakes and hands them to protocols, as asyncio's own server does without TLS."""
 
-    def __init__(self, sockets: Sequence[socket.socket], protocol: Callable[[], asyncio.Protocol], context: ssl.SSLContext) -> None:
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        protocol: Callable[[], asyncio.Protocol],
+        context: ssl.SSLContext,
+        handshakes: Handshakes | None = None,
+    ) -> None:
         self._sockets = sockets
         self._protocol = protocol
         self._context = context
-        self._handshakes = Handshakes()
+        self._handshakes = Handshakes() if handshakes is None else handshakes
         self._jobs = {asyncio.create_task(self._accept(each), name="accept") for each in sockets}
 
     @classmethod
-    async def open(cls, host: str, port: int, protocol: Callable[[], asyncio.Protocol], context: ssl.SSLContext) -> SecureListener:
+    async def open(
+        cls,
+        host: str,
+        port: int,
+        protocol: Callable[[], asyncio.Protocol],
+        context: ssl.SSLContext,
+        handshakes: Handshakes | None = None,
+    ) -> SecureListener:
         """Raises OSError."""
         loop = asyncio.get_running_loop()
         found = await loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -184,7 +197,7 @@ class SecureListener:
             raise
         for each in sockets:
             each.setblocking(False)
-        return cls(sockets, protocol, context)
+        return cls(sockets, protocol, context, handshakes)
 
     def close(self) -> None:
         """No new connections; those that are open go on, handshakes that are under way are broken off."""
