@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import ssl
 from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import aiohttp
 import msgspec
 
 from longshore.balancer.auth.errors import NotLetIn, ProviderFailed
+from longshore.kit.fetching import Fetched, Fetcher, FetchFailed
 
 #: an Application Load Balancer waits as long
 TIMEOUT_S = 5.0
@@ -50,23 +48,10 @@ class Provider:
     """`authority` is a PEM file of what providers may prove themselves with, beside what the system trusts."""
 
     def __init__(self, authority: Path | None = None) -> None:
-        self._authority = authority
-        self._session: aiohttp.ClientSession | None = None
-        self._opening = asyncio.Lock()
+        self._fetcher = Fetcher(authority, timeout_s=TIMEOUT_S)
 
     async def close(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-
-    async def _opened(self) -> aiohttp.ClientSession:
-        async with self._opening:
-            if self._session is None:
-                self._session = aiohttp.ClientSession(
-                    cookie_jar=aiohttp.DummyCookieJar(),
-                    connector=aiohttp.TCPConnector(ssl=await asyncio.to_thread(_trust, self._authority), limit_per_host=16),
-                    timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
-                )
-            return self._session
+        await self._fetcher.close()
 
     async def tokens(self, url: str, client_id: str, client_secret: str, form: Mapping[str, str]) -> Tokens:
         """Raises NotLetIn."""
@@ -123,29 +108,11 @@ class Provider:
         headers: Mapping[str, str],
         form: Mapping[str, str] | None = None,
         most: int = _MOST_ANSWER_BYTES,
-    ) -> tuple[int, bytes]:
-        """(status, at most one byte more of the body than is allowed)."""
-        session = await self._opened()
-        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "Longshore", **headers}
+    ) -> Fetched:
         try:
-            async with session.request(method, url, headers=headers, data=form, allow_redirects=False) as answer:
-                content = bytearray()
-                async for piece in answer.content.iter_chunked(16 * 1024):
-                    content += piece
-                    if len(content) > most:
-                        break
-                return answer.status, bytes(content[: most + 1])
-        except TimeoutError:
-            raise ProviderFailed(f"{what}RequestTimeout", f"no answer from {url} in {TIMEOUT_S:.0f} s") from None
-        except (aiohttp.ClientError, OSError, ValueError, asyncio.IncompleteReadError) as error:
-            raise ProviderFailed(f"{what}RequestFailed", f"{url}: {error}") from None
-
-
-def _trust(authority: Path | None) -> ssl.SSLContext:
-    trust = ssl.create_default_context()
-    if authority is not None and authority.exists():
-        trust.load_verify_locations(authority)
-    return trust
+            return await self._fetcher.ask(method, url, most=most, headers=headers, form=form)
+        except FetchFailed as problem:
+            raise ProviderFailed(f"{what}Request{'Timeout' if problem.timed_out else 'Failed'}", str(problem)) from None
 
 
 def _error_in(content: bytes) -> str:
