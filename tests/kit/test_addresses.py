@@ -26,6 +26,8 @@ def test_hosts_that_others_reach(host: str) -> None:
         ("HTTP://box.example.com", True),
         ("http://127.0.0.1@10.0.0.5:4566", True),
         ("http://127.0.0.1.nip.io:4566", True),
+        ("ws://10.0.0.5:4566", True),
+        ("10.0.0.5:4566", True),
     ],
 )
 def test_plain_http_to_another_machine(endpoint: str, far: bool) -> None:
