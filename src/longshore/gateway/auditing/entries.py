@@ -22,7 +22,6 @@ from longshore.store.base import StoreUnavailable
 
 #: the APIs have their own way, and so has the registry
 _ELSEWHERE = ("/v2/", "/_layers/")
-_KEY = "longshore.entry"
 #: what everybody may ask, as often as they like
 _HEALTH = "/_longshore/health"
 _MOST_BODY = 8_192
@@ -95,6 +94,12 @@ class Entry:
             self._auditor.note_stranger(self._request.remote or "", code, None, "", f"{self._request.method} {self._request.path}"[:200])
 
 
+_KEY = web.RequestKey("longshore.entry", Entry)
+
+
+_KEY: web.RequestKey[Entry] = web.RequestKey("longshore.entry", Entry)
+
+
 class Entries:
     """Puts an entry into each request before its handler sees it."""
 
@@ -119,8 +124,7 @@ class Entries:
 
 def entry_of(request: web.BaseRequest) -> Entry | None:
     """None where nobody keeps records."""
-    entry: Entry | None = request.get(_KEY)
-    return entry
+    return request.get(_KEY)
 
 
 def _plain(query: Mapping[str, str]) -> dict[str, str]:
