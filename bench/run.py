@@ -1,7 +1,7 @@
 """Runs benchmarks, each beside its peer in the same run, and prints medians, ratios and targets.
 
     python bench/run.py [api] [startup] [run_task] [replace] [store] [placement] [registry] [lifecycle] [swarm] [fleet] [describe_tasks]
-                        [targets] [load_balancer] [rolling]
+                        [targets] [load_balancer] [rolling] [iam]
                         [--rounds N] [--json FILE]
 
 All of them unless named. `make bench` installs what the peers need. Docker Engine must answer for startup, run_task, replace,
@@ -28,6 +28,7 @@ NAMES = (
     "targets",
     "load_balancer",
     "rolling",
+    "iam",
 )
 
 

@@ -240,7 +240,9 @@ def _refusal(status: int, content: bytes) -> str:
         refusal = msgspec.json.decode(content, type=Refusal)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return f"HTTP {status}"
-    return f"{refusal.type or f'HTTP {status}'} {refusal.message}".strip()
+    # The sealed details are for `aws sts decode-authorization-message`; `longshore iam explain` tells people the same.
+    words = refusal.message.partition(". Encoded authorization failure message: ")[0]
+    return f"{refusal.type or f'HTTP {status}'} {words}".strip()
 
 
 class OwnRefusal(msgspec.Struct, frozen=True):

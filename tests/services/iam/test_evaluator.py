@@ -135,6 +135,42 @@ def test_a_long_pattern_of_wildcards_is_matched_quickly() -> None:
     assert time.perf_counter() - started < 0.5
 
 
+def _filling(make: Any, most: int = 6_100) -> str:
+    """The longest document of its kind that is still a policy."""
+    times = 1
+    while len(make(2 * times)) < most:
+        times *= 2
+    return str(make(times))
+
+
+#: (documents as slow as they come, a value of a condition key)
+SLOW: list[tuple[Any, str]] = [
+    (lambda times: document(allow(resource=[f"*:{number}*?" for number in range(times)])), "x"),
+    (lambda times: document(allow(resource="*:" + "*a" * times + "b")), "x"),
+    (lambda times: document(allow(Condition={"StringLike": {"aws:UserAgent": "*" + "?" * times + "b"}})), "a" * 4_000),
+    (lambda times: document(allow(Condition={"StringLike": {"aws:UserAgent": ["*?a?b" + str(n) for n in range(times)]}})), "ab" * 2_000),
+    (lambda times: document(allow(Condition={"ForAllValues:StringNotLike": {"aws:UserAgent": ["*${x:y}?a*"] * times}})), "ab" * 2_000),
+    (lambda times: document(allow(Condition={"ArnLike": {"aws:UserAgent": [f"a:b:*:?:{n}:*x*" for n in range(times)]}})), "a:b:c:d:e:f"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(SLOW)))
+def test_a_policy_made_to_be_slow_is_not(number: int) -> None:
+    make, value = SLOW[number]
+    policy = compile_policy(_filling(make))
+    context = {"aws:useragent": [value], "x:y": ["b" * 200]}
+    started = time.perf_counter()
+    decide([policy], [], "ecs:RunTask", f"arn:aws:ecs:us-east-1:{ACCOUNT}:cluster/" + "a" * 2_000, context, ANN)
+    assert time.perf_counter() - started < 0.3
+
+
+def test_what_a_refusal_repeats_is_short() -> None:
+    for long in (allow(resource="x" * 9_000), allow("e!" * 9_000 + ":x"), allow(Condition={"x" * 9_000: {"a:b": "c"}})):
+        with pytest.raises(MalformedPolicy) as refused:
+            compile_policy(document(long))
+        assert len(str(refused.value)) < 600
+
+
 # ── variables ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -182,6 +218,8 @@ CONDITIONS: list[tuple[str, Any, Any, bool]] = [
     ("StringNotEquals", "edge", None, True),
     ("StringEqualsIgnoreCase", "EDGE", "edge", True),
     ("StringNotEqualsIgnoreCase", "EDGE", "edge", False),
+    ("StringEqualsIgnoreCase", "STRASSE", "straße", False),
+    ("StringEqualsIgnoreCase", "ÉTÉ", "été", True),
     ("StringLike", "e?g*", "edge", True),
     ("StringNotLike", "e?g*", "edge", False),
     ("NumericEquals", 3, "3.0", True),
@@ -191,26 +229,42 @@ CONDITIONS: list[tuple[str, Any, Any, bool]] = [
     ("NumericGreaterThan", "10", "10", False),
     ("NumericGreaterThanEquals", "10", "10", True),
     ("NumericEquals", "3", "three", False),
+    ("NumericEquals", "10", "1_0", False),
+    ("NumericEquals", "1e1", "10", True),
+    ("NumericEquals", "9007199254740993", "9007199254740992", False),
+    ("NumericNotEquals", "3", "nan", True),
+    ("NumericLessThan", ["1", "10"], "9", True),
     ("DateEquals", "2026-03-01T00:00:00Z", "1772323200", True),
     ("DateNotEquals", "2026-03-01T00:00:00Z", "1772323201", True),
     ("DateLessThan", "2026-03-01T00:00:00Z", "2026-02-28T23:59:59Z", True),
     ("DateLessThanEquals", "2026-03-01", "2026-03-01T00:00:00Z", True),
     ("DateGreaterThan", "1772323200", "2026-03-01T00:00:01+00:00", True),
+    ("DateEquals", "2026-03-01T00:00:00.5Z", "1772323200.5", True),
+    ("DateEquals", "2026-03-01T01:00:00+01:00", "2026-03-01T00:00:00Z", True),
+    ("DateLessThan", "2026-03-01T00:00:00Z", "nan", False),
     ("DateGreaterThanEquals", "2026-03-02T00:00:00Z", "2026-03-01T00:00:00Z", False),
     ("Bool", "true", "true", True),
     ("Bool", True, "true", True),
     ("Bool", "false", "true", False),
     ("Bool", "false", None, False),
+    ("BoolIfExists", "false", None, True),
+    ("Bool", ["true", "false"], "false", True),
+    ("Bool", "true", ["false", "true"], True),
     ("BinaryEquals", "aGVsbG8=", "aGVsbG8=", True),
     ("BinaryEquals", "aGVsbG8=", "????", False),
     ("IpAddress", "10.0.0.0/8", "10.1.2.3", True),
     ("IpAddress", ["192.0.2.1", "2001:db8::/32"], "2001:db8::1", True),
     ("IpAddress", "10.0.0.0/8", "::1", False),
     ("IpAddress", "10.0.0.0/8", "nonsense", False),
+    ("IpAddress", "10.0.0.0/8", "::ffff:10.1.2.3", True),
+    ("IpAddress", "::ffff:10.0.0.0/104", "10.1.2.3", True),
+    ("NotIpAddress", "10.0.0.0/8", "::ffff:192.0.2.1", True),
     ("NotIpAddress", "10.0.0.0/8", "10.1.2.3", False),
     ("ArnEquals", "arn:aws:ecs:*:*:cluster/edge", CLUSTER, True),
     ("ArnLike", "arn:aws:ecs:*:cluster/edge", CLUSTER, False),
     ("ArnNotLike", "arn:aws:ecs:*:*:cluster/core", CLUSTER, True),
+    ("ArnEquals", "arn:aws:ecs:us-????-1:0*0:cluster/e?ge", CLUSTER, True),
+    ("ArnEquals", "arn:aws:s3:::bucket/*", "arn:aws:s3:::bucket/a:b", True),
     ("ArnNotEquals", "arn:aws:ecs:*:*:cluster/edge", CLUSTER, False),
     ("Null", "true", None, True),
     ("Null", "true", "edge", False),

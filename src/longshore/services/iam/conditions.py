@@ -20,7 +20,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Protocol
 
-from longshore.services.iam.glob import Globs, Template, Variable
+from longshore.services.iam.glob import Globs, Pattern, Template, Variable
 
 _LONGEST_NUMBER = 64
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
@@ -54,7 +54,7 @@ def check_operator(name: str) -> None:
     quantifier, _, plain = name.rpartition(":")
     base = plain.removesuffix("IfExists")
     if quantifier not in ("", "ForAllValues", "ForAnyValue") or (_NEGATED.get(base, base) not in _OPERATORS and name != "Null"):
-        raise BadCondition(f"Invalid Condition type : {name}.")
+        raise BadCondition(f"Invalid Condition type : {name[:_LONGEST_NUMBER]}.")
 
 
 def compile_condition(name: str, key: str, values: Sequence[str], *, variables: bool) -> Condition:
@@ -108,10 +108,14 @@ def _string_equals(values: Sequence[str], variables: bool) -> Test:
 
 def _string_equals_ignore_case(values: Sequence[str], variables: bool) -> Test:
     templates = [Template(value, variables=variables) for value in values]
+    static = frozenset(_folded(template.text) for template in templates if template.is_static)
+    dynamic = tuple(template for template in templates if not template.is_static)
 
     def test(value: str, variable: Variable) -> bool:
         folded = _folded(value)
-        return any((text := template.literal(variable)) is not None and _folded(text) == folded for template in templates)
+        if folded in static:
+            return True
+        return any((text := template.literal(variable)) is not None and _folded(text) == folded for template in dynamic)
 
     return test
 
@@ -129,16 +133,26 @@ def _string_like(values: Sequence[str], variables: bool) -> Test:
 
 def _arn_like(values: Sequence[str], variables: bool) -> Test:
     """Each of the six parts between colons is matched by itself."""
-    patterns = [[Globs([part], variables=variables) for part in _arn_parts(value)] for value in values]
+    patterns = [[_arn_part(part, variables) for part in _arn_parts(value)] for value in values]
 
     def test(value: str, variable: Variable) -> bool:
         parts = value.split(":", 5)
         return any(
-            len(pattern) == len(parts) and all(glob.match(part, variable) for glob, part in zip(pattern, parts, strict=True))
+            len(pattern) == len(parts)
+            and all(
+                wanted == "*" or wanted == part if isinstance(wanted, str) else wanted.match(part, variable)
+                for wanted, part in zip(pattern, parts, strict=True)
+            )
             for pattern in patterns
         )
 
     return test
+
+
+def _arn_part(text: str, variables: bool) -> str | Pattern:
+    """A word, `*`, or a pattern."""
+    template = Template(text, variables=variables)
+    return text if text == "*" or (template.is_static and "*" not in text and "?" not in text) else Pattern(template)
 
 
 def _arn_parts(text: str) -> list[str]:
@@ -203,7 +217,7 @@ def _date(text: str) -> float:
 
 def _boolean(text: str) -> bool:
     if text.lower() not in ("true", "false"):
-        raise BadCondition(f"Invalid boolean value in Condition: {text}.")
+        raise BadCondition(f"Invalid boolean value in Condition: {text[:_LONGEST_NUMBER]}.")
     return text.lower() == "true"
 
 
@@ -228,14 +242,14 @@ def _bytes(text: str) -> bytes:
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise BadCondition(f"Invalid binary value in Condition: {text}.") from error
+        raise BadCondition(f"Invalid binary value in Condition: {text[:_LONGEST_NUMBER]}.") from error
 
 
 def _ip_address(values: Sequence[str], variables: bool) -> Test:
     try:
         networks = [_unmapped(ipaddress.ip_network(value, strict=False)) for value in values]
     except ValueError as error:
-        raise BadCondition(f"Invalid IP address in Condition: {error}.") from error
+        raise BadCondition(f"Invalid IP address in Condition: {str(error)[:200]}.") from error
 
     def test(value: str, variable: Variable) -> bool:
         address = _address(value)

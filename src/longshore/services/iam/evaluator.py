@@ -78,10 +78,11 @@ class Reach(IntEnum):
 class Question:
     """What is asked, with the context's keys lowered only once something looks at them."""
 
-    __slots__ = ("_given", "_lowered", "action", "resource")
+    __slots__ = ("_given", "_lowered", "action", "action_folded", "resource")
 
     def __init__(self, action: str, resource: str, context: Mapping[str, Sequence[str]]) -> None:
         self.action = action
+        self.action_folded = action.lower()
         self.resource = resource
         self._given = context
         self._lowered: dict[str, Sequence[str]] | None = None
@@ -97,7 +98,7 @@ class Question:
         return values[0] if values and len(values) == 1 else None
 
     def is_action_of(self, statement: Statement) -> bool:
-        return statement.actions.match(self.action, self.variable) is not statement.not_action
+        return statement.actions.match_folded(self.action_folded) is not statement.not_action
 
     def is_resource_of(self, statement: Statement) -> bool:
         """A statement that names none speaks of the resource that it stands on."""
@@ -203,11 +204,12 @@ class _Reading:
         self.denied: Statement | None = None
 
     def read(self, policies: Sequence[Policy]) -> None:
+        question = self.question
         for policy in policies:
-            for statement in policy.statements:
+            for statement in policy.about(question.action_folded):
                 if statement.allows and self.reach is Reach.PRINCIPAL:
                     continue
-                if not _applies(statement, self.question):
+                if not question.is_resource_of(statement) or (statement.conditions and not all(map(question.meets, statement.conditions))):
                     continue
                 reach = reach_of(statement, self.principal)
                 if reach is Reach.NOBODY:

@@ -120,7 +120,7 @@ def _matches(chunks: Sequence[_Chunk], text: str) -> bool:
 class Pattern:
     """One pattern: does it match?"""
 
-    __slots__ = ("_chunks", "_open")
+    __slots__ = ("_chunks", "_last", "_open", "_variables")
 
     def __init__(self, template: Template) -> None:
         between: list[list[str | int | tuple[str, str | None]]] = [[]]
@@ -134,24 +134,34 @@ class Pattern:
                 between[-1] += [len(run) if run[0] == "?" else run for run in re.findall(r"[?]+|[^?]+", text)]
         #: with variables in them
         self._open = () if template.is_static else tuple(tuple(pieces) for pieces in between)
-        self._chunks: tuple[_Chunk, ...] = ()
-        if template.is_static:
-            static = [_chunk([piece for piece in pieces if isinstance(piece, (str, int))]) for pieces in between]
-            self._chunks = (static[0], *(chunk for chunk in static[1:-1] if chunk), *static[1:][-1:])
+        self._variables = tuple(part for part in template.parts if not isinstance(part, str))
+        #: what the variables stood for last, and what came of it: one request asks about many values
+        self._last: tuple[list[str], tuple[_Chunk, ...]] | None = None
+        self._chunks = () if self._open else _chunks([[piece for piece in pieces if isinstance(piece, (str, int))] for pieces in between])
 
     def match(self, text: str, variable: Variable) -> bool:
         if not self._open:
             return _matches(self._chunks, text)
-        completed = []
-        for pieces in self._open:
-            texts: list[str | int] = []
-            for piece in pieces:
-                filled = piece if isinstance(piece, (str, int)) else _value(piece, variable)
-                if filled is None:
-                    return False
-                texts.append(filled)
-            completed.append(_chunk(texts))
-        return _matches(completed, text)
+        values = []
+        for part in self._variables:
+            value = _value(part, variable)
+            if value is None:
+                return False
+            values.append(value)
+        last = self._last
+        if last is None or last[0] != values:
+            filled = iter(values)
+            last = self._last = (
+                values,
+                _chunks([[p if isinstance(p, (str, int)) else next(filled) for p in pieces] for pieces in self._open]),
+            )
+        return _matches(last[1], text)
+
+
+def _chunks(between: list[list[str | int]]) -> tuple[_Chunk, ...]:
+    """What stands between stars; two stars side by side are one."""
+    found = [_chunk(pieces) for pieces in between]
+    return (found[0], *(chunk for chunk in found[1:-1] if chunk), *found[1:][-1:])
 
 
 class Globs:
@@ -178,6 +188,17 @@ class Globs:
         if text in self._exact or (self._prefixes and text.startswith(self._prefixes)):
             return True
         return any(pattern.match(text, variable) for pattern in self._patterns) if self._patterns else False
+
+    def match_folded(self, text: str) -> bool:
+        """As `match`, where there are no variables and `text` is in lower case if case is ignored."""
+        return self.matches_all or text in self._exact or text.startswith(self._prefixes) or self._matches_pattern(text)
+
+    def _matches_pattern(self, text: str) -> bool:
+        return any(pattern.match(text, _no_variable) for pattern in self._patterns)
+
+
+def _no_variable(key: str) -> None:
+    return None
 
 
 def _is_prefix(text: str) -> bool:

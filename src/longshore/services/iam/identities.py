@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from longshore.aws.sigv4 import Secret
@@ -167,7 +168,7 @@ def global_context(principal: Principal, *, now: float, region: str, source_ip: 
         "aws:principalaccount": [principal.account_id],
         "aws:principaltype": [_type_of(principal)],
         "aws:userid": [principal.user_id],
-        "aws:currenttime": [_moment(now)],
+        "aws:currenttime": [_moment(int(now))],
         "aws:epochtime": [str(int(now))],
         "aws:sourceip": [source_ip],
         "aws:securetransport": ["true" if secure else "false"],
@@ -179,7 +180,7 @@ def global_context(principal: Principal, *, now: float, region: str, source_ip: 
         context[f"aws:principaltag/{key.lower()}"] = [value]
     session = principal.session
     if session is not None:
-        context["aws:tokenissuetime"] = [_moment(session.issued_at)]
+        context["aws:tokenissuetime"] = [_moment(int(session.issued_at))]
         context["aws:multifactorauthpresent"] = ["true" if session.mfa_at else "false"]
         if session.mfa_at:
             context["aws:multifactorauthage"] = [str(max(0, int(now - session.mfa_at)))]
@@ -201,7 +202,8 @@ def _type_of(principal: Principal) -> str:
     return "AssumedRole" if principal.role_arn else "FederatedUser" if principal.is_federated or principal.provider_arn else "User"
 
 
-def _moment(seconds: float) -> str:
+@lru_cache(maxsize=256)
+def _moment(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
+from longshore.kit.weighted import Weighted
 from longshore.services.iam.conditions import BadCondition, Condition, check_operator, compile_condition
 from longshore.services.iam.document import (
     INVALID_JSON,
@@ -41,6 +41,12 @@ _PARTITION = re.compile(r"aws(-[a-z0-9-]+)?|[*]")
 _ACCOUNT = re.compile(r"[0-9]{12}")
 #: of a user, a role, …: AIDA…, AROA…
 _UNIQUE_ID = re.compile(r"A[A-Z]{2}A[A-Z0-9]{12,124}")
+
+#: actions of which one policy remembers the statements
+_MOST_ACTIONS = 32
+_MOST_REPEATED = 200
+#: bytes of compiled policies kept
+_MOST_COMPILED = 96 * 1024 * 1024
 
 _NO_VENDOR = "Actions/Conditions must be prefaced by a vendor, e.g., iam, sdb, ec2, etc."
 _NO_PRINCIPAL = "Invalid principal in policy"
@@ -113,6 +119,18 @@ class Policy:
     is_timeless: bool
     #: as written
     document: str = ""
+    #: action in lower case -> `about` it, kept
+    _about: dict[str, tuple[Statement, ...]] = field(default_factory=dict, init=False, repr=False)
+
+    def about(self, action: str) -> tuple[Statement, ...]:
+        """The statements that speak of an action, which is in lower case. There are few actions, and most statements speak of others."""
+        found = self._about.get(action)
+        if found is None:
+            found = tuple(one for one in self.statements if one.actions.match_folded(action) is not one.not_action)
+            if len(self._about) >= _MOST_ACTIONS:
+                self._about.clear()
+            self._about[action] = found
+        return found
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -120,13 +138,25 @@ class Policy:
         return statement_places(self.document)
 
 
-@lru_cache(maxsize=4096)
+def _weight(key: tuple[str, bool], policy: Policy) -> int:
+    """About what a compiled policy takes, in bytes: most of it is what was made of every string."""
+    return 8 * len(key[0]) + 150 * key[0].count('"')
+
+
+_compiled_before: Weighted[tuple[str, bool], Policy] = Weighted(_MOST_COMPILED, _weight)
+
+
 def compile_policy(document: str, *, resource_based: bool = False) -> Policy:
-    """Read a policy document; raises MalformedPolicy."""
-    try:
-        return _compiled(document, resource_based)
-    except MalformedPolicy as error:
-        raise MalformedPolicy(error.words, *find(document, error.path)) from error
+    """Read a policy document, once as long as it is asked about; raises MalformedPolicy."""
+    key = (document, resource_based)
+    policy = _compiled_before.get(key)
+    if policy is None:
+        try:
+            policy = _compiled(document, resource_based)
+        except MalformedPolicy as error:
+            raise MalformedPolicy(error.words, *find(document, error.path)) from error
+        _compiled_before.put(key, policy)
+    return policy
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -236,7 +266,7 @@ def _actions(raw: dict[str, Any], at: Path) -> list[str]:
         if ":" in name:
             raise MalformedPolicy("Actions/Condition can contain only one colon.", (*at, number))
         if not _VENDOR.fullmatch(vendor):
-            raise MalformedPolicy(f"Vendor {vendor} is not valid", (*at, number))
+            raise MalformedPolicy(f"Vendor {_short(vendor)} is not valid", (*at, number))
     return actions
 
 
@@ -257,6 +287,11 @@ def _resources(raw: dict[str, Any], at: Path, variables: bool, resource_based: b
     return Globs([_completed(resource) for resource in resources], variables=variables)
 
 
+def _short(text: str) -> str:
+    """As refusals repeat it."""
+    return text if len(text) <= _MOST_REPEATED else text[: _MOST_REPEATED - 3] + "..."
+
+
 def _completed(resource: str) -> str:
     """What an ARN lacks at its end may be anything: arn:aws:sqs stands for arn:aws:sqs:*:*:*."""
     missing = 5 - resource.count(":")
@@ -273,15 +308,15 @@ def why_no_resource(resource: str, *, whole: bool) -> str:
         return ""
     parts = resource.split(":", 5)
     if parts[0] not in ("arn", "*"):
-        return f'Resource {resource} must be in ARN format or "*".'
+        return f'Resource {_short(resource)} must be in ARN format or "*".'
     if parts[0] == "arn":
         if len(parts) < 2 or not (_PARTITION.fullmatch(parts[1]) or "$" in parts[1]):
             partition = parts[1] if len(parts) > 1 else ""
-            return f'Partition "{partition}" is not valid for resource "{resource}".'
+            return f'Partition "{_short(partition)}" is not valid for resource "{_short(resource)}".'
         if len(parts) < 3 or not parts[2]:
             return "Resource vendor must be fully qualified and cannot contain regexes."
         if whole and len(parts) < 6 and "*" not in resource:
-            return f'Resource {resource} must be in ARN format or "*".'
+            return f'Resource {_short(resource)} must be in ARN format or "*".'
     return ""
 
 
