@@ -94,9 +94,6 @@ class Entry:
             self._auditor.note_stranger(self._request.remote or "", code, None, "", f"{self._request.method} {self._request.path}"[:200])
 
 
-_KEY = web.RequestKey("longshore.entry", Entry)
-
-
 _KEY: web.RequestKey[Entry] = web.RequestKey("longshore.entry", Entry)
 
 
