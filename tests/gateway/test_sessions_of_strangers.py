@@ -10,7 +10,9 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import aiohttp
 import boto3
 import pytest
 from aiohttp import web
@@ -332,6 +334,41 @@ async def test_errors_are_boto3s_own(door: Door, published: Published) -> None:
     ):
         with pytest.raises(error):
             await asyncio.to_thread(ask, token)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+async def test_a_provider_that_is_not_ours_vouches_for_people(door: Door, published: Published) -> None:
+    import oidc_provider_mock  # which warns of what it uses itself
+
+    bob = oidc_provider_mock.User(sub="bob", claims={"email": "bob@example.com"})
+    with oidc_provider_mock.run_server_in_thread(user_claims=[bob]) as other:
+        url = f"http://localhost:{other.server_port}"
+        token = await id_token(url, "bob", "console")
+        await register(door.place, OWNER, url, "console")
+        host = url.removeprefix("http://")
+        condition = {"StringEquals": {f"{host}:email": "bob@example.com"}}
+        await door.trusted(principal={"Federated": f"arn:aws:iam::{OWNER}:oidc-provider/{host}"}, condition=condition)
+        await door.place.there.clock.step(time.time() - door.now)
+        answer = await door.ask(token)
+    assert answer.status == 200, answer.message
+    assert (answer.parsed["SubjectFromWebIdentityToken"], answer.parsed["Audience"]) == ("bob", "console")
+
+
+async def id_token(url: str, sub: str, client_id: str) -> str:
+    """As a program gets it that signs somebody in."""
+    asked = {
+        "client_id": client_id,
+        "redirect_uri": "http://localhost/back",
+        "response_type": "code",
+        "scope": "openid email",
+        "state": "s",
+    }
+    async with aiohttp.ClientSession() as http:
+        async with http.post(f"{url}/oauth2/authorize", params=asked, data={"sub": sub}, allow_redirects=False) as answer:
+            code = parse_qs(urlsplit(answer.headers["Location"]).query)["code"][0]
+        form = {"grant_type": "authorization_code", "code": code, "redirect_uri": asked["redirect_uri"]}
+        async with http.post(f"{url}/oauth2/token", data=form, auth=aiohttp.BasicAuth(client_id, "any")) as answer:
+            return str((await answer.json())["id_token"])
 
 
 async def test_a_provider_that_does_not_answer_is_waited_for_but_a_moment(door: Door, published: Published) -> None:
