@@ -12,6 +12,7 @@ from longshore.aws.arn import parse_arn
 from longshore.aws.errors import Validation
 from longshore.aws.operation import ANY_RESOURCE
 from longshore.aws.shapes import iam as shapes
+from longshore.kit.fetching import is_private_way
 from longshore.services.call import Call
 from longshore.services.iam.api import api
 from longshore.services.iam.entities import asked_tags
@@ -40,7 +41,7 @@ _Named = (
 
 
 def _new(call: Call, request: shapes.CreateOpenIDConnectProviderRequest) -> Iterable[str]:
-    return (provider_arn(call.account_id, request.url.partition("://")[2].rstrip("/")),)
+    return (provider_arn(call.account_id, request.url.partition("://")[2]),)
 
 
 def _named(call: Call, request: _Named) -> Iterable[str]:
@@ -68,16 +69,16 @@ def _find(reader: Reader, call: Call, arn: str) -> OpenIdProvider:
 
 
 def _checked_url(url: str) -> str:
-    """https://HOST[:PORT][/PATH] without the last slash; raises Validation."""
-    scheme, _, rest = url.partition("://")
+    """https://HOST[:PORT][/PATH], as the provider's tokens name it; plain HTTP on this machine alone. Raises Validation."""
+    rest = url.partition("://")[2]
     host, _, _ = rest.partition("/")
-    if scheme != "https" or not _HOST.match(host) or not _PATH.match(rest[len(host) :]):
+    if not is_private_way(url) or not _HOST.match(host) or not _PATH.match(rest[len(host) :]):
         raise Validation("Invalid Open ID Connect Provider URL")
     try:
         urlsplit(url).port  # noqa: B018 - raises where the number is none
     except ValueError:
         raise Validation("Invalid Open ID Connect Provider URL") from None
-    return url.rstrip("/")
+    return url
 
 
 def _checked_clients(clients: Sequence[str]) -> tuple[str, ...]:
