@@ -64,7 +64,7 @@ async def test_from_a_recording_to_a_policy_that_breaks_nothing(place: Place, tm
     written = await asyncio.to_thread(CliRunner().invoke, app, ["policy", "seen"])
     document = json.loads(written.stdout)
     assert document["Statement"] == [{"Effect": "Allow", "Action": "ecs:DescribeClusters", "Resource": EDGE}]
-    assert "# allows 1 recorded calls of role/deploy" in written.stderr
+    assert "# allows 1 recorded call of role/deploy" in written.stderr
 
     (tmp_path / "narrow.json").write_text(written.stdout)
     same = ("--role", "deploy", "--policy-name", "wide", "--recording", "seen")
@@ -152,9 +152,9 @@ def test_options_that_do_not_add_up_are_refused(given: dict[str, Any]) -> None:
 def test_a_decoded_message_and_an_event_are_questions() -> None:
     items = {"items": [{"key": "aws:SourceIp", "values": {"items": [{"value": "10.0.0.1"}]}}]}
     about = {"principal": {"arn": "arn:p"}, "action": "ec2:X", "resource": "*", "conditions": items}
-    assert tuple(read_message(json.dumps({"context": about}))) == ("arn:p", "ec2:X", "*", {"aws:SourceIp": ["10.0.0.1"]})
+    assert tuple(read_message(json.dumps({"context": about}))) == ("arn:p", "ec2:X", "*", {"aws:SourceIp": ["10.0.0.1"]}, True)
     event = {"eventSource": "ecs.amazonaws.com", "eventName": "RunTask", "awsRegion": "us-east-1", "userIdentity": {"arn": "arn:p"}}
-    assert tuple(read_event(json.dumps(event))) == ("arn:p", "ecs:RunTask", "*", {"aws:RequestedRegion": ["us-east-1"]})
+    assert tuple(read_event(json.dumps(event))) == ("arn:p", "ecs:RunTask", "*", {"aws:RequestedRegion": ["us-east-1"]}, False)
     refused = {**event, "errorMessage": "User: arn:q is not authorized to perform: iam:PassRole on resource: arn:r because no …"}
     assert tuple(read_event(json.dumps(refused)))[:3] == ("arn:q", "iam:PassRole", "arn:r")
     for text in ("", "[]", "{}"):
@@ -181,9 +181,9 @@ def explained(**more: Any) -> Explained:
     return Explained(**{**known, **who, **more})
 
 
-def shown(found: Explained, width: int = 120, *, everything: bool = False) -> str:
+def shown(found: Explained, width: int = 120, **how: bool) -> str:
     out = io.StringIO()
-    print_explained(Console(file=out, width=width, highlight=False), found, everything=everything)
+    print_explained(Console(file=out, width=width, highlight=False), found, **{"everything": False, **how})
     return out.getvalue()
 
 
@@ -195,6 +195,11 @@ def test_what_decides_stands_first_and_what_missed_says_by_what() -> None:
     assert "3 Deny (Never)  line 9: applies, and decides" in text
     assert "1 statement about other actions" in text and "2 Allow" not in text
     assert "2 Allow: is about other actions" in shown(explained(), everything=True)
+
+
+def test_what_was_refused_and_is_not_any_more_is_said() -> None:
+    assert "refused at the time" in shown(explained(decision="allowed", message=""), was_refused=True)
+    assert "refused at the time" not in shown(explained(), was_refused=True)
 
 
 def test_nothing_is_lost_where_there_is_little_room() -> None:
@@ -228,4 +233,4 @@ def test_differences_alike_are_one_row() -> None:
     text = out.getvalue()
     assert "4 requests would have been denied (5 calls of role/deploy, recorded in r)" in text
     assert text.count("ecs:RunTask") == 1 and "  4         no policy allows it" in text
-    assert "1 calls are decided otherwise today" in text
+    assert "1 call is decided otherwise today" in text

@@ -80,7 +80,7 @@ def explain(
     if as_json:
         print_json(found)
     else:
-        print_explained(console(), found, everything=everything)
+        print_explained(console(), found, everything=everything, was_refused=asked.was_refused)
     raise typer.Exit(ExitCode.OK if found.decision == "allowed" else ExitCode.FAILED)
 
 

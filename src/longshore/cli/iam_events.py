@@ -22,6 +22,8 @@ class Refused(NamedTuple):
     action: str
     resource: str
     context: Mapping[str, list[str]]
+    #: it is known to have been refused
+    was_refused: bool = False
 
 
 class _Decoded(msgspec.Struct, frozen=True, rename="pascal"):
@@ -49,7 +51,7 @@ def read_message(text: str) -> Refused:
         about: dict[str, Any] = msgspec.json.decode(text)["context"]
         conditions = about.get("conditions", {}).get("items", ())
         context = {one["key"]: [value["value"] for value in one["values"]["items"]] for one in conditions}
-        return Refused(about["principal"]["arn"], about["action"], about["resource"], context)
+        return Refused(about["principal"]["arn"], about["action"], about["resource"], context, True)
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
         raise Failure(f"the message does not say what was refused ({error!r})") from error
 
@@ -75,7 +77,7 @@ def read_event(text: str) -> Refused:
             if event.get(member)
         }
         if refusal is not None:
-            return Refused(refusal[1], refusal[2], refusal[3], context)
+            return Refused(refusal[1], refusal[2], refusal[3], context, True)
         resources = [one["ARN"] for one in event.get("resources") or () if one.get("ARN")]
         action = f"{event['eventSource'].partition('.')[0]}:{event['eventName']}"
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:

@@ -37,13 +37,15 @@ _ROWS = 40
 # ── explained ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def print_explained(console: Console, found: Explained, *, everything: bool) -> None:
+def print_explained(console: Console, found: Explained, *, everything: bool, was_refused: bool = False) -> None:
     from rich.text import Text
 
     word, style = _VERDICTS[found.decision]
     console.print(Text.assemble((word, style), "  ", printable(_verdict(found))))
     if found.message:
         console.print(Text(printable(found.message), style="red"))
+    if was_refused and found.decision == "allowed":
+        console.print(Text("It was refused at the time; with the policies of today it is not.", style="yellow"))
     console.print()
     _print_question(console, found)
     for side, title in _SIDES.items():
@@ -220,7 +222,7 @@ def print_recording(console: Console, one: Recording) -> None:
     state = f"runs until {when(one.ends_at)}" if one.status == "RUNNING" else f"ended {when(one.stopped_at or one.ends_at)}"
     console.print(Text.assemble((printable(one.recording_name), "bold"), f"  of {printable(whose)}, {state}"))
     if one.requests or one.status != "RUNNING":
-        console.print(Text(f"  {one.requests} requests in {one.calls} calls, {one.refused} of them refused"))
+        console.print(Text(f"  {_count(one.requests, 'request')} in {_count(one.calls, 'call')}, {one.refused} of them refused"))
     if one.tries_changes:
         style = "red" if one.would_deny else "green"
         console.print(Text(f"  with the changed policies {one.would_deny} would have been denied, {one.would_allow} allowed", style=style))
@@ -305,11 +307,11 @@ def print_policy(found: Generated) -> None:
     def say(text: str) -> None:
         print(printable(text), file=sys.stderr)
 
-    say(f"# allows {found.calls} recorded calls of {', '.join(map(short_arn, found.principals))}")
+    say(f"# allows {_count(found.calls, 'recorded call')} of {', '.join(map(short_arn, found.principals))}")
     if len(found.policy_documents) > 1:
         say(f"# {len(found.policy_documents)} documents: more than a policy may hold; put each as a policy of its own")
     if found.refused:
-        say(f"# {found.refused} calls that were refused are left out (--with-refused)")
+        say(f"# left out, since refused: {_count(found.refused, 'call')} (--with-refused)")
     for one in found.widened:
         say(f"# {short_arn(one.pattern)}: {one.why} ({one.seen} seen)")
     if found.dropped:
@@ -325,9 +327,9 @@ def print_replayed(console: Console, found: Replayed, *, everything: bool) -> No
     if not found.principals:
         console.print(Text("the change is about nobody whose calls were recorded", style="yellow"))
         return
-    head = f"{found.requests_denied} requests would have been denied" if found.breaks else "nothing would have been denied"
+    head = f"{_count(found.requests_denied, 'request')} would have been denied" if found.breaks else "nothing would have been denied"
     whose = ", ".join(map(short_arn, found.principals[:4])) + (" …" if len(found.principals) > 4 else "")
-    about = f" ({found.calls} calls of {printable(whose)}, recorded in {printable(', '.join(found.recordings))})"
+    about = f" ({_count(found.calls, 'call')} of {printable(whose)}, recorded in {printable(', '.join(found.recordings))})"
     console.print(Text.assemble((head, "bold red" if found.breaks else "bold green"), about))
     _print_differences(console, "Would be denied", found.breaks, "red", everything=everything)
     _print_differences(console, "Would newly be allowed", found.opens, "yellow", everything=everything)
@@ -337,15 +339,23 @@ def print_replayed(console: Console, found: Replayed, *, everything: bool) -> No
 
 
 def _remarks(found: Replayed) -> Iterable[str]:
-    yield f"{found.unchanged} calls are decided as before"
+    yield f"{_calls(found.unchanged)} decided as before"
     if found.left_out:
         yield f"{found.left_out} more are not listed"
     if found.since_changed:
-        yield f"{found.since_changed} calls are decided otherwise today than when they were recorded, whatever is changed"
+        yield f"{_calls(found.since_changed)} decided otherwise today than when recorded, whatever is changed"
     if found.unkept_keys:
         yield f"policies ask for what recordings do not keep: {', '.join(map(printable, found.unkept_keys))}"
     if found.dropped:
         yield f"{found.dropped} requests are not in the recordings, for want of room"
+
+
+def _calls(count: int) -> str:
+    return f"{_count(count, 'call')} {'is' if count == 1 else 'are'}"
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _print_differences(console: Console, title: str, listed: Sequence[Difference], style: str, *, everything: bool) -> None:

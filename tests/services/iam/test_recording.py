@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from longshore.aws.errors import Validation
 from longshore.gateway.authorise import Access, ResourceSide
 from longshore.kit.clock import SteppedClock
 from longshore.services.call import Principal, Session
 from longshore.services.iam import model as iam
 from longshore.services.iam import recording
+from longshore.services.iam.identities import root_principal
 from longshore.services.iam.policy import Policy
 from longshore.services.iam.recording import MOST_CALLS, MOST_OF_A_KIND, Recorder
 from longshore.services.iam.recording_model import KINDS, RECORDED_CALLS, RECORDINGS, Change, RecordedCall, Recording
@@ -22,6 +24,7 @@ from longshore.store.memory import memory_store
 
 ACCOUNT = "123456789012"
 ANN = Principal(ACCOUNT, f"arn:aws:iam::{ACCOUNT}:user/ann", "AIDAANNANNANNANNANNAN", "AKIAANN")
+ROOT = root_principal(ACCOUNT, "AKIAROOT")
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/ci"
 
 
@@ -121,6 +124,15 @@ async def test_the_program_is_kept_and_tells_no_call_from_another(watched: Watch
         watched.access.denial(ANN, "ecs:ListTasks", "*", user_agent=agent)
     (call,) = await watched.calls()
     assert (call.denied, call.user_agent) == (2, "Boto3 m/b,a")
+
+
+async def test_a_request_that_makes_no_sense_is_for_others_to_refuse(watched: Watched) -> None:
+    def none() -> Mapping[str, Sequence[str]]:
+        raise Validation("no such thing")
+
+    await watched.start()
+    assert watched.access.denial(ROOT, "ecs:RunTask", "*", conditions=none) is None
+    assert [(one.allowed, one.circumstances) for one in await watched.calls()] == [(1, ())]
 
 
 async def test_sessions_count_as_their_role_and_others_are_left_out(watched: Watched) -> None:

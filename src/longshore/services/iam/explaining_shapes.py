@@ -28,7 +28,7 @@ class ExplainRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, rena
     resource: Resource = "*"
     #: whose resources and users short names mean; the caller's unless given
     account_id: Account | None = None
-    context: Annotated[tuple[ContextEntry, ...], Meta(max_length=50)] = ()
+    context: Annotated[tuple[ContextEntry, ...], Meta(max_length=200)] = ()
 
 
 class Unmet(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="pascal"):

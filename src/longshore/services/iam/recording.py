@@ -14,11 +14,13 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from functools import cache, partial
 
 from msgspec.structs import replace
 
+from longshore.aws.errors import AwsError
 from longshore.kit.clock import Clock
-from longshore.services.iam.deciding import Made
+from longshore.services.iam.deciding import Context, Made
 from longshore.services.iam.dry_run import verdict
 from longshore.services.iam.dry_run_changes import Standing, changed, standing_of
 from longshore.services.iam.minimal_patterns import generalised
@@ -75,6 +77,7 @@ class Recorder:
                 self._active[key] = _Active(self._store, recording)
 
     def note(self, made: Made) -> None:
+        made = made._replace(context=cache(partial(_context_of, made)))
         now = self._clock.now()
         for active in self._active.values():
             if active.recording.ends_at > now and active.is_meant(made):
@@ -123,6 +126,14 @@ class Recorder:
             await self.flush()
         except StoreUnavailable as problem:
             log.warning("what was recorded cannot be written at present: %s", problem)
+
+
+def _context_of(made: Made) -> Context:
+    """What cannot be told of a request that makes no sense is left out: the request itself is to be refused for that, not here."""
+    try:
+        return made.context()
+    except AwsError:
+        return {}
 
 
 class _Row:
