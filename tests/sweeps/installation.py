@@ -252,7 +252,9 @@ class Installation:
     def port(self) -> int:
         return int(self._host.rpartition(":")[2])
 
-    def signed(self, api: str, body: bytes, headers: Mapping[str, str], keys: Keys, region: str) -> dict[str, str]:
+    def signed(
+        self, api: str, body: bytes, headers: Mapping[str, str], keys: Keys, region: str, skew_s: float = 0.0
+    ) -> dict[str, str]:
         """The headers that sign such a request."""
         return sign(
             "POST",
@@ -264,7 +266,7 @@ class Installation:
             secret_access_key=keys.secret,
             region=region,
             service=served(api).model.signing_name,
-            now=self.clock.now(),
+            now=self.clock.now() + skew_s,
             session_token=keys.token,
         )
 

@@ -22,6 +22,7 @@ from tests.sweeps.installation import (
     OWNER,
     REGION,
     ROOT,
+    STRANGER,
     STRANGERS_ROOT,
     USER,
     USER_ARN,
@@ -31,11 +32,10 @@ from tests.sweeps.installation import (
     Keys,
     written,
 )
+from tests.sweeps.matrix import FREE, GUARDED, REGIONAL, SHARED
 from tests.sweeps.samples import least, sample
 from tests.sweeps.vouching import BY_TOKEN
 
-#: the operations that need no permission
-FREE = {("sts", "GetCallerIdentity"), ("sts", "GetSessionToken")}
 #: what needs another permission than its own name: as AWS documents, or because policies for its agent know no other
 OTHERWISE = {
     ("ecr", "ListImageReferrers"): "ecr:BatchGetImage",
@@ -88,8 +88,9 @@ def each_of(operations: list[tuple[str, str]]) -> pytest.MarkDecorator:
 
 
 every_operation = each_of(OPERATIONS)
-every_guarded_operation = each_of([each for each in OPERATIONS if each not in FREE | BY_TOKEN])
-every_regional_operation = each_of([(api, name) for api, name in OPERATIONS if not served(api).model.global_endpoint])
+every_guarded_operation = each_of(GUARDED)
+every_regional_operation = each_of(REGIONAL)
+every_shared_operation = each_of(SHARED)
 
 
 @pytest.fixture
@@ -154,8 +155,9 @@ async def test_who_does_not_sign_rightly_is_refused(wired: Installation, house: 
         answer = await wired.send(api, operation, body, headers, keys)
         assert answer.status in (400, 401, 403)
         assert answer.code in _UNKNOWN, answer.code
-    answer = await wired.send(api, operation, body + b" ", headers | wired.signed(api, body, headers, ROOT, REGION), None)
-    assert answer.status in (400, 401, 403), "another body than the one that was signed"
+    for sent, skew_s, why in ((body + b" ", 0.0, "another body than the one that was signed"), (body, -86_400.0, "signed a day ago")):
+        answer = await wired.send(api, operation, sent, headers | wired.signed(api, body, headers, ROOT, REGION, skew_s), None)
+        assert answer.status in (400, 401, 403), why
     assert wired.store.revision == before
 
 
@@ -370,6 +372,36 @@ async def test_another_account_neither_sees_nor_changes_this_ones(there: Install
         assert not changes(house.rows, there)
         if answer.status == 200 and (api, operation) not in TELLS:
             assert_nothing_told(answer, house, parameters)
+
+
+@every_shared_operation
+async def test_what_a_resources_own_policy_lets_another_account_do_is_done_and_nothing_else(
+    there: Installation, house: House, api: str, operation: str
+) -> None:
+    action = served(api).operations[operation].action
+    account = {"registryId": OWNER} if api == "ecr" else {}
+    asked = sample(house, api, operation) | account
+    user, key = iam.User(STRANGER, "zoe", "AIDAZOEZOEZOEZOEZOEZ", 0.0), Keys("AKIAZOEZOEZOEZOEZOEZ", "zoe's own secret")
+    row = iam.AccessKey(key.access_key_id, STRANGER, user.arn, key.secret, 0.0)
+    await there.store.transact(lambda tx: [tx.put(iam.USERS, user), tx.put(iam.ACCESS_KEYS, row)])
+
+    async def shared(*actions: str) -> None:
+        statements = [{"Effect": "Allow", "Principal": {"AWS": STRANGER}, "Action": list(actions)}]
+        document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        if api == "ecr":
+            await there.done("ecr", "SetRepositoryPolicy", repositoryName=asked["repositoryName"], policyText=document, force=True)
+        else:
+            await there.done("iam", "UpdateAssumeRolePolicy", RoleName="deploy", PolicyDocument=document)
+
+    others = {"ecr": "ecr:DescribeRepositories" if action != "ecr:DescribeRepositories" else "ecr:ListImages"}
+    await shared(others.get(api, "sts:TagSession"))
+    before = there.store.revision
+    assert (await there.ask(api, operation, asked, STRANGERS_ROOT)).denied
+    assert there.store.revision == before
+    await shared(action, *(right for right in FURTHER if right.startswith("sts:")) if api == "sts" else (action,))
+    assert (await there.ask(api, operation, asked, key)).denied, "at home, too, it must be allowed"
+    answer = await there.ask(api, operation, asked, STRANGERS_ROOT)
+    assert answer.status < 500 and not answer.denied, f"{answer.code}: {answer.message}"
 
 
 @every_regional_operation
