@@ -78,7 +78,7 @@ def page() -> str:
         "# Who may not, tried",
         "",
         "Every operation of every API, of AWS's and of our own, is asked for as each of these; a cell is one request, or several alike,",
-        "in a test of `tests/sweeps/test_authorisation.py`. This page is written by `tools/authorisation_matrix.py`, and a test keeps it fresh.",
+        "in a test of `tests/sweeps/test_authorisation.py`. `tools/authorisation_matrix.py` writes this page, and a test keeps it fresh.",
         "",
         "| asked for by | outcome | " + " | ".join(apis) + " | all |",
         "|---|---|" + "--:|" * (len(apis) + 1),
