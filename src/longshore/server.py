@@ -385,7 +385,9 @@ class Server:
         recorder = Recorder(store, self._clock)
         self._undo.append(recorder.close)
         self._jobs.append(asyncio.create_task(recorder.run(), name="recorder"))
-        return Access(store, self._clock, RESOURCE_SIDES, recorder)
+        access = Access(store, self._clock, RESOURCE_SIDES, recorder)
+        access.limiter = self._limiter
+        return access
 
     def _registry(
         self, store: Store, blobs: FileBlobStore, secret: Keys, identities: Identities, access: Access, cache: PullThroughCache

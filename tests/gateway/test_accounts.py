@@ -11,7 +11,9 @@ import pytest
 from longshore.aws.sigv4 import sign
 from longshore.gateway.accounts import Accounts
 from longshore.gateway.authorise import Access
+from longshore.gateway.buckets import Rate
 from longshore.gateway.identify import Identities
+from longshore.gateway.limits import RateLimits
 from longshore.kit.clock import SteppedClock
 from longshore.kit.ids import SeededIds
 from longshore.services.call import Site
@@ -114,3 +116,16 @@ async def test_who_is_given_the_action_may(platform: Platform) -> None:
 async def test_other_methods_and_paths_are_nothing(platform: Platform) -> None:
     assert (await ask(platform, "DELETE"))[0] == 405
     assert (await ask(platform, "GET", path="/_longshore/accounts/1"))[0] == 404
+
+
+async def test_who_asks_too_much_is_held_up_here_as_at_the_apis(platform: Platform) -> None:
+    access = Access(platform.store, platform.clock)
+    access.limiter = RateLimits(lambda api, operation: (operation, Rate(2, 0.001)))
+    site = Site(ACCOUNT, REGION, ("us-test-1a",), platform.url, 4566)
+    identities = Identities(platform.store, platform.clock, site)
+    held = Accounts(store=platform.store, identities=identities, access=access, clock=platform.clock, ids=SeededIds(), site=site)
+    platform.gateway.mount("/_longshore/accounts", held.handle)
+    assert [(await ask(platform, "GET"))[0] for _ in range(3)] == [200, 200, 400]
+    assert (await ask(platform, "GET"))[1] == {"error": "ThrottlingException", "message": "Rate exceeded"}
+    assert (await ask(platform, "POST", f"id={OTHER}"))[0] == 200
+    assert (await ask(platform, "GET", key=ANN, secret=ANNS_SECRET))[1]["error"] == "AccessDeniedException"

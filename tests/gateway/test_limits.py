@@ -125,3 +125,10 @@ def test_no_limits_are_no_limits() -> None:
 def test_hints_are_whole_seconds_and_milliseconds_never_none() -> None:
     assert dict(retry_headers(0.0001)) == {"Retry-After": "1", "x-amz-retry-after": "1"}
     assert dict(retry_headers(2.2)) == {"Retry-After": "3", "x-amz-retry-after": "2200"}
+
+
+def test_routes_of_our_own_have_buckets_of_their_own() -> None:
+    limits = RateLimits(of_aws, Time())
+    assert admitted(limits, USER, "longshore", "ListAccounts") == 50
+    assert admitted(limits, USER, "longshore", "CreateAccountKey") == 50
+    assert admitted(limits, USER, "ecs", "DescribeClusters") == 50

@@ -9,13 +9,16 @@ from longshore.gateway.auditing.entries import entry_of
 from longshore.gateway.authorise import Access
 from longshore.services.call import Principal
 
+#: what counts as an API of ours, beside those of AWS
+OWN = "longshore"
+
 
 def admit(
     access: Access, request: web.BaseRequest, principal: Principal, region: str, action: str, *, account_id: str, resource: str = "*"
 ) -> None:
     """Returns when `principal` may do `action` to what belongs to `account_id`; either way it is recorded.
 
-    Raises AccessDenied, and StoreUnavailable where it cannot be.
+    Raises AccessDenied, Throttling where the principal has asked too much lately, and StoreUnavailable where it cannot be recorded.
     """
     denied = access.denial(
         principal,
@@ -32,3 +35,5 @@ def admit(
         entry.note(principal, action, region=region, resource=resource, denied=denied)
     if denied is not None:
         raise AccessDenied(denied)
+    if access.limiter is not None:
+        access.limiter.admit(principal, OWN, action.rpartition(":")[2])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from longshore.aws.errors import AccessDenied
 from longshore.aws.operation import Operation
@@ -23,6 +23,9 @@ from longshore.services.iam.identities import Policies, access_denied_message, g
 from longshore.services.iam.policy import Policy
 from longshore.services.iam.recording import Recorder
 from longshore.store.base import Reader, Store
+
+if TYPE_CHECKING:
+    from longshore.gateway.attempt import Limiter
 
 #: principal, action and resource; and where policies ask for it: region, address, whether encrypted, program
 _Key = tuple[str | bool, ...]
@@ -67,6 +70,8 @@ class Access:
         self._kept: dict[_Key, _Kept] = {}
         #: told of every decision while it listens
         self.recorder = recorder
+        #: who holds up whoever asks too much at the doors beside the APIs
+        self.limiter: Limiter | None = None
 
     def denial(
         self,

@@ -20,7 +20,7 @@ from functools import lru_cache, partial
 from longshore.aws.errors import Throttling
 from longshore.gateway.attempt import Limiter, Unlimited
 from longshore.gateway.buckets import Buckets, Rate
-from longshore.gateway.catalogue import served
+from longshore.gateway.catalogue import SERVED, served
 from longshore.gateway.limits_of_aws import READS, of_aws
 from longshore.services.call import Principal
 
@@ -61,7 +61,9 @@ class RateLimits:
 
 
 def _class_of(classify: Classify, api: str, operation: str) -> tuple[str, Rate]:
-    """Names are clients' to invent, so all that no model has count for one."""
+    """Names are clients' to invent, so all that no model has count for one. (Those of routes of our own are ours.)"""
+    if api not in SERVED:
+        return classify(api, operation)
     there = served(api)
     return classify(api, operation if operation in there.operations or operation in there.known else "")
 
