@@ -32,7 +32,10 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
         *("DescribeLoadBalancerPolicies", "DescribeTags"),
     ),
     "ec2": ("DescribeVpcs", "DescribeSubnets", "DescribeSecurityGroups", "DescribeSecurityGroupRules", "DescribeTags", "DescribeInstances"),
-    "iam": ("ListUsers", "ListPolicies", "ListAccessKeys", "ListUserPolicies", "ListGroups", "ListRoles", "ListInstanceProfiles"),
+    "iam": (
+        *("ListUsers", "ListPolicies", "ListAccessKeys", "ListUserPolicies", "ListGroups", "ListRoles", "ListInstanceProfiles"),
+        *("ListMFADevices", "ListVirtualMFADevices", "ListOpenIDConnectProviders", "ListAccountAliases"),
+    ),
 }
 
 _ARNS = ("arn", "service_arn", "target_group_arn", "owner_arn", "user_arn", "policy_arn")

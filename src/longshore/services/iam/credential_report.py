@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from longshore.services.iam.devices import devices_of
@@ -27,13 +27,18 @@ _NONE, _UNKNOWN, _NOT_THERE = "N/A", "no_information", "not_supported"
 _NO_CERTIFICATES = ("false", _NONE, "false", _NONE)
 
 
-def credential_report(reader: Reader, account_id: str) -> bytes:
-    written = io.StringIO()
-    lines = csv.writer(written, lineterminator="\n")
-    lines.writerow(COLUMNS)
-    lines.writerow(_root(reader, account_id))
-    lines.writerows(_user(reader, user) for user in sorted(reader.list(USERS, "account", account_id), key=lambda user: user.key))
-    return written.getvalue().encode()
+def credential_lines(reader: Reader, account_id: str) -> Iterator[Sequence[str]]:
+    """One after the other, so that who makes a report of thousands may let others have their turn."""
+    yield COLUMNS
+    yield _root(reader, account_id)
+    for user in sorted(reader.list(USERS, "account", account_id), key=lambda user: user.key):
+        yield _user(reader, user)
+
+
+def written(lines: Iterable[Sequence[str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue().encode()
 
 
 def _root(reader: Reader, account_id: str) -> Sequence[str]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import base64
 import hmac
 import struct
-from hashlib import sha1
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -91,7 +90,7 @@ def step_of(now: float) -> int:
 
 def code_at(seed: bytes, step: int) -> str:
     """The code of a half minute (RFC 4226 over the time, as RFC 6238 has it)."""
-    digest = hmac.digest(seed, struct.pack(">Q", step), sha1)
+    digest = hmac.digest(seed, struct.pack(">Q", step), "sha1")
     offset = digest[-1] & 0x0F
     number = int.from_bytes(digest[offset : offset + 4], "big") & 0x7FFF_FFFF
     return f"{number % 10**DIGITS:0{DIGITS}d}"

@@ -170,10 +170,12 @@ def record(tx: Tx, verdict: Verdict) -> None:
         tx.put(LOGIN_PROFILES, msgspec.structs.replace(kept, guesses=Guesses(), last_used_at=judged.last_used_at))
 
 
-async def attempt(store: Store, account_id: str, user_name: str, password: str, now: float) -> Verdict:
-    """`check_password` beside everything else that goes on, and kept."""
+async def attempt(store: Store, account_id: str, user_name: str, password: str, now: float, *, comes_in: bool = True) -> Verdict:
+    """`check_password` beside everything else that goes on, and kept. Who only changes it does not come in (`comes_in`)."""
     profile = await store.transact(lambda tx: begin(tx, account_id, user_name, now))
     verdict = await in_thread(judge, profile, policy_of(store, account_id), password, now)
+    if not comes_in and profile is not None and verdict.profile is not None:
+        verdict = verdict._replace(profile=msgspec.structs.replace(verdict.profile, last_used_at=profile.last_used_at))
     await store.transact(lambda tx: record(tx, verdict))
     return verdict
 

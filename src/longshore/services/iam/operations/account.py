@@ -64,6 +64,8 @@ _QUOTAS = {
     "AttachedPoliciesPerGroupQuota": 10,
     "AttachedPoliciesPerRoleQuota": 10,
     "VersionsPerPolicyQuota": 5,
+    "PolicyVersionsInUseQuota": 10000,
+    "SigningCertificatesPerUserQuota": 2,
 }
 
 
@@ -82,6 +84,7 @@ async def get_account_summary(call: Call, request: shapes.GetAccountSummaryReque
         "AccountAccessKeysPresent": int(count(ACCESS_KEYS, "principal", root_arn(account_id)) > 0),
         "AccountMFAEnabled": int(count(MFA_DEVICES, "user", root_arn(account_id)) > 0),
         "AccountPasswordPresent": 0,
+        "AccountSigningCertificatesPresent": 0,
         "MFADevices": len(devices),
         "MFADevicesInUse": sum(bool(device.user_arn) for device in devices),
         "Providers": count(OPEN_ID_PROVIDERS, "account", account_id),

@@ -142,7 +142,7 @@ async def change_password(call: Call, request: shapes.ChangePasswordRequest) -> 
         raise InvalidUserType("Only IAM Users can change their own password.")
     user, now = _user(call.store, call, None), call.clock.now()
     _profile(call.store, user)
-    verdict = await attempt(call.store, call.account_id, user.name, request.old_password, now)
+    verdict = await attempt(call.store, call.account_id, user.name, request.old_password, now, comes_in=False)
     if verdict.outcome is Outcome.HELD:
         raise EntityTemporarilyUnmodifiable("Too many wrong passwords were given. Wait and try again.")
     if verdict.profile is None or not verdict.knows_password:
