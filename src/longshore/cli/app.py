@@ -84,6 +84,12 @@ StoppedTasksKept = Annotated[
 TaskHistoryKept = Annotated[
     str | None, typer.Option(help="How long `task list` knows them after that; as last time, at first 7d.", metavar="TIME")
 ]
+AuditDays = Annotated[
+    int | None, typer.Option(min=1, max=3650, help="How long records of what was asked are kept; as last time, at first 90 days.")
+]
+AuditBestEffort = Annotated[
+    bool | None, typer.Option("--audit-best-effort/--no-audit-best-effort", help="Answer what cannot be recorded, too; as last time.")
+]
 LostAfter = Annotated[
     str | None,
     typer.Option(help="Services do without an instance whose agent is away so long; as last time, at first 10m; 0: never.", metavar="TIME"),
@@ -153,6 +159,8 @@ def up(
     load_balancer_address: LoadBalancerAddress = None,
     insecure: Insecure = False,
     rate_limits: RateLimits = None,
+    audit_days: AuditDays = None,
+    audit_best_effort: AuditBestEffort = None,
     master_key_file: MasterKeyFile = None,
     master_key_command: MasterKeyCommand = None,
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when everything is ready; stop with `longshore down`.")] = False,
@@ -172,14 +180,12 @@ def up(
         instance_cpu_units=instance_cpu,
         instance_memory_mib=instance_memory,
         dev=dev or given.dev,
-        vulnerability_database=_absolute(vulnerability_database) or given.vulnerability_database or last.vulnerability_database,
-        scanner=scanner or given.scanner or last.scanner,
+        **layout.wanted_scanning(last, given, _absolute(vulnerability_database), scanner),
         incomplete_images=incomplete_images,
-        docker_url=given.docker_url,
-        log_level=given.log_level,
+        **layout.environment_alone(given),
         tls=layout.wanted_tls(last.tls, given.tls if tls is None else tls, tls_certificate, tls_key, tls_name or ()),
         storage=layout.wanted_storage(last.storage, given.encrypt if encrypt is None else encrypt),
-        events=layout.wanted_events(last.events, given.events_days, given.events_mib),
+        **layout.wanted_logs(last, given, audit_days, audit_best_effort),
         history=layout.wanted_history(last.history, given, stopped_tasks_kept, task_history_kept),
         lost_after_s=layout.wanted_lost_after(last.lost_after_s, lost_after or given.lost_after_s),
         load_balancer_address=last.load_balancer_address if load_balancer_address is None else load_balancer_address,

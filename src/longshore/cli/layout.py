@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TypedDict
 
 import msgspec
 
@@ -145,14 +146,43 @@ def wanted_events(last: Events, days: int | None, mib: int | None) -> Events:
     return Events(kept_days=days or last.kept_days, kept_mib=mib or last.kept_mib)
 
 
-def wanted_audit(last: Audit, given: Environment, days: int | None, mib: int | None, best_effort: bool | None) -> Audit:
+class Logs(TypedDict):
+    events: Events
+    audit: Audit
+
+
+def wanted_logs(last: LastTime, given: Environment, audit_days: int | None, audit_best_effort: bool | None) -> Logs:
     """As last time, but for what options, or else the environment, ask for."""
-    efforts = (best_effort, given.audit_best_effort, last.best_effort)
-    return Audit(
-        kept_days=days or given.audit_days or last.kept_days,
-        kept_mib=mib or given.audit_mib or last.kept_mib,
+    efforts = (audit_best_effort, given.audit_best_effort, last.audit.best_effort)
+    audit = Audit(
+        kept_days=audit_days or given.audit_days or last.audit.kept_days,
+        kept_mib=given.audit_mib or last.audit.kept_mib,
         best_effort=next(effort for effort in efforts if effort is not None),
     )
+    return {"events": wanted_events(last.events, given.events_days, given.events_mib), "audit": audit}
+
+
+class EnvironmentAlone(TypedDict):
+    docker_url: str
+    log_level: str
+
+
+def environment_alone(given: Environment) -> EnvironmentAlone:
+    """What no option says."""
+    return {"docker_url": given.docker_url, "log_level": given.log_level}
+
+
+class Scans(TypedDict):
+    vulnerability_database: Path | None
+    scanner: str
+
+
+def wanted_scanning(last: LastTime, given: Environment, database: Path | None, scanner: str | None) -> Scans:
+    """As last time, but for what options, or else the environment, ask for."""
+    return {
+        "vulnerability_database": database or given.vulnerability_database or last.vulnerability_database,
+        "scanner": scanner or given.scanner or last.scanner,
+    }
 
 
 def wanted_storage(last: Storage, encrypt: bool | None) -> Storage:
