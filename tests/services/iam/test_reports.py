@@ -10,13 +10,18 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from longshore.aws.errors import AwsError
 from longshore.control.reports.controller import Reports
-from longshore.services.iam.access_advisor import granted
+from longshore.services.call import Principal
+from longshore.services.iam.access_advisor import SERVICES, Held, granted, granted_by
 from longshore.services.iam.credential_report import COLUMNS
 from longshore.services.iam.devices import code_at, step_of
+from longshore.services.iam.evaluator import decide
 from longshore.services.iam.identities import KeyUses, ensure_root, used_identity
+from longshore.services.iam.policy import compile_policy
 from longshore.services.iam.reports import ACCESS_JOBS, CREDENTIAL_REPORT_S, CREDENTIAL_REPORTS, JOB_S
 from longshore.services.iam.service_uses import SERVICE_USES
 from tests.services.iam.wire import ACCOUNT, Account
@@ -148,6 +153,26 @@ def test_whoever_may_everything_may_every_service_but_those_left_out() -> None:
     assert granted(document({"Effect": "Allow", "NotAction": ["iam:*", "ecr:Get*"], "Resource": "*"})) == every - {"iam"}
 
 
+_PATTERNS = ("*", "*:*", "ecs:*", "ecs:Run*", "EC?:*", "ec2:Describe*", "iam:*", "*:Describe*", "s*:*", "elasticload*:?escribe*")
+_STATEMENTS = st.builds(
+    lambda effect, member, actions: {"Effect": effect, member: actions, "Resource": "*"},
+    st.sampled_from(("Allow", "Deny")),
+    st.sampled_from(("Action", "NotAction")),
+    st.lists(st.sampled_from(_PATTERNS), min_size=1, max_size=3),
+)
+
+
+@given(documents=st.lists(st.lists(_STATEMENTS, min_size=1, max_size=3), min_size=1, max_size=3))
+def test_no_service_is_left_out_of_which_something_is_allowed(documents: list[list[dict[str, Any]]]) -> None:
+    texts = [document(*statements) for statements in documents]
+    policies, ann = [compile_policy(text) for text in texts], Principal(ACCOUNT, ANN, "AIDA", "AKIA")
+    listed = granted_by(Held("p", text, "", ANN) for text in texts)
+    for service in SERVICES:
+        for action in (f"{service}:DescribeThings", f"{service}:RunThings"):
+            if decide(policies, [], action, "*", {}, ann).allowed:
+                assert service in listed
+
+
 async def job(account: Account, arn: str) -> str:
     return str((await account.ask("GenerateServiceLastAccessedDetails", Arn=arn))["JobId"])
 
@@ -224,12 +249,13 @@ async def test_policies_are_listed_by_the_services_that_they_grant(account: Acco
     await account.ask("AddUserToGroup", GroupName="crew", UserName="ann")
     await account.ask("PutGroupPolicy", GroupName="crew", PolicyName="run", PolicyDocument=document(allow("ecs:*")))
     await account.ask("AttachUserPolicy", UserName="ann", PolicyArn="arn:aws:iam::aws:policy/AmazonECS_FullAccess")
-    listed = await account.ask("ListPoliciesGrantingServiceAccess", Arn=ANN, ServiceNamespaces=["ecs", "secretsmanager"])
-    ecs, secrets = listed["PoliciesGrantingServiceAccess"]
+    listed = await account.ask("ListPoliciesGrantingServiceAccess", Arn=ANN, ServiceNamespaces=["ecs", "secretsmanager", "codedeploy"])
+    ecs, secrets, elsewhere = listed["PoliciesGrantingServiceAccess"]
     assert [(each["PolicyName"], each["PolicyType"], each.get("EntityName")) for each in ecs["Policies"]] == [
         ("AmazonECS_FullAccess", "MANAGED", None),
         ("run", "INLINE", "crew"),
     ]
     assert (secrets["ServiceNamespace"], secrets["Policies"]) == ("secretsmanager", [])
+    assert [each["PolicyName"] for each in elsewhere["Policies"]] == ["AmazonECS_FullAccess"], "of a service that is not here, too"
     asked = {"Arn": ANN.replace("ann", "nobody"), "ServiceNamespaces": ["ecs"]}
     assert await refused(account, "ListPoliciesGrantingServiceAccess", **asked) == ("NoSuchEntity", 404)

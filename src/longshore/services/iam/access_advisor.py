@@ -75,13 +75,20 @@ def held_by_all(reader: Reader, owner_arn: str) -> Iterable[Held]:
 
 
 @lru_cache(maxsize=4096)
+def grants(document: str, service: str) -> bool:
+    """Does a document that was taken allow something of a namespace, here or not?"""
+    allowed = any(one["Effect"] == "Allow" and _speaks_of(one, service) for one in _statements(document))
+    return allowed and not _is_denied(document, service)
+
+
+def _statements(document: str) -> list[dict[str, object]]:
+    found = msgspec.json.decode(document)["Statement"]
+    return found if isinstance(found, list) else [found]
+
+
 def granted(document: str) -> frozenset[str]:
-    """Namespaces of which a document that was taken allows something."""
-    read = msgspec.json.decode(document)
-    statements = read["Statement"] if isinstance(read["Statement"], list) else [read["Statement"]]
-    allowed = {service for one in statements if one["Effect"] == "Allow" for service in SERVICES if _speaks_of(one, service)}
-    denied = {service for one in statements if one["Effect"] == "Deny" for service in SERVICES if _denies_all(one, service)}
-    return frozenset(allowed - denied)
+    """The same of every namespace that is served."""
+    return frozenset(service for service in SERVICES if grants(document, service))
 
 
 def granted_by(held: Iterable[Held]) -> tuple[str, ...]:
@@ -93,9 +100,7 @@ def granted_by(held: Iterable[Held]) -> tuple[str, ...]:
 
 @lru_cache(maxsize=4096)
 def _is_denied(document: str, service: str) -> bool:
-    read = msgspec.json.decode(document)
-    statements = read["Statement"] if isinstance(read["Statement"], list) else [read["Statement"]]
-    return any(one["Effect"] == "Deny" and _denies_all(one, service) for one in statements)
+    return any(one["Effect"] == "Deny" and _denies_all(one, service) for one in _statements(document))
 
 
 def _listed(value: object) -> list[str]:

@@ -8,7 +8,7 @@ from longshore.aws.errors import Validation
 from longshore.aws.operation import ANY_RESOURCE
 from longshore.aws.shapes import iam as shapes
 from longshore.services.call import Call
-from longshore.services.iam.access_advisor import SERVICES, Held, granted, held_by, held_by_all, is_there, owner_word
+from longshore.services.iam.access_advisor import SERVICES, Held, grants, held_by, held_by_all, is_there, owner_word
 from longshore.services.iam.api import api
 from longshore.services.iam.errors import (
     CredentialReportExpired,
@@ -202,7 +202,7 @@ async def list_policies_granting_service_access(
     entries = tuple(
         shapes.ListPoliciesGrantingServiceAccessEntry(
             service_namespace=service,
-            policies=tuple(_granting(call.store, each) for each in held if service in granted(each.document)),
+            policies=tuple(_granting(call.store, each) for each in held if grants(each.document, service)),
         )
         for service in dict.fromkeys(request.service_namespaces)
     )
