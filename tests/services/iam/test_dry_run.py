@@ -126,7 +126,7 @@ def test_parts_together_are_the_whole(parts: int) -> None:
 DOCUMENTS = st.lists(statements(principals=False), min_size=1, max_size=3).map(lambda said: document(*said))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(DOCUMENTS, DOCUMENTS, ACTIONS, RESOURCES, CONTEXTS)
 def test_what_breaks_is_what_the_evaluator_would_deny(
     before: str, after: str, action: str, resource: str, context: dict[str, list[str]]

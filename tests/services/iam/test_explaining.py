@@ -186,7 +186,7 @@ def decided(question: Question, more: dict[str, list[Any]], without: set[tuple[s
     ).allowed
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(questions())
 def test_it_says_what_the_evaluator_says_and_its_remedies_are_enough_and_each_is_needed(question: Question) -> None:
     found = explain(question)

@@ -159,7 +159,7 @@ SAID = st.dictionaries(
 CALLS = st.lists(st.builds(lambda action, resource, said: call(action, resource, **said), ACTIONS, RESOURCES, SAID), max_size=12)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(CALLS, st.booleans())
 def test_everything_that_was_allowed_is_allowed_again(calls: list[RecordedCall], exact: bool) -> None:
     made = minimal_policy(calls, exact=exact)
@@ -169,7 +169,7 @@ def test_everything_that_was_allowed_is_allowed_again(calls: list[RecordedCall],
         assert allows(made.documents, one.action, one.resource, {key: list(values) for key, values in one.circumstances})
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(CALLS, CALLS)
 def test_the_exact_policy_allows_no_action_on_a_resource_that_was_not_seen(calls: list[RecordedCall], others: list[RecordedCall]) -> None:
     made = minimal_policy(calls, exact=True)
