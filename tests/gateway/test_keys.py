@@ -24,8 +24,7 @@ from longshore.services.ecr.encryption.model import ENCRYPTION, INSTALLATION
 from longshore.services.iam import model as iam
 from longshore.services.keys import model as keys
 from longshore.services.sts.sessions import Claims, write_token
-from longshore.store.memory import memory_store
-from tests.gateway.platform import ACCOUNT, KEY, KINDS, REGION, SECRET, Platform, platform_on
+from tests.gateway.platform import ACCOUNT, KEY, REGION, SECRET, Platform, platform_on
 
 NEW_KEY = b64encode(b"n" * 32).decode()
 ANN, ANNS_SECRET = "AKIAANNANNANNANNANNA", "ann's secret"
@@ -75,7 +74,7 @@ class House(NamedTuple):
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    async with platform_on(SteppedClock(), store=memory_store((*KINDS, *keys.KINDS))) as made:
+    async with platform_on(SteppedClock()) as made:
         keyring = KeyringFile(tmp_path)
         keyring.begin(b"s" * 32, made.clock.now())
         site, handed = Site(ACCOUNT, REGION, ("us-test-1a",), made.url, 4566), list[str]()

@@ -13,6 +13,8 @@ from longshore.services.call import Principal
 from longshore.services.ecs.acting import machine_of
 from longshore.services.ecs.machines.model import MACHINES, machine_key
 from longshore.services.ecs.model import CONTAINER_INSTANCES, ContainerInstance, scope_of
+from longshore.services.keys.model import ROTATIONS
+from longshore.services.keys.rotations import is_void
 from longshore.services.sts.model import REVOCATIONS
 from longshore.services.sts.revocations import has_ended
 from longshore.store.base import Store
@@ -45,21 +47,21 @@ async def until_deregistered(store: Store, instance: ContainerInstance) -> None:
 
 
 async def until_revoked(store: Store, principal: Principal) -> None:
-    """Returns once a session has been ended, or the machine whose it is has; never for long-lived keys, which are asked about at each
-    connection."""
+    """Returns once a session has been ended, or the machine whose it is has, or all that was signed before; never for long-lived keys,
+    which are asked about at each connection."""
     session = principal.session
     if session is None:
         await asyncio.Event().wait()
         return
     machine = machine_of(principal)
     key = machine_key(principal.account_id, machine)
-    watch = store.watch(MACHINES, REVOCATIONS)
+    watch = store.watch(MACHINES, REVOCATIONS, ROTATIONS)
     try:
         while True:
             row = store.get(MACHINES, key) if machine else None
             if machine and (row is None or row.activated_at > session.issued_at):
                 return
-            if has_ended(store, session.links):
+            if has_ended(store, session.links) or is_void(store, session.issued_at):
                 return
             await watch.next()
     finally:
