@@ -19,19 +19,11 @@ from longshore.gateway.authorise import Access
 from longshore.gateway.identify import Identities
 from longshore.kit.clock import SteppedClock
 from longshore.kit.ids import Ids, RandomIds
-from longshore.services.acm import model as acm
+from longshore.resources import KINDS, RESOURCE_SIDES
 from longshore.services.call import Site
-from longshore.services.ec2 import model as ec2
-from longshore.services.ecr import kinds as ecr
-from longshore.services.ecs import kinds as ecs_kinds
 from longshore.services.ecs import model as ecs
-from longshore.services.elb import model as elb
-from longshore.services.elbv2 import hosts as elbv2_hosts
-from longshore.services.elbv2 import model as elbv2
-from longshore.services.iam import kinds as iam_kinds
 from longshore.services.iam import model as iam
 from longshore.services.iam.identities import ensure_root
-from longshore.services.sts import model as sts
 from longshore.store.base import Store, Tx
 from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore
@@ -41,7 +33,6 @@ KEY, SECRET = "AKIDEXAMPLE", "secretexample"
 CLUSTER = f"arn:aws:ecs:{REGION}:{ACCOUNT}:cluster/demo"
 INSTANCE = f"arn:aws:ecs:{REGION}:{ACCOUNT}:container-instance/demo/0123456789abcdef0123456789abcdef"
 FAMILY = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task-definition/fam"
-KINDS = (*ecs_kinds.KINDS, *ecr.KINDS, *elbv2.KINDS, *elbv2_hosts.KINDS, *elb.KINDS, *acm.KINDS, *ec2.KINDS, *iam_kinds.KINDS, *sts.KINDS)
 SIGNING_SECRET = b"s" * 32
 #: how long a test waits for what must come
 PATIENCE_S = 5.0
@@ -161,7 +152,7 @@ async def platform_on(clock: SteppedClock, ids: Ids | None = None, store: Store 
     await held.transact(lambda tx: ensure_root(tx, ACCOUNT, KEY, SECRET, clock.now()))
     drawn = ids or RandomIds()
     site = Site(ACCOUNT, REGION, ("us-test-1a", "us-test-1b"), "http://127.0.0.1:4566", 4566)
-    identities, access = Identities(held, clock, site, SIGNING_SECRET), Access(held, clock)
+    identities, access = Identities(held, clock, site, SIGNING_SECRET), Access(held, clock, RESOURCE_SIDES)
     sessions = AgentSessions(held, clock, drawn, site, identities, access, SIGNING_SECRET)
     gateway = Gateway(
         store=held,
