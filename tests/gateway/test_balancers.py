@@ -123,6 +123,26 @@ async def test_a_host_is_told_everything_with_keys_sealed_for_it_and_what_it_see
         assert (await answer.json())["hosts"][0]["id"] == "a"
 
 
+async def test_a_line_ends_with_the_key_that_opened_it(platform: Platform) -> None:
+    jobs = asyncio.create_task(platform.gateway._mounts[ROUTE].__self__.keep_leases())  # type: ignore[attr-defined]
+    ours = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": ACTION, "Resource": "*"}]})
+    await platform.store.transact(
+        lambda tx: tx.put(iam.INLINE_POLICIES, iam.InlinePolicy(f"arn:aws:iam::{ACCOUNT}:user/ann", "serve", ours))
+    )
+    url, headers = signed(platform, ROUTE, "host=a", "AKIAANN", "annsecret")
+    async with platform.http.ws_connect(url, headers=headers) as socket:
+        await socket.send_str(msgspec.json.encode(Greeting(b"")).decode())
+        await socket.receive()
+        await platform.clock.step(2)
+        assert not socket.closed
+        await platform.store.transact(lambda tx: tx.delete(iam.ACCESS_KEYS, "AKIAANN"))
+        await platform.clock.step(2)
+        async with asyncio.timeout(PATIENCE_S):
+            while (await socket.receive()).type not in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING):
+                pass
+    jobs.cancel()
+
+
 async def test_names_lead_to_where_the_one_who_asks_reaches_them(platform: Platform) -> None:
     await platform.store.transact(lambda tx: tx.put(BALANCER_HOSTS, BalancerHost("b", "10.0.0.8", "arn")))
     for address, wanted in (("127.0.1.1", "169.254.171.1"), ("10.0.0.8", "169.254.171.1"), ("10.0.0.99", "10.0.0.8")):

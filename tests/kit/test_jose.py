@@ -6,6 +6,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA384
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +43,21 @@ def test_a_token_cannot_choose_another_algorithm_than_its_keys(algorithm: str, c
     assert is_signed_by(token, keys_in(key_set(key.jwk()))) is (claimed == algorithm)
     # Where the set leaves it open the signature itself must be of that kind.
     assert is_signed_by(token, keys_in(key_set(key.jwk(alg=None)))) is (claimed == algorithm)
+
+
+def test_a_key_that_says_what_it_signs_with_signs_with_nothing_else() -> None:
+    key, other = SigningKey(algorithm="RS256"), SigningKey(algorithm="RS512")
+    token = read(other.token(CLAIMS))  # the same key, really used so
+    assert not is_signed_by(token, keys_in(key_set(key.jwk())))
+    assert is_signed_by(token, keys_in(key_set(key.jwk(alg=None))))
+
+
+def test_a_signature_over_one_curve_is_none_over_another() -> None:
+    key = SigningKey(algorithm="ES256")
+    text = ".".join(encoded(msgspec.json.encode(part)) for part in ({"alg": "ES384", "kid": "one"}, CLAIMS))
+    r, s = decode_dss_signature(key.private.sign(text.encode(), ec.ECDSA(SHA384())))
+    token = read(f"{text}.{encoded(r.to_bytes(48, 'big') + s.to_bytes(48, 'big'))}")
+    assert not is_signed_by(token, keys_in(key_set(key.jwk(alg=None))))
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256"])

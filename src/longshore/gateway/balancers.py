@@ -62,12 +62,20 @@ class Balancers:
         self._site = site
         self._secret = secret
         self._open: dict[str, web.WebSocketResponse] = {}
+        #: of who opened them: an access key id, or a session's token
+        self._credentials: dict[web.WebSocketResponse, str] = {}
 
     async def keep_leases(self) -> None:
         """Until cancelled."""
         while True:
             await self._clock.sleep(_LOOK_S)
             await self._seats.end_leases(self._clock.now())
+            await self.end_lines()
+
+    async def end_lines(self) -> None:
+        """Of those whose key is gone, or whose session is over: private keys go over them."""
+        for socket in [socket for socket, credential in self._credentials.items() if self._identities.owner(credential) is None]:
+            await socket.close(message=b"the credentials are not good any more")
 
     async def close(self) -> None:
         for socket in list(self._open.values()):
@@ -75,7 +83,7 @@ class Balancers:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            host = self._admitted(request)
+            host, credential = self._admitted(request)
         except AwsError as error:
             code, status = error.wire("json")
             return Answer(status, msgspec.json.encode({"error": code, "message": error.message}), "application/json", close=True)
@@ -87,12 +95,14 @@ class Balancers:
         if before is not None:
             await before.close()
         self._open[host.id] = socket
+        self._credentials[socket] = credential
         private = request.secure or _is_loopback(request.remote or "")
         try:
             await self._serve(socket, host, private=private)
         except (ConnectionError, msgspec.MsgspecError) as error:
             log.warning("balancer host %s: %s", host.id, error)
         finally:
+            del self._credentials[socket]
             if self._open.get(host.id) is socket:
                 del self._open[host.id]
                 await self._seats.leave(host.id, self._clock.now())
@@ -100,15 +110,16 @@ class Balancers:
                 await socket.close()
         return socket
 
-    def _admitted(self, request: web.BaseRequest) -> BalancerHost | None:
-        """None for whoever only wants to see the hosts. Raises AwsError."""
+    def _admitted(self, request: web.BaseRequest) -> tuple[BalancerHost | None, str]:
+        """The host, or None for whoever only wants to see them; and what they came with. Raises AwsError."""
         if request.path != ROUTE or request.method != "GET":
             raise Validation(f"There is GET {ROUTE}.")
         identified = self._identities.identify(ApiRequest.of(request, b""))
         principal = identified.principal
         admit(self._access, request, principal, identified.region, ACTION, account_id=self._site.account_id)
+        credential = principal.session.token if principal.session is not None else principal.access_key_id
         if request.headers.get("Upgrade", "").lower() != "websocket":
-            return None
+            return None, credential
         identifier, address = request.query.get("host", ""), request.query.get("address", "")
         if not _HOST.fullmatch(identifier):
             raise Validation("A balancer host is named by 1 to 64 letters, digits, '.', '_' and '-'.")
@@ -117,7 +128,8 @@ class Balancers:
                 ip_address(address)
             except ValueError:
                 raise Validation(f"{address[:40]!r} is no address.") from None
-        return BalancerHost(identifier, address, principal.arn, since=self._clock.now(), version=request.query.get("version", "")[:40])
+        version = request.query.get("version", "")[:40]
+        return BalancerHost(identifier, address, principal.arn, since=self._clock.now(), version=version), credential
 
     async def _serve(self, socket: web.WebSocketResponse, host: BalancerHost, *, private: bool) -> None:
         first = await socket.receive()
