@@ -130,7 +130,7 @@ class Reader:
                     return Page(tuple(matches), match.place)
             budget -= end - stop
             if budget <= 0:
-                return Page(tuple(matches), Place(number, content.find(b"\n", stop - 1) + 1 if stop else 0))
+                return Page(tuple(matches), Place(number, _reached(content, stop, end)))
         return Page(tuple(matches), None)
 
     def _files(
@@ -170,6 +170,12 @@ class Reader:
             if len(self._unpacked) > _MOST_REMEMBERED:
                 self._unpacked.popitem(last=False)
         return content
+
+
+def _reached(content: bytes, stop: int, end: int) -> int:
+    """Where the line ends that `stop` cuts. One that is longer than all that is looked at (none is) is passed over."""
+    reached = content.find(b"\n", stop - 1) + 1 if stop else 0
+    return reached if reached < end else content.rfind(b"\n", 0, end - 1) + 1
 
 
 def _matches(content: bytes, number: int, end: int, stop: int, query: Query) -> Iterator[Match]:
