@@ -17,10 +17,13 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from longshore.balancer.auth.sessions import Session, joined, opened, sealed, session_key, set_cookies
+from longshore.balancer.auth.sessions import Session, joined, opened, sealed, session_key, session_keys, set_cookies
+from longshore.balancer.files import read
 from longshore.balancer.render.auth import realm
+from longshore.kit.keyring import Generation, Keyring
 from longshore.services.elbv2.claims import Signer
-from longshore.services.elbv2.model import LoadBalancer
+from longshore.services.elbv2.model import LOAD_BALANCERS, RULES, LoadBalancer
+from longshore.services.keys.resealing import SEALED, reseal_page
 from tests.balancer import tls
 from tests.balancer.lab import Lab, Upstream, fixed, forward, laboratory, paths
 from tests.balancer.provider import SECRET, Browser, IdentityProvider, Page
@@ -194,6 +197,40 @@ async def test_a_session_that_we_have_not_made_or_that_is_over_is_none(lab: Lab,
     assert upstream.asked == []
     page = await browser.get(f"{url}/app", headers={"Cookie": genuine})
     assert page.seen["headers"]["x-amzn-oidc-identity"] == "eve"
+
+
+async def test_logins_outlast_a_rotation_of_the_keys_unless_they_are_to_end(
+    tmp_path: Path, provider: IdentityProvider, browser: Browser
+) -> None:
+    keys = Keyring.of(SECRET)
+    anew = dict(SEALED)[RULES]
+
+    async def rotated(*generations: Generation) -> None:
+        keys.replace(generations)
+        await lab.store.transact(lambda tx: reseal_page(tx, RULES, anew, keys, None, 100))
+        await lab.settled()
+
+    async with laboratory(tmp_path / "haproxy", installation_secret=keys) as lab:
+        _, url, upstream = await guarded(lab, provider)
+        assert (await browser.follow(f"{url}/app")).status == 200
+        asked, first = len(upstream.asked), keys.generations[0]
+        second, third = Generation(2, b"2" * 32), Generation(3, b"3" * 32)
+        await rotated(first, second)
+        assert (await browser.get(f"{url}/app")).status == 200
+        async with Browser() as other:
+            assert (await other.follow(f"{url}/app")).status == 200
+            assert len(upstream.asked) == asked + 2
+            config = read(lab.balancer.places.config)
+            for generation in (first, second):
+                for key in session_keys(generation.secret, lab.store.list(LOAD_BALANCERS)[0].arn):
+                    assert b64encode(key).decode() not in config
+            await rotated(first.ended(), second.ended(), third)
+            for one in (browser, other):
+                # The worker of before answers once more where a connection was kept, and closes it.
+                page = await one.get(f"{url}/app")
+                assert page.status == 302 or page.headers["Connection"] == "close"
+                assert (await one.get(f"{url}/app")).status == 302
+                assert (await one.follow(f"{url}/app")).status == 200
 
 
 async def test_nobody_guesses_the_tag_of_a_session_by_making_it_short(lab: Lab, provider: IdentityProvider, browser: Browser) -> None:
