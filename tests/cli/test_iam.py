@@ -197,6 +197,12 @@ def test_what_decides_stands_first_and_what_missed_says_by_what() -> None:
     assert "2 Allow: is about other actions" in shown(explained(), everything=True)
 
 
+def test_an_allow_of_a_whole_account_leaves_it_to_that() -> None:
+    opens = Statement(number=1, effect="Allow", applied=True, reach="account", text="{}")
+    policy = Policy(side="resource", kind="resource", name="repository policy", holder_arn="arn:r", statements=(opens,))
+    assert "1 Allow: applies, and leaves it to the account's own policies" in shown(explained(policies=(policy,)))
+
+
 def test_what_was_refused_and_is_not_any_more_is_said() -> None:
     assert "refused at the time" in shown(explained(decision="allowed", message=""), was_refused=True)
     assert "refused at the time" not in shown(explained(), was_refused=True)

@@ -21,6 +21,7 @@ class Statement(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="p
     effect: str
     applied: bool
     decides: bool = False
+    reach: str = ""
     missed: str = ""
     unmet: Unmet | None = None
     begin_line: int = 0

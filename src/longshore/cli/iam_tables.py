@@ -141,7 +141,7 @@ def _outcome(one: Statement) -> str:
     if one.decides:
         return "applies, and decides"
     if one.applied:
-        return "applies"
+        return "applies, and leaves it to the account's own policies" if one.reach == "account" and one.effect == "Allow" else "applies"
     if one.unmet is None:
         return f"is {_MISSED.get(one.missed, one.missed)}"
     unmet = one.unmet

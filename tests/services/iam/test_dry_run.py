@@ -96,6 +96,14 @@ def test_what_a_session_was_limited_to_stays_and_roles_are_asked_as_their_sessio
     assert (who.arn, who.identity_arn) == (f"arn:aws:sts::{ACCOUNT}:assumed-role/ci/one", ROLE)
 
 
+def test_what_a_resource_says_decides_as_before_and_is_not_quoted() -> None:
+    its = compile_policy(document({"Sid": "Theirs", "Effect": "Deny", "Principal": "*", "Action": "ecr:*"}), resource_based=True)
+    found = tried(
+        standing(), Change("put", ANN, "own", document=document(allow())), calls=[call("ecr:PutImage")], heard=Heard((), (its,), (), False)
+    )
+    assert [(one.after.why, one.after.explicit) for one in found.breaks] == [("a resource-based policy denies it", True)]
+
+
 def test_moments_are_those_of_the_last_call_and_what_was_not_kept_is_named() -> None:
     kept = call(**{"aws:sourceip": ("10.0.0.1",)})
     context = context_of(kept, caller_of(kept, ACCOUNT))

@@ -103,6 +103,7 @@ async def test_the_account_of_the_installation_sees_both_sides(house: House) -> 
     found = await house.explain(GUS, "ecr:BatchGetImage", APP)
     assert found.decision == "allowed"
     assert [(one.side, one.name) for one in found.policies] == [("identity", "pulls"), ("resource", "repository policy")]
+    assert [one.reach for one in found.policies[1].statements] == ["account"]
     refused = await house.explain(GUS, "ecr:PutImage", APP)
     assert [(one.side, one.account_id) for one in refused.remedies] == [("resource", HOME)]
 

@@ -19,7 +19,10 @@ from longshore.services.iam.policy import Statement
 from longshore.services.iam.recording_model import Circumstances, RecordedCall
 
 #: condition keys that are not kept with a call, since they follow from who called and when
-_REBUILT = ("aws:currenttime", "aws:epochtime", "aws:userid", "aws:principalaccount", "aws:viaawsservice")
+_REBUILT = (
+    *("aws:currenttime", "aws:epochtime", "aws:userid", "aws:principalaccount"),
+    *("aws:viaawsservice", "aws:principalisawsservice"),
+)
 _KINDS = {"boundary": "permissions boundary", "session": "session policy", "resource": "resource-based policy"}
 
 
@@ -139,8 +142,8 @@ def _words(decision: Decision, source: Source | None, number: int | None) -> str
     if decision.statement is None:
         return f"no {kind} allows it" if not decision.allowed else "the root may"
     effect = "allows" if decision.allowed else "denies"
-    if source is None:
-        return f"a statement{_sid(decision.statement)} of a {kind} {effect} it"
+    if source is None:  # the resource's, whose words may be another account's, or the session's
+        return f"a {_KINDS['resource'] if decision.statement.principals is not None else kind} {effect} it"
     return f"{source.name}, statement {(number or 0) + 1}{_sid(decision.statement)}, {effect} it"
 
 

@@ -47,6 +47,8 @@ class Statement(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="p
     effect: str
     applied: bool
     decides: bool = False
+    #: of a resource's policy that applies: whom it speaks of; account (whose own policies decide), identity (a user, a role) or principal
+    reach: str = ""
     #: principal, action, resource or condition: what it missed by first
     missed: str = ""
     unmet: Unmet | None = None

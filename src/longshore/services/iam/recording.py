@@ -47,7 +47,10 @@ _MOST_REMEMBERED = 4096
 #: moments that a later look cannot know any more
 MOMENTS = frozenset({"aws:tokenissuetime", "aws:multifactorauthage"})
 #: no part of what tells one call from another: moments, what follows from who calls, and the program, of which the last is kept
-NOT_KEPT = MOMENTS | {"aws:useragent", "aws:currenttime", "aws:epochtime", "aws:userid", "aws:principalaccount", "aws:viaawsservice"}
+NOT_KEPT = MOMENTS | {
+    *("aws:useragent", "aws:currenttime", "aws:epochtime", "aws:userid", "aws:principalaccount"),
+    *("aws:viaawsservice", "aws:principalisawsservice"),
+}
 
 
 class Recorder:
@@ -77,11 +80,12 @@ class Recorder:
                 self._active[key] = _Active(self._store, recording)
 
     def note(self, made: Made) -> None:
-        made = made._replace(context=cache(partial(_context_of, made)))
         now = self._clock.now()
-        for active in self._active.values():
-            if active.recording.ends_at > now and active.is_meant(made):
-                active.note(made, now)
+        meant = [active for active in self._active.values() if active.recording.ends_at > now and active.is_meant(made)]
+        if meant:
+            made = made._replace(context=cache(partial(_context_of, made)))
+        for active in meant:
+            active.note(made, now)
 
     async def flush(self) -> None:
         """Write down what is not yet. Raises StoreUnavailable; it is tried again later then."""

@@ -125,6 +125,7 @@ def _statement_shape(said: Said) -> shapes.Statement:
         effect=traced.effect,
         applied=traced.applied,
         decides=said.decides,
+        reach=traced.reach.name.lower() if traced.side == "resource" and traced.applied else "",
         missed=traced.missed,
         unmet=None
         if unmet is None
