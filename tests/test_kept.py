@@ -25,6 +25,7 @@ from longshore.store.base import Store
 from longshore.store.blobs import digest_of
 from longshore.store.file_blobs import FileBlobStore
 from longshore.store.memory import memory_store
+from tests.cutting import cut_everywhere
 
 
 @pytest.fixture
@@ -146,6 +147,20 @@ async def test_it_goes_only_once_the_keyring_has_it(tmp_path: Path, store: Store
     opened(tmp_path, store)
     assert (tmp_path / "signing-key").exists()
     assert "no key of this keyring" in caplog.text
+
+
+async def test_wherever_it_is_cut_off_on_the_way_it_is_not_lost(tmp_path: Path, store: Store) -> None:
+    def begin() -> None:
+        for name in os.listdir(tmp_path):
+            (tmp_path / name).unlink()
+        (tmp_path / "signing-key").write_bytes(b"s" * 32)
+
+    def check() -> None:
+        assert newest(opened(tmp_path, store)) == b"s" * 32
+        assert sorted(os.listdir(tmp_path)) == ["keyring", "master-key"]
+
+    # The master key, the keyring, and away with the old one.
+    assert cut_everywhere(lambda: opened(tmp_path, store), check, begin) == 3
 
 
 async def test_a_keyring_that_cannot_be_written_leaves_the_key_of_earlier_versions(tmp_path: Path, store: Store) -> None:

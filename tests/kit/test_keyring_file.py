@@ -14,6 +14,7 @@ from longshore.kit import durable
 from longshore.kit.keyring_file import KeyringFile
 from longshore.kit.master_key import Master, MasterKeyProblem
 from longshore.kit.sealing import newest, seal, unseal
+from tests.cutting import cut_everywhere
 
 SECRET = b"first secret of an installation."
 KEY, OTHER = b64encode(b"k" * 32).decode(), b64encode(b"o" * 32).decode()
@@ -163,50 +164,26 @@ def test_the_master_key_may_become_another_of_any_source(tmp_path: Path, there: 
     assert newest(KeyringFile(data, None, handed).open()) != SECRET
 
 
-def test_a_new_master_key_in_the_same_file_survives_being_cut_off_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Cut(Exception):
-        pass
+def test_a_new_master_key_in_the_same_file_survives_being_cut_off_anywhere(tmp_path: Path) -> None:
+    def begin() -> None:
+        for path in tmp_path.iterdir():
+            path.unlink()
+        KeyringFile(tmp_path).begin(SECRET, 1.0)
 
-    replace, unlink = Path.replace, Path.unlink
-    steps = 0
-    while True:
-        data = tmp_path / str(steps)
-        data.mkdir()
-        file = KeyringFile(data)
-        file.begin(SECRET, 1.0)
-        old, left = (data / "master-key").read_bytes(), steps
+    def change() -> None:
+        file = KeyringFile(tmp_path)
+        file.open()
+        file.rewrap(Master())
 
-        def spend() -> None:
-            nonlocal left
-            left -= 1
-            if left < 0:
-                raise Cut
+    def check() -> None:
+        for _ in range(2):
+            assert newest(KeyringFile(tmp_path).open()) == SECRET
 
-        def replacing(path: Path, target: Path) -> Path:
-            spend()
-            return replace(path, target)
-
-        def unlinking(path: Path, missing_ok: bool = False) -> None:
-            if not path.name.startswith("."):
-                spend()
-            unlink(path, missing_ok)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "replace", replacing)
-            patch.setattr(Path, "unlink", unlinking)
-            try:
-                file.rewrap(Master())
-                is_done = True
-            except Cut:
-                is_done = False
-        assert newest(KeyringFile(data).open()) == SECRET
-        assert newest(KeyringFile(data).open()) == SECRET
-        if is_done:
-            break
-        steps += 1
-    assert steps == 4
-    assert (data / "master-key").read_bytes() != old
-    assert sorted(os.listdir(data)) == ["keyring", "master-key"]
+    begin()
+    old = (tmp_path / "master-key").read_bytes()
+    assert cut_everywhere(change, check, begin) >= 4
+    assert (tmp_path / "master-key").read_bytes() != old
+    assert sorted(os.listdir(tmp_path)) == ["keyring", "master-key"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"not json", b'{"format": 99, "master": {}, "content": ""}'])
