@@ -175,6 +175,9 @@ def global_context(principal: Principal, *, now: float, region: str, source_ip: 
         "aws:useragent": [user_agent],
         "aws:requestedregion": [region],
         "aws:viaawsservice": ["false"],
+        "aws:principalisawsservice": ["false"],
+        # whoever names nothing asks about what is their own account's; what is named says itself whose it is
+        "aws:resourceaccount": [principal.account_id],
     }
     for key, value in principal.tags:
         context[f"aws:principaltag/{key.lower()}"] = [value]
