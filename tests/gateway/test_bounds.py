@@ -35,7 +35,7 @@ async def port(gateway: Gateway, store: Store, site: Site) -> AsyncIterator[int]
     server = await asyncio.get_running_loop().create_server(lanes, "127.0.0.1", 0)
     yield server.sockets[0].getsockname()[1]
     server.close()
-    await general.shutdown(1)
+    await general.shutdown(0.05)
 
 
 async def answered(port: int, sent: bytes) -> bytes:

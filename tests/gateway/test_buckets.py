@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from longshore.gateway.buckets import Buckets, Rate, taken
 
-RATES = st.builds(Rate, st.floats(1, 1000), st.floats(0.1, 1000))
+RATES = st.builds(Rate, st.floats(1, 50), st.floats(0.1, 1000))
 #: between one request and the next, in seconds
-PAUSES = st.lists(st.one_of(st.just(0.0), st.floats(0, 0.01), st.floats(0, 10)), min_size=1, max_size=200)
+PAUSES = st.lists(st.one_of(st.just(0.0), st.floats(0, 0.01), st.floats(0, 10)), min_size=1, max_size=60)
 
 
 @given(RATES, PAUSES, st.floats(0, 2e9))
