@@ -28,6 +28,7 @@ from longshore.services.ecs.kinds import KINDS
 from longshore.services.ecs.model import CONTAINER_INSTANCES
 from longshore.services.elb import model as elb_model
 from longshore.services.elbv2 import model as elbv2_model
+from longshore.services.sts import model as sts_model
 from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore
 
@@ -145,7 +146,7 @@ def resources(cpu: int, memory: int, ports: tuple[str, ...] = ("22",)) -> list[d
 @pytest.fixture
 async def ecs() -> AsyncIterator[Ecs]:
     clock = SteppedClock()
-    store = memory_store((*KINDS, *elbv2_model.KINDS, *elb_model.KINDS, *ec2_model.KINDS))
+    store = memory_store((*KINDS, *elbv2_model.KINDS, *elb_model.KINDS, *ec2_model.KINDS, *sts_model.KINDS))
     await store.transact(lambda tx: ensure_default_network(tx, ACCOUNT, REGION, ZONES, clock.now()))
     call = Call(
         store=store,
