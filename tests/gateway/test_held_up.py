@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from longshore.gateway.app import Gateway
 from longshore.gateway.authorise import Access
 from longshore.gateway.buckets import Rate
-from longshore.gateway.failures import ELSEWHERE, HELD_S, LOOPBACK, Failures
+from longshore.gateway.failures import ELSEWHERE, HELD_S, LOOPBACK, Failures, Uncounted
 from longshore.gateway.identify import Identities
 from longshore.gateway.limits import RateLimits
 from longshore.kit.clock import SteppedClock, SystemClock
@@ -128,6 +128,12 @@ async def test_a_run_of_tests_on_this_machine_does_not_wait_for_its_wrong_keys()
     failures = Failures(SteppedClock(), Time())
     for _ in range(int(LOOPBACK.burst)):
         await failures.hold("127.0.0.1")
+
+
+async def test_where_failures_are_not_counted_nobody_waits() -> None:
+    uncounted = Uncounted(SteppedClock(), Time())
+    for _ in range(int(LOOPBACK.burst) + 10):
+        await uncounted.hold("10.0.0.9")
 
 
 class Spent(Failures):

@@ -34,7 +34,7 @@ from longshore.gateway.attempt import Attempt, Limiter, Unlimited, Unwatched, Wa
 from longshore.gateway.auditing.entries import Entries
 from longshore.gateway.authorise import Access
 from longshore.gateway.catalogue import Served, served
-from longshore.gateway.failures import Failures
+from longshore.gateway.failures import Failures, Uncounted
 from longshore.gateway.identify import Identified, Identities
 from longshore.gateway.limits import retry_headers
 from longshore.gateway.recognise import protocol_of, recognise
@@ -113,7 +113,7 @@ class Gateway:
         self._entries = entries
         self._watcher = watcher or Unwatched()
         self._limiter = Unlimited() if limiter is None else limiter
-        self._failures = Failures(clock) if failures is None else failures
+        self._failures = Uncounted(clock) if failures is None else failures
         self._issuers = issuers
         self._draining = False
 
