@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -138,13 +139,20 @@ async def test_a_good_statement_stands_in_both_kinds_of_policy(ecr: Ecr, good: d
     await ecr("PutRegistryPolicy", policyText=document({**good, "Resource": "*"}))
 
 
+def check_invalid(refused: tuple[str, str], whose: str) -> None:
+    """In ECR's words, and where the grammar of policies is broken with the place."""
+    code, said = refused
+    words = INVALID.format(whose)
+    assert code == "InvalidParameterException" and said.startswith(words)
+    assert re.fullmatch(r"(: .+ \(line 1, column [0-9]+( at [^ ].*)?\))?", said.removeprefix(words)), said
+
+
 @pytest.mark.parametrize("bad", BAD, ids=str)
 async def test_a_bad_statement_stands_in_neither(ecr: Ecr, bad: dict[str, Any]) -> None:
     revision = ecr.call.store.revision
     refused = await ecr.refused("SetRepositoryPolicy", repositoryName="web", policyText=document(statement(), bad), force=True)
-    assert refused == ("InvalidParameterException", INVALID.format("repository"))
-    refused = await ecr.refused("PutRegistryPolicy", policyText=document({**bad, "Resource": "*"}))
-    assert refused == ("InvalidParameterException", INVALID.format("registry"))
+    check_invalid(refused, "repository")
+    check_invalid(await ecr.refused("PutRegistryPolicy", policyText=document({**bad, "Resource": "*"})), "registry")
     assert ecr.call.store.revision == revision
 
 
@@ -162,7 +170,13 @@ SETTING: tuple[tuple[str, dict[str, Any], str], ...] = (
 @pytest.mark.parametrize("text", NO_POLICIES, ids=lambda text: text[:40])
 async def test_what_is_no_policy_is_refused(ecr: Ecr, text: str) -> None:
     for operation, members, whose in SETTING:
-        assert await ecr.refused(operation, policyText=text, **members) == ("InvalidParameterException", INVALID.format(whose))
+        check_invalid(await ecr.refused(operation, policyText=text, **members), whose)
+
+
+async def test_a_policy_that_is_none_is_refused_with_the_place(ecr: Ecr) -> None:
+    text = '{"Version": "2012-10-17",\n "Statement": [{"Effect": "Allow", "Principal": "*", "Action": ["ecr:*", "ecr"]}]}'
+    code, said = await ecr.refused("SetRepositoryPolicy", repositoryName="web", policyText=text)
+    assert code == "InvalidParameterException" and said.endswith("etc. (line 2, column 74 at Statement[0].Action[1])")
 
 
 async def test_only_a_registrys_policy_names_resources_and_it_must(ecr: Ecr) -> None:

@@ -217,7 +217,12 @@ def differences(times: int, seed: int, tell: Callable[[int, Case, object, object
     """How many of `times` questions get different answers."""
     found = 0
     for number in range(seed, seed + times):
-        asked = case(random.Random(number))
+        pick = random.Random(number // 2)
+        asked = case(pick)
+        if number % 2:  # the same policies, asked about something else
+            asked = asked._replace(
+                action=pick.choice(ACTIONS), resource=pick.choice(RESOURCES), context=context(pick), caller=pick.choice(CALLERS)
+            )
         answers: list[tuple[object, object]] = [(ours(asked), plainly(asked))]
         for one in asked.resources:
             question = (asked.action, asked.resource, asked.context, SERVICE)

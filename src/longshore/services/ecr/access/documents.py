@@ -17,8 +17,9 @@ import msgspec
 from longshore.services.ecr.access.model import RegistryPolicy, RepositoryPolicy
 from longshore.services.ecr.errors import InvalidParameterException
 from longshore.services.ecr.model import Repository
+from longshore.services.iam.checks import check_policy
 from longshore.services.iam.model import ROLES, USERS
-from longshore.services.iam.policy import MalformedPolicy, compile_policy
+from longshore.services.iam.policy import MalformedPolicy
 from longshore.store.base import Reader
 
 LONGEST_DOCUMENT = 10_240
@@ -74,9 +75,9 @@ def _statements(document: str, whose: _Whose) -> list[dict[str, Any]]:
     if len(document) > LONGEST_DOCUMENT:
         raise invalid
     try:
-        compile_policy(document, resource_based=True)
+        check_policy(document, resource_based=True)
     except MalformedPolicy as error:
-        raise invalid from error
+        raise InvalidParameterException(f"{invalid}: {error}") from error
     statements = msgspec.json.decode(document)["Statement"]
     listed: list[dict[str, Any]] = statements if isinstance(statements, list) else [statements]
     if not all(_is_acceptable(statement, whose) for statement in listed):
