@@ -14,7 +14,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Hashable, Sequence
-from functools import cache, partial
 
 from msgspec.structs import replace
 
@@ -81,11 +80,9 @@ class Recorder:
 
     def note(self, made: Made) -> None:
         now = self._clock.now()
-        meant = [active for active in self._active.values() if active.recording.ends_at > now and active.is_meant(made)]
-        if meant:
-            made = made._replace(context=cache(partial(_context_of, made)))
-        for active in meant:
-            active.note(made, now)
+        for active in self._active.values():
+            if active.recording.ends_at > now and active.is_meant(made):
+                active.note(made, now)
 
     async def flush(self) -> None:
         """Write down what is not yet. Raises StoreUnavailable; it is tried again later then."""
@@ -233,7 +230,7 @@ class _Active:
 
     def _row(self, made: Made, now: float) -> _Row | None:
         """The row of a call; None where there is no room for it."""
-        context = made.context()
+        context = _context_of(made)
         circumstances: Circumstances = tuple(
             (key, tuple(values)) for key, values in sorted(context.items()) if key not in NOT_KEPT and values and values != [""]
         )
@@ -268,7 +265,7 @@ class _Active:
     def _try(self, made: Made, row: _Row) -> None:
         """What would be decided if the recording's changes were made, in the circumstances of this very call."""
         heard, after = made.heard(), self._changed(made)
-        decided = verdict(made.principal, made.action, made.resource, made.context(), heard, after)
+        decided = verdict(made.principal, made.action, made.resource, _context_of(made), heard, after)
         if made.denial is None and not decided.allowed:
             row.would_deny, row.would_say = row.would_deny + 1, decided.why
         elif made.denial is not None and decided.allowed:
