@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import aiohttp
+from msgspec.structs import replace
 
 from longshore.aws.sigv4 import sign
 from longshore.config import Credentials, ServerConfig
@@ -99,6 +100,24 @@ SIGNED = (
     Door("GET", f"{AGENT_ROUTE}ws", _EXEC, "ecs:Poll", "ecs", is_socket=True),
 )
 
+
+_DIGEST = "sha256:" + "0" * 64
+#: the registry's routes, each with what it takes; they are opened by a token in HTTP Basic
+REGISTRY = tuple(
+    (method, f"/v2/{path}")
+    for path, methods in {
+        "": ("GET",),
+        "_catalog": ("GET",),
+        "app/tags/list": ("GET",),
+        "app/manifests/1": ("GET", "HEAD", "PUT", "DELETE"),
+        f"app/manifests/{_DIGEST}": ("GET", "HEAD", "PUT", "DELETE"),
+        f"app/blobs/{_DIGEST}": ("GET", "HEAD", "DELETE"),
+        "app/blobs/uploads/": ("POST",),
+        "app/blobs/uploads/guessed": ("GET", "PATCH", "PUT", "DELETE"),
+        f"app/referrers/{_DIGEST}": ("GET",),
+    }.items()
+    for method in methods
+)
 
 #: answered to everybody: whether the server is well, and a public key
 OPEN = (("GET", "/_longshore/health"), ("HEAD", "/_longshore/health"), ("GET", f"{KEYS_ROUTE}none"))
@@ -222,12 +241,12 @@ class Doorway(Server):
     def here(self, door: Door) -> Door:
         return door._replace(query={"arn": self.load_balancer}) if door.query is _LOAD_BALANCER else door
 
-    def signature(self, door: Door, held: Keys, *, skew_s: float = 0.0) -> dict[str, str]:
+    def signature(self, door: Door, held: Keys, *, skew_s: float = 0.0, more: Mapping[str, str] | None = None) -> dict[str, str]:
         return sign(
             door.method,
             door.path,
             urlencode(door.query),
-            [("Host", self.host)],
+            [("Host", self.host), *(more or {}).items()],
             door.body,
             access_key_id=held.access_key_id,
             secret_access_key=held.secret,
@@ -264,6 +283,26 @@ class Doorway(Server):
         text = await self._form("sts", {"Action": "GetSessionToken", "Version": "2011-06-15", "DurationSeconds": "3600"})
         found = [text.split(f"<{name}>")[1].split("<")[0] for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")]
         return Keys(found[0], found[1], found[2])
+
+    async def token(self, held: Keys) -> str:
+        """What `docker login` is given, as HTTP Basic."""
+        target = {
+            "X-Amz-Target": "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken",
+            "Content-Type": "application/x-amz-json-1.1",
+        }
+        headers = self.signature(Door("POST", "/", {}, "", "ecr", b"{}"), held, more=target) | {"Host": self.host} | target
+        async with self._http.post(f"http://{self.host}/", data=b"{}", headers=headers) as answer:
+            assert answer.status == 200, await answer.text()
+            given = json.loads(await answer.read())["authorizationData"][0]["authorizationToken"]
+        return f"Basic {given}"
+
+    async def set_key(self, held: Keys, status: str) -> None:
+        def put(tx: Tx) -> None:
+            key = tx.get(iam.ACCESS_KEYS, held.access_key_id)
+            assert key is not None
+            tx.put(iam.ACCESS_KEYS, replace(key, status=status))
+
+        await self.store.transact(put)
 
     async def _form(self, service: str, asked: Mapping[str, str]) -> str:
         """The root's own requests to an API."""

@@ -10,7 +10,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from longshore.gateway.catalogue import SERVED, served
-from tests.sweeps.doors import SIGNED
+from tests.sweeps.doors import REGISTRY, SIGNED
 from tests.sweeps.installation import OPERATIONS, operation_model
 from tests.sweeps.test_doors import CASES as AT_DOORS
 from tests.sweeps.vouching import BY_TOKEN
@@ -103,8 +103,9 @@ def page() -> str:
         f"({', '.join(AT_DOORS)}), {len(SIGNED) * len(AT_DOORS)} cells, by `tests/sweeps/test_doors.py`: "
         + ", ".join(f"`{door.name}`" for door in SIGNED)
         + ".",
-        "A path that the server mounts and that stands in none of the tables there fails a test. The registry's own routes (`/v2/`) are",
-        "tried by `test_registry_paths.py` and `test_registry_permissions.py`.",
+        "A path that the server mounts and that stands in none of the tables there fails a test.",
+        f"The registry's {len(REGISTRY)} routes and methods (`/v2/`) are tried there without a token, with guessed and broken ones, with a",
+        "disabled key's, without rights and from another account; `test_registry_paths.py` and `test_registry_permissions.py` go on.",
         "",
     ]
     return "\n".join(lines)

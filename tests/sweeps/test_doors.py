@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Iterator
 
 import pytest
@@ -12,6 +13,7 @@ from tests.sweeps.doors import (
     DISABLED,
     MOUNTS,
     OPEN,
+    REGISTRY,
     ROOT,
     SIGNED,
     STRANGERS_ROOT,
@@ -55,9 +57,9 @@ def doorway(runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) ->
 
 def test_every_mount_of_the_server_is_tried(doorway: Doorway) -> None:
     assert set(doorway.gateway._mounts) == set(MOUNTS)
-    tried = [door.path for door in SIGNED] + [path for _, path in (*OPEN, *TOKENS, *DEV)]
-    for prefix, where in MOUNTS.items():
-        assert where == "registry" or any(path.startswith(prefix) for path in tried), prefix
+    tried = [door.path for door in SIGNED] + [path for _, path in (*OPEN, *TOKENS, *DEV, *REGISTRY)]
+    for prefix in MOUNTS:
+        assert any(path.startswith(prefix) for path in tried), prefix
 
 
 @every_door
@@ -126,6 +128,34 @@ def test_exactly_its_action_opens_it(runner: asyncio.Runner, doorway: Doorway, d
         assert answer.refused, "not for users"
     else:
         assert not answer.denied and answer.status not in (401, 403), answer
+
+
+@pytest.mark.parametrize(("method", "path"), REGISTRY)
+def test_the_registry_is_closed_to_who_has_no_token_and_no_rights(runner: asyncio.Runner, doorway: Doorway, method: str, path: str) -> None:
+    door = Door(method, path, {}, "")
+    enter = {"Effect": "Allow", "Action": "ecr:GetAuthorizationToken", "Resource": "*"}
+
+    async def ask() -> None:
+        await doorway.allow(enter)
+        own, strangers = await doorway.token(USER), await doorway.token(STRANGERS_ROOT)
+        before = doorway.store.revision
+        basic = [b64encode(f"AWS:{secret}".encode()).decode() for secret in ("", "guessed", USER.secret, ROOT.secret)]
+        unknown = ["", *(f"Basic {each}" for each in basic), "Bearer guessed", own[:-8] + "AAAAAAA=", own.replace("Basic", "Bearer") + "x"]
+        for given in unknown:
+            answer = await doorway.knock(door, {"Authorization": given} if given else {})
+            assert answer.status == 401, (given[:12], answer)
+        if path != "/v2/":
+            for given in (own, strangers):
+                answer = await doorway.knock(door, {"Authorization": given})
+                assert answer.status in (401, 403), answer
+        assert doorway.store.revision == before
+        await doorway.set_key(USER, "Inactive")
+        try:
+            assert (await doorway.knock(door, {"Authorization": own})).status == 401, "of a disabled key"
+        finally:
+            await doorway.set_key(USER, "Active")
+
+    runner.run(ask())
 
 
 @pytest.mark.parametrize(("method", "path"), TOKENS)
