@@ -15,22 +15,14 @@ from longshore.gateway.authorise import Access
 from longshore.gateway.identify import Identities
 from longshore.kit.clock import SystemClock
 from longshore.kit.ids import RandomIds
-from longshore.resources import RESOURCE_SIDES
+from longshore.resources import KINDS, RESOURCE_SIDES
 from longshore.services.call import Site
-from longshore.services.ec2 import model as ec2_model
-from longshore.services.ecr import kinds as ecr_kinds
-from longshore.services.ecs import kinds as ecs_kinds
-from longshore.services.elb import model as elb_model
-from longshore.services.elbv2 import model as elbv2_model
-from longshore.services.iam import kinds as iam_kinds
 from longshore.services.iam.identities import ensure_root
-from longshore.services.sts import model as sts_model
 from longshore.store.base import Store
 from longshore.store.memory import memory_store
 from longshore.store.memory_blobs import MemoryBlobStore
 
 KEY, SECRET, ACCOUNT = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "123456789012"
-KINDS = (*ecs_kinds.KINDS, *ecr_kinds.KINDS, *elbv2_model.KINDS, *elb_model.KINDS, *ec2_model.KINDS, *iam_kinds.KINDS, *sts_model.KINDS)
 
 
 @dataclass
