@@ -57,6 +57,7 @@ from longshore.services.iam import kinds as iam_kinds
 from longshore.services.iam import model as iam
 from longshore.services.iam.identities import ensure_root
 from longshore.services.iam.recording import Recorder
+from longshore.services.keys import model as keys_model
 from longshore.services.secretsmanager import model as secretsmanager
 from longshore.services.ssm import model as ssm
 from longshore.services.sts import model as sts
@@ -90,6 +91,7 @@ KINDS: tuple[Kind[Any], ...] = (
     *secretsmanager.KINDS,
     *ssm.KINDS,
     *sts.KINDS,
+    *keys_model.KINDS,
 )
 #: every operation of every served API
 OPERATIONS = [(api, operation) for api in SERVED for operation in served(api).operations]

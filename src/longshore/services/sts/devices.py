@@ -23,9 +23,8 @@ async def with_device(call: Call, request: shapes.AssumeRoleRequest | shapes.Get
         return call
     if serial is None or code is None:
         raise AccessDenied(_INCOMPLETE)
+    # Devices are users', and a session of a role has the name of none.
     principal, now = call.principal, call.clock.now()
-    if principal.role_arn or principal.is_federated:
-        raise AccessDenied(_WRONG)  # devices are users'
     if not await call.store.transact(lambda tx: redeem_code(tx, principal.arn, serial, code, now)):
         raise AccessDenied(_WRONG)
     return replace(call, mfa_at=now)
