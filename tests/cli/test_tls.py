@@ -18,6 +18,7 @@ from longshore.cli.tls import endpoint_host, settled
 from longshore.cli.up import plan
 from longshore.config import Tls, write_platform
 from longshore.kit.certificates import Authority, certificates, facts
+from longshore.kit.keyring_file import KeyringFile
 from longshore.kit.sealing import Keyring
 from tests.cli.conftest import Home
 
@@ -208,9 +209,11 @@ def test_doctor_tells_how_long_the_certificate_lasts(home: Home, tmp_path: Path)
 def test_reset_keeps_the_authority_that_clients_trust(home: Home) -> None:
     home.data.prepare()
     home.data.credentials()
-    root = home.data.authority(time.time(), KEYS).root_pem
+    (home.data.root / "longshore.db").touch()
+    root = home.data.authority(time.time(), KeyringFile(home.data.root).begin(b"s" * 32, time.time())).root_pem
     assert home.longshore("reset", "--yes").returncode == ExitCode.OK
-    assert home.data.authority(time.time(), KEYS).root_pem == root
+    assert not (home.data.root / "longshore.db").exists()
+    assert home.data.authority(time.time(), KeyringFile(home.data.root).open()).root_pem == root
 
 
 def test_an_endpoint_that_is_not_trusted_is_told_apart_from_none(home: Home, tmp_path: Path) -> None:

@@ -9,6 +9,9 @@ from longshore.cli.outcome import Failure
 from longshore.cli.status import platform_of
 from longshore.config import DataDirectory
 
+#: what the authority's key is encrypted with hangs on these
+_KEYS = ("keyring", "master-key", "master-key.next", "signing-key")
+
 
 def reset_running(data: DataDirectory) -> None:
     state = presence.running_state(data)
@@ -18,11 +21,12 @@ def reset_running(data: DataDirectory) -> None:
 
 
 def reset_stopped(data: DataDirectory) -> None:
-    """Removes what the platform kept; the access key, the authority and the instances' ids stay: profiles, trust and names hold."""
+    """Removes what the platform kept; the access key, the authority, the keys that open it and the instances' ids stay: profiles, trust
+    and names hold."""
     if not data.credentials_file.exists():
         raise Failure(f"{data.root} is no data directory of Longshore", "name the right one with --data-dir")
     for path in data.root.iterdir():
-        if path in (data.credentials_file, data.tls):
+        if path in (data.credentials_file, data.tls) or path.name in _KEYS:
             continue
         if path.name == "agents":
             _reset_agents(data)
