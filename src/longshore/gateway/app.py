@@ -220,7 +220,7 @@ class Gateway:
         )
         if operation.identify is not None:
             call = await operation.identify(call, parsed)
-            identified = attempt.identified = Identified(call.principal, call.region, identified.service)
+            identified = attempt.identified = Identified(call.principal, identified.region, identified.service)
         attempt.call = call
         agent = request.headers.get("user-agent", "")
         attempt.resources = self._access.authorise(operation, call, parsed, secure=request.secure, user_agent=agent)
