@@ -46,11 +46,11 @@ def written(directory: Path) -> list[bytes]:
     return lines
 
 
-async def some_hours(directory: Path, hours: int = 3, of_each: int = 4) -> None:
+async def some_hours(directory: Path, hours: int = 3, of_each: int = 4, of_last: int = 4) -> None:
     clock = SteppedClock()
     log = await a_log(directory, clock)
     for hour in range(hours):
-        for number in range(of_each):
+        for number in range(of_last if hour == hours - 1 else of_each):
             log.append(made(clock.now(), f"e-{hour}-{number}"))
         await log.tick()
         await clock.step(3600)
@@ -117,6 +117,23 @@ def test_who_takes_the_last_digest_away_together_with_its_file_is_found_by_the_h
     for suffix in (CLOSED, DIGEST):
         files_of(copy, suffix)[-1].unlink()
     assert "the digest number 3 is missing" in verified(copy).problems
+
+
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_digest_and_its_file_out_of_another_past_of_the_same_log_are_found(kept: Path, tmp_path: Path, number: int) -> None:
+    asyncio.run(some_hours(tmp_path / "other", of_each=5))
+    copy = Path(shutil.copytree(kept, tmp_path / "audit"))
+    for suffix in (CLOSED, DIGEST):
+        shutil.copy(files_of(tmp_path / "other", suffix)[number], files_of(copy, suffix)[number])
+    assert [problem for problem in verified(copy).problems if "does not follow" in problem or f"that {HEAD} names" in problem]
+
+
+def test_another_end_of_the_same_past_is_found(kept: Path, tmp_path: Path) -> None:
+    asyncio.run(some_hours(tmp_path / "other", of_last=5))
+    copy = Path(shutil.copytree(kept, tmp_path / "audit"))
+    for suffix in (CLOSED, DIGEST):
+        shutil.copy(files_of(tmp_path / "other", suffix)[-1], files_of(copy, suffix)[-1])
+    assert verified(copy).problems == (f"{files_of(copy, DIGEST)[-1].name} is not the digest that {HEAD} names",)
 
 
 def test_another_public_key_verifies_nothing(kept: Path) -> None:

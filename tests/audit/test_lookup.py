@@ -96,6 +96,19 @@ def test_pages_find_what_reading_everything_finds(
         lookup.MOST_LOOKED_AT = before
 
 
+@pytest.mark.parametrize("budget", range(600, 1_300, 100))
+async def test_a_line_that_one_reading_does_not_reach_whole_is_found_by_the_next_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, budget: int
+) -> None:
+    monkeypatch.setattr(lookup, "MOST_LOOKED_AT", budget)
+    log = await open_audit_log(tmp_path, new_key(), SteppedClock(), "tests")
+    for number in range(6):
+        log.append(made(0.0, f"e-{number}"))
+    for query in (Query(), Query((b'"eventVersion"',)), Query((b'"requestID"',))):
+        assert await everything(log, query, 50) == [f"e-{number}" for number in reversed(range(6))]
+    await log.close()
+
+
 async def test_a_file_that_is_closed_while_it_is_looked_at_is_found_under_its_new_name(tmp_path: Path) -> None:
     clock = SteppedClock()
     log = await open_audit_log(tmp_path, new_key(), clock, "tests")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import ClientSession
 
 from longshore.audit.layout import new_key
 from longshore.audit.log import AuditLog, open_audit_log
@@ -76,6 +77,21 @@ async def test_a_push_and_a_pull_are_told_in_ecrs_words(client: Client, kept: Ke
     assert kept.names()[5:] == ["BatchGetImage", "GetDownloadUrlForLayer", "GetDownloadUrlForLayer"]
     assert kept.records()[5]["requestParameters"]["imageIds"] == [{"imageTag": "1"}]
     assert kept.records()[-1]["requestParameters"]["layerDigest"] == digest_of(LAYER)
+
+
+async def test_what_the_fast_lane_sends_is_told_of_too_and_not_sent_where_it_cannot_be(client: Client, kept: Kept) -> None:
+    await push(client)
+    before = len(kept.names())
+    path = f"/v2/app/web/blobs/{digest_of(LAYER)}"
+    async with ClientSession() as fresh:  # a connection on which nothing but reads was asked for
+        async with fresh.get(client.url(path), headers=client.headers) as answer:
+            assert (answer.status, await answer.read()) == (200, LAYER)
+        assert kept.names()[before:] == ["GetDownloadUrlForLayer"]
+        kept.log.directory.rename(kept.log.directory.with_name("gone"))
+        await client.clock.step(3600)  # the next file cannot be begun
+        async with fresh.get(client.url(path), headers=client.headers) as answer:
+            assert answer.status == 503
+    kept.log.directory.with_name("gone").rename(kept.log.directory)
 
 
 async def test_an_answer_that_only_the_general_way_can_send_is_told_of_once(client: Client, kept: Kept) -> None:
