@@ -13,7 +13,10 @@ import pytest
 from aiohttp import web
 
 from longshore.aws.sigv4 import sign
-from tests.gateway.test_auditing import ACCOUNT, ANN, REGION, ROOT, House, built
+from longshore.gateway.attempt import Limiter
+from longshore.gateway.buckets import Rate
+from longshore.gateway.limits import RateLimits
+from tests.gateway.test_auditing import ACCOUNT, ANN, OTHER, REGION, ROOT, STRANGER, House, built
 
 
 class Wired(House):
@@ -51,7 +54,12 @@ class Wired(House):
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[Wired]:
-    async for plain in built(tmp_path):
+    async for made in wired(tmp_path):
+        yield made
+
+
+async def wired(tmp_path: Path, limiter: Limiter | None = None) -> AsyncIterator[Wired]:
+    async for plain in built(tmp_path, limiter=limiter):
         made = Wired(plain.clock, plain.gateway, plain.auditing, plain.log)
         runner = web.ServerRunner(web.Server(made.gateway.handle, access_log=None))
         await runner.setup()
@@ -80,6 +88,18 @@ async def test_whoever_is_not_known_at_a_route_of_our_own_is_counted_with_the_st
     assert record["userIdentity"] == {"type": "Unknown"} and record["eventName"] == "GET /_longshore/accounts"
 
 
+async def test_who_asks_too_much_of_a_route_of_our_own_is_recorded_once_and_then_counted(tmp_path: Path) -> None:
+    async for house in wired(tmp_path, RateLimits(lambda api, operation: (operation, Rate(1, 1)), lambda: 0.0)):
+        for _ in range(9):
+            assert (await house.get("/_longshore/accounts", key=ANN))[0] == 400
+        denied, held_up = house.records()
+        assert (denied["errorCode"], held_up["errorCode"]) == ("AccessDenied", "ThrottlingException")
+        assert held_up["userIdentity"]["userName"] == "ann"
+        house.auditing.auditor.tick(at_the_end=True)
+        (counted,) = house.records()[2:]
+        assert (counted["additionalEventData"]["furtherAttempts"], counted["eventSource"]) == (7, "longshore")
+
+
 async def test_what_a_url_is_signed_with_is_in_no_record(house: Wired) -> None:
     await house.get("/_longshore/accounts", "X-Amz-Security-Token=abc&id=1&token=hunter2", method="POST")
     assert house.records()[0]["requestParameters"] == {"method": "POST", "path": "/_longshore/accounts", "id": "1"}
@@ -99,6 +119,7 @@ async def things_happened(house: Wired) -> None:
     await house.clock.step(60)
     await house.ask("ecs", "DeleteCluster", {"cluster": "none"})
     await house.ask("iam", "CreateUser", {"UserName": "bob"})
+    await house.ask("ecs", "ListTasks", {}, STRANGER)
 
 
 @pytest.mark.parametrize(
@@ -107,13 +128,16 @@ async def things_happened(house: Wired) -> None:
         ("who=ann", ["DeleteCluster"]),
         (f"who=arn%3Aaws%3Aiam%3A%3A{ACCOUNT}%3Auser%2Fann", ["DeleteCluster"]),
         (f"who={ANN[0]}", ["DeleteCluster"]),
+        (f"who={ACCOUNT}&action=DeleteCluster", ["DeleteCluster", "DeleteCluster"]),
+        (f"who={OTHER}", ["ListTasks"]),
+        ("who=333333333333", []),
         ("action=DeleteCluster", ["DeleteCluster", "DeleteCluster"]),
         ("action=ecs%3ADeleteCluster&who=root", ["DeleteCluster"]),
         ("action=iam%3ADeleteCluster", []),
         ("resource=web", ["CreateCluster", "DeleteCluster"]),
         ("resource=user%2Fbob", ["CreateUser"]),
         ("outcome=denied", ["DeleteCluster"]),
-        ("outcome=errors", ["DeleteCluster", "DeleteCluster"]),
+        ("outcome=errors", ["DeleteCluster", "DeleteCluster", "ListTasks"]),
         ("since=1700000001&until=1700000060", ["DeleteCluster"]),
         ("account=999999999999", []),
         ("limit=1&action=CreateUser", ["CreateUser"]),

@@ -17,11 +17,14 @@ from longshore.audit.verify import verify
 from longshore.aws.sigv4 import sign
 from longshore.gateway.accounts import Accounts
 from longshore.gateway.app import Gateway
+from longshore.gateway.attempt import Limiter
 from longshore.gateway.auditing.keeping import Auditing
 from longshore.gateway.auditing.nobody import MOST_SOURCES, WINDOW_S, Strangers
 from longshore.gateway.auditing.route import ROUTE, AuditRoute
 from longshore.gateway.authorise import Access
+from longshore.gateway.buckets import Rate
 from longshore.gateway.identify import Identities
+from longshore.gateway.limits import RateLimits
 from longshore.gateway.request import ApiRequest, Reply
 from longshore.kit.clock import SteppedClock
 from longshore.kit.ids import RandomIds
@@ -92,7 +95,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
         yield made
 
 
-async def built(tmp_path: Path, *, best_effort: bool = False) -> AsyncIterator[House]:
+async def built(tmp_path: Path, *, best_effort: bool = False, limiter: Limiter | None = None) -> AsyncIterator[House]:
     clock, ids, store = SteppedClock(), RandomIds(), memory_store(KINDS)
     site = Site(ACCOUNT, REGION, ("us-east-1a",), "http://127.0.0.1:4566", 4566)
     await store.transact(lambda tx: ensure_root(tx, ACCOUNT, *ROOT, 0.0))
@@ -105,8 +108,9 @@ async def built(tmp_path: Path, *, best_effort: bool = False) -> AsyncIterator[H
     identities, access = Identities(store, clock, site, SECRET), Access(store, clock, RESOURCE_SIDES)
     gateway = Gateway(
         store=store, blobs=MemoryBlobStore(), clock=clock, ids=ids, site=site, identities=identities, access=access,
-        signing_secret=SECRET, audit=log, watcher=auditing.auditor, entries=auditing.entries,
+        signing_secret=SECRET, audit=log, watcher=auditing.auditor, entries=auditing.entries, limiter=limiter,
     )  # fmt: skip
+    access.limiter = limiter
     gateway.mount(
         "/_longshore/accounts", Accounts(store=store, identities=identities, access=access, clock=clock, ids=ids, site=site).handle
     )
@@ -231,6 +235,28 @@ def test_however_many_sources_there_are_records_of_nobody_stay_few() -> None:
     (rest,) = strangers.over(WINDOW_S)
     assert (rest.source, rest.further) == ("", 20_000 - MOST_SOURCES)
     assert strangers.over(WINDOW_S) == []
+
+
+async def test_who_asks_too_much_is_recorded_once_a_minute_for_each_operation_with_the_number(tmp_path: Path) -> None:
+    async for house in built(tmp_path, limiter=RateLimits(lambda api, operation: (operation, Rate(1, 1)), lambda: 0.0)):
+        for operation, parameters in (("ListClusters", {}), ("CreateCluster", {"clusterName": "web"})):
+            assert [(await house.ask("ecs", operation, parameters, ROOT))[0] for _ in range(30)] == [200, *[400] * 29]
+        await house.ask("ecs", "ListClusters", {}, ANN)
+        allowed, first, made, second, refused = house.records()
+        assert (allowed["eventName"], first["eventName"], first["errorCode"]) == ("ListClusters", "ListClusters", "ThrottlingException")
+        assert (made["eventName"], second["eventName"], second["errorCode"]) == ("CreateCluster", "CreateCluster", "ThrottlingException")
+        assert (refused["userIdentity"]["userName"], refused["errorCode"]) == ("ann", "AccessDeniedException")
+        await house.clock.step(WINDOW_S)
+        house.auditing.auditor.tick()
+        reads, changes = house.records()[5:]
+        for counted, one in ((reads, first), (changes, second)):
+            assert counted["additionalEventData"] == {
+                "furtherAttempts": 28,
+                "since": "2023-11-14T22:13:20Z",
+                "until": "2023-11-14T22:13:20Z",
+            }
+            for name in ("userIdentity", "eventSource", "eventName", "errorCode", "readOnly", "recipientAccountId", "sourceIPAddress"):
+                assert counted[name] == one[name]
 
 
 async def test_what_cannot_be_recorded_is_not_answered(house: House) -> None:

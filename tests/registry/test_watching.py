@@ -12,9 +12,11 @@ from aiohttp import ClientSession
 
 from longshore.audit.layout import new_key
 from longshore.audit.log import AuditLog, open_audit_log
+from longshore.aws.errors import Throttling
 from longshore.gateway.auditing.pulls import RegistryRecords
 from longshore.gateway.auditing.watcher import Auditor
 from longshore.kit.ids import RandomIds
+from longshore.services.call import Principal
 from longshore.services.ecr.names import digest_of
 from tests.registry.conftest import ALICE, SITE, Client, make_registry
 
@@ -139,3 +141,24 @@ async def test_nothing_is_pulled_that_cannot_be_recorded(client: Client, kept: K
     for path in ("manifests/1", f"blobs/{digest_of(LAYER)}", f"blobs/{digest_of(b'{}')}"):
         assert (await client.ask("GET", f"/v2/app/web/{path}")).status == 503
     kept.log.directory.with_name("gone").rename(kept.log.directory)
+
+
+async def test_pulls_that_are_too_much_are_told_once_and_then_counted(client: Client, tmp_path: Path) -> None:
+    def full(principal: Principal, action: str) -> None:
+        raise Throttling
+
+    log = await open_audit_log(tmp_path / "audit", new_key(), client.clock, "tests")
+    auditor = Auditor(log, client.clock, RandomIds(), SITE)
+    records = RegistryRecords(auditor, RandomIds(), SITE)
+    client.registry = make_registry(client.store, client.blobs, client.clock, client.door, watch=records, admit=full)
+    assert [(await client.ask("GET", "/v2/app/web/manifests/1")).status for _ in range(9)] == [429] * 9
+    auditor.tick(at_the_end=True)
+    first, rest = Kept(log).records()
+    for record in (first, rest):
+        assert (record["eventName"], record["errorCode"], record["userIdentity"]["arn"]) == (
+            "BatchGetImage",
+            "ThrottlingException",
+            ALICE.arn,
+        )
+    assert rest["additionalEventData"]["furtherAttempts"] == 8
+    await log.close()

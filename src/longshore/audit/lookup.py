@@ -30,11 +30,14 @@ class SeenResource(msgspec.Struct, frozen=True, gc=False, rename={"arn": "ARN"})
     type: str = ""
 
 
-class SeenIdentity(msgspec.Struct, frozen=True, gc=False, rename={"access_key_id": "accessKeyId", "user_name": "userName"}):
+class SeenIdentity(
+    msgspec.Struct, frozen=True, gc=False, rename={"access_key_id": "accessKeyId", "account_id": "accountId", "user_name": "userName"}
+):
     type: str = ""
     arn: str = ""
     access_key_id: str = ""
     user_name: str = ""
+    account_id: str = ""
 
     @property
     def name(self) -> str:

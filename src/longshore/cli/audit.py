@@ -53,7 +53,9 @@ class Digests(msgspec.Struct, frozen=True, rename="camel"):
 @app.callback()
 def audit(
     context: typer.Context,
-    who: Annotated[str | None, typer.Option(help="An ARN (a role's stands for its sessions), a name or an access key id.")] = None,
+    who: Annotated[
+        str | None, typer.Option(help="An ARN (a role's stands for its sessions), a name, an access key id or an account.")
+    ] = None,
     action: Annotated[str | None, typer.Option(help="An operation, such as RunTask or ecs:RunTask.")] = None,
     resource: Annotated[str | None, typer.Option(help="An ARN, or what one ends with, such as a repository's name.")] = None,
     since: Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from longshore.aws.errors import AccessDenied
+from longshore.aws.errors import AccessDenied, Throttling
 from longshore.gateway.auditing.entries import entry_of
 from longshore.gateway.authorise import Access
 from longshore.services.call import Principal
@@ -20,6 +20,14 @@ def admit(
 
     Raises AccessDenied, Throttling where the principal has asked too much lately, and StoreUnavailable where it cannot be recorded.
     """
+    entry = entry_of(request)
+    if access.limiter is not None:
+        try:
+            access.limiter.admit(principal, OWN, action.rpartition(":")[2])
+        except Throttling:
+            if entry is not None:
+                entry.held_up(principal, action, region=region, resource=resource)
+            raise
     denied = access.denial(
         principal,
         action,
@@ -31,9 +39,7 @@ def admit(
     )
     if denied is None and principal.account_id != account_id:
         denied = f"User: {principal.arn} is not authorized to perform: {action}: it is for account {account_id} alone"
-    if (entry := entry_of(request)) is not None:
+    if entry is not None:
         entry.note(principal, action, region=region, resource=resource, denied=denied)
     if denied is not None:
         raise AccessDenied(denied)
-    if access.limiter is not None:
-        access.limiter.admit(principal, OWN, action.rpartition(":")[2])

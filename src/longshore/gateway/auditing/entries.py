@@ -29,6 +29,8 @@ _MOST_BODY = 8_192
 #: names in queries whose values open something
 _SECRET = frozenset({"code", "password", "secret", "signature", "token"})
 
+_TOO_MUCH = "ThrottlingException"
+
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
@@ -56,12 +58,13 @@ class Entry:
         region: str = "",
         resource: str = "*",
         denied: str | None = None,
+        code: str = "AccessDenied",
         parameters: dict[str, Any] | None = None,
         additional: dict[str, Any] | None = None,
     ) -> None:
-        """`action` as policies name it; `denied`: why it was refused. Raises StoreUnavailable."""
+        """`action` as policies name it; `denied`: why it was refused, `code`: as what. Raises StoreUnavailable."""
         prefix, _, name = action.partition(":")
-        source = prefix if prefix == "longshore" else f"{prefix}.amazonaws.com"
+        source = _source_of(prefix)
         told = _plain(self._request.rel_url.query) if parameters is None else parameters
         happened = Happened(
             source=source,
@@ -72,7 +75,7 @@ class Entry:
             request_id=self._request_id,
             read_only=self._auditor.is_read(name) or name in ("Poll", "StartTelemetrySession", "ServeLoadBalancers"),
             parameters={"method": self._request.method, "path": self._request.path, **told},
-            error=("AccessDenied", denied) if denied else None,
+            error=(code, denied) if denied else None,
             arns=(resource,),
             additional=additional,
             host=self._request.host if self._request.secure else "",
@@ -81,6 +84,14 @@ class Entry:
         self._refused = denied is not None
         self._auditor.write(principal, happened)
         self._last = (principal, happened)
+
+    def held_up(self, principal: Principal, action: str, *, region: str = "", resource: str = "*") -> None:
+        """They ask too much: the first in a minute is recorded, the rest counted. Raises StoreUnavailable."""
+        self._refused = True
+        prefix, _, name = action.partition(":")
+        source, remote = _source_of(prefix), self._request.remote or ""
+        if self._auditor.is_first_held_up(principal, _TOO_MUCH, source, name, remote):
+            self.note(principal, action, region=region, resource=resource, denied="Rate exceeded", code=_TOO_MUCH)
 
     def answered(self, status: int, body: bytes) -> None:
         """Raises StoreUnavailable."""
@@ -122,6 +133,10 @@ class Entries:
 def entry_of(request: web.BaseRequest) -> Entry | None:
     """None where nobody keeps records."""
     return request.get(_KEY)
+
+
+def _source_of(prefix: str) -> str:
+    return prefix if prefix == "longshore" else f"{prefix}.amazonaws.com"
 
 
 def _plain(query: Mapping[str, str]) -> dict[str, str]:

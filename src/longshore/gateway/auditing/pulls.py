@@ -16,12 +16,14 @@ from longshore.services.ecr.names import is_digest
 
 _SOURCE = "ecr.amazonaws.com"
 #: the registry's errors in ECR's words
+_CODE_OF_TOO_MUCH = "ThrottlingException"
 _CODES: Mapping[type[RegistryError], str] = {
     errors.Denied: "AccessDenied",
     errors.NameUnknown: "RepositoryNotFoundException",
     errors.ManifestUnknown: "ImageNotFoundException",
     errors.BlobUnknown: "LayersNotFoundException",
     errors.BlobUploadUnknown: "UploadNotFoundException",
+    errors.TooManyRequests: _CODE_OF_TOO_MUCH,
     errors.Unavailable: "ServiceUnavailable",
 }
 
@@ -43,14 +45,16 @@ class RegistryRecords:
             return
         if not asked.action or (error is None and not asked.is_told) or _is_a_question(asked, error):
             return
-        repository = asked.repository
+        repository, remote, too_much = asked.repository, asked.request.remote or "", isinstance(error, errors.TooManyRequests)
+        if too_much and not self._auditor.is_first_held_up(asked.principal, _CODE_OF_TOO_MUCH, _SOURCE, asked.action, remote):
+            return
         self._auditor.write(
             asked.principal,
             Happened(
                 source=_SOURCE,
                 name=asked.action,
                 region=repository.region if repository is not None else self._site.region,
-                remote=asked.request.remote or "",
+                remote=remote,
                 user_agent=asked.request.headers.get("User-Agent", ""),
                 request_id=self._ids.uuid(),
                 read_only=self._auditor.is_read(asked.action),

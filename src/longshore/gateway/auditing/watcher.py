@@ -16,7 +16,7 @@ import msgspec
 
 from longshore.audit.log import AuditLog, AuditUnavailable
 from longshore.audit.record import Known, Particular, Resource, cut, known_of, line_of, moment
-from longshore.aws.errors import AwsError
+from longshore.aws.errors import AwsError, Throttling
 from longshore.gateway.attempt import Attempt
 from longshore.gateway.auditing.identity import Identities, from_another_account, of_nobody
 from longshore.gateway.auditing.nobody import Counted, Strangers
@@ -77,6 +77,7 @@ class Auditor:
         self._best_effort = best_effort
         self._identities = Identities()
         self._strangers = Strangers()
+        self._held_up = Strangers()
         #: (API, operation) -> changes nothing
         self._reads: dict[str, bool] = {}
         self._missed = 0
@@ -91,12 +92,16 @@ class Auditor:
     def note(self, attempt: Attempt) -> None:
         """Raises StoreUnavailable."""
         identified, api, request, error = attempt.identified, attempt.api, attempt.request, attempt.error
+        code = error.wire(_protocol(attempt))[0] if error is not None else ""
         if identified is None:
-            told = error.wire(_protocol(attempt))[0] if error is not None else ""
             service = api.model.signing_name if api is not None else ""
-            self.note_stranger(request.remote, told, request, service, attempt.operation_name, attempt.request_id)
+            self.note_stranger(request.remote, code, request, service, attempt.operation_name, attempt.request_id)
             return
         name = attempt.operation_name or _UNKNOWN
+        source = f"{_source(attempt)}.amazonaws.com"
+        too_much = isinstance(error, Throttling)
+        if too_much and not self.is_first_held_up(identified.principal, code, source, name, request.remote):
+            return
         read_only = self.is_read(name)
         parsed, response = attempt.parsed, attempt.response
         answer = None
@@ -106,7 +111,7 @@ class Auditor:
         self.write(
             identified.principal,
             Happened(
-                source=f"{_source(attempt)}.amazonaws.com",
+                source=source,
                 name=name,
                 region=self._site.region if is_global else identified.region,
                 remote=request.remote,
@@ -115,7 +120,7 @@ class Auditor:
                 read_only=read_only,
                 parameters=(written(parsed) or None) if parsed is not None else None,
                 answer=answer,
-                error=(error.wire(_protocol(attempt))[0], error.message) if error is not None else None,
+                error=(code, error.message) if error is not None else None,
                 arns=(*_acted_on(attempt), *(made(answer) if answer else ())),
                 host=request.headers.get("host", "") if request.secure else "",
                 cipher=request.cipher,
@@ -151,11 +156,20 @@ class Auditor:
         )
         self._append(self._line(of_nobody(claimed[1] if claimed else ""), happened, self._site.account_id, ()), 1)
 
+    def is_first_held_up(self, principal: Principal, code: str, source: str, operation: str, remote: str) -> bool:
+        """Whether a request of somebody who asks too much is to be recorded; otherwise it has been counted."""
+        return self._held_up.is_first(network_of(remote), code, self._clock.now(), source, cut(operation, 256), principal)
+
     def tick(self, *, at_the_end: bool = False) -> None:
         """Write down how many there were in the minutes that are over. Once a second, and when the server stops."""
-        for counted in self._strangers.over(self._clock.now(), all_of_them=at_the_end):
+        now = self._clock.now()
+        for counted in (*self._strangers.over(now, all_of_them=at_the_end), *self._held_up.over(now, all_of_them=at_the_end)):
+            who, account_id, happened = of_nobody(""), "", _happened(counted, self._site.region)
+            if (principal := counted.principal) is not None:
+                who, account_id = self._identities.of(principal), principal.account_id
+                happened = happened._replace(source=counted.service, read_only=self.is_read(counted.operation))
             try:
-                self._append(self._line(of_nobody(""), _happened(counted, self._site.region), self._site.account_id, ()), 1)
+                self._append(self._line(who, happened, account_id or self._site.account_id, ()), 1)
             except StoreUnavailable as problem:
                 log.error("%d refused attempts of %s are not recorded: %s", counted.further, counted.source or "many", problem)
 
@@ -281,6 +295,6 @@ def _happened(counted: Counted, region: str) -> Happened:
             "furtherAttempts": counted.further,
             "since": moment(int(counted.since)),
             "until": moment(int(counted.until)),
-            **({} if counted.source else {"fromMoreThan": "200 sources and refusals in a minute"}),
+            **({} if counted.source or counted.principal else {"fromMoreThan": "200 sources and refusals in a minute"}),
         },
     )

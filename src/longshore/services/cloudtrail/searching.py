@@ -5,6 +5,7 @@ Each filter gives bytes that a record must have in it, by which most are passed 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import msgspec
@@ -14,6 +15,8 @@ from longshore.services.cloudtrail.errors import InvalidLookupAttributesExceptio
 
 #: codes of refusals for want of permission
 DENIALS = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "DENIED")
+
+_ACCOUNT = re.compile(r"[0-9]{12}")
 
 Holds = Callable[[Seen], bool]
 #: (bytes in the record, question)
@@ -49,7 +52,9 @@ def names(arn: str, name: str) -> bool:
 
 
 def done_by(who: str) -> Filter:
-    """`who`: an ARN (a role's stands for its sessions), an access key id, or a name."""
+    """`who`: an ARN (a role's stands for its sessions), an access key id, an account id (whoever is of that account), or a name."""
+    if _ACCOUNT.fullmatch(who):
+        return _text(who), lambda seen: who in (seen.identity.account_id, seen.identity.name)
     role = who.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/") + "/" if ":role/" in who else None
 
     def holds(seen: Seen) -> bool:
