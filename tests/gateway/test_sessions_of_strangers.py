@@ -226,6 +226,8 @@ async def test_who_does_not_sign_hears_the_same_of_every_other_operation(door: D
     assert await ask(f"Action={action}&Version=2010-05-08".encode()) == expected
     assert await ask(b"Action=AssumeRoleWithWebIdentity&Version=2010-05-08") == expected
     assert await ask(b"Action=AssumeRoleWithWebIdentity&Version=2011-06-15&x=" + b"x" * 100_000) == expected
+    for much in (b"&a" * 30_000, b"&%" * 30_000, b"&a=%ff" * 10_000):  # more than a form may have, and signed by nobody
+        assert await ask(f"Action=%47{action[1:]}&Version=2011-06-15".encode() + much) == expected
 
 
 async def test_a_signature_that_is_there_must_hold(door: Door) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -173,3 +174,26 @@ async def test_a_thumbprint_does_not_make_up_for_another_name_or_another_key(fet
     async with serving(hello, named.context) as url:
         with pytest.raises(FetchFailed):
             await fetcher.ask("GET", url, most=10, context=context)
+
+
+async def test_a_server_that_shows_its_certificate_a_byte_at_a_time_is_left_in_time() -> None:
+    left = asyncio.Event()
+
+    async def drip(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"\x16\x03\x03\x40\x00\x02")  # a handshake record of 16 KiB begins
+        with contextlib.suppress(OSError):
+            while not writer.is_closing():
+                await asyncio.sleep(0.02)
+                writer.write(b"\0")
+                await writer.drain()
+        writer.close()
+        left.set()
+
+    server = await asyncio.start_server(drip, "127.0.0.1", 0)
+    url = f"https://localhost:{server.sockets[0].getsockname()[1]}/"
+    with pytest.raises(FetchFailed) as failed:
+        await asyncio.wait_for(pinned(url, ["ab" * 20], timeout_s=0.2), 3)
+    assert failed.value.timed_out
+    await asyncio.wait_for(left.wait(), 3)
+    server.close()
+    await server.wait_closed()

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA384
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore.kit.jose import BadKeySet, BadToken, decoded, encoded, is_signed_by, keys_in, read
+from longshore.kit.jose import MOST_TRIED, BadKeySet, BadToken, decoded, encoded, is_signed_by, keys_in, read
 from tests.services.sts.idp import ALGORITHMS, SigningKey, unsigned, with_public_key_as_secret
 
 CLAIMS = {"sub": "alice"}
@@ -166,3 +166,12 @@ def test_whatever_comes_is_read_or_refused(text: str) -> None:
 @given(st.binary(max_size=100))
 def test_base64_comes_back(content: bytes) -> None:
     assert decoded(encoded(content)) == content
+
+
+@pytest.mark.parametrize("kid", ["one", None])
+def test_a_token_is_checked_with_a_few_keys_however_many_there_are(kid: str | None) -> None:
+    signing, others = SigningKey(), [SigningKey(number=1).jwk(kid="one")] * 50
+    elliptic = [SigningKey(algorithm="ES256").jwk(kid="one")] * 50  # no key for that algorithm
+    token = read(signing.token(CLAIMS, kid=kid))
+    assert is_signed_by(token, keys_in(key_set(*elliptic, *others[: MOST_TRIED - 1], signing.jwk())))
+    assert not is_signed_by(token, keys_in(key_set(*others[:MOST_TRIED], signing.jwk())))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qs
+from urllib.parse import unquote_plus
 
 from longshore.aws.errors import UnknownOperation
 from longshore.gateway.catalogue import FORMS, TARGET_PREFIXES
@@ -49,7 +49,8 @@ def recognise(headers: Mapping[str, str], query: str, body: bytes, service: str)
 
 
 def _action(form: str) -> tuple[str, str]:
-    """(Action, Version) of a form. Clients put both first, which makes the common case one split."""
+    """(Action, Version) of a form. Clients put both first, which makes the common case one split. Whatever else stands in it is not
+    looked at: there may be more of it than its parser takes, and nobody need have signed it yet."""
     action = version = ""
     for pair in form.split("&"):
         name, _, value = pair.partition("=")
@@ -59,7 +60,4 @@ def _action(form: str) -> tuple[str, str]:
             version = value
         if action and version:
             break
-    if "%" in action or "+" in action or "%" in version or "+" in version:
-        parsed = parse_qs(form, max_num_fields=20_000)
-        action, version = parsed.get("Action", [""])[-1], parsed.get("Version", [""])[-1]
-    return action, version
+    return unquote_plus(action), unquote_plus(version)

@@ -158,3 +158,29 @@ async def test_a_provider_on_this_machine_may_speak_plain_http() -> None:
     with pytest.raises(InvalidIdentityToken):
         await asked.kids(registered=OpenIdProvider("1" * 12, url, 0.0, (CLIENT,)))
     assert not asked.provider.asked
+
+
+@pytest.mark.parametrize(
+    ("issuer", "jwks", "asked_for"),
+    [
+        (ISSUER, "https://keys.example.com/all", True),
+        (ISSUER, "http://127.0.0.1:2375/containers/json", False),
+        (ISSUER, "http://localhost/keys", False),
+        ("http://127.0.0.1:8080/realm", "http://127.0.0.1:8080/other", True),
+        ("http://127.0.0.1:8080/realm", "http://127.0.0.1:2375/containers/json", False),
+        ("http://127.0.0.1:8080/realm", "http://127.0.0.1:80800/keys", False),
+        ("https://127.0.0.1:8080/realm", "http://127.0.0.1:8080/keys", False),
+    ],
+)
+async def test_a_document_does_not_make_us_ask_what_else_listens_on_this_machine(issuer: str, jwks: str, asked_for: bool) -> None:
+    provider = Provider(issuer)
+    provider.document["jwks_uri"] = jwks
+    issuers = Issuers(provider, SteppedClock())
+    registered = OpenIdProvider("1" * 12, issuer, 0.0, (CLIENT,))
+    token = read(provider.keys[0].token({"iss": issuer}))
+    if asked_for:
+        assert [key.kid for key in await issuers.keys(registered, token)] == ["one"]
+    else:
+        with pytest.raises(InvalidIdentityToken):
+            await issuers.keys(registered, token)
+    assert (jwks in provider.asked) is asked_for

@@ -134,3 +134,14 @@ def test_a_provider_with_the_name_of_a_service_speaks_for_no_key_of_its() -> Non
     provider = OpenIdProvider("1" * 12, "https://aws", 0.0, (CLIENT,))
     found = checked(provider, read(idp.token(NOW, securetransport="true")), keys(), NOW)
     assert found.conditions == {} and found.told == ()
+
+
+@pytest.mark.parametrize("claims", [{"Sub": "bob@example.com"}, {"AUD": "console"}, {"groups": ["dev"], "Groups": ["ops"]}])
+def test_a_claim_is_not_said_over_again_in_other_letters(claims: dict[str, Any]) -> None:
+    with pytest.raises(InvalidIdentityToken, match="differ in case alone"):
+        looked_at(**claims)
+
+
+def test_what_an_azp_hides_is_known_from_the_aud_alone() -> None:
+    assert f"{HOST}:oaud" not in looked_at(oaud="other").conditions
+    assert looked_at(azp=CLIENT, aud="other", oaud="third").conditions[f"{HOST}:oaud"] == ["other"]

@@ -154,6 +154,8 @@ class Issuers:
             raise _Unusable(f"its discovery document cannot be read: {error}") from None
         if document.issuer != wanted.url:
             raise _Unusable(f"its discovery document is of {document.issuer[:200]!r}")
+        if not _may_name(wanted.url, document.jwks_uri):
+            raise _Unusable(f"it says that its keys are at {document.jwks_uri[:200]!r}")
         try:
             keys = keys_in(await self._content(wanted, document.jwks_uri, _MOST_KEY_SET))
         except BadKeySet as problem:
@@ -177,3 +179,11 @@ class Issuers:
         if len(content) > most:
             raise _Unusable(f"{url}: more than {most} bytes")
         return content
+
+
+def _may_name(issuer: str, url: str) -> bool:
+    """Whether an issuer's keys may be there: anywhere by HTTPS, and in plain only where the issuer itself is. What else listens on this
+    machine is not to be asked because somebody's document says so."""
+    if url.startswith("https://"):
+        return True
+    return url.partition("://")[2].split("/", 1)[0] == issuer.partition("://")[2].split("/", 1)[0] and issuer.startswith("http://")

@@ -7,7 +7,6 @@ connection is checked against: the chain must lead to it, and the host's name mu
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Iterable
 from hashlib import sha1
@@ -19,12 +18,12 @@ from longshore.kit.fetching import FetchFailed
 _TIMEOUT_S = 5.0
 
 
-async def pinned(url: str, thumbprints: Iterable[str]) -> ssl.SSLContext:
-    """Trust in the certificates of those thumbprints alone. Raises FetchFailed."""
+async def pinned(url: str, thumbprints: Iterable[str], timeout_s: float = _TIMEOUT_S) -> ssl.SSLContext:
+    """Trust in the certificates of those thumbprints alone; the server has `timeout_s` in all to show its own. Raises FetchFailed."""
     parts = URL(url)
     wanted = frozenset(thumbprints)
     try:
-        shown = await asyncio.to_thread(_shown, parts.host or "", parts.port or 443)
+        shown = await _shown(parts.host or "", parts.port or 443, timeout_s)
     except (OSError, ValueError) as error:
         raise FetchFailed(f"{url}: {error}", timed_out=isinstance(error, TimeoutError)) from None
     anchors = [der for der in shown if sha1(der, usedforsecurity=False).hexdigest() in wanted]
@@ -36,18 +35,22 @@ async def pinned(url: str, thumbprints: Iterable[str]) -> ssl.SSLContext:
     return context
 
 
-def _shown(host: str, port: int) -> list[bytes]:
-    """The chain that a server shows, in DER, believed for nothing yet."""
+async def _shown(host: str, port: int, timeout_s: float) -> list[bytes]:
+    """The chain that a server shows, in DER, believed for nothing yet. No thread waits for it: one that says its part a byte at a time
+    would keep that from everybody else."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    with socket.create_connection((host, port), timeout=_TIMEOUT_S) as connection:
-        connection.settimeout(_TIMEOUT_S)
-        with context.wrap_socket(connection, server_hostname=host) as secured:
-            own = secured.getpeercert(binary_form=True)
-            # what Python 3.13 calls SSLSocket.get_unverified_chain
-            inner = getattr(secured, "_sslobj", None)
-            chain = getattr(secured, "get_unverified_chain", None) or getattr(inner, "get_unverified_chain", None)
-            found = list(chain() or ()) if chain is not None else []
+    async with asyncio.timeout(timeout_s):
+        _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=host)
+    try:
+        secured: ssl.SSLObject = writer.get_extra_info("ssl_object")
+        own = secured.getpeercert(binary_form=True)
+        # what Python 3.13 calls SSLObject.get_unverified_chain
+        inner = getattr(secured, "_sslobj", None)
+        chain = getattr(secured, "get_unverified_chain", None) or getattr(inner, "get_unverified_chain", None)
+        found = list(chain() or ()) if chain is not None else []
+    finally:
+        writer.transport.abort()
     ders = [one if isinstance(one, bytes) else ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in found]
     return ders or ([own] if own else [])

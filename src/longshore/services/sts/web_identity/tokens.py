@@ -119,12 +119,18 @@ def _audiences(provider: OpenIdProvider, claims: Mapping[str, Any]) -> list[str]
 
 
 def _about(provider: OpenIdProvider, claims: Mapping[str, Any], audiences: list[str]) -> dict[str, list[str]]:
-    """The condition keys of a token."""
+    """The condition keys of a token. Raises InvalidIdentityToken."""
     prefix = provider.host_and_path.lower()
     if prefix in _RESERVED:
         return {}
-    found = {f"{prefix}:{name.lower()}": values for name, values in _claims(claims)}
+    found: dict[str, list[str]] = {}
+    for name, values in _claims(claims):
+        key = f"{prefix}:{name.lower()}"
+        if key in found:  # policies tell keys apart without regard to case: which of the two is meant is not to be guessed
+            raise InvalidIdentityToken(f"The token has two claims {name.lower()[:_MOST_CLAIM_NAME]!r} that differ in case alone.")
+        found[key] = values
     found[f"{prefix}:aud"] = audiences
+    found.pop(f"{prefix}:oaud", None)  # no claim of the provider's: what we call the `aud` that an `azp` hides
     if "azp" in claims:
         found[f"{prefix}:oaud"] = _texts(claims.get("aud"))
     return found
