@@ -199,14 +199,7 @@ class Installation:
     @classmethod
     @asynccontextmanager
     async def restored(cls, rows: Rows, blobs: MemoryBlobStore) -> AsyncIterator[Installation]:
-        store = memory_store(KINDS)
-
-        def put(tx: Tx) -> None:
-            for kind, values in rows.items():
-                for value in values:
-                    tx.put(kind, value)
-
-        await store.transact(put)
+        store = memory_store(KINDS, rows)
         # what a test writes to the blob store is its own affair
         yield cls(store, deepcopy(blobs), SteppedClock())
         await store.close()
@@ -254,9 +247,7 @@ class Installation:
     def port(self) -> int:
         return int(self._host.rpartition(":")[2])
 
-    def signed(
-        self, api: str, body: bytes, headers: Mapping[str, str], keys: Keys, region: str, skew_s: float = 0.0
-    ) -> dict[str, str]:
+    def signed(self, api: str, body: bytes, headers: Mapping[str, str], keys: Keys, region: str, skew_s: float = 0.0) -> dict[str, str]:
         """The headers that sign such a request."""
         return sign(
             "POST",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from longshore.kit.resource import Kind
@@ -27,6 +27,14 @@ class MemoryLog:
     async def close(self) -> None: ...
 
 
-def memory_store(kinds: Iterable[Kind[Any]]) -> LocalStore:
-    """An empty store that forgets everything when the process ends. Call it inside the running loop."""
-    return LocalStore(View(kinds), MemoryLog())
+def memory_store(kinds: Iterable[Kind[Any]], rows: Mapping[Kind[Any], Iterable[Any]] | None = None) -> LocalStore:
+    """A store that forgets everything when the process ends. Call it inside the running loop.
+
+    `rows` are there from the start, as after a restart.
+    """
+    view = View(kinds)
+    for kind, values in (rows or {}).items():
+        for value in values:
+            view.load(kind, kind.key(value), value, 1)
+    view.revision = 1 if rows else 0
+    return LocalStore(view, MemoryLog())

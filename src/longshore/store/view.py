@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from operator import add
 from typing import Any, TypeVar
 
@@ -25,6 +26,9 @@ from longshore.store.keys import Keys
 T = TypeVar("T")
 D = TypeVar("D", bound=Derived)
 
+#: one for each type: to make one takes as long as to read a hundred rows
+_decoder_of = cache(msgspec.msgpack.Decoder)
+
 
 class Table(Ledger[T]):
     """All resources of one kind."""
@@ -34,7 +38,7 @@ class Table(Ledger[T]):
     def __init__(self, kind: Kind[T]) -> None:
         super().__init__(kind)
         self.nothing = no_facts(kind)
-        self.decoder = msgspec.msgpack.Decoder(kind.type)
+        self.decoder = _decoder_of(kind.type)
         self.values: dict[str, T] = {}
         self.revisions: dict[str, int] = {}
         self.keys = Keys()
