@@ -129,6 +129,14 @@ async def test_a_master_key_that_is_gone_is_a_cause_with_a_cure(tmp_path: Path, 
     assert "bring it back" in refused.value.fix
 
 
+async def test_a_master_key_that_is_passed_over_is_said_aloud(tmp_path: Path, store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    keys = await begin(tmp_path, store, always=True)
+    file = KeyringFile(tmp_path, Master("file", file=str(tmp_path / "usb")))
+    with caplog.at_level(logging.ERROR):
+        assert newest(keys_of(file, tmp_path / "signing-key", 1.0)(store, 0)) == newest(keys)
+    assert "MASTER KEY THAT WAS GIVEN IS NOT USED" in caplog.text and str(tmp_path / "usb") in caplog.text
+
+
 async def test_the_key_of_earlier_versions_moves_into_the_keyring(tmp_path: Path, store: Store) -> None:
     (tmp_path / "signing-key").write_bytes(b"s" * 32)
     keys = opened(tmp_path, store)

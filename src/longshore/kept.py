@@ -72,8 +72,10 @@ def keys_of(file: KeyringFile, legacy: Path, now: float) -> Callable[[Reader, in
     def found(reader: Reader, sealed: int) -> Keyring:
         try:
             keys = file.open() if file.exists else file.begin(_first_secret(file.path, legacy, reader, sealed), now)
-        except MasterKeyProblem as problem:
-            raise CannotStart(problem.cause, problem.fix) from None
+        except MasterKeyProblem as reason:
+            raise CannotStart(reason.cause, reason.fix) from None
+        if (problem := file.passed_over) is not None:
+            log.error("THE MASTER KEY THAT WAS GIVEN IS NOT USED: %s; what opened the keyring is the key of %s", problem.cause, file.master)
         _forget_legacy(legacy, keys)
         known = reader.get(ENCRYPTION, INSTALLATION)
         if known is not None and known.lock not in locks_of(keys) and _has_sealed(reader):

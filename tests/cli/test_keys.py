@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from longshore.cli.doctor import examine
 from longshore.cli.keys import Generation, Keys, MasterKey, Rotation, _print, app
-from longshore.cli.master import wanted_master_key
+from longshore.cli.master import refuse_another, wanted_master_key
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.environment import environment, without_secrets
 from longshore.kit.keyring_file import KeyringFile
@@ -90,6 +90,22 @@ def test_doctor_tries_the_master_key_and_changes_nothing(home: Home, tmp_path: P
     assert looked_at(home)["master key"][0] == "missing"
     verdict, text = looked_at(home, LONGSHORE_MASTER_KEY="short")["master key"]
     assert (verdict, "base64" in text) == ("missing", True)
+
+
+def test_a_master_key_that_is_given_and_opens_nothing_is_refused_though_the_keyring_knows_of_one_that_does(home: Home) -> None:
+    home.data.prepare()
+    KeyringFile(home.data.root).begin(b"s" * 32, 0.0)
+    asked = {"HOME": str(home.path), "LONGSHORE_DATA_DIR": str(home.data.root)}
+    wrong = environment({**asked, "LONGSHORE_MASTER_KEY": KEY})
+    file = Master("file", file=str(home.path / "usb"))
+    for variables, given in ((wrong, None), (environment(asked), file)):
+        with pytest.raises(Failure, match=r"does not open|missing") as refused:
+            refuse_another(variables, home.data, given)
+        assert "wrapped with the key of the file master-key" in refused.value.fix
+    verdict, text = looked_at(home, LONGSHORE_MASTER_KEY=KEY)["master key"]
+    assert (verdict, "does not open" in text) == ("missing", True)
+    refuse_another(environment(asked), home.data, None)
+    refuse_another(environment(asked), home.data, Master())
 
 
 def test_doctor_tells_what_a_command_says(home: Home, tmp_path: Path) -> None:

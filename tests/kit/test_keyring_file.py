@@ -162,6 +162,52 @@ def test_the_master_key_may_become_another_of_any_source(tmp_path: Path, there: 
     assert newest(KeyringFile(data, None, handed).open()) != SECRET
 
 
+def test_what_was_given_and_opens_nothing_is_told_of_where_the_keyring_knows_better(tmp_path: Path) -> None:
+    KeyringFile(tmp_path).begin(SECRET, 1.0)
+    for given, handed, words in (
+        (None, OTHER, "LONGSHORE_MASTER_KEY does not open"),
+        (Master("file", file=str(tmp_path / "usb")), "", "is missing"),
+    ):
+        file = KeyringFile(tmp_path, given, handed)
+        assert newest(file.open()) == SECRET and file.master == Master()
+        assert file.passed_over is not None and words in str(file.passed_over) and file.passed_over.fix
+    file = KeyringFile(tmp_path)
+    file.open()
+    assert file.passed_over is None
+
+
+def test_a_master_key_that_lies_elsewhere_by_now_is_noted_there(tmp_path: Path) -> None:
+    KeyringFile(tmp_path).begin(SECRET, 1.0)
+    moved = (tmp_path / "master-key").rename(tmp_path / "usb")
+    given = KeyringFile(tmp_path, Master("file", file=str(moved)))
+    assert newest(given.look()) == SECRET
+    with pytest.raises(MasterKeyProblem, match="missing"):
+        KeyringFile(tmp_path).open()
+    given.open()
+    second = given.rotate(2.0, at_once=False)
+    assert newest(KeyringFile(tmp_path).open()) == second.secret
+
+
+@pytest.mark.parametrize("is_wrapped", [False, True])
+def test_who_only_looks_leaves_a_change_that_is_under_way_alone(tmp_path: Path, is_wrapped: bool) -> None:
+    file = KeyringFile(tmp_path)
+    file.begin(SECRET, 1.0)
+    first = (tmp_path / "master-key").read_bytes()
+    file.rewrap(Master())
+    # As it is in the middle of that: the next key lies there, before or after the keyring is wrapped with it.
+    if is_wrapped:
+        durable.write_durably(tmp_path / "master-key.next", (tmp_path / "master-key").read_bytes())
+        durable.write_durably(tmp_path / "master-key", first)
+    else:
+        durable.write_durably(tmp_path / "master-key.next", first)
+    before = content_of(tmp_path)
+    assert newest(KeyringFile(tmp_path).look()) == SECRET
+    assert content_of(tmp_path) == before
+    assert (tmp_path / "master-key.next").exists()
+    assert newest(KeyringFile(tmp_path).open()) == SECRET
+    assert not (tmp_path / "master-key.next").exists()
+
+
 def test_a_new_master_key_in_the_same_file_survives_being_cut_off_anywhere(tmp_path: Path) -> None:
     def begin() -> None:
         for path in tmp_path.iterdir():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from longshore.cli.outcome import ExitCode, Failure
-from longshore.config import DataDirectory, read_platform
+from longshore.config import DataDirectory
 from longshore.environment import Environment, without_secrets
 from longshore.kit.master_key import Master, MasterKeyProblem, key_of_text
 
@@ -23,22 +23,33 @@ def wanted_master_key(file: Path | None, command: str | None) -> Master | None:
     return None
 
 
-def check(environment: Environment, data: DataDirectory) -> Master:
-    """Where the master key comes from: it opens what is there. Raises MasterKeyProblem; nothing is changed."""
+def check(environment: Environment, data: DataDirectory, given: Master | None = None) -> Master:
+    """Where the master key comes from: it opens what is there. Nothing is changed, also where a server runs.
+
+    Raises MasterKeyProblem, too, where what is given (or in the environment) opens nothing but the keyring knows of a key that does:
+    whoever gives a key believes that everything is wrapped with that one.
+    """
     from longshore.kit.keyring_file import KeyringFile  # brings a large library, which few commands need
 
-    try:
-        server = read_platform(data.platform_file).server
-        given = server.master_key if server is not None else None
-    except (OSError, ValueError):
-        given = None
     if environment.master_key:
         key_of_text(environment.master_key)
     file = KeyringFile(data.root, given, environment.master_key, without_secrets())
     if not file.exists:
         return file.given or Master()
-    file.open()
+    file.look()
+    if file.passed_over is not None:
+        raise file.passed_over
     return file.master
 
 
-__all__ = ["MasterKeyProblem", "check", "wanted_master_key"]
+def refuse_another(environment: Environment, data: DataDirectory, given: Master | None) -> None:
+    """Before a start that is told where the master key comes from. Raises Failure."""
+    if given is None and not environment.master_key:
+        return
+    try:
+        check(environment, data, given)
+    except MasterKeyProblem as problem:
+        raise Failure(problem.cause, problem.fix) from None
+
+
+__all__ = ["MasterKeyProblem", "check", "refuse_another", "wanted_master_key"]

@@ -19,6 +19,7 @@ from typing import TextIO
 from longshore.cli import layout, machine, presence, profile
 from longshore.cli.events import PLATFORM, Event, GrowingFile, last_lines, read_event
 from longshore.cli.exposure import open_doors
+from longshore.cli.master import refuse_another
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.cli.progress import Progress, progress_for
 from longshore.cli.tls import settled
@@ -65,6 +66,7 @@ def up(
     if lock is None:
         raise _already(data)
     try:
+        refuse_another(environment, data, wishes.master_key)
         platform = plan(wishes, environment, data)
         write_platform(data.platform_file, platform)
         data.forget_state()

@@ -65,6 +65,8 @@ class KeyringFile:
         self._environment = environment or {}
         self._changing = threading.Lock()
         self.master = given or (Master("environment") if handed else Master())
+        #: why what was given did not open the keyring, where what it notes did
+        self.passed_over: MasterKeyProblem | None = None
         self.keys: Keyring
 
     def __repr__(self) -> str:
@@ -81,20 +83,36 @@ class KeyringFile:
 
     def open(self) -> Keyring:
         """Raises MasterKeyProblem, and then nothing has changed."""
-        envelope = self.envelope()
-        tried = [self.given, envelope.master] if self.given not in (None, envelope.master) else [envelope.master]
-        problems = []
-        for master in tried:
-            assert master is not None
+        return self._open(settles=True)
+
+    def look(self) -> Keyring:
+        """The same for whoever is not the only one here, and only asks whether it would open. Changes nothing on the disk."""
+        return self._open(settles=False)
+
+    def _open(self, *, settles: bool) -> Keyring:
+        envelope, given = self.envelope(), self.given
+        generations, self.passed_over, self.master = None, None, envelope.master
+        if given is not None and given != envelope.master:
             try:
-                generations = self._opened(envelope, master)
+                generations = self._opened(envelope, given, settles=settles)
             except MasterKeyProblem as problem:
-                problems.append(problem)
-                continue
-            self.master = envelope.master
-            self.keys = Keyring(generations)
-            return self.keys
-        raise problems[0]
+                self.passed_over = problem
+        try:
+            generations = self._opened(envelope, envelope.master, settles=settles and generations is None)
+        except MasterKeyProblem as problem:
+            if generations is None:
+                raise self.passed_over or problem from None
+            assert given is not None
+            self.master = given
+        if settles and self.master != envelope.master:
+            # The same key, from where it is now: that is what the next start is to look for.
+            self._note(envelope, self.master)
+        self.keys = Keyring(generations)
+        return self.keys
+
+    def _note(self, envelope: Envelope, master: Master) -> None:
+        """Raises MasterKeyProblem."""
+        self._put(msgspec.structs.replace(envelope, master=master))
 
     def envelope(self) -> Envelope:
         """Raises MasterKeyProblem."""
@@ -174,7 +192,7 @@ class KeyringFile:
         except FileNotFoundError:
             return make_file(path)
 
-    def _opened(self, envelope: Envelope, master: Master) -> tuple[Generation, ...]:
+    def _opened(self, envelope: Envelope, master: Master, *, settles: bool) -> tuple[Generation, ...]:
         other = f"the keyring is wrapped with the key of {envelope.master}: give that one; without it nothing here can be read"
         match master.source:
             case "environment":
@@ -186,22 +204,24 @@ class KeyringFile:
                     raise MasterKeyProblem(f"{self.path} was not wrapped with a command", other)
                 keys = [run(master.command, "unwrap", envelope.wrapped, self._environment)]
             case _:
-                return self._opened_with_file(envelope, master.path(self._directory), other)
+                return self._opened_with_file(envelope, master.path(self._directory), other, settles=settles)
         return _unwrapped(envelope, keys[0], f"{master} does not open {self.path}", other)
 
-    def _opened_with_file(self, envelope: Envelope, path: Path, other: str) -> tuple[Generation, ...]:
+    def _opened_with_file(self, envelope: Envelope, path: Path, other: str, *, settles: bool) -> tuple[Generation, ...]:
         beside = path.with_name(path.name + NEXT)
         try:
             found = _unwrapped(envelope, key_of_file(path), f"the master key {path} does not open {self.path}", other)
         except (FileNotFoundError, MasterKeyProblem) as problem:
             if beside.exists():
                 generations = _unwrapped(envelope, key_of_file(beside), f"neither {path} nor {beside} opens {self.path}", other)
-                take_next(path)
+                if settles:
+                    take_next(path)
                 return generations
             if isinstance(problem, MasterKeyProblem):
                 raise
             raise MasterKeyProblem(f"the master key {path} is missing", f"bring it back, or mount what it lies on; {other}") from None
-        beside.unlink(missing_ok=True)
+        if settles:
+            beside.unlink(missing_ok=True)
         return found
 
     # ── the file ──
@@ -229,7 +249,9 @@ class KeyringFile:
             wrapped = run(master.command, "wrap", key, self._environment)
             if run(master.command, "unwrap", wrapped, self._environment) != key:
                 raise MasterKeyProblem(f"{master.command!r} does not unwrap what it has wrapped", "see to it: nothing was changed")
-        envelope = Envelope(_FORMAT, master, seal(key, _PURPOSE, msgspec.msgpack.encode(generations)), wrapped)
+        self._put(Envelope(_FORMAT, master, seal(key, _PURPOSE, msgspec.msgpack.encode(generations)), wrapped))
+
+    def _put(self, envelope: Envelope) -> None:
         try:
             write_durably(self.path, _encode(envelope))
         except OSError as problem:
