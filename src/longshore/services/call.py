@@ -77,6 +77,8 @@ class Principal:
     session: Session | None = None
     #: ARN of the identity provider that vouches for somebody who has no credentials (yet); empty for everybody else
     provider_arn: str = ""
+    #: what that provider calls them, the token's `sub`
+    subject: str = ""
 
     @property
     def is_root(self) -> bool:

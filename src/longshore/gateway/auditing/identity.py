@@ -17,10 +17,10 @@ class Identities:
     """`of` remembers whom it has written down lately: most requests are those of a few."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, str, str], msgspec.Raw] = {}
+        self._kept: dict[tuple[str, str, str, str], msgspec.Raw] = {}
 
     def of(self, principal: Principal) -> msgspec.Raw:
-        key = (principal.arn, principal.access_key_id, principal.user_id)
+        key = (principal.arn, principal.access_key_id, principal.user_id, principal.subject)
         kept = self._kept.get(key)
         if kept is None:
             if len(self._kept) >= _MOST_KEPT:
@@ -69,8 +69,8 @@ def _of_web(principal: Principal) -> dict[str, Any]:
     """Of AssumeRoleWithWebIdentity, before there is a session."""
     return {
         "type": "WebIdentityUser",
-        "principalId": principal.user_id or principal.arn,
-        "userName": principal.arn.rpartition(":")[2] if principal.user_id else principal.arn,
+        "principalId": principal.user_id,
+        "userName": principal.subject,
         "identityProvider": principal.provider_arn,
     }
 

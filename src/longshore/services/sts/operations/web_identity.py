@@ -50,9 +50,8 @@ async def _identified(call: Call, request: shapes.AssumeRoleWithWebIdentityReque
     known = checked(provider, token, await call.issuers.keys(provider, token), call.clock.now())
     # no account has the name of a root for it, however a provider is called
     arn = f"arn:aws:sts::{provider.account_id}:web-identity/{known.host_and_path}/"
-    principal = Principal(
-        provider.account_id, arn, f"{known.provider_arn}:{known.audience}:{known.subject}", "", provider_arn=known.provider_arn
-    )
+    named = f"{known.provider_arn}:{known.audience}:{known.subject}"
+    principal = Principal(provider.account_id, arn, named, "", provider_arn=known.provider_arn, subject=known.subject)
     return replace(call, principal=principal, account_id=provider.account_id, web_identity=known)
 
 
