@@ -26,8 +26,11 @@ from longshore.store.keys import Keys
 T = TypeVar("T")
 D = TypeVar("D", bound=Derived)
 
-#: one for each type: to make one takes as long as to read a hundred rows
-_decoder_of = cache(msgspec.msgpack.Decoder)
+
+@cache
+def _decoder_of(kind: Kind[Any]) -> msgspec.msgpack.Decoder[Any]:
+    """One for each kind: to make one takes as long as to read a hundred rows."""
+    return msgspec.msgpack.Decoder(kind.type)
 
 
 class Table(Ledger[T]):
@@ -38,7 +41,7 @@ class Table(Ledger[T]):
     def __init__(self, kind: Kind[T]) -> None:
         super().__init__(kind)
         self.nothing = no_facts(kind)
-        self.decoder = _decoder_of(kind.type)
+        self.decoder = _decoder_of(kind)
         self.values: dict[str, T] = {}
         self.revisions: dict[str, int] = {}
         self.keys = Keys()
