@@ -19,9 +19,12 @@ from longshore.kit.ids import SeededIds
 from longshore.services.call import Site
 from longshore.services.ec2 import model as ec2
 from longshore.services.iam import model as iam
+from longshore.services.sts.sessions import Claims, write_token
 from tests.gateway.platform import ACCOUNT, KEY, REGION, SECRET, Platform, platform_on
 
 OTHER = "222222222222"
+SITE = Site(ACCOUNT, REGION, ("us-test-1a",), "http://127.0.0.1:4566", 4566)
+EVERYTHING = json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}})
 ANN, ANNS_SECRET = "AKIAANNANNANNANNANNA", "ann's secret"
 
 
@@ -46,7 +49,13 @@ async def platform() -> AsyncIterator[Platform]:
 
 
 async def ask(
-    platform: Platform, method: str, query: str = "", key: str = KEY, secret: str = SECRET, path: str = "/_longshore/accounts"
+    platform: Platform,
+    method: str,
+    query: str = "",
+    key: str = KEY,
+    secret: str = SECRET,
+    path: str = "/_longshore/accounts",
+    token: str | None = None,
 ) -> tuple[int, dict[str, Any]]:
     headers = sign(
         method,
@@ -59,6 +68,7 @@ async def ask(
         region=REGION,
         service="longshore",
         now=platform.clock.now(),
+        session_token=token,
     )
     async with platform.http.request(method, f"{platform.url}{path}{'?' if query else ''}{query}", headers=headers) as answer:
         return answer.status, json.loads(await answer.read())
@@ -111,6 +121,23 @@ async def test_who_is_given_the_action_may(platform: Platform) -> None:
     await platform.store.transact(lambda tx: tx.put(iam.INLINE_POLICIES, policy))
     assert (await ask(platform, "GET", "", ANN, ANNS_SECRET))[0] == 200
     assert (await ask(platform, "POST", f"id={OTHER}", ANN, ANNS_SECRET))[0] == 400
+
+
+@pytest.mark.parametrize(
+    ("more", "may"), [({}, False), ({"mfa_at": 1.0}, True), ({"federated_name": "guest", "policies": (EVERYTHING,)}, False)]
+)
+async def test_a_session_makes_itself_no_key_that_outlasts_it(platform: Platform, more: dict[str, Any], may: bool) -> None:
+    identities = Identities(platform.store, platform.clock, SITE, b"s" * 32)
+    access = Access(platform.store, platform.clock)
+    accounts = Accounts(store=platform.store, identities=identities, access=access, clock=platform.clock, ids=SeededIds(), site=SITE)
+    platform.gateway.mount("/_longshore/accounts", accounts.handle)
+    now = platform.clock.now()
+    claims = Claims(ACCOUNT, "ASIAOFTHEROOT", "secret", now, now + 600, begun_with=KEY, user_id=ACCOUNT, **more)
+    token = write_token(b"s" * 32, claims)
+    assert (await ask(platform, "GET", "", claims.access_key_id, "secret", token=token))[0] == 200
+    revision = platform.store.revision
+    status, told = await ask(platform, "POST", f"id={ACCOUNT}", claims.access_key_id, "secret", token=token)
+    assert (status, platform.store.revision > revision) == (200 if may else 400, may), told
 
 
 async def test_other_methods_and_paths_are_nothing(platform: Platform) -> None:

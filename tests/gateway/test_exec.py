@@ -37,6 +37,7 @@ from longshore.runtime.fake import Behaviour, FakeExecution, FakeRuntime
 from longshore.services.call import Site
 from longshore.services.ecs.exec.model import EXEC_SESSIONS, ExecSession
 from longshore.services.ecs.exec.rules import digest_of
+from longshore.services.sts.model import REVOCATIONS, Began, Revocation
 from tests.gateway.platform import ACCOUNT, INSTANCE, KEY, REGION, SECRET, Platform, platform_on, until
 
 TASK = f"arn:aws:ecs:{REGION}:{ACCOUNT}:task/demo/{'1' * 32}"
@@ -393,6 +394,31 @@ async def test_a_session_in_which_nobody_says_anything_ends(world: World) -> Non
     closing, _, _ = await client
     assert "nothing was said in it for 20 minutes" in closing.output
     await until(lambda: execution.was_ended, "the command is ended")
+
+
+async def revoke(world: World, subject: str) -> None:
+    now = world.clock.now()
+    await world.platform.store.transact(lambda tx: tx.put(REVOCATIONS, Revocation(ACCOUNT, subject, subject, now, now, "", now + 60)))
+
+
+async def test_a_session_ends_when_what_it_was_begun_with_is_revoked(world: World) -> None:
+    world.executes(waits)
+    links = tuple(Began(ACCOUNT, who, key, world.clock.now() - 5) for who, key in (("AIDAANN", KEY), ("AROADEPLOY", "ASIADEPLOY")))
+    client = asyncio.create_task(Pipes(None).run(await world.offer(asked_with=links)))
+    execution = await running(world)
+    await revoke(world, "AIDABOB")
+    await revoke(world, "AIDAANN")
+    closing, output, _ = await asyncio.wait_for(client, 10)
+    assert output == b"ready" and "have been revoked" in closing.output
+    await until(lambda: execution.was_ended, "the command is ended")
+    await until(lambda: not world.rows, "the session is forgotten")
+
+
+async def test_nobody_comes_in_with_what_was_offered_before_a_revocation(world: World) -> None:
+    session = await world.offer(asked_with=(Began(ACCOUNT, "AIDAANN", KEY, world.clock.now() - 5),))
+    await revoke(world, KEY)
+    assert "closed (1008)" in await refused(session)
+    assert world.runtime.executions == []
 
 
 async def test_a_server_that_stops_ends_its_sessions(world: World) -> None:

@@ -8,9 +8,12 @@ from longshore.aws.errors import AccessDenied, Throttling
 from longshore.gateway.auditing.entries import entry_of
 from longshore.gateway.authorise import Access
 from longshore.services.call import Principal
+from longshore.services.sts.reach import may_make_lasting_keys
 
 #: what counts as an API of ours, beside those of AWS
 OWN = "longshore"
+#: what a session that leaks is not to make itself a key with, as it cannot with IAM
+_MAKE_LASTING_KEYS = frozenset({"longshore:CreateAccountKey"})
 
 
 def admit(
@@ -39,6 +42,8 @@ def admit(
     )
     if denied is None and principal.account_id != account_id:
         denied = f"User: {principal.arn} is not authorized to perform: {action}: it is for account {account_id} alone"
+    if denied is None and action in _MAKE_LASTING_KEYS and not may_make_lasting_keys(principal):
+        denied = f"User: {principal.arn} is not authorized to perform: {action} with session credentials without a device's code"
     if entry is not None:
         entry.note(principal, action, region=region, resource=resource, denied=denied)
     if denied is not None:

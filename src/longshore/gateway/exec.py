@@ -16,6 +16,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from longshore.aws.arn import parse_arn
 from longshore.aws.data_channel import Opening
+from longshore.gateway.agents.ending import until_cut
 from longshore.gateway.agents.exec_offers import AGENT_ROUTE
 from longshore.gateway.agents.handshake import Refused, admit
 from longshore.gateway.auditing.entries import entry_of
@@ -150,7 +151,7 @@ class ExecSessions:
                 await bridge.refuse("The agent of the task's container instance did not answer. Try again later.")
                 return
             log.info("%s: begins (%s, %s of %s)", session.id, session.requester, session.container_name, session.task_arn)
-            await bridge.run(agent)
+            await bridge.run(agent, until_cut(self._store, session.asked_with))
             log.info("%s: %s", session.id, bridge.outcome)
         finally:
             over.set()

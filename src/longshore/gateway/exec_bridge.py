@@ -12,6 +12,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Coroutine
+from typing import Any
 
 import msgspec
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -71,13 +73,15 @@ class Bridge:
         with contextlib.suppress(ConnectionError):
             await self._close()
 
-    async def run(self, agent: web.WebSocketResponse) -> None:
-        """Until one of the ends is gone, the command has ended or nobody has said anything for long."""
+    async def run(self, agent: web.WebSocketResponse, cut: Coroutine[Any, Any, None] | None = None) -> None:
+        """Until one of the ends is gone, the command has ended, nobody has said anything for long or `cut` returns."""
         listening = asyncio.create_task(self._hear_client(), name=f"{self._session.id}:client")
         jobs = {
             asyncio.create_task(job, name=f"{self._session.id}:{name}")
             for name, job in (("agent", self._hear_agent(agent)), ("input", self._pass_input_on(agent)), ("idle", self._until_idle()))
         }
+        if cut is not None:
+            jobs.add(asyncio.create_task(self._until_cut(cut), name=f"{self._session.id}:cut"))
         repeating = asyncio.create_task(self._repeat(), name=f"{self._session.id}:repeat")
         try:
             done, _ = await asyncio.wait({listening, *jobs}, return_when=asyncio.FIRST_COMPLETED)
@@ -246,6 +250,10 @@ class Bridge:
 
     async def _acknowledge(self, message: Message) -> None:
         await self._client.send_bytes(data_channel.acknowledgement(message, self._ids.uuid(), int(self._clock.now() * 1000)))
+
+    async def _until_cut(self, cut: Coroutine[Any, Any, None]) -> None:
+        await cut
+        self.outcome = Ended(reason="The credentials with which the session was begun have been revoked.")
 
     async def _until_idle(self) -> None:
         while (left := self._last_said + IDLE_S - self._clock.now()) > 0:

@@ -1,10 +1,11 @@
-"""What ends an agent's session, whichever socket it is on: its instance is deregistered, or one of its parts is done."""
+"""What ends an agent's session, whichever socket it is on: its instance is deregistered, or one of its parts is done. And what ends
+anybody's session into a container."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from longshore.kit.clock import Clock
@@ -15,7 +16,7 @@ from longshore.services.ecs.machines.model import MACHINES, machine_key
 from longshore.services.ecs.model import CONTAINER_INSTANCES, ContainerInstance, scope_of
 from longshore.services.keys.model import ROTATIONS
 from longshore.services.keys.rotations import is_void
-from longshore.services.sts.model import REVOCATIONS
+from longshore.services.sts.model import REVOCATIONS, Began
 from longshore.services.sts.revocations import has_ended
 from longshore.store.base import Store
 
@@ -63,6 +64,16 @@ async def until_revoked(store: Store, principal: Principal) -> None:
                 return
             if has_ended(store, session.links) or is_void(store, session.issued_at):
                 return
+            await watch.next()
+    finally:
+        watch.close()
+
+
+async def until_cut(store: Store, links: Sequence[Began]) -> None:
+    """Returns once one of the links has been, or all that was signed before."""
+    watch = store.watch(REVOCATIONS, ROTATIONS)
+    try:
+        while not has_ended(store, links) and not any(is_void(store, link.at) for link in links):
             await watch.next()
     finally:
         watch.close()

@@ -17,6 +17,7 @@ from longshore.services.iam.policy import MalformedPolicy
 from longshore.services.sts.errors import PackedPolicyTooLarge
 from longshore.services.sts.key_ids import session_key_id
 from longshore.services.sts.model import Began
+from longshore.services.sts.revocations import links_of
 from longshore.services.sts.sessions import LONGEST_TOKEN, Claims, Pairs, TokenTooLong, packed_size, write_token
 from longshore.store.base import Reader
 
@@ -39,12 +40,10 @@ def new_claims(call: Call, *, lasting_s: float, account_id: str, **more: Any) ->
 
 def began_by(call: Call, principal: Principal) -> tuple[Began, ...]:
     """The links before a session that `principal` begins now. Raises AccessDenied where there are too many."""
-    session = principal.session
-    if session is None:
-        return (Began(principal.account_id, principal.user_id, principal.access_key_id, call.clock.now(), call.store.revision),)
-    if len(session.links) >= _MOST_LINKS:
+    links = links_of(principal, call.clock.now(), call.store.revision)
+    if len(links) >= _MOST_LINKS:
         raise AccessDenied(f"Sessions can be begun one in another {_MOST_LINKS} times at most: begin anew with credentials of your own.")
-    return session.links
+    return links
 
 
 class Limits(NamedTuple):

@@ -18,7 +18,13 @@ def check_reach(principal: Principal, api: str, operation: str) -> None:
     session = principal.session
     if session is None or session.role_arn:
         return
-    if api == "iam" and (principal.is_federated or not session.mfa_at):
+    if api == "iam" and not may_make_lasting_keys(principal):
         raise InvalidClientTokenId
     if api == "sts" and operation not in (_OF_FEDERATED if principal.is_federated else _OF_USERS):
         raise AccessDenied(f"Cannot call {operation[:64]} with {'federation' if principal.is_federated else 'session'} credentials")
+
+
+def may_make_lasting_keys(principal: Principal) -> bool:
+    """Whether keys that outlast its session may be given to it: to what may call IAM."""
+    session = principal.session
+    return session is None or bool(session.role_arn) or (bool(session.mfa_at) and not principal.is_federated)

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from longshore.services.call import Principal
 from longshore.services.sts.model import REVOCATIONS, Began, Revocation, revocation_key
 from longshore.store.base import Reader, Tx
 
@@ -33,6 +34,14 @@ def has_ended(reader: Reader, links: Iterable[Began]) -> bool:
         for subject in (link.id, link.access_key_id)
         if subject
     )
+
+
+def links_of(principal: Principal, now: float, revision: int) -> tuple[Began, ...]:
+    """What something ends with that `principal` begins now: the links of its session, or the key that it signs with."""
+    session = principal.session
+    if session is not None:
+        return session.links
+    return (Began(principal.account_id, principal.user_id, principal.access_key_id, now, revision),)
 
 
 def _is_cut(revocation: Revocation | None, link: Began) -> bool:

@@ -2,7 +2,7 @@
 
     OFFERED    whoever asked holds a token, good for a minute and for one use
     OPEN       somebody came with the token; the instance's agent is told to begin
-    (gone)     it ended, or nobody came
+    (gone)     it ended, or nobody came, or what it was asked for with was revoked
 
 A session is only worth something while the server that holds its sockets runs, so a server that starts forgets them all.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import msgspec
 
 from longshore.kit.resource import Kind
+from longshore.services.sts.model import Began
 
 #: seconds for which a token is good
 TOKEN_LIFE_S = 60.0
@@ -43,6 +44,8 @@ class ExecSession(msgspec.Struct, frozen=True, gc=False):
     follow: bool = False
     tail: int = -1
     timestamps: bool = False
+    #: what whoever asked came with: it ends when one of these is ended before its time
+    asked_with: tuple[Began, ...] = ()
 
 
 EXEC_SESSIONS: Kind[ExecSession] = Kind(

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from longshore.services.ecs.errors import ClientException, InvalidParameterException, TargetNotConnectedException
 from longshore.services.ecs.exec.model import EXEC_SESSIONS, MOST_SESSIONS, ExecSession
 from longshore.services.ecs.model import CONTAINER_INSTANCES, Container, ContainerInstance, Task
+from longshore.services.sts.revocations import has_ended
 from longshore.store.base import Reader, Tx
 
 #: what our agent calls itself when it connects; the stock agent names the revision it was built from
@@ -79,7 +80,7 @@ def open_session(tx: Tx, session_id: str, token: str, now: float) -> ExecSession
     known = session.token_digest if session is not None else digest_of("")
     if not hmac.compare_digest(known, digest_of(token)) or session is None:
         return None
-    if session.status != "OFFERED" or now >= session.expires_at:
+    if session.status != "OFFERED" or now >= session.expires_at or has_ended(tx, session.asked_with):
         return None
     return tx.put(EXEC_SESSIONS, replace(session, status="OPEN", token_digest=""))
 

@@ -20,6 +20,7 @@ from longshore.services.ecs.exec.model import TOKEN_LIFE_S, ExecSession
 from longshore.services.ecs.exec.shapes import OPEN_LOGS, OpenTaskLogsRequest, OpenTaskLogsResponse
 from longshore.services.ecs.lookup import child_arn, cluster_arn, find_cluster, find_task
 from longshore.services.ecs.model import TASKS, Container, Task
+from longshore.services.sts.revocations import links_of
 from longshore.store.base import Reader, Tx
 
 log = logging.getLogger("longshore.ecs")
@@ -122,6 +123,7 @@ def _session(call: Call, session_id: str, task: Task, container: Container, toke
         token_digest=rules.digest_of(token),
         created_at=now,
         expires_at=now + TOKEN_LIFE_S,
+        asked_with=links_of(call.principal, now, call.store.revision),
     )
 
 
