@@ -46,6 +46,18 @@ def written(directory: Path) -> list[bytes]:
     return lines
 
 
+async def test_how_far_a_log_reaches_is_told_with_what_has_no_digest_yet(tmp_path: Path) -> None:
+    clock = SteppedClock()
+    log = await a_log(tmp_path / "audit", clock)
+    for number in range(3):
+        await log.tick()
+        log.append(made(clock.now(), f"e-{number}"))
+        found = verified(tmp_path / "audit")
+        assert (found.oldest_event_time, found.newest_event_time) == ("2023-11-14T22:13:20Z", f"2023-11-14T22:{13 + 10 * number}:20Z")
+        await clock.step(600)
+    await log.close()
+
+
 async def some_hours(directory: Path, hours: int = 3, of_each: int = 4, of_last: int = 4) -> None:
     clock = SteppedClock()
     log = await a_log(directory, clock)

@@ -13,8 +13,8 @@ from longshore.audit.layout import CLOSED, PUBLIC_KEY, files_of, new_key
 from longshore.audit.log import open_audit_log
 from longshore.cli.app import app
 from longshore.cli.audit import moment
-from longshore.cli.audit_tables import Line, text_of
-from longshore.cli.outcome import Failure
+from longshore.cli.audit_tables import Line, table, text_of
+from longshore.cli.outcome import ExitCode, Failure
 from longshore.kit.clock import SteppedClock
 from tests.audit.records import made
 
@@ -46,6 +46,16 @@ def test_a_line_says_what_came_of_it_without_what_is_for_machines() -> None:
     assert line(resources=[("arn:aws:ecr:us-east-1:1:repository/app", ""), ("arn:aws:ecr:us-east-1:1:repository/b", "")]).endswith("ok")
 
 
+def test_columns_are_as_wide_as_what_is_in_them_and_bounded() -> None:
+    decoded = [
+        msgspec.json.decode(made(1_700_000_000.0, "e", who={"type": "IAMUser", "userName": name}), type=Line) for name in ("al", "x" * 90)
+    ]
+    short, long = list(table(decoded[:1])), list(table(decoded))
+    assert short[0].startswith("TIME                  WHO  ACTION") and short[1].startswith("2023-11-14T22:13:20Z  al   ")
+    assert len({row.index(mark) for row, mark in zip(long, ("ACTION", "ecs:", "ecs:"), strict=True)}) == 1
+    assert long[0].index("ACTION") == 22 + 28 + 2 and "…" in long[2]
+
+
 def test_nothing_a_client_says_moves_the_readers_cursor() -> None:
     assert "\x1b" not in line(event_name="Run\x1b[2JTask")
 
@@ -68,6 +78,16 @@ def test_times_are_told_backwards_or_as_they_are(given: str | None, found: str |
 def test_a_time_that_is_none_is_wrong_usage() -> None:
     with pytest.raises(Failure):
         moment("yesterday", 0.0, "--since")
+
+
+def test_a_time_that_ends_before_it_begins_is_wrong_usage() -> None:
+    said = CliRunner().invoke(app, ["audit", "--since", "2h", "--until", "3h"])
+    assert isinstance(said.exception, Failure) and said.exception.code == ExitCode.USAGE
+
+
+def test_a_log_that_is_not_there_is_not_called_somebody_elses(tmp_path: Path) -> None:
+    said = CliRunner().invoke(app, ["audit", "verify", "--directory", str(tmp_path)])
+    assert isinstance(said.exception, Failure) and str(said.exception) == f"there is no {tmp_path / PUBLIC_KEY}"
 
 
 async def kept(directory: Path) -> None:

@@ -10,6 +10,7 @@ with a digest that was kept elsewhere.
 from __future__ import annotations
 
 import zlib
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -52,6 +53,10 @@ class Verified(msgspec.Struct, frozen=True, rename="camel"):
     last: int
     oldest_event_time: str
     newest_event_time: str
+
+
+class _Timed(msgspec.Struct, rename="camel"):
+    event_time: str = ""
 
 
 class _Looking:
@@ -151,6 +156,14 @@ class _Looking:
         self.open_records += records + rest.count(b"\n")
         self.records += records + rest.count(b"\n")
         self.unsigned += rest.count(b"\n")
+        self._told_times(content[: length + len(rest)])
+
+    def _told_times(self, content: bytes) -> None:
+        """Of whole lines, which stand in the order in which they were written."""
+        end = content.rfind(b"\n")
+        for line in (content[: content.find(b"\n")], content[content.rfind(b"\n", 0, end) + 1 : end]) if end > 0 else ():
+            with suppress(msgspec.MsgspecError):  # it has been told of already
+                self.times += [at for at in (msgspec.json.decode(line, type=_Timed).event_time,) if at]
 
     def strangers(self, names: set[str], first: int) -> None:
         for path in sorted(self.directory.iterdir()):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,7 +22,7 @@ import msgspec
 import typer
 
 from longshore.cli import reach
-from longshore.cli.audit_tables import Line, header, text_of
+from longshore.cli.audit_tables import Line, header, table, text_of
 from longshore.cli.client import Platform
 from longshore.cli.outcome import ExitCode, Failure
 from longshore.cli.service import is_json, print_json
@@ -75,12 +76,15 @@ def audit(
     if context.invoked_subcommand is not None:
         return
     now = time.time()
+    begin, end = moment(since, now, "--since"), moment(until, now, "--until")
+    if begin is not None and end is not None and float(begin) > float(end):
+        raise Failure(f"--since {since} is after --until {until}", "give the earlier time to --since: 3h is before 2h", ExitCode.USAGE)
     asked = {
         "who": who,
         "action": action,
         "resource": resource,
-        "since": moment(since, now, "--since"),
-        "until": moment(until, now, "--until"),
+        "since": begin,
+        "until": end,
         "outcome": "denied" if denied else "errors" if errors else None,
         "account": account,
         "region": region,
@@ -90,25 +94,26 @@ def audit(
     platform = reach.platform(data_dir, None, _PATIENCE_S)
     lines = platform.own("GET", "audit", {name: value for name, value in asked.items() if value}, patience_s=_PATIENCE_S)
     try:
-        _print(lines, as_json=as_json)
+        _print(lines, as_json=as_json, endless=follow)
     except KeyboardInterrupt:
         raise typer.Exit(0) from None
 
 
-def _print(lines: Iterator[bytes], *, as_json: bool) -> None:
-    first = True
-    for line in lines:
-        if not line.strip():
-            continue
-        if as_json:
+def _print(lines: Iterator[bytes], *, as_json: bool, endless: bool) -> None:
+    told = (line for line in lines if line.strip())
+    if as_json:
+        for line in told:
             typer.echo(line.decode().strip())
-            continue
-        if first:
-            typer.echo(header())
-            first = False
-        typer.echo(text_of(msgspec.json.decode(line, type=Line)))
-    if first and not as_json:
+        return
+    found = (msgspec.json.decode(line, type=Line) for line in told)
+    first = next(found, None)
+    if first is None:
         typer.echo("no records")
+        return
+    # what is yet to come cannot be looked at for how wide it is
+    rows = chain([header()], map(text_of, chain([first], found))) if endless else table(chain([first], found))
+    for row in rows:
+        typer.echo(row)
 
 
 @app.command()
@@ -178,6 +183,8 @@ def _verified(where: Path, public_key: Path | None) -> Verified:
             time.sleep(_LOOK_S)
     except ValueError as problem:
         raise Failure(f"{path} is no public key: {problem}", "name the PEM file of `longshore audit digests` with --public-key") from None
+    except FileNotFoundError as problem:
+        raise Failure(f"there is no {problem.filename}", "a log begins with the first start; name its directory with --directory") from None
     except OSError as problem:
         raise Failure(f"{problem.filename} cannot be read: {problem.strerror}", "only the platform's own user may read the log") from None
     return found

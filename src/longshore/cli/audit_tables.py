@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
+#: of a column at most: the last one takes what it needs
 _WIDTHS = (20, 28, 34, 40, 16)
+_TITLES = ("TIME", "WHO", "ACTION", "RESOURCE", "FROM", "OUTCOME")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -50,12 +53,23 @@ class Line(
     additional: dict[str, object] = {}
 
 
+def table(lines: Iterable[Line]) -> Iterator[str]:
+    """Title and rows, each column as wide as what is in it."""
+    rows = [_TITLES, *map(_cells, lines)]
+    widths = [min(most, max(len(row[column]) for row in rows)) for column, most in enumerate(_WIDTHS)]
+    return (_row(row, widths) for row in rows)
+
+
 def header() -> str:
-    return _row("TIME", "WHO", "ACTION", "RESOURCE", "FROM", "OUTCOME")
+    return _row(_TITLES)
 
 
 def text_of(line: Line) -> str:
-    return _row(line.time, who_of(line.who), f"{line.source.partition('.')[0]}:{line.name}", _resource(line), line.remote, _outcome(line))
+    return _row(_cells(line))
+
+
+def _cells(line: Line) -> tuple[str, ...]:
+    return (line.time, who_of(line.who), f"{line.source.partition('.')[0]}:{line.name}", _resource(line), line.remote, _outcome(line))
 
 
 def who_of(who: Who) -> str:
@@ -95,10 +109,10 @@ def _outcome(line: Line) -> str:
     return f"{line.error}{f': {message}' if message else ''}{counted}"
 
 
-def _row(*cells: str) -> str:
+def _row(cells: Sequence[str], widths: Sequence[int] = _WIDTHS) -> str:
     # what clients said is not to move the reader's cursor
     shown = [_CONTROL.sub("?", cell) for cell in cells]
-    parts = [f"{_middle(cell, width):{width}}" for cell, width in zip(shown, _WIDTHS, strict=False)]
+    parts = [f"{_middle(cell, width):{width}}" for cell, width in zip(shown, widths, strict=False)]
     return "  ".join((*parts, shown[-1])).rstrip()
 
 
