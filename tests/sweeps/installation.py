@@ -12,15 +12,16 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
 from aiohttp import web
 from botocore.model import OperationModel
-from botocore.parsers import create_parser
+from botocore.parsers import ResponseParser, ResponseParserFactory
 from botocore.serialize import create_serializer
+from botocore.utils import parse_timestamp
 from msgspec.structs import replace
 
 from longshore.aws.operation import OWN_PREFIX
@@ -126,7 +127,15 @@ def _serialiser(protocol: str) -> Any:
     return create_serializer(protocol, include_validation=False)
 
 
-_parser = cache(create_parser)
+#: the same times are read over and over
+_parse_timestamp = lru_cache(maxsize=10_000)(parse_timestamp)
+
+
+@cache
+def _parser(protocol: str) -> ResponseParser:
+    parsers = ResponseParserFactory()
+    parsers.set_parser_defaults(timestamp_parser=_parse_timestamp)
+    return parsers.create_parser(protocol)
 
 
 def protocol_of(api: str) -> str:
@@ -354,7 +363,7 @@ TRUST_DOCUMENT = json.dumps(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class House:
     """What is in the owner's account: the rows, and the names requests know them by."""
 

@@ -6,6 +6,7 @@ import copy
 import json
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode
 
@@ -84,16 +85,15 @@ _BODIES: tuple[bytes, ...] = (
 def requests(draw: st.DrawFn, house: House, api: str, operation: str) -> tuple[bytes, dict[str, str]]:
     """(body, headers) of a request with one to three bad values, mostly of the right type; or with a body that is none."""
     good = sample(house, api, operation)
-    shape = operation_model(api, operation).input_shape
     manner = draw(st.sampled_from(["typed"] * 6 + ["wrong", "wrong", "broken"]))
-    places = list(_places(shape, ()))
+    places = _places_of(api, operation)
     if manner == "broken" or not places:
         body, headers = written(api, operation, good)
         bad = draw(st.one_of(st.sampled_from(_BODIES), st.binary(max_size=60), st.integers(0, len(body)).map(lambda end: body[:end])))
         return (bad if protocol_of(api) == "json" else body + b"&" + bad), headers
     if manner == "typed" or protocol_of(api) == "json":
         for place in draw(st.lists(st.sampled_from(places), min_size=1, max_size=3)):
-            good = planted(good, place, draw(_typed(_at(shape, place), house) if manner == "typed" else _values))
+            good = planted(good, place, draw(_typed_at(house, api, operation, place) if manner == "typed" else _values))
         if protocol_of(api) == "json":
             return json.dumps(good, default=_in_base64).encode(), written(api, operation, {})[1]
         return written(api, operation, good)
@@ -108,6 +108,11 @@ def requests(draw: st.DrawFn, house: House, api: str, operation: str) -> tuple[b
 
 def _in_base64(content: bytes) -> str:
     return b64encode(content).decode()
+
+
+@cache
+def _typed_at(house: House, api: str, operation: str, place: tuple[str | int, ...]) -> st.SearchStrategy[Any]:
+    return _typed(_at(operation_model(api, operation).input_shape, place), house)
 
 
 def _typed(shape: Any, house: House) -> st.SearchStrategy[Any]:
@@ -132,6 +137,11 @@ def _typed(shape: Any, house: House) -> st.SearchStrategy[Any]:
             return st.dictionaries(_texts, _typed(shape.value, house), max_size=3)
     members = {name: _typed(member, house) for name, member in shape.members.items() if member.type_name in _FLAT}
     return st.fixed_dictionaries({}, optional=members)
+
+
+@cache
+def _places_of(api: str, operation: str) -> list[tuple[str | int, ...]]:
+    return list(_places(operation_model(api, operation).input_shape, ()))
 
 
 def _places(shape: Shape | None, at: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
@@ -170,6 +180,7 @@ def _plant(within: Any, place: tuple[str | int, ...], value: Any) -> None:
         within[step] = value
 
 
+@cache
 def _form_names(api: str, operation: str) -> list[str]:
     """The names of everything that could stand in a form of this operation."""
     shape = operation_model(api, operation).input_shape

@@ -6,6 +6,8 @@ Members that botocore's model requires are filled by their name; `_MORE` has wha
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
+from functools import cache
 from typing import Any
 
 from botocore.model import Shape
@@ -39,6 +41,11 @@ from tests.sweeps.vouching import vouching_more
 
 
 def sample(house: House, api: str, operation: str) -> dict[str, Any]:
+    return deepcopy(_sample(house, api, operation))
+
+
+@cache
+def _sample(house: House, api: str, operation: str) -> dict[str, Any]:
     named, more = _named(house.names, api), _more(house.names)
     shape = operation_model(api, operation).input_shape
     given = more.get((api, operation), {})
