@@ -1868,6 +1868,42 @@ class ListRolesResponse(
     marker: str | None = None
 
 
+class ListSAMLProvidersRequest(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    pass
+
+
+class ListSAMLProvidersResponse(
+    Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"saml_provider_list": "SAMLProviderList"}
+):
+    saml_provider_list: tuple[SAMLProviderListEntry, ...] | None = None
+
+
+class ListSSHPublicKeysRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"user_name": "UserName", "marker": "Marker", "max_items": "MaxItems"},
+):
+    user_name: UserNameType | None = None
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class ListSSHPublicKeysResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"ssh_public_keys": "SSHPublicKeys", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    ssh_public_keys: tuple[SSHPublicKeyMetadata, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
 class ListServerCertificateTagsRequest(
     Struct,
     frozen=True,
@@ -1916,6 +1952,60 @@ class ListServerCertificatesResponse(
     rename={"server_certificate_metadata_list": "ServerCertificateMetadataList", "is_truncated": "IsTruncated", "marker": "Marker"},
 ):
     server_certificate_metadata_list: tuple[ServerCertificateMetadata, ...] | None = None
+    is_truncated: bool | None = None
+    marker: str | None = None
+
+
+class ListServiceSpecificCredentialsRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"user_name": "UserName", "service_name": "ServiceName", "all_users": "AllUsers", "marker": "Marker", "max_items": "MaxItems"},
+):
+    user_name: UserNameType | None = None
+    service_name: str | None = None
+    all_users: bool | None = None
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class ListServiceSpecificCredentialsResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"service_specific_credentials": "ServiceSpecificCredentials", "marker": "Marker", "is_truncated": "IsTruncated"},
+):
+    service_specific_credentials: tuple[ServiceSpecificCredentialMetadata, ...] | None = None
+    marker: str | None = None
+    is_truncated: bool | None = None
+
+
+class ListSigningCertificatesRequest(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"user_name": "UserName", "marker": "Marker", "max_items": "MaxItems"},
+):
+    user_name: ExistingUserNameType | None = None
+    marker: MarkerType | None = None
+    max_items: MaxItemsType | None = None
+
+
+class ListSigningCertificatesResponse(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"certificates": "Certificates", "is_truncated": "IsTruncated", "marker": "Marker"},
+):
+    certificates: tuple[SigningCertificate, ...] | None = None
     is_truncated: bool | None = None
     marker: str | None = None
 
@@ -2486,6 +2576,33 @@ class RoleUsageType(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=Fa
     resources: tuple[str, ...] | None = None
 
 
+class SAMLProviderListEntry(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"arn": "Arn", "valid_until": "ValidUntil", "create_date": "CreateDate"},
+):
+    arn: str | None = None
+    valid_until: float | None = None
+    create_date: float | None = None
+
+
+class SSHPublicKeyMetadata(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={"user_name": "UserName", "ssh_public_key_id": "SSHPublicKeyId", "status": "Status", "upload_date": "UploadDate"},
+):
+    user_name: str | None = None
+    ssh_public_key_id: str | None = None
+    status: str | None = None
+    upload_date: float | None = None
+
+
 class ServerCertificate(
     Struct,
     frozen=True,
@@ -2553,6 +2670,33 @@ class ServiceLastAccessed(
     tracked_actions_last_accessed: tuple[TrackedActionLastAccessed, ...] | None = None
 
 
+class ServiceSpecificCredentialMetadata(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "user_name": "UserName",
+        "status": "Status",
+        "service_user_name": "ServiceUserName",
+        "service_credential_alias": "ServiceCredentialAlias",
+        "create_date": "CreateDate",
+        "expiration_date": "ExpirationDate",
+        "service_specific_credential_id": "ServiceSpecificCredentialId",
+        "service_name": "ServiceName",
+    },
+):
+    user_name: str | None = None
+    status: str | None = None
+    service_user_name: str | None = None
+    service_credential_alias: str | None = None
+    create_date: float | None = None
+    expiration_date: float | None = None
+    service_specific_credential_id: str | None = None
+    service_name: str | None = None
+
+
 class SetDefaultPolicyVersionRequest(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"policy_arn": "PolicyArn", "version_id": "VersionId"}
 ):
@@ -2564,6 +2708,27 @@ class SetSecurityTokenServicePreferencesRequest(
     Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False, rename={"global_endpoint_token_version": "GlobalEndpointTokenVersion"}
 ):
     global_endpoint_token_version: GlobalEndpointTokenVersion
+
+
+class SigningCertificate(
+    Struct,
+    frozen=True,
+    kw_only=True,
+    omit_defaults=True,
+    gc=False,
+    rename={
+        "user_name": "UserName",
+        "certificate_id": "CertificateId",
+        "certificate_body": "CertificateBody",
+        "status": "Status",
+        "upload_date": "UploadDate",
+    },
+):
+    user_name: str | None = None
+    certificate_id: str | None = None
+    certificate_body: str | None = None
+    status: str | None = None
+    upload_date: float | None = None
 
 
 class SimulateCustomPolicyRequest(
@@ -3456,12 +3621,28 @@ def _read_list_roles_request(node: Node) -> dict[str, object]:
     return form.members(node, _LIST_ROLES_REQUEST)
 
 
+def _read_list_saml_providers_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_SAML_PROVIDERS_REQUEST)
+
+
+def _read_list_ssh_public_keys_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_SSH_PUBLIC_KEYS_REQUEST)
+
+
 def _read_list_server_certificate_tags_request(node: Node) -> dict[str, object]:
     return form.members(node, _LIST_SERVER_CERTIFICATE_TAGS_REQUEST)
 
 
 def _read_list_server_certificates_request(node: Node) -> dict[str, object]:
     return form.members(node, _LIST_SERVER_CERTIFICATES_REQUEST)
+
+
+def _read_list_service_specific_credentials_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_SERVICE_SPECIFIC_CREDENTIALS_REQUEST)
+
+
+def _read_list_signing_certificates_request(node: Node) -> dict[str, object]:
+    return form.members(node, _LIST_SIGNING_CERTIFICATES_REQUEST)
 
 
 def _read_list_user_policies_request(node: Node) -> dict[str, object]:
@@ -4122,6 +4303,14 @@ _LIST_ROLES_REQUEST: Members = {
     "MaxItems": ("MaxItems", form.number),
 }
 
+_LIST_SAML_PROVIDERS_REQUEST: Members = {}
+
+_LIST_SSH_PUBLIC_KEYS_REQUEST: Members = {
+    "UserName": ("UserName", form.text),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
 _LIST_SERVER_CERTIFICATE_TAGS_REQUEST: Members = {
     "ServerCertificateName": ("ServerCertificateName", form.text),
     "Marker": ("Marker", form.text),
@@ -4130,6 +4319,20 @@ _LIST_SERVER_CERTIFICATE_TAGS_REQUEST: Members = {
 
 _LIST_SERVER_CERTIFICATES_REQUEST: Members = {
     "PathPrefix": ("PathPrefix", form.text),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
+_LIST_SERVICE_SPECIFIC_CREDENTIALS_REQUEST: Members = {
+    "UserName": ("UserName", form.text),
+    "ServiceName": ("ServiceName", form.text),
+    "AllUsers": ("AllUsers", form.boolean),
+    "Marker": ("Marker", form.text),
+    "MaxItems": ("MaxItems", form.number),
+}
+
+_LIST_SIGNING_CERTIFICATES_REQUEST: Members = {
+    "UserName": ("UserName", form.text),
     "Marker": ("Marker", form.text),
     "MaxItems": ("MaxItems", form.number),
 }
@@ -5320,6 +5523,30 @@ def _write_list_roles_response(out: Out, value: ListRolesResponse) -> None:
         out(f"<Marker>{escape(value.marker)}</Marker>")
 
 
+def _write_list_saml_providers_response(out: Out, value: ListSAMLProvidersResponse) -> None:
+    if value.saml_provider_list is not None:
+        out("<SAMLProviderList>")
+        for saml_provider_list_item in value.saml_provider_list:
+            out("<member>")
+            _write_saml_provider_list_entry(out, saml_provider_list_item)
+            out("</member>")
+        out("</SAMLProviderList>")
+
+
+def _write_list_ssh_public_keys_response(out: Out, value: ListSSHPublicKeysResponse) -> None:
+    if value.ssh_public_keys is not None:
+        out("<SSHPublicKeys>")
+        for ssh_public_keys_item in value.ssh_public_keys:
+            out("<member>")
+            _write_ssh_public_key_metadata(out, ssh_public_keys_item)
+            out("</member>")
+        out("</SSHPublicKeys>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
 def _write_list_server_certificate_tags_response(out: Out, value: ListServerCertificateTagsResponse) -> None:
     if value.tags is not None:
         out("<Tags>")
@@ -5342,6 +5569,34 @@ def _write_list_server_certificates_response(out: Out, value: ListServerCertific
             _write_server_certificate_metadata(out, server_certificate_metadata_list_item)
             out("</member>")
         out("</ServerCertificateMetadataList>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+
+
+def _write_list_service_specific_credentials_response(out: Out, value: ListServiceSpecificCredentialsResponse) -> None:
+    if value.service_specific_credentials is not None:
+        out("<ServiceSpecificCredentials>")
+        for service_specific_credentials_item in value.service_specific_credentials:
+            out("<member>")
+            _write_service_specific_credential_metadata(out, service_specific_credentials_item)
+            out("</member>")
+        out("</ServiceSpecificCredentials>")
+    if value.marker is not None:
+        out(f"<Marker>{escape(value.marker)}</Marker>")
+    if value.is_truncated is not None:
+        out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
+
+
+def _write_list_signing_certificates_response(out: Out, value: ListSigningCertificatesResponse) -> None:
+    if value.certificates is not None:
+        out("<Certificates>")
+        for certificates_item in value.certificates:
+            out("<member>")
+            _write_signing_certificate(out, certificates_item)
+            out("</member>")
+        out("</Certificates>")
     if value.is_truncated is not None:
         out(f"<IsTruncated>{boolean(value.is_truncated)}</IsTruncated>")
     if value.marker is not None:
@@ -5718,6 +5973,26 @@ def _write_role_usage_type(out: Out, value: RoleUsageType) -> None:
         out("</Resources>")
 
 
+def _write_saml_provider_list_entry(out: Out, value: SAMLProviderListEntry) -> None:
+    if value.arn is not None:
+        out(f"<Arn>{escape(value.arn)}</Arn>")
+    if value.valid_until is not None:
+        out(f"<ValidUntil>{iso8601(value.valid_until)}</ValidUntil>")
+    if value.create_date is not None:
+        out(f"<CreateDate>{iso8601(value.create_date)}</CreateDate>")
+
+
+def _write_ssh_public_key_metadata(out: Out, value: SSHPublicKeyMetadata) -> None:
+    if value.user_name is not None:
+        out(f"<UserName>{escape(value.user_name)}</UserName>")
+    if value.ssh_public_key_id is not None:
+        out(f"<SSHPublicKeyId>{escape(value.ssh_public_key_id)}</SSHPublicKeyId>")
+    if value.status is not None:
+        out(f"<Status>{escape(value.status)}</Status>")
+    if value.upload_date is not None:
+        out(f"<UploadDate>{iso8601(value.upload_date)}</UploadDate>")
+
+
 def _write_server_certificate(out: Out, value: ServerCertificate) -> None:
     if value.server_certificate_metadata is not None:
         out("<ServerCertificateMetadata>")
@@ -5771,6 +6046,38 @@ def _write_service_last_accessed(out: Out, value: ServiceLastAccessed) -> None:
             _write_tracked_action_last_accessed(out, tracked_actions_last_accessed_item)
             out("</member>")
         out("</TrackedActionsLastAccessed>")
+
+
+def _write_service_specific_credential_metadata(out: Out, value: ServiceSpecificCredentialMetadata) -> None:
+    if value.user_name is not None:
+        out(f"<UserName>{escape(value.user_name)}</UserName>")
+    if value.status is not None:
+        out(f"<Status>{escape(value.status)}</Status>")
+    if value.service_user_name is not None:
+        out(f"<ServiceUserName>{escape(value.service_user_name)}</ServiceUserName>")
+    if value.service_credential_alias is not None:
+        out(f"<ServiceCredentialAlias>{escape(value.service_credential_alias)}</ServiceCredentialAlias>")
+    if value.create_date is not None:
+        out(f"<CreateDate>{iso8601(value.create_date)}</CreateDate>")
+    if value.expiration_date is not None:
+        out(f"<ExpirationDate>{iso8601(value.expiration_date)}</ExpirationDate>")
+    if value.service_specific_credential_id is not None:
+        out(f"<ServiceSpecificCredentialId>{escape(value.service_specific_credential_id)}</ServiceSpecificCredentialId>")
+    if value.service_name is not None:
+        out(f"<ServiceName>{escape(value.service_name)}</ServiceName>")
+
+
+def _write_signing_certificate(out: Out, value: SigningCertificate) -> None:
+    if value.user_name is not None:
+        out(f"<UserName>{escape(value.user_name)}</UserName>")
+    if value.certificate_id is not None:
+        out(f"<CertificateId>{escape(value.certificate_id)}</CertificateId>")
+    if value.certificate_body is not None:
+        out(f"<CertificateBody>{escape(value.certificate_body)}</CertificateBody>")
+    if value.status is not None:
+        out(f"<Status>{escape(value.status)}</Status>")
+    if value.upload_date is not None:
+        out(f"<UploadDate>{iso8601(value.upload_date)}</UploadDate>")
 
 
 def _write_simulate_policy_response(out: Out, value: SimulatePolicyResponse) -> None:
@@ -6492,6 +6799,22 @@ OPERATIONS: dict[str, OperationShape] = {
         read=_read_list_roles_request,
         write=_write_list_roles_response,
     ),
+    "ListSAMLProviders": OperationShape(
+        "ListSAMLProviders",
+        ListSAMLProvidersRequest,
+        ListSAMLProvidersResponse,
+        result_wrapper="ListSAMLProvidersResult",
+        read=_read_list_saml_providers_request,
+        write=_write_list_saml_providers_response,
+    ),
+    "ListSSHPublicKeys": OperationShape(
+        "ListSSHPublicKeys",
+        ListSSHPublicKeysRequest,
+        ListSSHPublicKeysResponse,
+        result_wrapper="ListSSHPublicKeysResult",
+        read=_read_list_ssh_public_keys_request,
+        write=_write_list_ssh_public_keys_response,
+    ),
     "ListServerCertificateTags": OperationShape(
         "ListServerCertificateTags",
         ListServerCertificateTagsRequest,
@@ -6507,6 +6830,22 @@ OPERATIONS: dict[str, OperationShape] = {
         result_wrapper="ListServerCertificatesResult",
         read=_read_list_server_certificates_request,
         write=_write_list_server_certificates_response,
+    ),
+    "ListServiceSpecificCredentials": OperationShape(
+        "ListServiceSpecificCredentials",
+        ListServiceSpecificCredentialsRequest,
+        ListServiceSpecificCredentialsResponse,
+        result_wrapper="ListServiceSpecificCredentialsResult",
+        read=_read_list_service_specific_credentials_request,
+        write=_write_list_service_specific_credentials_response,
+    ),
+    "ListSigningCertificates": OperationShape(
+        "ListSigningCertificates",
+        ListSigningCertificatesRequest,
+        ListSigningCertificatesResponse,
+        result_wrapper="ListSigningCertificatesResult",
+        read=_read_list_signing_certificates_request,
+        write=_write_list_signing_certificates_response,
     ),
     "ListUserPolicies": OperationShape(
         "ListUserPolicies",

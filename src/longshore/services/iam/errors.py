@@ -90,6 +90,13 @@ class CredentialReportNotReady(AwsError):
     status = 404
 
 
+class NotSupportedService(AwsError):
+    """The specified service does not support service-specific credentials."""
+
+    code = "NotSupportedService"
+    status = 404
+
+
 def no_such_user(name: str) -> NoSuchEntity:
     return NoSuchEntity(f"The user with name {name} cannot be found.")
 
