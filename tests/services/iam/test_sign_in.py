@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import threading
 from typing import Any
 
 import msgspec
@@ -18,10 +20,12 @@ from longshore.services.iam.passwords import Cost, hash_password, is_password, v
 from longshore.services.iam.sign_in import (
     LOGIN_PROFILES,
     MOST_REMEMBERED,
+    MOST_WAITING,
     LoginProfile,
     Outcome,
     attempt,
     check_password,
+    in_thread,
     is_used_before,
     judge,
 )
@@ -197,6 +201,25 @@ async def test_an_attempt_counts_before_it_is_looked_at(account: Account) -> Non
 
 
 # ── the account's settings ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_hashing_stands_back_and_what_is_too_much_of_it_is_refused(account: Account) -> None:
+    ann = await ann_of(account)
+    await account.ask("CreateLoginProfile", UserName="ann", Password=OLD)
+    go = threading.Event()
+
+    def work() -> int:
+        go.wait(10)
+        return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+    under_way = [asyncio.create_task(in_thread(work)) for _ in range(MOST_WAITING)]
+    await asyncio.sleep(0)
+    revision = account.store.revision
+    assert (await refused(ann, "ChangePassword", OldPassword="wrong", NewPassword=NEW))[0] == "Throttling"
+    assert account.store.revision == revision, "nobody has failed"
+    go.set()
+    assert min(await asyncio.gather(*under_way)) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
+    await ann.ask("ChangePassword", OldPassword=OLD, NewPassword=NEW)
 
 
 async def test_a_password_policy_is_set_whole_shown_and_taken_away(account: Account) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from longshore.aws.errors import Validation
 from longshore.services.call import Principal
 from longshore.services.iam.errors import InvalidInput, NoSuchEntity
+from longshore.services.iam.operations.simulations import MOST_CHARACTERS
 from longshore.services.iam.simulation import Question, Source, context_keys, simulate
 from tests.services.iam import reference
 from tests.services.iam.test_evaluator import ACTIONS, CONTEXTS, RESOURCES, allow, deny, document, statements
@@ -159,6 +161,35 @@ def test_a_simulation_agrees_with_the_plain_evaluator(
     allowed, denied = reference.allowed([document(*own)], [], action, resource, context, principal)
     assert result.decision == ("allowed" if allowed else "explicitDeny" if denied else "implicitDeny")
     assert bool(result.matched) is (allowed or denied)
+
+
+async def test_a_page_ends_early_where_very_much_is_to_be_said(account: Account) -> None:
+    long_winded = document(*[allow("*")] * 2000)
+    asked: dict[str, Any] = {"PolicyInputList": [long_winded] * 3, "ActionNames": [f"ecs:Run{number}" for number in range(5)]}
+    pages = [await account.ask("SimulateCustomPolicy", **asked)]
+    while pages[-1]["IsTruncated"]:
+        pages.append(await account.ask("SimulateCustomPolicy", **asked, Marker=pages[-1]["Marker"]))
+    assert [[one["EvalActionName"][-1] for one in page["EvaluationResults"]] for page in pages] == [["0", "1"], ["2", "3"], ["4"]]
+    assert all(len(one["MatchedStatements"]) == 6000 for page in pages for one in page["EvaluationResults"])
+
+
+async def test_policies_are_taken_up_to_a_size_together_and_others_have_their_turn(account: Account) -> None:
+    much = document(*[allow("ecs:*", resource=f"arn:aws:ecs:*:*:*{number}*") for number in range(1000)])
+    too_much = [much] * (MOST_CHARACTERS // len(much) + 1)
+    for operation, more in (("SimulateCustomPolicy", {"ActionNames": ["ecs:RunTask"]}), ("GetContextKeysForCustomPolicy", {})):
+        await refused(InvalidInput, account, operation, PolicyInputList=too_much, **more)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    waiting = asyncio.create_task(others())
+    await account.ask("SimulateCustomPolicy", PolicyInputList=too_much[1:], ActionNames=[f"ecs:Run{number}" for number in range(100)])
+    waiting.cancel()
+    assert turns >= 100
 
 
 # ── the whole account ────────────────────────────────────────────────────────────────────────────────────────────────

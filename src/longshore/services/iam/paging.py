@@ -12,7 +12,7 @@ from longshore.services.iam.model import Tag
 
 T = TypeVar("T")
 
-_DEFAULT_ITEMS = 100
+DEFAULT_ITEMS = 100
 
 
 class Page(NamedTuple, Generic[T]):
@@ -33,7 +33,7 @@ def paged(
     """One page of a listing in key order; `question` tells listings (and their filters) apart. Raises Validation for a foreign marker."""
     asked = ("iam", call.account_id, *question)
     after = unseal(call.secret_for_signing, asked, marker, Validation("Invalid Marker."))
-    items, last = page(read, key, after=after, limit=max_items or _DEFAULT_ITEMS, keep=keep)
+    items, last = page(read, key, after=after, limit=max_items or DEFAULT_ITEMS, keep=keep)
     return Page(items, last is not None, None if last is None else seal(call.secret_for_signing, asked, last))
 
 

@@ -2,13 +2,16 @@
 
 A login profile is a user's password with its history and what is known of attempts. Everything that decides is pure: `judge` says what
 came of an attempt and how the profile is to be kept afterwards, failures included (`guessing`), and `record` keeps it. Hashing takes
-a tenth of a second, so who serves others meanwhile calls `attempt`, which does it in a thread; two at a time, so that guesses
-cannot take the machine's memory. Who has no password costs an attempt as much time as who has one.
+a tenth of a second, so who serves others meanwhile calls `attempt`, which does it in a thread; two at a time and behind all else, so that
+guesses take neither the machine's memory nor its processors. Who has no password costs an attempt as much time as who has one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
@@ -16,6 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
+from longshore.aws.errors import Throttling
 from longshore.kit.resource import Kind
 from longshore.services.iam.account_settings import DAY_S, PASSWORD_POLICIES, PasswordPolicy, default_policy
 from longshore.services.iam.guessing import Guesses
@@ -28,7 +32,20 @@ T = TypeVar("T")
 #: passwords that are remembered, the present one included: the most that a policy can forbid
 MOST_REMEMBERED = 24
 
-hashers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="password")
+#: hashes under way and waited for: a few seconds' work
+MOST_WAITING = 32
+#: how far the threads that hash stand back behind all others of the process
+_NICENESS = 10
+
+
+def _stand_back() -> None:
+    with contextlib.suppress(OSError):
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + _NICENESS))
+
+
+hashers = ThreadPoolExecutor(max_workers=2, thread_name_prefix="password", initializer=_stand_back)
+_waiting = 0
 
 
 class LoginProfile(msgspec.Struct, frozen=True, gc=False):
@@ -172,6 +189,7 @@ def record(tx: Tx, verdict: Verdict) -> None:
 
 async def attempt(store: Store, account_id: str, user_name: str, password: str, now: float, *, comes_in: bool = True) -> Verdict:
     """`check_password` beside everything else that goes on, and kept. Who only changes it does not come in (`comes_in`)."""
+    check_room()  # before it counts: what is not looked at is nobody's failure
     profile = await store.transact(lambda tx: begin(tx, account_id, user_name, now))
     verdict = await in_thread(judge, profile, policy_of(store, account_id), password, now)
     if not comes_in and profile is not None and verdict.profile is not None:
@@ -180,6 +198,19 @@ async def attempt(store: Store, account_id: str, user_name: str, password: str, 
     return verdict
 
 
+def check_room() -> None:
+    """Raises Throttling where too much hashing is waited for already."""
+    if _waiting >= MOST_WAITING:
+        raise Throttling("Rate exceeded", retry_after_s=1.0)
+
+
 async def in_thread(work: Callable[..., T], *arguments: object) -> T:
-    """Whatever hashes."""
-    return await asyncio.get_running_loop().run_in_executor(hashers, work, *arguments)
+    """Whatever hashes. Raises Throttling where too much of it is waited for already: whoever may change one password could keep
+    everybody's processors busy."""
+    global _waiting
+    check_room()
+    _waiting += 1
+    try:
+        return await asyncio.get_running_loop().run_in_executor(hashers, work, *arguments)
+    finally:
+        _waiting -= 1

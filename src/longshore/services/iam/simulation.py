@@ -45,6 +45,13 @@ class Question(NamedTuple):
     owner: str
     #: condition keys in lower case
     context: Mapping[str, Sequence[str]]
+    #: the condition keys that all the policies ask for, where somebody has looked already
+    asked: tuple[str, ...] | None = None
+
+    @property
+    def every(self) -> tuple[Source, ...]:
+        its = (self.resource_policy,) if self.resource_policy is not None else ()
+        return (*self.sources, *its, *(self.boundary or ()))
 
 
 class Matched(NamedTuple):
@@ -84,19 +91,20 @@ def simulate(question: Question, action: str, resource: str) -> Result:
         owner=question.owner,
     )
     within = None if boundary is None else decide(bounds, (), action, resource, context, principal, owner=principal.account_id).allowed
-    every = (*sources, *its, *(boundary or ()))
+    every = question.every
     deciding = [] if not decision.allowed and not decision.explicit_deny else every if decision.explicit_deny else (*sources, *its)
+    asked = context_keys(source.document for source in every) if question.asked is None else question.asked
     return Result(
         action,
         resource,
         "allowed" if decision.allowed else "explicitDeny" if decision.explicit_deny else "implicitDeny",
         tuple(
-            Matched(source, dict(enumerate(source.policy.places)).get(statement.index))
-            for source in deciding
-            for statement in matching(source.policy, action, resource, context, principal)
+            Matched(source, places[statement.index] if statement.index < len(places) else None)
+            for source, policy, places in ((source, source.policy, source.policy.places) for source in deciding)
+            for statement in matching(policy, action, resource, context, principal)
             if statement.allows is decision.allowed
         ),
-        tuple(key for key in context_keys(source.document for source in every) if key.lower() not in context),
+        tuple(key for key in asked if key.lower() not in context),
         within,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import Iterable
 
@@ -103,13 +104,12 @@ async def create_virtual_mfa_device(call: Call, request: shapes.CreateVirtualMFA
 
     await call.store.transact(create)
     users = call.store.list(USERS, "arn", call.principal.arn)
-    picture = io.BytesIO()
-    segno.make(seed_uri(device, users[0].name if users else call.account_id), micro=False).save(picture, kind="png", scale=4)
+    picture = await asyncio.to_thread(_picture, seed_uri(device, users[0].name if users else call.account_id))
     return shapes.CreateVirtualMFADeviceResponse(
         virtual_mfa_device=shapes.VirtualMFADevice(
             serial_number=device.arn,
             base32_string_seed=device.seed_text.encode(),
-            qr_code_png=picture.getvalue(),
+            qr_code_png=picture,
             tags=tag_shapes(device.tags) or None,
         )
     )
@@ -123,6 +123,13 @@ async def delete_virtual_mfa_device(call: Call, request: shapes.DeleteVirtualMFA
         tx.delete(MFA_DEVICES, request.serial_number)
 
     await call.store.transact(delete)
+
+
+def _picture(text: str) -> bytes:
+    """Takes ten milliseconds."""
+    picture = io.BytesIO()
+    segno.make(text, micro=False).save(picture, kind="png", scale=4)
+    return picture.getvalue()
 
 
 # ── enabled for a user, and not any more ─────────────────────────────────────────────────────────────────────────────

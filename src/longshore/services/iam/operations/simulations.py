@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from longshore.aws.errors import Validation
 from longshore.aws.operation import ANY_RESOURCE
+from longshore.aws.pagination import seal, unseal
 from longshore.aws.shapes import iam as shapes
 from longshore.services.call import Call, Principal
 from longshore.services.iam import aws_managed
@@ -13,10 +16,15 @@ from longshore.services.iam.api import api
 from longshore.services.iam.errors import InvalidInput, NoSuchEntity
 from longshore.services.iam.identities import default_document, tag_pairs
 from longshore.services.iam.model import ATTACHMENTS, GROUPS, INLINE_POLICIES, MEMBERSHIPS, ROLES, USERS, Group, Role, User
-from longshore.services.iam.paging import Page, paged
+from longshore.services.iam.paging import DEFAULT_ITEMS
 from longshore.services.iam.policy import MalformedPolicy
 from longshore.services.iam.simulation import Matched, Question, Result, Source, context_keys, simulate
 from longshore.store.base import Reader
+
+#: characters of all policies of a request together: four of the longest there can be
+MOST_CHARACTERS = 4 * 131_072
+#: statements named in a page of results
+_MOST_SAID = 10_000
 
 _Request = shapes.SimulatePrincipalPolicyRequest | shapes.SimulateCustomPolicyRequest
 
@@ -94,28 +102,51 @@ def _caller(call: Call, caller_arn: str | None) -> Principal:
     return Principal(call.account_id, entity.arn, entity.user_id, "", tags=tag_pairs(entity.tags))
 
 
-def _results(call: Call, operation: str, request: _Request, question: Question) -> Page[tuple[int, Result]]:
-    """Actions times resources, in their order."""
+class _Simulated(NamedTuple):
+    results: list[Result]
+    marker: str | None
+
+
+async def _results(call: Call, operation: str, request: _Request, question: Question) -> _Simulated:
+    """Actions times resources, in their order: a page of them, which ends early where very much is to be said. Others are answered
+    meanwhile. Raises InvalidInput, and Validation for a foreign marker."""
     for action in request.action_names:
         if action.count(":") != 1 or "*" in action:
             raise InvalidInput(f"Invalid action name: {action}")
     pairs = [(action, resource) for action in request.action_names for resource in request.resource_arns or ("*",)]
+    asked = ("iam", call.account_id, operation, *map(tuple, pairs))
+    after = unseal(call.secret_for_signing, asked, request.marker, Validation("Invalid Marker."))
+    start = int(after) + 1 if after is not None else 0
+    question = question._replace(asked=await _asked_for(question.every))
+    results: list[Result] = []
+    said = 0
+    for action, resource in pairs[start : start + (request.max_items or DEFAULT_ITEMS)]:
+        results.append(simulate(question, action, resource))
+        said += len(results[-1].matched)
+        if said >= _MOST_SAID:
+            break
+        await asyncio.sleep(0)
+    ends = start + len(results)
+    return _Simulated(results, seal(call.secret_for_signing, asked, str(ends - 1)) if ends < len(pairs) else None)
 
-    def read(after: str | None, limit: int) -> list[tuple[int, Result]]:
-        start = int(after) + 1 if after is not None else 0
-        wanted = pairs[start : start + limit]
-        return [(number, simulate(question, action, resource)) for number, (action, resource) in enumerate(wanted, start=start)]
 
+async def _asked_for(sources: Sequence[Source]) -> tuple[str, ...]:
+    """The condition keys that policies ask for, once all of them are known to be policies. Raises InvalidInput."""
+    if sum(len(source.document) for source in sources) > MOST_CHARACTERS:
+        raise InvalidInput(f"The policies have more than {MOST_CHARACTERS} characters together.")
     try:
-        return paged(call, (operation, *map(tuple, pairs)), request.marker, request.max_items, read, lambda numbered: str(numbered[0]))
+        for source in sources:
+            _ = source.policy
+            await asyncio.sleep(0)
     except MalformedPolicy as error:
         raise InvalidInput(f"Invalid policy: {error}") from error
+    return tuple(context_keys(source.document for source in sources))
 
 
-def _response(found: Page[tuple[int, Result]]) -> shapes.SimulatePolicyResponse:
+def _response(found: _Simulated) -> shapes.SimulatePolicyResponse:
     return shapes.SimulatePolicyResponse(
-        evaluation_results=tuple(_result_shape(result) for _, result in found.items),
-        is_truncated=found.is_truncated,
+        evaluation_results=tuple(_result_shape(result) for result in found.results),
+        is_truncated=found.marker is not None,
         marker=found.marker,
     )
 
@@ -161,7 +192,7 @@ async def simulate_principal_policy(call: Call, request: shapes.SimulatePrincipa
     else:
         principal = _caller(call, request.caller_arn)
     question = _question(request, _held(call.store, entity), boundary, principal)
-    return _response(_results(call, "SimulatePrincipalPolicy", request, question))
+    return _response(await _results(call, "SimulatePrincipalPolicy", request, question))
 
 
 @api.operation("SimulateCustomPolicy", resource=ANY_RESOURCE)
@@ -169,14 +200,14 @@ async def simulate_custom_policy(call: Call, request: shapes.SimulateCustomPolic
     if request.ordered_organization_policy_input_list:
         raise Validation("There are no organizations: OrderedOrganizationPolicyInputList is not supported by this installation.")
     question = _question(request, (), None, _caller(call, request.caller_arn))
-    return _response(_results(call, "SimulateCustomPolicy", request, question))
+    return _response(await _results(call, "SimulateCustomPolicy", request, question))
 
 
 @api.operation("GetContextKeysForCustomPolicy", resource=ANY_RESOURCE)
 async def get_context_keys_for_custom_policy(
     call: Call, request: shapes.GetContextKeysForCustomPolicyRequest
 ) -> shapes.GetContextKeysForPolicyResponse:
-    return _keys(_given("PolicyInputList", request.policy_input_list))
+    return await _keys(_given("PolicyInputList", request.policy_input_list))
 
 
 @api.operation("GetContextKeysForPrincipalPolicy", resource=_source)
@@ -184,13 +215,8 @@ async def get_context_keys_for_principal_policy(
     call: Call, request: shapes.GetContextKeysForPrincipalPolicyRequest
 ) -> shapes.GetContextKeysForPolicyResponse:
     held = _held(call.store, _find(call.store, call.account_id, request.policy_source_arn))
-    return _keys((*held, *_given("PolicyInputList", request.policy_input_list)))
+    return await _keys((*held, *_given("PolicyInputList", request.policy_input_list)))
 
 
-def _keys(sources: Sequence[Source]) -> shapes.GetContextKeysForPolicyResponse:
-    try:
-        for source in sources:
-            _ = source.policy
-    except MalformedPolicy as error:
-        raise InvalidInput(f"Invalid policy: {error}") from error
-    return shapes.GetContextKeysForPolicyResponse(context_key_names=tuple(context_keys(source.document for source in sources)))
+async def _keys(sources: Sequence[Source]) -> shapes.GetContextKeysForPolicyResponse:
+    return shapes.GetContextKeysForPolicyResponse(context_key_names=await _asked_for(sources))
