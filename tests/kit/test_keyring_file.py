@@ -14,7 +14,7 @@ from longshore.kit import durable
 from longshore.kit.keyring_file import KeyringFile
 from longshore.kit.master_key import Master, MasterKeyProblem
 from longshore.kit.sealing import newest, seal, unseal
-from tests.cutting import cut_everywhere
+from tests.cutting import Cut, cut_after, cut_everywhere
 
 SECRET = b"first secret of an installation."
 KEY, OTHER = b64encode(b"k" * 32).decode(), b64encode(b"o" * 32).decode()
@@ -162,6 +162,37 @@ def test_the_master_key_may_become_another_of_any_source(tmp_path: Path, there: 
     assert newest(KeyringFile(data, None, handed).open()) != SECRET
 
 
+@pytest.mark.parametrize("alias", ["the same", "another way", "a symlink", "a hard link", "of the directory"])
+def test_the_file_of_now_by_another_name_gets_a_new_key_and_is_not_taken_away(tmp_path: Path, alias: str) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (tmp_path / "also").symlink_to(data)
+    file = KeyringFile(data)
+    file.begin(SECRET, 1.0)
+    kept, copy = data / "master-key", tmp_path / "usb"
+    before, old = kept.read_bytes(), (data / "keyring").read_bytes()
+    match alias:
+        case "the same":
+            copy = kept
+        case "another way":
+            copy = data / ".." / "data" / "master-key"
+        case "a symlink":
+            copy.symlink_to(kept)
+        case "a hard link":
+            copy.hardlink_to(kept)
+        case _:
+            copy = tmp_path / "also" / "master-key"
+    file.rewrap(Master("file", file=str(copy)))
+    assert copy.read_bytes() != before
+    assert newest(KeyringFile(data).open()) == SECRET
+    assert not kept.exists() or kept.read_bytes() != before
+    second = file.rotate(2.0, at_once=False)
+    assert newest(KeyringFile(data).open()) == second.secret
+    (data / "keyring").write_bytes(old)
+    with pytest.raises(MasterKeyProblem):
+        KeyringFile(data).open()
+
+
 def test_what_was_given_and_opens_nothing_is_told_of_where_the_keyring_knows_better(tmp_path: Path) -> None:
     KeyringFile(tmp_path).begin(SECRET, 1.0)
     for given, handed, words in (
@@ -228,6 +259,30 @@ def test_a_new_master_key_in_the_same_file_survives_being_cut_off_anywhere(tmp_p
     assert cut_everywhere(change, check, begin) >= 4
     assert (tmp_path / "master-key").read_bytes() != old
     assert sorted(os.listdir(tmp_path)) == ["keyring", "master-key"]
+
+
+@pytest.mark.parametrize("then", ["rotate", "rewrap", "start"])
+def test_a_new_master_key_that_could_not_be_put_in_its_place_is_not_lost_by_what_comes_next(tmp_path: Path, then: str) -> None:
+    file = KeyringFile(tmp_path)
+    file.begin(SECRET, 1.0)
+    # A directory of that name stands for a disk without room: the key beside is written, the keyring is, and then it goes wrong.
+    blocked = tmp_path / f".master-key.{os.getpid()}"
+    blocked.mkdir()
+    with pytest.raises(MasterKeyProblem, match="wrapped with the new key"):
+        file.rewrap(Master())
+    with pytest.raises(MasterKeyProblem, match="cannot be written"):
+        file.rewrap(Master())
+    blocked.rmdir()
+    assert newest(KeyringFile(tmp_path).look()) == SECRET
+    match then:
+        case "rotate":
+            file.rotate(2.0, at_once=False)
+        case "rewrap":
+            with cut_after(1), pytest.raises(Cut):  # the old next key has its place, the new one its own; then it is cut off
+                file.rewrap(Master())
+        case _:
+            pass
+    assert KeyringFile(tmp_path).open().generations[0].secret == SECRET
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"not json", b'{"format": 99, "master": {}, "content": ""}'])

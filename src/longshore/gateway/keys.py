@@ -187,8 +187,10 @@ class KeysRoute:
             raise Validation("The key is needed that LONGSHORE_MASTER_KEY will hold at the next start.")
         if source == "file" and master.file and not master.file.startswith("/"):
             raise Validation("The file is named by its whole path.")
-        await self._changed(lambda: self._keyring.rewrap(master, asked.key if source == "environment" else ""))
-        self._handed(self._keyring.handed)
+        try:
+            await self._changed(lambda: self._keyring.rewrap(master, asked.key if source == "environment" else ""))
+        finally:  # what could not be tidied up afterwards does not change what the next start needs
+            self._handed(self._keyring.handed)
         log.warning("the keyring is wrapped with another master key, from %s", master)
         return self.shown()
 

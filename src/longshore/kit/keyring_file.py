@@ -6,9 +6,10 @@ two files: it lies beside the old one until the keyring is wrapped with it, and 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -153,26 +154,44 @@ class KeyringFile:
         Raises MasterKeyProblem, and then the old one is good as before.
         """
         with self._changing:
-            after: Callable[[], None] | None = None
+            path: Path | None = None
             if master.source == "file":
-                path = master.path(self._directory)
-                if master == self.master or not master.file:
-                    key, after = make_file(path.with_name(path.name + NEXT)), lambda: take_next(path)
-                else:
-                    key = self._file_or_new(path)
+                path, key = self._file_anew(master)
             elif master.source == "environment":
                 key = key_of_text(handed)
             else:
                 key = b""
             self._write(self.keys.generations, master, key)
-            if after is not None:
-                after()
-            if self.master == Master() != master:
-                # It would still open older copies of the keyring.
-                remove_durably(self.master.path(self._directory))
-            self.master = master
+            before, self.master = self.master.path(self._directory) if self.master == Master() else None, master
             if handed:
                 self._handed = handed
+            try:
+                if path is not None:
+                    take_next(path)
+                if before is not None and not _is_same(before, self._file):
+                    # It would still open older copies of the keyring.
+                    remove_durably(before)
+            except OSError as problem:
+                cause = f"the keyring is wrapped with the new key, but {path or before} cannot be changed: {problem.strerror}"
+                raise MasterKeyProblem(cause, "make room, or see to its permissions; what changes the keyring next tries again") from None
+
+    def _file_anew(self, master: Master) -> tuple[Path | None, bytes]:
+        """The key that a file is to hold, and the file, if it lies beside that one until the keyring is wrapped with it."""
+        path = master.path(self._directory)
+        if master.file and master != self.master and not _is_same(path, self._file):
+            return None, self._file_or_new(path)
+        self._put_next_in_place(path)
+        return path, make_file(_beside(path))
+
+    def _put_next_in_place(self, path: Path) -> None:
+        """Where a change before ended too early, the key beside it may be the only one that opens the keyring. Raises MasterKeyProblem."""
+        if not _beside(path).exists():
+            return
+        try:
+            with contextlib.suppress(MasterKeyProblem):  # neither of them opens it, so there is nothing to keep
+                self._opened_with_file(self.envelope(), path, "", settles=True)
+        except OSError as problem:
+            raise MasterKeyProblem(f"{path} cannot be written: {problem.strerror}", "make room, or see to its permissions") from None
 
     @property
     def handed(self) -> str:
@@ -180,6 +199,11 @@ class KeyringFile:
         return self._handed if self.master.source == "environment" else ""
 
     # ── the master key ──
+
+    @property
+    def _file(self) -> Path | None:
+        """The one that the key comes from, if it comes from any."""
+        return self.master.path(self._directory) if self.master.source == "file" else None
 
     def _begun_with(self, master: Master) -> bytes:
         if master.source == "file":
@@ -208,7 +232,7 @@ class KeyringFile:
         return _unwrapped(envelope, keys[0], f"{master} does not open {self.path}", other)
 
     def _opened_with_file(self, envelope: Envelope, path: Path, other: str, *, settles: bool) -> tuple[Generation, ...]:
-        beside = path.with_name(path.name + NEXT)
+        beside = _beside(path)
         try:
             found = _unwrapped(envelope, key_of_file(path), f"the master key {path} does not open {self.path}", other)
         except (FileNotFoundError, MasterKeyProblem) as problem:
@@ -235,6 +259,8 @@ class KeyringFile:
         if self.master.source == "command":
             return b""
         path = self.master.path(self._directory)
+        if self.master.source == "file":
+            self._put_next_in_place(path)
         try:
             key = key_of_file(path) if self.master.source == "file" else key_of_text(self._handed)
         except FileNotFoundError:
@@ -256,6 +282,15 @@ class KeyringFile:
             write_durably(self.path, _encode(envelope))
         except OSError as problem:
             raise MasterKeyProblem(f"{self.path} cannot be written: {problem.strerror}", "make room, or see to its permissions") from None
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + NEXT)
+
+
+def _is_same(one: Path, other: Path | None) -> bool:
+    """Whether both are the same file, however it is named."""
+    return other is not None and (one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other)))
 
 
 def _unwrapped(envelope: Envelope, key: bytes, cause: str, fix: str) -> tuple[Generation, ...]:
