@@ -53,7 +53,7 @@ def test_columns_are_as_wide_as_what_is_in_them_and_bounded() -> None:
     short, long = list(table(decoded[:1])), list(table(decoded))
     assert short[0].startswith("TIME                  WHO  ACTION") and short[1].startswith("2023-11-14T22:13:20Z  al   ")
     assert len({row.index(mark) for row, mark in zip(long, ("ACTION", "ecs:", "ecs:"), strict=True)}) == 1
-    assert long[0].index("ACTION") == 22 + 28 + 2 and "…" in long[2]
+    assert long[0].index("ACTION") == 22 + 40 + 2 and "…" in long[2]
 
 
 def test_nothing_a_client_says_moves_the_readers_cursor() -> None:

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-#: of a column at most: the last one takes what it needs
+#: of columns whose rows are yet to come; the last one takes what it needs
 _WIDTHS = (20, 28, 34, 40, 16)
+#: of a column at most, where all rows are there
+_MOST = (20, 40, 56, 72, 39)
 _TITLES = ("TIME", "WHO", "ACTION", "RESOURCE", "FROM", "OUTCOME")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -56,7 +58,7 @@ class Line(
 def table(lines: Iterable[Line]) -> Iterator[str]:
     """Title and rows, each column as wide as what is in it."""
     rows = [_TITLES, *map(_cells, lines)]
-    widths = [min(most, max(len(row[column]) for row in rows)) for column, most in enumerate(_WIDTHS)]
+    widths = [min(most, max(len(row[column]) for row in rows)) for column, most in enumerate(_MOST)]
     return (_row(row, widths) for row in rows)
 
 

@@ -61,6 +61,23 @@ async def test_there_are_five_versions_at_most_and_no_number_comes_twice(account
     }
 
 
+async def test_versions_are_listed_from_the_newest_and_page_by_page(account: Account) -> None:
+    for number in range(2, 13):
+        if number > 5:
+            await account.ask("DeletePolicyVersion", PolicyArn=POLICY_ARN, VersionId=f"v{number - 5}")
+        await version(account, SetAsDefault=True)
+    whole = await account.ask("ListPolicyVersions", PolicyArn=POLICY_ARN)
+    assert [one["VersionId"] for one in whole["Versions"]] == ["v12", "v11", "v10", "v9", "v8"]
+    paged, more = [], {}
+    while True:
+        page = await account.ask("ListPolicyVersions", PolicyArn=POLICY_ARN, MaxItems=2, **more)
+        paged += [one["VersionId"] for one in page["Versions"]]
+        if not page["IsTruncated"]:
+            break
+        more = {"Marker": page["Marker"]}
+    assert paged == ["v12", "v11", "v10", "v9", "v8"]
+
+
 async def test_a_policy_goes_only_when_its_other_versions_are_gone(account: Account) -> None:
     await version(account)
     assert (await refused(DeleteConflict, account, "DeletePolicy", PolicyArn=POLICY_ARN)).startswith(

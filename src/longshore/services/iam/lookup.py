@@ -121,11 +121,9 @@ def aws_version(policy: ManagedPolicy) -> PolicyVersion:
     return PolicyVersion(policy.arn, policy.default_version_id, aws_managed.DOCUMENTS[policy.arn], policy.created_at)
 
 
-def versions_of(reader: Reader, policy: ManagedPolicy, after: str | None = None, limit: int | None = None) -> list[PolicyVersion]:
-    """In the order of their keys; `after` is a key."""
-    if policy.account_id != aws_managed.ACCOUNT:
-        return reader.list(POLICY_VERSIONS, "policy", policy.arn, after=after, limit=limit)
-    return [version for version in (aws_version(policy),) if after is None or POLICY_VERSIONS.key(version) > after][:limit]
+def versions_of(reader: Reader, policy: ManagedPolicy) -> list[PolicyVersion]:
+    """In no order; there are few."""
+    return reader.list(POLICY_VERSIONS, "policy", policy.arn) if policy.account_id != aws_managed.ACCOUNT else [aws_version(policy)]
 
 
 def find_boundary(reader: Reader, account_id: str, policy_arn: str) -> str:

@@ -71,16 +71,22 @@ async def get_policy_version(call: Call, request: shapes.GetPolicyVersionRequest
     return shapes.GetPolicyVersionResponse(policy_version=version_shape(version, policy.default_version_id, document=True))
 
 
+def _age(version: PolicyVersion) -> str:
+    """Sorts the newest first, as AWS lists them: whoever makes room for another version takes the last that is not the default."""
+    return f"{10**9 - int(version.version_id.removeprefix('v')):010}"
+
+
 @api.operation("ListPolicyVersions", resource=_named_policy)
 async def list_policy_versions(call: Call, request: shapes.ListPolicyVersionsRequest) -> shapes.ListPolicyVersionsResponse:
     policy = find_policy(call.store, call.account_id, request.policy_arn)
+    newest_first = sorted(versions_of(call.store, policy), key=_age)
     found = paged(
         call,
         ("ListPolicyVersions", policy.arn),
         request.marker,
         request.max_items,
-        lambda after, limit: versions_of(call.store, policy, after, limit),
-        POLICY_VERSIONS.key,
+        lambda after, limit: [version for version in newest_first if after is None or _age(version) > after][:limit],
+        _age,
     )
     versions = tuple(version_shape(version, policy.default_version_id) for version in found.items)
     return shapes.ListPolicyVersionsResponse(versions=versions, is_truncated=found.is_truncated, marker=found.marker)
