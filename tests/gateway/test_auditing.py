@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import aiohttp
 import pytest
+from aiohttp import web
 
 from longshore.audit.layout import new_key
 from longshore.audit.log import AuditLog, open_audit_log
@@ -366,3 +369,33 @@ async def test_a_token_of_one_question_does_not_go_on_with_another(house: House)
     for key, asked in ((ROOT, {"EndTime": 2e9}), (STRANGER, {})):
         status, answer = await house.ask("cloudtrail", "LookupEvents", {"NextToken": token, **asked}, key)
         assert (status, answer["__type"]) == (400, "InvalidNextTokenException")
+
+
+async def test_who_reads_on_is_sent_nothing_more_once_it_may_not(house: House) -> None:
+    store = house.gateway._store
+    server = web.ServerRunner(web.Server(house.gateway.handle))
+    await server.setup()
+    await web.TCPSite(server, "127.0.0.1", 0).start()
+    statement = {"Effect": "Allow", "Action": "longshore:LookupAuditRecords", "Resource": "*"}
+    policy = iam.InlinePolicy(f"arn:aws:iam::{ACCOUNT}:user/ann", "p", json.dumps({"Version": "2012-10-17", "Statement": statement}))
+    await store.transact(lambda tx: tx.put(iam.INLINE_POLICIES, policy))
+    await house.ask("ecs", "CreateCluster", {"clusterName": "one"})
+    host, query = f"127.0.0.1:{server.addresses[0][1]}", "follow=yes"
+    headers = sign(
+        *("GET", ROUTE, query, [("Host", host)], b""),
+        access_key_id=ANN[0],
+        secret_access_key=ANN[1],
+        region=REGION,
+        service="longshore",
+        now=house.clock.now(),
+    )
+    async with aiohttp.ClientSession() as http, http.get(f"http://{host}{ROUTE}?{query}", headers={**headers, "Host": host}) as answer:
+        assert answer.status == 200
+        seen = b""
+        while b'"one"' not in seen:
+            seen += await answer.content.readline()
+        await store.transact(lambda tx: tx.delete(iam.INLINE_POLICIES, iam.INLINE_POLICIES.key(policy)))
+        await house.ask("ecs", "CreateCluster", {"clusterName": "two"})
+        rest = await asyncio.wait_for(answer.content.read(), 4)
+    assert b'"two"' not in rest
+    await server.cleanup()

@@ -24,7 +24,7 @@ from longshore.aws.errors import AwsError, Validation
 from longshore.gateway.admission import admit
 from longshore.gateway.answer import Answer
 from longshore.gateway.authorise import Access
-from longshore.gateway.identify import Identities
+from longshore.gateway.identify import Identified, Identities
 from longshore.gateway.request import ApiRequest
 from longshore.kit.clock import Clock
 from longshore.services.call import Site
@@ -32,6 +32,7 @@ from longshore.services.cloudtrail.searching import Filter, denied, doing, done_
 from longshore.store.base import StoreUnavailable
 
 ROUTE = "/_longshore/audit"
+LOOKUP = "longshore:LookupAuditRecords"
 _DIGESTS = f"{ROUTE}/digests"
 _MOST, _USUAL = 10_000, 50
 _LONGEST = 2_048
@@ -68,13 +69,13 @@ class AuditRoute:
             if request.path == _DIGESTS:
                 self._require(request, "longshore:GetAuditDigests")
                 return _json(200, self._digests())
-            self._require(request, "longshore:LookupAuditRecords")
+            identified = self._require(request, LOOKUP)
             given = request.rel_url.query
             query, limit = _query(given, self._clock.now()), _limit(given)
             until = self._audit.end()
             found = await self._last(query, limit, until)
             if given.get("follow") == "yes":
-                return await self._follow(request, query, found, until)
+                return await self._follow(request, identified, query, found, until)
             return Answer(200, b"".join(match.line + b"\n" for match in found), "application/x-ndjson")
         except AwsError as error:
             code, status = error.wire("json")
@@ -82,10 +83,28 @@ class AuditRoute:
         except (AuditUnavailable, StoreUnavailable) as problem:
             return _json(503, {"error": "ServiceUnavailable", "message": str(problem)})
 
-    def _require(self, request: web.BaseRequest, action: str) -> None:
+    def _require(self, request: web.BaseRequest, action: str) -> Identified:
         # The signature says that there is no body: one that comes all the same is none of its.
         identified = self._identities.identify(ApiRequest.of(request, b""))
         admit(self._access, request, identified.principal, identified.region, action, account_id=self._site.account_id)
+        return identified
+
+    def _may_go_on(self, request: web.BaseRequest, identified: Identified) -> bool:
+        """Whether who was let in would be now: a key may go, a session end and a policy change while somebody reads on."""
+        session = identified.principal.session
+        owner = self._identities.owner(session.token if session is not None else identified.principal.access_key_id)
+        if owner is None or owner.user_id != identified.principal.user_id:
+            return False
+        denied = self._access.denial(
+            owner,
+            LOOKUP,
+            "*",
+            region=identified.region,
+            source_ip=request.remote or "",
+            secure=request.secure,
+            user_agent=request.headers.get("User-Agent", ""),
+        )
+        return denied is None
 
     def _digests(self) -> Digests:
         closer = self._audit.closer
@@ -101,11 +120,13 @@ class AuditRoute:
             place = page.more
         return found[::-1]
 
-    async def _follow(self, request: web.BaseRequest, query: Query, found: list[Match], until: Place) -> web.StreamResponse:
+    async def _follow(
+        self, request: web.BaseRequest, identified: Identified, query: Query, found: list[Match], until: Place
+    ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
         try:
-            while True:
+            while self._may_go_on(request, identified):
                 for match in found:
                     await response.write(match.line + b"\n")
                 seen = until
