@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from longshore.aws.errors import AccessDenied
 from longshore.aws.operation import Operation
+from longshore.gateway.asking import is_an_action
 from longshore.gateway.refusals import is_own, told
 from longshore.kit.clock import Clock
 from longshore.services.call import Call, Principal
@@ -147,6 +148,9 @@ class Access:
     def shares(self, resource: str) -> bool:
         side = self._resources.get(_service(resource))
         return side is not None and side.named is not None
+
+    def asks(self, action: str) -> bool:
+        return is_an_action(action)
 
     def _context(
         self, principal: Principal, resource: str, origin: Origin, conditions: Callable[[], Mapping[str, Sequence[str]]] | None

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from longshore.aws.errors import AwsError, Validation
@@ -88,6 +89,12 @@ async def test_a_role_is_found_by_each_of_its_names(house: House, who: str) -> N
     refused = await house.explain(who, "ecs:DeleteCluster", "cluster/web")
     (policy,) = refused.policies
     assert [(one.number, one.applied, one.decides) for one in policy.statements] == [(1, True, False), (2, True, True)]
+
+
+async def test_an_action_that_is_misspelt_is_told(house: House) -> None:
+    for action, said in (("ecs:RunTasks", True), ("ecs:runtask", False), ("iam:PassRole", False), ("s3:GetObject", False)):
+        found = await house.explain("role/ci", action, "*")
+        assert any(f"No request here asks for {action}" in note for note in found.notes) is said
 
 
 async def test_what_the_gateway_decides_is_what_is_explained(house: House) -> None:
@@ -254,8 +261,16 @@ async def test_what_would_break_comes_with_the_statement_that_decides(house: Hou
         ({"action": "detach", "role_name": "ci", "policy_arn": f"arn:aws:iam::{HOME}:policy/none", "policy_name": "p"}, Validation),
         ({"action": "version", "policy_arn": "arn:aws:iam::aws:policy/IAMReadOnlyAccess", "policy_document": document(allow())}, AwsError),
         ({"action": "boundary", "group_name": "g"}, Validation),
+        ({"action": "put", "role_name": "ci", "policy_name": "p", "policy_document": document(*[allow()] * 200)}, LimitExceeded),
+        ({"action": "boundary", "role_name": "ci", "policy_document": document(*[allow()] * 200)}, LimitExceeded),
     ],
 )
 async def test_a_change_that_does_not_add_up_is_refused(house: House, change: dict[str, Any], refusal: type[AwsError]) -> None:
     with pytest.raises(refusal):
         await house.ask("ReplayRecording", shapes.ReplayRequest(changes=(shapes.Change(**change),)))
+
+
+@pytest.mark.parametrize("name", ["\N{FULLWIDTH LATIN SMALL LETTER A}", "a\n", "", "a/b", "a*", "a" * 65])
+def test_recordings_are_named_as_iam_names_what_it_keeps(name: str) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"RecordingName": name}, shapes.NamedRequest)

@@ -77,3 +77,6 @@ class Deciding(Protocol):
 
     def shares(self, resource: str) -> bool:
         """Whether resources of this kind can have policies of their own."""
+
+    def asks(self, action: str) -> bool:
+        """Whether there is such an action, as far as is known here."""

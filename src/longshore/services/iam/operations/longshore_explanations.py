@@ -63,8 +63,12 @@ async def explain_decision(call: Call, request: shapes.ExplainRequest) -> shapes
         context=tuple(shapes.ContextEntry(key=key, values=tuple(values)) for key, values in sorted(context.items())),
         missing_context_keys=found.missing,
         remedies=tuple(_remedy_shape(one) for one in found.remedies),
-        notes=found.notes,
+        notes=found.notes if call.deciding.asks(request.action_name) else (*found.notes, _misspelt(request.action_name)),
     )
+
+
+def _misspelt(action: str) -> str:
+    return f"No request here asks for {action}, so that it is of no use to allow it. Is it spelt as AWS spells it?"
 
 
 def _hidden(call: Call, principal: Principal, resource: str) -> frozenset[Side]:
