@@ -261,8 +261,8 @@ async def test_what_would_break_comes_with_the_statement_that_decides(house: Hou
         ({"action": "detach", "role_name": "ci", "policy_arn": f"arn:aws:iam::{HOME}:policy/none", "policy_name": "p"}, Validation),
         ({"action": "version", "policy_arn": "arn:aws:iam::aws:policy/IAMReadOnlyAccess", "policy_document": document(allow())}, AwsError),
         ({"action": "boundary", "group_name": "g"}, Validation),
-        ({"action": "put", "role_name": "ci", "policy_name": "p", "policy_document": document(*[allow()] * 200)}, LimitExceeded),
-        ({"action": "boundary", "role_name": "ci", "policy_document": document(*[allow()] * 200)}, LimitExceeded),
+        ({"action": "put", "role_name": "ci", "policy_name": "p", "policy_document": document(*[allow()] * 400)}, LimitExceeded),
+        ({"action": "boundary", "role_name": "ci", "policy_document": document(*[allow()] * 400)}, LimitExceeded),
     ],
 )
 async def test_a_change_that_does_not_add_up_is_refused(house: House, change: dict[str, Any], refusal: type[AwsError]) -> None:

@@ -28,7 +28,7 @@ from longshore.services.iam.paging import Page, paged
 from longshore.store.base import Reader, Tx
 
 #: characters without white space, over all policies written into one
-_MOST_INLINE = {"user": 2048, "group": 5120, "role": 10240}
+MOST_INLINE = {"user": 2048, "group": 5120, "role": 10240}
 _MOST_ATTACHED = 10
 
 
@@ -56,7 +56,7 @@ def find_inline(reader: Reader, owner: Holder, name: str) -> InlinePolicy:
 
 def put_inline(tx: Tx, owner: Holder, name: str, document: str) -> None:
     others = [policy for policy in tx.list(INLINE_POLICIES, "owner", owner.arn) if policy.name != name]
-    most = _MOST_INLINE[owner.word]
+    most = MOST_INLINE[owner.word]
     if size_of(document) + sum(size_of(policy.document) for policy in others) > most:
         raise LimitExceeded(f"Maximum policy size of {most} bytes exceeded for {owner.word} {owner.name}")
     tx.put(INLINE_POLICIES, InlinePolicy(owner.arn, name, document))

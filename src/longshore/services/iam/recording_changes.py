@@ -8,8 +8,18 @@ from collections.abc import Iterable
 from longshore.aws.errors import Validation
 from longshore.services.call import Call
 from longshore.services.iam import recording_shapes as shapes
+from longshore.services.iam.errors import LimitExceeded
+from longshore.services.iam.holders import MOST_INLINE
 from longshore.services.iam.identities import default_document
-from longshore.services.iam.lookup import checked_document, find_group, find_own_policy, find_policy, find_role, find_user
+from longshore.services.iam.lookup import (
+    checked_document,
+    find_group,
+    find_own_policy,
+    find_policy,
+    find_role,
+    find_user,
+    size_of,
+)
 from longshore.services.iam.recording_model import Change
 from longshore.store.base import Reader
 
@@ -23,11 +33,13 @@ _NEEDS = {
     "boundary": set(),
 }
 _MEMBERS = ("policy_name", "policy_arn", "policy_document")
+#: characters of a document, which is no longer than any that can be put: whoever records has every call decided by it
+_LONGEST = max(MOST_INLINE.values())
 _WIRE = {"policy_name": "PolicyName", "policy_arn": "PolicyArn", "policy_document": "PolicyDocument"}
 
 
 def checked_changes(call: Call, asked: Iterable[shapes.Change]) -> tuple[Change, ...]:
-    """Raises Validation, NoSuchEntity and MalformedPolicyDocument."""
+    """Raises Validation, NoSuchEntity, MalformedPolicyDocument and LimitExceeded."""
     return tuple(_checked(call.store, call.account_id, change) for change in asked)
 
 
@@ -40,6 +52,8 @@ def _checked(reader: Reader, account_id: str, asked: shapes.Change) -> Change:
     if strange := sorted(given - allowed):
         raise Validation(f"A change of kind {asked.action} takes no {' and no '.join(_WIRE[member] for member in strange)}.")
     document = checked_document(asked.policy_document) if asked.policy_document is not None else ""
+    if size_of(document) > _LONGEST:
+        raise LimitExceeded(f"Cannot exceed quota for PolicySize: {_LONGEST}")
     policy_arn = asked.policy_arn or ""
     if asked.action == "version":
         policy_arn = find_own_policy(reader, account_id, policy_arn).arn

@@ -8,11 +8,11 @@ from msgspec import Meta, Struct
 
 from longshore.aws.protocol.own import query_shape
 
-Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\A[\w+=,.@-]+\Z")]
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"(?a:\A[\w+=,.@-]+\Z)")]
 AnyArn = Annotated[str, Meta(min_length=20, max_length=2048)]
 #: an ARN, user/NAME, role/NAME, root, me, or an access key id
 Who = Annotated[str, Meta(min_length=2, max_length=2048)]
-PolicyName = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"\A[\w+=,.@-]+\Z")]
+PolicyName = Annotated[str, Meta(min_length=1, max_length=128, pattern=r"(?a:\A[\w+=,.@-]+\Z)")]
 Document = Annotated[str, Meta(min_length=1, max_length=131_072)]
 #: seconds that a recording may last: a minute to ninety days
 Lasting = Annotated[int, Meta(ge=60, le=90 * 86_400)]

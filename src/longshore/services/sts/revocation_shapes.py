@@ -8,8 +8,8 @@ from msgspec import Meta, Struct
 
 from longshore.aws.protocol.own import query_shape
 
-Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"\A[\w+=,.@-]+\Z")]
-AccessKeyId = Annotated[str, Meta(min_length=16, max_length=128, pattern=r"\A\w+\Z")]
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"(?a:\A[\w+=,.@-]+\Z)")]
+AccessKeyId = Annotated[str, Meta(min_length=16, max_length=128, pattern=r"(?a:\A\w+\Z)")]
 #: seconds since the epoch
 Moment = Annotated[int, Meta(ge=0, le=10**11)]
 
