@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -126,6 +127,33 @@ async def test_a_line_that_is_no_record_is_passed_over(tmp_path: Path) -> None:
     log.append(b'{"not": "one of ours"}\nnor this\n', 2)
     log.append(made(0.0, "e"))
     assert [match.seen.event_id for match in (await log.search(Query(), 5)).matches] == ["e"]
+    await log.close()
+
+
+@pytest.mark.parametrize("room", range(1, 700, 37))
+async def test_a_record_that_a_page_has_no_room_left_for_is_on_the_next(tmp_path: Path, room: int) -> None:
+    log = await open_audit_log(tmp_path, new_key(), SteppedClock(), "tests", full_bytes=1)
+    lengths = []
+    for name in "abc":
+        lengths.append(len(made(0.0, name)))
+        log.append(made(0.0, name))
+    before, lookup.MOST_LOOKED_AT = lookup.MOST_LOOKED_AT, max(lengths) + room
+    try:
+        assert await everything(log, Query(), 9) == ["c", "b", "a"]
+    finally:
+        lookup.MOST_LOOKED_AT = before
+        await log.close()
+
+
+async def test_what_takes_long_to_look_for_holds_nobody_up(tmp_path: Path) -> None:
+    # Looked for backwards, each place of such a record is compared with nearly all of what is asked.
+    log = await open_audit_log(tmp_path, new_key(), SteppedClock(), "tests")
+    for number in range(500):
+        log.append(made(0.0, f"e{number}", request_parameters={"name": "a" * 8_000}))
+    began = time.thread_time()
+    page = log._reader.look_up(*log.parts(), query_of((attribute("ResourceName", "ab" + "a" * 1_990),), account_id=""), 50)
+    assert (page.matches, page.more) == ((), None)
+    assert time.thread_time() - began < 0.2
     await log.close()
 
 

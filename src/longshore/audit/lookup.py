@@ -23,6 +23,8 @@ from longshore.audit.record import seconds_of
 #: bytes of records that one reading looks at
 MOST_LOOKED_AT = 48 << 20
 _MOST_REMEMBERED = 2
+#: and at one time: a fraction of a millisecond's work
+_PIECE = 256 * 1024
 
 
 class SeenResource(msgspec.Struct, frozen=True, gc=False, rename={"arn": "ARN"}):
@@ -131,9 +133,9 @@ class Reader:
                 matches.append(match)
                 if len(matches) == limit:
                     return Page(tuple(matches), match.place)
+            if budget <= end - stop:
+                return Page(tuple(matches), Place(number, _reached(content, stop, end, is_first=budget == MOST_LOOKED_AT)))
             budget -= end - stop
-            if budget <= 0:
-                return Page(tuple(matches), Place(number, _reached(content, stop, end)))
         return Page(tuple(matches), None)
 
     def _files(
@@ -175,27 +177,18 @@ class Reader:
         return content
 
 
-def _reached(content: bytes, stop: int, end: int) -> int:
-    """Where the line ends that `stop` cuts. One that is longer than all that is looked at (none is) is passed over."""
+def _reached(content: bytes, stop: int, end: int, *, is_first: bool) -> int:
+    """Where the line ends that `stop` cuts. If it is the last one, it is left to the next page, which has more room for it; one that is
+    longer than all that is looked at (none is) is passed over."""
     reached = content.find(b"\n", stop - 1) + 1 if stop else 0
-    return reached if reached < end else content.rfind(b"\n", 0, end - 1) + 1
+    if reached < end or not is_first:
+        return min(reached, end)
+    return content.rfind(b"\n", 0, end - 1) + 1
 
 
 def _matches(content: bytes, number: int, end: int, stop: int, query: Query) -> Iterator[Match]:
     """Of the lines that end before `end` and begin at `stop` or later (the one that `stop` cuts is not among them)."""
-    first = query.needles[0] if query.needles else b"\n"
-    at = end
-    while True:
-        found = content.rfind(first, stop, at)
-        if found < 0:
-            return
-        begin = content.rfind(b"\n", 0, found) + 1
-        if begin < stop:
-            return
-        finish = content.find(b"\n", found)
-        at = begin
-        if finish < 0 or finish >= end:
-            continue
+    for begin, finish in _lines(content, query.needles[0] if query.needles else b"\n", end, stop):
         line = content[begin:finish]
         if any(needle not in line for needle in query.needles):
             continue
@@ -206,3 +199,24 @@ def _matches(content: bytes, number: int, end: int, stop: int, query: Query) -> 
             continue
         if query.since <= moment <= query.until and query.holds(seen):
             yield Match(seen, line, Place(number, begin))
+
+
+def _lines(content: bytes, needle: bytes, end: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Beginning and end of each of them that `needle` is in, the last one first.
+
+    Pieces are taken from the end, but within a piece what is looked for is looked for forwards: that takes a time that goes with the
+    piece's length alone, where looking backwards takes that times the needle's, and everything else waits for it.
+    """
+    first = 0 if not stop else content.find(b"\n", stop - 1) + 1
+    if stop and not first:
+        return
+    bound = content.rfind(b"\n", 0, end) + 1
+    while bound > first:
+        begin = content.rfind(b"\n", 0, max(first, bound - _PIECE)) + 1
+        begin = max(first, begin)
+        found, at = [], begin
+        while (hit := content.find(needle, at, bound)) >= 0:
+            line, at = max(begin, content.rfind(b"\n", 0, hit) + 1), content.find(b"\n", hit) + 1
+            found.append((line, at - 1))
+        yield from reversed(found)
+        bound = begin
