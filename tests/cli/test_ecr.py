@@ -15,7 +15,7 @@ from rich.console import Console
 
 from longshore.cli import ecr
 from longshore.cli.ecr_answers import Event, Preview
-from longshore.cli.ecr_tables import age, event_line, print_preview, rule_in_words
+from longshore.cli.ecr_tables import age, console, event_line, print_preview, rule_in_words
 from tests.cli.conftest import Home
 
 NOW = 1_700_000_000.0
@@ -267,3 +267,13 @@ def test_a_policy_that_cannot_be_read_is_wrong_usage(home: Home, platform: Platf
     done = home.longshore("ecr", "preview", "web", "--policy", "/nowhere")
     assert (done.returncode, "/nowhere cannot be read" in done.stderr) == (2, True)
     assert not platform.asked
+
+
+def test_nothing_is_folded_in_a_pipe_unless_a_width_is_given(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    said = "arn:aws:ecr:us-east-1:000000000000:repository/team/app " * 4
+    monkeypatch.delenv("COLUMNS", raising=False)
+    console().print(said)
+    assert capsys.readouterr().out.count("\n") == 1
+    monkeypatch.setenv("COLUMNS", "100")
+    console().print(said)
+    assert capsys.readouterr().out.count("\n") > 1

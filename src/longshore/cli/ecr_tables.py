@@ -16,14 +16,20 @@ if TYPE_CHECKING:
 #: rows of a table unless all are asked for
 _MOST_ROWS = 40
 _DAY_S = 86_400.0
+#: what Rich takes where nobody tells it, and what is as good as no width
+_UNTOLD_WIDTH, _OF_A_PIPE = 80, 10_000
 #: tags and users named in a cell
 _NAMED = 3
 
 
 def console() -> Console:
+    """As wide as the terminal, or as COLUMNS says; a pipe has no width, and what is folded in it is lost to grep and awk."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    made = Console(highlight=False)
+    if not made.is_terminal and made.width == _UNTOLD_WIDTH:
+        made.width = _OF_A_PIPE
+    return made
 
 
 def print_preview(console: Console, found: Preview, *, everything: bool) -> None:

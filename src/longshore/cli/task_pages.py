@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from longshore.aws.flight import ContainerFlight
+from longshore.cli.ecr_tables import console as console
 from longshore.cli.ecr_tables import printable
 from longshore.cli.task_answers import Container, Line, Record, Task
 
@@ -18,12 +19,6 @@ _DAY_S = 86_400.0
 #: as much of an id as tells tasks apart
 _SHORT = 12
 _LABEL = 11
-
-
-def console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False)
 
 
 # ── many ────────────────────────────────────────────────────────────────────────────────────────────────────────────
