@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
+from msgspec.structs import replace
 
 from longshore.aws.sigv4 import ExpiredToken
+from longshore.gateway.agents.ending import RESET_S
 from longshore.gateway.agents.roles import LOOK_S
 from longshore.gateway.machines import ROUTE, Machines
 from longshore.kit.clock import SteppedClock
@@ -15,7 +18,7 @@ from longshore.services.ecs.machines.sessions import LASTING_S, ROLE_NAME
 from longshore.services.iam import model as iam
 from longshore.services.sts.model import Revocation
 from longshore.services.sts.revocations import ROLES_S, revoke
-from tests.gateway.platform import ACCOUNT, SIGNING_SECRET, Platform, platform_on, until
+from tests.gateway.platform import ACCOUNT, INSTANCE, SIGNING_SECRET, Platform, platform_on, until
 from tests.gateway.stock_agent import StockAgent
 from tests.gateway.test_machines import HERE, SECRET, SITE, Keys, activation, ecs, instance_of, keys_of, let_in, machine, renew
 from tests.gateway.test_role_credentials import bearer, renewing
@@ -74,3 +77,30 @@ async def test_all_machines_sessions_end_with_their_role_and_those_of_the_platfo
     assert (await renew(platform, own)).status >= 400
     again: Keys = await machine(platform, HERE)
     assert (await ecs(platform, "DiscoverPollEndpoint", again, cluster="demo")).status == 200
+
+
+@pytest.mark.parametrize("goes", ["deleted", "inactive", "its user", "reset"])
+async def test_the_sockets_of_an_agent_are_closed_with_the_key_that_opened_them(platform: Platform, goes: str) -> None:
+    user = iam.User(ACCOUNT, "agents", "AIDAAGENTSAGENTSAGENT", 0.0)
+    key = iam.AccessKey("AKIAAGENTSAGENTSAGEN", ACCOUNT, user.arn, "secret", 0.0)
+    policy = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "ecs:*", "Resource": "*"}}
+    rows = [(iam.USERS, user), (iam.ACCESS_KEYS, key), (iam.INLINE_POLICIES, iam.InlinePolicy(user.arn, "p", json.dumps(policy)))]
+    await platform.store.transact(lambda tx: [tx.put(kind, row) for kind, row in rows])
+    await platform.instance()
+    async with StockAgent(platform, keys=(key.access_key_id, "secret", None)) as agent:
+        await until(lambda: platform.seen(INSTANCE).agent_connected)
+        if goes == "its user":
+            await platform.store.transact(lambda tx: tx.delete(iam.USERS, user.key))
+        elif goes == "inactive":
+            await platform.store.transact(lambda tx: tx.put(iam.ACCESS_KEYS, replace(key, status="Inactive")))
+        else:
+            await platform.store.transact(lambda tx: tx.delete(iam.ACCESS_KEYS, key.access_key_id))
+        again = platform.clock.now() + RESET_S
+        await until(lambda: sum(at == again for at, *_ in platform.clock._sleepers) >= 1, "it is looked again")
+        if goes == "reset":
+            await platform.store.transact(lambda tx: tx.put(iam.ACCESS_KEYS, key))
+        await platform.clock.step(RESET_S)
+        if goes == "reset":
+            await agent.settled()
+        else:
+            await agent.until_closed()

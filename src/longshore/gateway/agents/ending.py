@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from longshore.kit.clock import Clock
@@ -14,6 +14,7 @@ from longshore.services.call import Principal
 from longshore.services.ecs.acting import machine_of
 from longshore.services.ecs.machines.model import MACHINES, machine_key
 from longshore.services.ecs.model import CONTAINER_INSTANCES, ContainerInstance, scope_of
+from longshore.services.iam.model import ACCESS_KEYS, ROLES, USERS
 from longshore.services.keys.model import ROTATIONS
 from longshore.services.keys.rotations import is_void
 from longshore.services.sts.model import REVOCATIONS, Began
@@ -27,6 +28,8 @@ log = logging.getLogger("longshore.gateway.agents")
 LIFE_S = 25 * 60.0
 #: agents that connected at once are not sent away at once
 SPREAD_S = 4 * 60.0
+#: a reset takes even the root's key away, and puts it back
+RESET_S = 1.0
 
 
 async def until_expired(clock: Clock, ids: Ids) -> None:
@@ -67,6 +70,24 @@ async def until_revoked(store: Store, principal: Principal) -> None:
             await watch.next()
     finally:
         watch.close()
+
+
+async def until_unknown(store: Store, clock: Clock, owner: Callable[[str], Principal | None], principal: Principal) -> None:
+    """Returns soon after the key, the user or the role is gone with which a connection was opened, or the key has become inactive."""
+    session = principal.session
+    credential = session.token if session is not None else principal.access_key_id
+    watch = store.watch(ACCESS_KEYS, USERS, ROLES)
+    try:
+        while _is(owner(credential), principal):
+            await watch.next()
+            if not _is(owner(credential), principal):
+                await clock.sleep(RESET_S)
+    finally:
+        watch.close()
+
+
+def _is(found: Principal | None, principal: Principal) -> bool:
+    return found is not None and (found.account_id, found.user_id) == (principal.account_id, principal.user_id)
 
 
 async def until_cut(store: Store, links: Sequence[Began]) -> None:

@@ -12,7 +12,7 @@ import logging
 from aiohttp import WSCloseCode, web
 
 from longshore.gateway.agents.control import ControlSession, connected, disconnected
-from longshore.gateway.agents.ending import until_first_ends, until_revoked
+from longshore.gateway.agents.ending import until_first_ends, until_revoked, until_unknown
 from longshore.gateway.agents.handshake import Opened, Refused, admit
 from longshore.gateway.agents.telemetry import TelemetrySession
 from longshore.gateway.authorise import Access
@@ -74,7 +74,7 @@ class AgentSessions:
             )
             if known:
                 log.info("%s: agent %s connected from %s", arn, version, request.remote)
-                await session.run()
+                await until_first_ends(f"acs:{arn}", run=session.run(), known=self._until_unknown(opened))
         except StoreError as error:
             log.error("%s: could not write down that its agent is there: %s", arn, error)
         finally:
@@ -92,7 +92,12 @@ class AgentSessions:
         try:
             session = TelemetrySession(socket, opened.instance, self._store, self._clock, self._ids, self.utilisation)
             principal = opened.identified.principal
-            await until_first_ends(f"tcs:{opened.instance.arn}", run=session.run(), allowed=until_revoked(self._store, principal))
+            await until_first_ends(
+                f"tcs:{opened.instance.arn}",
+                run=session.run(),
+                allowed=until_revoked(self._store, principal),
+                known=self._until_unknown(opened),
+            )
         finally:
             self._sockets.discard(socket)
         return socket
@@ -112,6 +117,9 @@ class AgentSessions:
         if self._closing:
             raise Refused("ServerException", "The server stops.", 503)
         return admit(request, self._store, self._identities, self._access, instance_parameter=instance_parameter, action=action)
+
+    async def _until_unknown(self, opened: Opened) -> None:
+        await until_unknown(self._store, self._clock, self._identities.owner, opened.identified.principal)
 
     async def _open(self, request: web.BaseRequest) -> web.WebSocketResponse:
         socket = web.WebSocketResponse(autoping=True, max_msg_size=MOST_FRAME, compress=False, timeout=2.0)
