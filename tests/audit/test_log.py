@@ -244,6 +244,21 @@ async def test_an_open_file_that_is_taken_away_while_nobody_writes_is_told_of(tm
     assert [problem for problem in verified(tmp_path / "after").problems if f"{open_file.name} is gone, which had 3 records" in problem]
 
 
+async def test_times_that_are_none_are_found_and_stop_nothing(tmp_path: Path) -> None:
+    clock = SteppedClock()
+    log = await a_log(tmp_path / "audit", clock)
+    log.append(made(clock.now(), "e-1"))
+    (path,) = files_of(tmp_path / "audit", OPEN)
+    path.write_bytes(path.read_bytes().replace(b'"eventTime":"2023', b'"eventTime":"zzzz'))
+    for number in (2, 3):
+        await clock.step(3600)
+        await log.tick()
+        log.append(made(clock.now(), f"e-{number}"))
+    await log.close()
+    assert any("was changed while it was open" in problem for problem in verified(tmp_path / "audit").problems)
+    assert verified(tmp_path / "audit").records == 3
+
+
 async def test_full_files_are_closed_and_the_oldest_go_when_there_is_too_much(tmp_path: Path) -> None:
     clock = SteppedClock()
     log = await a_log(tmp_path, clock, full_bytes=4_000, kept_bytes=3_000)

@@ -145,6 +145,19 @@ async def test_a_record_that_a_page_has_no_room_left_for_is_on_the_next(tmp_path
         await log.close()
 
 
+async def test_a_record_from_before_the_clock_was_set_back_is_found_in_its_time(tmp_path: Path) -> None:
+    clock = SteppedClock()
+    log, began = await open_audit_log(tmp_path, new_key(), clock, "tests"), clock.now()
+    for name, after in (("a", 0), ("b", 90), ("c", 50), ("d", 10)):
+        log.append(made(began + after, name))
+    await clock.step(3600)
+    for _ in range(2):
+        await log.tick()
+    for since, until, found in ((began + 60, began + 99, ["b"]), (began + 5, began + 20, ["d"]), (began + 91, began + 99, [])):
+        assert await everything(log, Query(since=since, until=until), 9) == found
+    await log.close()
+
+
 async def test_what_takes_long_to_look_for_holds_nobody_up(tmp_path: Path) -> None:
     # Looked for backwards, each place of such a record is compared with nearly all of what is asked.
     log = await open_audit_log(tmp_path, new_key(), SteppedClock(), "tests")

@@ -71,7 +71,7 @@ class Opened:
 
 
 class Closed(msgspec.Struct, frozen=True):
-    """A file with its digest. `oldest` and `newest` are the times of its first and last record, in seconds since the epoch; from the
+    """A file with its digest. `oldest` and `newest` are the earliest and the latest time in it, in seconds since the epoch; from the
     beginning to the end of time where they cannot be told."""
 
     number: int
@@ -272,13 +272,19 @@ def _holds(file: Opened, known: Growing) -> bool:
 
 
 def _times(content: bytes) -> tuple[str, str]:
-    if not content:
-        return "", ""
-    last = content.rfind(b"\n", 0, len(content) - 1) + 1
+    """The earliest and the latest, which need not be the first and the last: clocks are set back."""
+    earliest = latest = ""
+    for line in content.splitlines():
+        try:
+            at = _read_times(line).event_time
+        except msgspec.MsgspecError:
+            continue
+        earliest, latest = min(earliest or at, at), max(latest, at)
     try:
-        return _read_times(content[: content.index(b"\n")]).event_time, _read_times(content[last:]).event_time
-    except (msgspec.MsgspecError, ValueError):
+        _ = latest and (seconds_of(earliest), seconds_of(latest))
+    except ValueError:  # somebody else wrote it
         return "", ""
+    return earliest, latest
 
 
 def _closed(directory: Path, digest: Digest, size: int) -> Closed:

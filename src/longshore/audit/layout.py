@@ -47,7 +47,7 @@ class FileDigest(msgspec.Struct, frozen=True, rename="camel"):
     content_hash_value: str
     content_length: int
     records: int
-    #: eventTime of its first and its last record
+    #: its earliest and its latest eventTime
     oldest_event_time: str
     newest_event_time: str
 
