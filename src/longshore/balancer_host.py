@@ -11,10 +11,7 @@ import logging
 import os
 import signal
 import ssl
-import sys
 from pathlib import Path
-
-import msgspec
 
 from longshore.balancer.controller import Balancer
 from longshore.balancer.hosts.client import Line, NotAdmitted
@@ -23,6 +20,7 @@ from longshore.control.loop import Loop
 from longshore.kit.clock import SystemClock
 from longshore.kit.descriptors import allow_descriptors
 from longshore.kit.ids import RandomIds
+from longshore.kit.said import say
 from longshore.services.call import Site
 
 log = logging.getLogger("longshore.balancer")
@@ -89,7 +87,7 @@ async def run(config: BalancerConfig, stop: asyncio.Event, ends: asyncio.Event) 
         )
         await balancer.start()
         jobs.append(asyncio.create_task(Loop(balancer, store, clock, ids).run(), name="balancer"))
-        _say(event="ready", haproxy_pid=balancer.pid)
+        say(event="ready", haproxy_pid=balancer.pid)
         try:
             done, _ = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
             for job in done:
@@ -120,8 +118,3 @@ def _trusted(ca_bundle: Path | None) -> ssl.SSLContext | bool:
     context = ssl.create_default_context()
     context.load_verify_locations(ca_bundle)
     return context
-
-
-def _say(**facts: object) -> None:
-    sys.stdout.write(msgspec.json.encode(facts).decode() + "\n")
-    sys.stdout.flush()

@@ -70,7 +70,7 @@ async def office(tmp_path: Path) -> AsyncIterator[Office]:
         measuring = Measuring(
             store=store,
             metrics=metrics,
-            collector=lambda: collector,
+            collector=collector,
             places=places,
             identities=Identities(store, clock, site),
             access=Access(store, clock),

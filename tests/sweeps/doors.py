@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 import aiohttp
 from msgspec.structs import replace
 
+from longshore.answering import Answering
 from longshore.aws.sigv4 import sign
 from longshore.config import Credentials, ServerConfig
 from longshore.gateway import accounts, balancers, keys, machines, measuring, names, upkeep
@@ -25,7 +26,8 @@ from longshore.gateway.app import Gateway
 from longshore.gateway.auditing import route as audit
 from longshore.gateway.exec import CLIENT_ROUTE
 from longshore.kit.clock import SteppedClock
-from longshore.registry.registry import Registry
+from longshore.kit.sealing import Keys as Secrets
+from longshore.listening import Listener
 from longshore.server import Server
 from longshore.services.ec2.model import SUBNETS
 from longshore.services.ecs import model as ecs
@@ -174,18 +176,19 @@ class Doorway(Server):
     """The server with its real mounts on a port of its own, and a clock that tests step."""
 
     gateway: Gateway
+    answering: Answering
 
     def __init__(self, path: Path) -> None:
         credentials = Credentials(ROOT.access_key_id, ROOT.secret)
         config = ServerConfig(data_dir=path, credentials=credentials, account_id=OWNER, region=REGION, port=0, haproxy="no-such-haproxy")
         super().__init__(config)
         self.steps = SteppedClock()
-        self._clock = self.steps  # type: ignore[assignment]
+        self._setting = self._setting._replace(clock=self.steps)
         self._inside = AsyncExitStack()
 
-    async def _listen(self, gateway: Gateway, registry: Registry) -> None:
-        await super()._listen(gateway, registry)
-        self.gateway = gateway
+    async def _listen(self, keys: Secrets, answering: Answering) -> Listener:
+        self._listener = await super()._listen(keys, answering)
+        self.answering, self.gateway = answering, answering.gateway
         raise _Opened
 
     async def open(self) -> None:
@@ -221,10 +224,9 @@ class Doorway(Server):
 
     async def close(self) -> None:
         await self._inside.aclose()
-        for undo in self._undo:
-            if isinstance(getattr(undo, "__self__", None), measuring.Measuring):
-                await undo()  # who watches requests would be waited for
-        await self._end_jobs()
+        await self.stop()
+
+    async def stop(self) -> None:
         await self._take_apart()
 
     # ── asking ──
@@ -270,6 +272,13 @@ class Doorway(Server):
             if answer.status == 200:
                 return Answer(200, "")
             return Answer(answer.status, await answer.text())
+
+    async def read(self, door: Door) -> bytes:
+        """What the root is answered, to its end."""
+        url = f"http://{self.host}{door.path}?{urlencode(door.query)}"
+        async with self._http.request(door.method, url, headers={"Host": self.host, **self.signature(door, ROOT)}) as answer:
+            assert answer.status == 200, await answer.text()
+            return await answer.read()
 
     async def _why(self, url: str, headers: Mapping[str, str]) -> str:
         """What a handshake is refused with, which the client of WebSockets does not read."""

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from base64 import b64encode
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from longshore.gateway.names import ROUTE as NAMES_ROUTE
+from longshore.listening import DRAIN_S
+from tests.gateway.platform import until
 from tests.sweeps.doors import (
     DEV,
     DISABLED,
@@ -38,6 +43,7 @@ UNKNOWN = (
 #: who is known and may not
 POWERLESS = ("no policy", "an explicit deny", "rights to something else", "another account")
 CASES = (*UNKNOWN, *POWERLESS, "allowed")
+NAMES = next(door for door in SIGNED if door.path == NAMES_ROUTE)
 every_door = pytest.mark.parametrize("door", SIGNED, ids=lambda door: door.name)
 
 
@@ -184,3 +190,17 @@ def test_what_only_a_dev_platform_has_is_refused_to_the_root_as_well(
     door = Door(method, path, {}, "")
     answer = runner.run(doorway.knock(door, doorway.signature(door, ROOT)))
     assert answer.status == 403
+
+
+async def test_a_server_that_stops_waits_for_nobody_who_only_waits(tmp_path: Path) -> None:
+    made = Doorway(tmp_path)
+    await made.open()
+    tail = made.here(next(door for door in SIGNED if door.path.endswith("/tail")))
+    mark = json.loads(await made.read(NAMES))["mark"]
+    answers = [asyncio.ensure_future(made.read(door)) for door in (NAMES._replace(query={**NAMES.query, "after": mark}), tail)]
+    await until(lambda: made.answering.names.waiting and made.answering.measuring.watching)
+    async with asyncio.timeout(DRAIN_S / 2):
+        await made.stop()
+    assert json.loads(await answers[0])["mark"] == mark
+    assert await answers[1], "its head came at once"
+    await made.close()

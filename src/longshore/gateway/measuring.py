@@ -17,7 +17,6 @@ import asyncio
 import base64
 import binascii
 import hmac
-from collections.abc import Callable
 from contextlib import aclosing
 
 import msgspec
@@ -82,7 +81,7 @@ class Measuring:
         *,
         store: Store,
         metrics: MetricStore,
-        collector: Callable[[], Collector],
+        collector: Collector,
         places: Places,
         identities: Identities,
         access: Access,
@@ -98,6 +97,10 @@ class Measuring:
         self._clock = clock
         self._site = site
         self._watching: set[asyncio.Task[object]] = set()
+
+    @property
+    def watching(self) -> int:
+        return len(self._watching)
 
     async def close(self) -> None:
         """Nobody watches any more: the server stops."""
@@ -157,7 +160,7 @@ class Measuring:
         return found
 
     async def _page(self) -> bytes:
-        collector, page = self._collector(), Page()
+        collector, page = self._collector, Page()
         load_balancers(page, await collector.look(), collector.totals)
         tasks = (task.status.last_status for task in self._store.list(TASKS))
         counted(page, "longshore_tasks", "Tasks by their last status.", "last_status", tasks)

@@ -23,7 +23,8 @@ from longshore.gateway.identify import Identities
 from longshore.gateway.request import ApiRequest
 from longshore.services.elbv2.hosts import BALANCER_HOSTS, address_on, live_addresses
 from longshore.services.elbv2.model import LOAD_BALANCERS
-from longshore.store.base import Reader, Store
+from longshore.store.base import Reader, Store, Watch
+from longshore.store.watch import WatchClosed
 
 ROUTE = "/_longshore/names"
 _WAIT_S = 20.0
@@ -43,6 +44,16 @@ class NamesRoute:
         self._identities = identities
         self._link_network = link_network
         self._own_address = own_address
+        self._waiting: set[Watch] = set()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    async def close(self) -> None:
+        """Whoever waits is answered: the server stops."""
+        for watch in self._waiting:
+            watch.close()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.path != ROUTE or request.method != "GET":
@@ -54,13 +65,15 @@ class NamesRoute:
             return _json(status, {"error": code, "message": error.message})
         address, after = request.query.get("address", ""), request.query.get("after", "")
         watch = self._store.watch(LOAD_BALANCERS, BALANCER_HOSTS)
+        self._waiting.add(watch)
         try:
             async with asyncio.timeout(_WAIT_S):
                 while (found := self._names(self._store, address)).mark == after:
                     await watch.next()
-        except TimeoutError:
+        except (TimeoutError, WatchClosed):
             found = self._names(self._store, address)
         finally:
+            self._waiting.discard(watch)
             watch.close()
         return Answer(200, msgspec.json.encode(found), "application/json")
 
