@@ -13,10 +13,12 @@ import sys
 from pathlib import Path
 
 from longshore.config import DataDirectory, read_balancer, read_platform
+from longshore.kit.cores import leave_no_core
 from longshore.kit.logs import log_to_stderr
 
 
 def main(arguments: list[str]) -> int:
+    leave_no_core()
     match arguments:
         case ["supervisor", "--config", path, *handed] if handed in ([], ["--handed"]):
             from longshore.supervisor import supervise
