@@ -164,7 +164,8 @@ def policy(
     if as_json:
         print_json(found)
     elif not found.policy_documents:
-        raise Failure(f"{name} has seen nothing that was allowed", "`longshore iam record show` tells what it has seen")
+        what = "nothing" if with_refused else "nothing that was allowed"
+        raise Failure(f"{name} has seen {what}", f"`longshore iam record show {name}` tells what it has seen")
     else:
         print_policy(found)
 

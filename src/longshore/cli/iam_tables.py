@@ -325,7 +325,7 @@ def print_replayed(console: Console, found: Replayed, *, everything: bool) -> No
         console.print(Text("nothing was recorded: `longshore iam record start NAME` begins", style="yellow"))
         return
     if not found.principals:
-        console.print(Text("the change is about nobody whose calls were recorded", style="yellow"))
+        console.print(Text("the change changes nothing for anybody whose calls were recorded", style="yellow"))
         return
     head = f"{_count(found.requests_denied, 'request')} would have been denied" if found.breaks else "nothing would have been denied"
     whose = ", ".join(map(short_arn, found.principals[:4])) + (" …" if len(found.principals) > 4 else "")

@@ -257,6 +257,8 @@ async def test_what_would_break_comes_with_the_statement_that_decides(house: Hou
         ({"action": "delete", "policy_name": "p"}, Validation),
         ({"action": "delete", "role_name": "ci", "user_name": "x", "policy_name": "p"}, Validation),
         ({"action": "delete", "role_name": "nobody", "policy_name": "p"}, NoSuchEntity),
+        ({"action": "delete", "role_name": "ci", "policy_name": "owm"}, NoSuchEntity),
+        ({"action": "detach", "role_name": "ci", "policy_arn": "arn:aws:iam::aws:policy/IAMReadOnlyAccess"}, NoSuchEntity),
         ({"action": "attach", "role_name": "ci", "policy_arn": f"arn:aws:iam::{HOME}:policy/none"}, NoSuchEntity),
         ({"action": "detach", "role_name": "ci", "policy_arn": f"arn:aws:iam::{HOME}:policy/none", "policy_name": "p"}, Validation),
         ({"action": "version", "policy_arn": "arn:aws:iam::aws:policy/IAMReadOnlyAccess", "policy_document": document(allow())}, AwsError),
@@ -268,6 +270,18 @@ async def test_what_would_break_comes_with_the_statement_that_decides(house: Hou
 async def test_a_change_that_does_not_add_up_is_refused(house: House, change: dict[str, Any], refusal: type[AwsError]) -> None:
     with pytest.raises(refusal):
         await house.ask("ReplayRecording", shapes.ReplayRequest(changes=(shapes.Change(**change),)))
+
+
+async def test_what_a_change_adds_the_next_may_take_away(house: House) -> None:
+    readers = "arn:aws:iam::aws:policy/IAMReadOnlyAccess"
+    both = (
+        shapes.Change(action="put", role_name="ci", policy_name="p", policy_document=document(allow())),
+        shapes.Change(action="delete", role_name="ci", policy_name="p"),
+        shapes.Change(action="attach", role_name="ci", policy_arn=readers),
+        shapes.Change(action="detach", role_name="ci", policy_arn=readers),
+        shapes.Change(action="delete", role_name="ci", policy_name="own"),
+    )
+    assert not (await house.ask("ReplayRecording", shapes.ReplayRequest(changes=both))).breaks
 
 
 @pytest.mark.parametrize("name", ["\N{FULLWIDTH LATIN SMALL LETTER A}", "a\n", "", "a/b", "a*", "a" * 65])

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from longshore.aws.errors import Validation
 from longshore.services.call import Call
 from longshore.services.iam import recording_shapes as shapes
-from longshore.services.iam.errors import LimitExceeded
+from longshore.services.iam.errors import LimitExceeded, NoSuchEntity
 from longshore.services.iam.holders import MOST_INLINE
 from longshore.services.iam.identities import default_document
 from longshore.services.iam.lookup import (
@@ -20,6 +20,7 @@ from longshore.services.iam.lookup import (
     find_user,
     size_of,
 )
+from longshore.services.iam.model import ATTACHMENTS, INLINE_POLICIES, attachment_key, inline_policy_key
 from longshore.services.iam.recording_model import Change
 from longshore.store.base import Reader
 
@@ -40,7 +41,24 @@ _WIRE = {"policy_name": "PolicyName", "policy_arn": "PolicyArn", "policy_documen
 
 def checked_changes(call: Call, asked: Iterable[shapes.Change]) -> tuple[Change, ...]:
     """Raises Validation, NoSuchEntity, MalformedPolicyDocument and LimitExceeded."""
-    return tuple(_checked(call.store, call.account_id, change) for change in asked)
+    changes: list[Change] = []
+    for one in asked:
+        change = _checked(call.store, call.account_id, one)
+        _check_there(call.store, change, changes)
+        changes.append(change)
+    return tuple(changes)
+
+
+def _check_there(reader: Reader, change: Change, before: Iterable[Change]) -> None:
+    """What is to be taken away: a name that is none would break nothing, and say so."""
+    added = {(one.action, one.holder_arn, one.policy_name or one.policy_arn) for one in before}
+    match change.action:
+        case "delete" if ("put", change.holder_arn, change.policy_name) not in added:
+            if reader.get(INLINE_POLICIES, inline_policy_key(change.holder_arn, change.policy_name)) is None:
+                raise NoSuchEntity(f"{change.holder_arn} has no policy {change.policy_name} of its own.")
+        case "detach" if ("attach", change.holder_arn, change.policy_arn) not in added:
+            if reader.get(ATTACHMENTS, attachment_key(change.holder_arn, change.policy_arn)) is None:
+                raise NoSuchEntity(f"Policy {change.policy_arn} is not attached to {change.holder_arn}.")
 
 
 def _checked(reader: Reader, account_id: str, asked: shapes.Change) -> Change:
