@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
-import logging
 from base64 import b64encode
 from collections.abc import Callable, Coroutine
 from copy import deepcopy
@@ -61,8 +60,6 @@ class _World:
         self.house: House = self._loop.run_until_complete(furnish())
         self.there: Installation
         self.renew()
-        # every refusal of a broken request would have its line
-        logging.getLogger("longshore").setLevel(logging.CRITICAL)
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         return self._loop.run_until_complete(work)
@@ -77,14 +74,7 @@ class _World:
     async def _renewed(self) -> None:
         if hasattr(self, "there"):
             await self.there.store.close()
-        store = memory_store(KINDS)
-
-        def put(tx: Any) -> None:
-            for kind, values in self.house.rows.items():
-                for value in values:
-                    tx.put(kind, value)
-
-        await store.transact(put)
+        store = memory_store(KINDS, self.house.rows)
         self.there = Installation(store, deepcopy(self.house.blobs), SteppedClock())
 
     def answer(self, request: ApiRequest) -> Reply:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from tests.fuzz.engine import Failed, Target, attempt, fuzz, kept
@@ -12,9 +14,11 @@ _INPUTS = 600
 
 @pytest.mark.parametrize("name", sorted(TARGETS))
 def test_nothing_fails_hangs_or_grows(name: str) -> None:
+    level = logging.getLogger("longshore").level
     target = made(name)
     outcome = fuzz(target, int(_INPUTS / min(1.0, target.share * 2)), seed=20_260_101)
     assert outcome.inputs > 100
+    assert logging.getLogger("longshore").level == level, "tests after it read the log"
 
 
 @pytest.mark.parametrize("name", sorted(TARGETS))
