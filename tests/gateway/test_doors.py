@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from longshore.gateway.doors import Doors, Handshakes
+from longshore.gateway.doors import HANDSHAKES_LEFT, Doors, Handshakes
 from longshore.gateway.lane import Lanes
 from longshore.gateway.request import ApiRequest, Reply
 
@@ -93,6 +93,20 @@ def test_handshakes_under_way_are_bounded(steps: list[tuple[str, bool]]) -> None
             under_way.append(address)
         assert len(handshakes) == len(under_way) <= 8
         assert all(under_way.count(whose) <= 3 for whose in ("10.0.0.1", "10.0.0.2"))
+
+
+def test_this_machine_gets_in_while_others_are_in_the_middle_of_handshakes_without_end(caplog: pytest.LogCaptureFixture) -> None:
+    handshakes = Handshakes(most_of_one=3, most=8, left=2, monotonic=lambda: 0.0)
+    with caplog.at_level(logging.WARNING):
+        assert [handshakes.begin(f"10.0.0.{number % 4}") for number in range(12)] == [True] * 6 + [False] * 6
+    assert [handshakes.begin("127.0.0.1") for _ in range(3)] == [True, True, False]
+    assert len(caplog.records) == 1 and "10.0.0.2" in caplog.text
+
+
+def test_a_build_farm_behind_one_router_may_start_at_once() -> None:
+    handshakes = Handshakes(left=HANDSHAKES_LEFT)
+    assert all(handshakes.begin("10.0.0.1") for _ in range(1_000))
+    assert not all(handshakes.begin("10.0.0.1") for _ in range(100))
 
 
 @pytest.fixture

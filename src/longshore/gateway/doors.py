@@ -22,8 +22,9 @@ MOST_OF_ONE = 2_048
 MOST = 12_000
 #: of those, left for this machine
 LEFT_FOR_LOOPBACK = 1_000
-#: on their way through TLS, which ends after seconds: of one address but this machine's, and in all
-HANDSHAKES_OF_ONE, HANDSHAKES = 256, 2_048
+#: on their way through TLS, which ends after seconds: of one address but this machine's (a build farm behind one router that starts all
+#: at once), in all, and of those left for this machine
+HANDSHAKES_OF_ONE, HANDSHAKES, HANDSHAKES_LEFT = 1_024, 2_560, 256
 _SAY_EVERY_S = 60.0
 
 
@@ -40,11 +41,13 @@ class Doors:
         self._most_of_one = most_of_one
         self._most = most
         self._left = left
-        self._monotonic = monotonic
+        self._refusals = _Refusals(monotonic)
         self._open: dict[str, set[asyncio.BaseTransport]] = {}
         self._count = 0
-        self._said_at = -_SAY_EVERY_S
-        self.refused = 0
+
+    @property
+    def refused(self) -> int:
+        return self._refusals.count
 
     def admit(self, transport: asyncio.BaseTransport, remote: str) -> bool:
         """Whether this connection may stay. Who says no closes it."""
@@ -56,7 +59,7 @@ class Doors:
             if self._count >= most:
                 self.forget_closed()
             if self._is_full(whose, local, most):
-                self._refuse(remote)
+                self._refusals.note("%s has too many connections, or all have: %d were closed unread so far", remote)
                 return False
         self._open.setdefault(whose, set()).add(transport)
         self._count += 1
@@ -89,13 +92,6 @@ class Doors:
         if not mine:
             del self._open[whose]
 
-    def _refuse(self, remote: str) -> None:
-        self.refused += 1
-        now = self._monotonic()
-        if now - self._said_at >= _SAY_EVERY_S:
-            self._said_at = now
-            log.warning("%s has too many connections, or all have: %d were closed unread so far", remote, self.refused)
-
     def __len__(self) -> int:
         return self._count
 
@@ -103,17 +99,22 @@ class Doors:
 class Handshakes:
     """How many connections may be on their way through TLS, which costs work before anything is known of the other side."""
 
-    def __init__(self, most_of_one: int = HANDSHAKES_OF_ONE, most: int = HANDSHAKES) -> None:
+    def __init__(
+        self, most_of_one: int = HANDSHAKES_OF_ONE, most: int = HANDSHAKES, left: int = 0, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
         self._most_of_one = most_of_one
         self._most = most
+        self._left = left
         self._of: dict[str, int] = {}
         self._count = 0
+        self._refusals = _Refusals(monotonic)
 
     def begin(self, remote: str) -> bool:
         """False where there are too many; then there is nothing to `end`."""
-        whose = network_of(remote)
+        whose, local = network_of(remote), is_loopback(remote)
         mine = self._of.get(whose, 0)
-        if self._count >= self._most or (mine >= self._most_of_one and not is_loopback(remote)):
+        if self._count >= (self._most if local else self._most - self._left) or (mine >= self._most_of_one and not local):
+            self._refusals.note("%s has too many connections that are yet to be encrypted, or all have: %d were closed so far", remote)
             return False
         self._of[whose] = mine + 1
         self._count += 1
@@ -129,3 +130,19 @@ class Handshakes:
 
     def __len__(self) -> int:
         return self._count
+
+
+class _Refusals:
+    """Counted, and told of now and then: whoever can connect can cause thousands."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._said_at = -_SAY_EVERY_S
+        self.count = 0
+
+    def note(self, words: str, remote: str) -> None:
+        self.count += 1
+        now = self._monotonic()
+        if now - self._said_at >= _SAY_EVERY_S:
+            self._said_at = now
+            log.warning(words, remote, self.count)

@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from longshore.config import DataDirectory, Tls, write_privately
-from longshore.gateway.doors import Handshakes
+from longshore.gateway.doors import HANDSHAKES_LEFT, Handshakes
 from longshore.kit.certificates import Authority, CertificateProblem, Facts, check_pair
 from longshore.kit.clock import Clock
 from longshore.kit.private_keys import locked, read_locked
@@ -172,7 +172,7 @@ class SecureListener:
         self._sockets = sockets
         self._protocol = protocol
         self._context = context
-        self._handshakes = Handshakes() if handshakes is None else handshakes
+        self._handshakes = Handshakes(left=HANDSHAKES_LEFT) if handshakes is None else handshakes
         self._jobs = {asyncio.create_task(self._accept(each), name="accept") for each in sockets}
 
     @classmethod
