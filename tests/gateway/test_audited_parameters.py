@@ -128,3 +128,12 @@ def test_a_record_is_never_longer_than_it_may_be_and_says_what_it_leaves_out() -
     found = msgspec.json.decode(line)
     assert found["requestParameters"]["omitted"] is found["responseElements"]["omitted"] is True
     assert found["requestParameters"]["originalSize"] == len(msgspec.json.encode(many))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["splunk-token", "apikey", "api_key", "HTTP_Passwd", "shared_key", "License_Key", "http_User_Credentials", "AWS_SECRET_ACCESS_KEY"],
+)
+def test_options_that_log_drivers_and_routers_sign_in_with_are_in_no_record(name: str) -> None:
+    told = written(ecs.LogConfiguration(log_driver="awsfirelens", options={"Name": "datadog", "dd_tag_key": "team", name: "hunter2"}))
+    assert told["options"] == {"Name": "datadog", "dd_tag_key": "team", name: HIDDEN}

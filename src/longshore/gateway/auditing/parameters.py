@@ -7,6 +7,7 @@ name says nothing (`value`), by the shape it stands in. Values are cut where the
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -32,6 +33,11 @@ _SECRET = frozenset(
 )
 #: (shape, member) of secrets whose name does not say so: environments are where programs are given passwords, whatever AWS thinks of it
 _SECRET_IN = frozenset({("KeyValuePair", "value"), ("PutParameterRequest", "value"), ("Parameter", "value"), ("ParameterHistory", "value")})
+
+#: keys of maps whose values open something: `splunk-token`, `apikey` and `shared_key` are options of log drivers and of Fluent Bit
+_OPENS = re.compile(
+    "passw|passphrase|secret|token|credential|authorization|api[-_ .]?key|(access|account|auth|license|private|shared)[-_ .]?key", re.I
+)
 
 Write = Callable[[Any], Any]
 
@@ -116,10 +122,7 @@ def _list(write: Write) -> Write:
 
 def _dict(write: Write) -> Write:
     def all_of(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            cut(str(key)): HIDDEN if "password" in str(key).lower() or "secret" in str(key).lower() else write(value)
-            for key, value in list(values.items())[:_MOST_ELEMENTS]
-        }
+        return {cut(str(key)): HIDDEN if _OPENS.search(str(key)) else write(value) for key, value in list(values.items())[:_MOST_ELEMENTS]}
 
     return all_of
 
