@@ -361,6 +361,8 @@ async def test_an_event_is_found_by_its_id_and_within_its_time(house: House) -> 
 async def test_what_cannot_be_looked_up_is_refused_in_cloudtrails_words(house: House, asked: dict[str, Any], code: str) -> None:
     status, answer = await house.ask("cloudtrail", "LookupEvents", asked)
     assert (status, answer["__type"]) == (400, code)
+    said = answer.get("message") or answer["Message"]
+    assert "xception" not in said and "Occurs" not in said, "what is wrong, and not what the error is for"
 
 
 async def test_a_token_of_one_question_does_not_go_on_with_another(house: House) -> None:

@@ -294,8 +294,8 @@ def _cloudtrail(found: list[Violation]) -> AwsError:
     """It has errors of their own for two members."""
     first = found[0].path
     if first == "maxResults":
-        return InvalidMaxResultsException()
-    return InvalidLookupAttributesException() if first.startswith("lookupAttributes") else _coral(Validation)(found)
+        return _coral(InvalidMaxResultsException)(found)
+    return _coral(InvalidLookupAttributesException if first.startswith("lookupAttributes") else Validation)(found)
 
 
 _MANNERS: Mapping[str, Manner] = {

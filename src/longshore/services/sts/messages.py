@@ -26,6 +26,7 @@ _PURPOSE = "sts-authorization-message-2"
 _LONGEST, _MOST_VALUES, _MOST_IN_ALL = 160, 8, 2_500
 _MOST_STATEMENTS = 4
 _CUT = "…"
+_NOT_OURS = "The message was not encoded for this account by this installation, or it is not whole."
 
 #: key -> values
 _Pairs = tuple[tuple[str, tuple[str, ...]], ...]
@@ -136,9 +137,9 @@ def decoded_message(secret: Keys, account_id: str, encoded: str) -> str:
         packed = unseal(secret, _PURPOSE, raw, handed_out=True)
         message = _decode(zlib.decompressobj(wbits=-15, zdict=_WORDS).decompress(packed))
     except (ValueError, SealBroken, zlib.error, msgspec.MsgspecError):
-        raise InvalidAuthorizationMessageException from None
+        raise InvalidAuthorizationMessageException(_NOT_OURS) from None
     if message.account_id != account_id:
-        raise InvalidAuthorizationMessageException
+        raise InvalidAuthorizationMessageException(_NOT_OURS)
     return msgspec.json.encode(_shown(message)).decode()
 
 

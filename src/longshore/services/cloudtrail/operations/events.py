@@ -31,9 +31,16 @@ async def lookup_events(call: Call, request: shapes.LookupEventsRequest) -> shap
     now = call.clock.now()
     since, until = request.start_time, request.end_time
     if since is not None and until is not None and since > until:
-        raise InvalidTimeRangeException
+        raise InvalidTimeRangeException("The start time is after the end time.")
     question = ("LookupEvents", call.account_id, call.region, attributes, since, until)
-    begin = _place(unseal(call.secret_for_signing, question, request.next_token, InvalidNextTokenException()))
+    begin = _place(
+        unseal(
+            call.secret_for_signing,
+            question,
+            request.next_token,
+            InvalidNextTokenException("The token is not valid, or was given out for other parameters."),
+        )
+    )
     if request.event_category is not None or call.audit is None:
         return shapes.LookupEventsResponse(events=())  # there are no insights
     query = query_of(
