@@ -18,6 +18,11 @@ from longshore.aws.protocol.model import Model, OperationShape
 
 APIS = ("ecs", "ecr", "elbv2", "ec2", "iam", "sts")
 _MOST_DEPTH = 5
+#: what forms, XML and JSON mind, among letters of one, two, three and four bytes
+_MARKUP = "aä中\U0001f600\t\n\r&<>\"'% +.;="
+#: a pattern that asks for nothing but characters of one class: text is drawn at once then, where a regex goes letter by letter
+_ONE_CLASS = re.compile(r"\^?(\[(?:[^\]\\]|\\.)+\])([+*])\$?")
+_ALPHABET = [chr(point) for point in (*range(0x20, 0x7F), *range(0xA0, 0x100), 0x4E2D, 0x1F600)] + ["\t", "\n", "\r"]
 
 
 @cache
@@ -80,35 +85,41 @@ def _is_flat(shape: Shape) -> bool:
     return shape.type_name not in ("structure", "list", "map")
 
 
-@cache
 def _scalars(shape: Shape, xml: bool) -> st.SearchStrategy[Any]:
     limits = shape.metadata
-    if shape.type_name in ("integer", "long"):
-        bound = 2**31 if shape.type_name == "integer" else 2**63
-        return st.integers(limits.get("min", -bound), limits.get("max", bound - 1))
-    if shape.type_name in ("float", "double"):
-        return st.floats(limits.get("min"), limits.get("max"), allow_nan=False, allow_infinity=False)
-    if shape.type_name == "boolean":
+    return _scalars_of(shape.type_name, limits.get("min"), limits.get("max"), limits.get("pattern"), tuple(limits.get("enum", ())), xml)
+
+
+@cache
+def _scalars_of(
+    type_name: str, least: float | None, most: float | None, pattern: str | None, enum: tuple[str, ...], xml: bool
+) -> st.SearchStrategy[Any]:
+    if type_name in ("integer", "long"):
+        bound = 2**31 if type_name == "integer" else 2**63
+        return st.integers(-bound if least is None else int(least), bound - 1 if most is None else int(most))
+    if type_name in ("float", "double"):
+        return st.floats(least, most, allow_nan=False, allow_infinity=False)
+    if type_name == "boolean":
         return st.booleans()
-    if shape.type_name == "blob":
+    if type_name == "blob":
         return st.binary(max_size=20)
-    if shape.type_name == "timestamp":
+    if type_name == "timestamp":
         return st.integers(0, 7_000_000_000).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
-    return _strings(shape, xml)
+    return st.sampled_from(enum) if enum else _strings(int(least or 0), min(40 if most is None else int(most), 4096), pattern, xml)
 
 
-def _strings(shape: Shape, xml: bool) -> st.SearchStrategy[str]:
-    if shape.enum:
-        return st.sampled_from(shape.enum)
-    least, most = shape.metadata.get("min", 0), min(shape.metadata.get("max", 40), 4096)
-    pattern = shape.metadata.get("pattern")
+def _strings(least: int, most: int, pattern: str | None, xml: bool) -> st.SearchStrategy[str]:
     if pattern and "\\p{" in pattern:
         return st.text("abcäß中 _.:/=+-@", min_size=least, max_size=max(least, min(most, 40)))
+    if pattern and (one := _ONE_CLASS.fullmatch(pattern)):
+        members = [character for character in _ALPHABET if re.fullmatch(one[1], character, re.ASCII)]
+        return st.text(members, min_size=max(least, one[2] == "+"), max_size=max(least, min(most, 20)))
     if pattern:
         found = st.from_regex(re.compile(pattern, re.ASCII), fullmatch=True)
         return found.filter(lambda text: least <= len(text) <= most and not text.endswith("\n"))
-    characters = st.characters(exclude_categories=["Cs", "Cc", "Cn"] if xml else ["Cs"]) | st.sampled_from("\t\n\r&<>\"'% +.")
-    return st.text(characters, min_size=least, max_size=max(least, min(most, 12)))
+    characters = st.characters(exclude_categories=["Cs", "Cc", "Cn"] if xml else ["Cs"])
+    longest = max(least, min(most, 12))
+    return st.text(characters, min_size=least, max_size=longest) | st.text(_MARKUP, min_size=least, max_size=longest)
 
 
 def plain(value: Any) -> Any:
