@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import time
 from base64 import b64encode
 from pathlib import Path
 
 import pytest
 
-from longshore.kit import durable
+from longshore.kit import durable, master_key
 from longshore.kit.keyring_file import KeyringFile
 from longshore.kit.master_key import Master, MasterKeyProblem
 from longshore.kit.sealing import newest, seal, unseal
@@ -131,14 +132,33 @@ def test_a_file_that_others_may_read_is_no_master_key(tmp_path: Path, mode: int,
         ("print('?')", "no base64"),
         ("pass", "no base64"),
         ("print('QUJD')", "does not unwrap"),
+        ("while True: print('A' * 8192)", "more than any key"),
+        ("import sys\nwhile True: print('A' * 8192, file=sys.stderr)", "did not answer"),
+        ("import os, time\nos.fork() or time.sleep(60)\nprint('QUJD')", "did not answer"),
     ],
 )
-def test_a_command_that_fails_is_told_of_in_its_own_words(tmp_path: Path, program: str, words: str) -> None:
+def test_a_command_that_fails_is_told_of_in_its_own_words(
+    tmp_path: Path, program: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "not answer" in words:
+        monkeypatch.setattr(master_key, "COMMAND_S", 0.5)
     path = tmp_path / "program.py"
     path.write_text(program)
     with pytest.raises(MasterKeyProblem, match=words):
         KeyringFile(tmp_path, Master("command", command=f"{sys.executable} {path}")).begin(SECRET, 1.0)
     assert not (tmp_path / "keyring").exists()
+
+
+def test_what_a_command_has_started_ends_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(master_key, "COMMAND_S", 0.5)
+    noted = tmp_path / "pid"
+    with pytest.raises(MasterKeyProblem, match="did not answer"):
+        master_key.run(f"sh -c 'sleep 61 & echo $! > {noted}; sleep 62' -- ", "wrap", b"k" * 32, os.environ)
+    pid = int(noted.read_text())
+    deadline = time.monotonic() + 10.0
+    while Path(f"/proc/{pid}").exists() and Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z":
+        assert time.monotonic() < deadline, "it still runs"
+        os.sched_yield()
 
 
 @pytest.mark.parametrize("there", ["file", "environment", "command"])

@@ -10,15 +10,19 @@ A command is run without a shell and without secrets in its environment, and is 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import selectors
 import shlex
+import signal
 import stat
 import subprocess
+import time
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import IO, Literal
 
 import msgspec
 
@@ -28,6 +32,9 @@ VARIABLE = "LONGSHORE_MASTER_KEY"
 KEY_BYTES = 32
 COMMAND_S = 30.0
 _LONGEST_ANSWER = 64 * 1024
+#: that much in base64, and some room for spaces
+_LONGEST_OUTPUT = 2 * _LONGEST_ANSWER
+_MOST_ERRORS = 4096
 #: where the next key lies until what it wraps is on the disk
 NEXT = ".next"
 
@@ -127,20 +134,69 @@ def run(command: str, verb: Literal["wrap", "unwrap"], given: bytes, environment
     if not words:
         raise MasterKeyProblem("the command for the master key is empty", "give one: --master-key-command 'PROGRAM ARGUMENTS'")
     try:
-        done = subprocess.run(
-            [*words, verb], input=b64encode(given) + b"\n", capture_output=True, timeout=COMMAND_S, check=False, env=dict(environment)
-        )
+        code, answered, complained = _ended([*words, verb], b64encode(given) + b"\n", environment)
     except subprocess.TimeoutExpired:
         raise MasterKeyProblem(f"{command!r} {verb} did not answer within {COMMAND_S:.0f} s", fix) from None
     except OSError as problem:
         raise MasterKeyProblem(f"{command!r} cannot be run: {problem.strerror}", "see to its path and its permissions") from None
-    said = done.stderr.decode(errors="replace").strip()[-500:]
-    if done.returncode != 0:
-        raise MasterKeyProblem(f"{command!r} {verb} ended with {done.returncode}{': ' + said if said else ''}", fix)
+    said = complained.decode(errors="replace").strip()[-500:]
+    if len(answered) > _LONGEST_OUTPUT:
+        raise MasterKeyProblem(f"{command!r} {verb} printed more than any key, and was ended", fix)
+    if code != 0:
+        raise MasterKeyProblem(f"{command!r} {verb} ended with {code}{': ' + said if said else ''}", fix)
     try:
-        answer = b64decode(done.stdout.strip(), validate=True)
+        answer = b64decode(answered.strip(), validate=True)
     except (Base64Error, ValueError):
         answer = b""
     if not answer or len(answer) > _LONGEST_ANSWER:
         raise MasterKeyProblem(f"{command!r} {verb} printed no base64{': ' + said if said else ''}", fix)
     return answer
+
+
+def _ended(words: list[str], given: bytes, environment: Mapping[str, str]) -> tuple[int, bytes, bytes]:
+    """How a program ended and what it printed, of which no more is taken than tells that it is too much. Raises OSError, TimeoutExpired.
+
+    It is the first of a session of its own, so that whatever it has started ends with it.
+    """
+    ends = time.monotonic() + COMMAND_S
+    with subprocess.Popen(
+        words,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=dict(environment),
+        start_new_session=True,
+    ) as program:
+        assert program.stdin is not None and program.stdout is not None and program.stderr is not None
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                program.stdin.write(given)  # a line: pipes hold more
+                program.stdin.flush()
+            with contextlib.suppress(BrokenPipeError):
+                program.stdin.close()
+            answered, complained = _read(program.stdout, program.stderr, ends)
+            if len(answered) <= _LONGEST_OUTPUT:
+                program.wait(max(0.0, ends - time.monotonic()))
+        finally:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(program.pid, signal.SIGKILL)
+        return program.wait(), answered, complained
+
+
+def _read(output: IO[bytes], errors: IO[bytes], ends: float) -> tuple[bytes, bytes]:
+    """Both to their ends, or until the first is too long; of the second the end. Raises TimeoutExpired."""
+    found = {output: b"", errors: b""}
+    with selectors.DefaultSelector() as selector:
+        for pipe in found:
+            selector.register(pipe, selectors.EVENT_READ)
+        while selector.get_map() and len(found[output]) <= _LONGEST_OUTPUT:
+            ready = selector.select(max(0.0, ends - time.monotonic()))
+            if not ready and time.monotonic() >= ends:
+                raise subprocess.TimeoutExpired("", COMMAND_S)
+            for key, _ in ready:
+                pipe = output if key.fileobj is output else errors
+                piece = os.read(pipe.fileno(), 65_536)
+                if not piece:
+                    selector.unregister(pipe)
+                found[pipe] = found[pipe] + piece if pipe is output else (found[pipe] + piece)[-_MOST_ERRORS:]
+    return found[output], found[errors]
