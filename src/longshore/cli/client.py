@@ -16,7 +16,7 @@ import msgspec
 
 from longshore.aws.sigv4 import sign
 from longshore.cli.outcome import Failure
-from longshore.cli.query import form_of, read_answer, refusal_in
+from longshore.cli.query import form_of, in_words, read_answer, refusal_in
 from longshore.config import Credentials
 
 T = TypeVar("T")
@@ -240,9 +240,7 @@ def _refusal(status: int, content: bytes) -> str:
         refusal = msgspec.json.decode(content, type=Refusal)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return f"HTTP {status}"
-    # The sealed details are for `aws sts decode-authorization-message`; `longshore iam explain` tells people the same.
-    words = refusal.message.partition(". Encoded authorization failure message: ")[0]
-    return f"{refusal.type or f'HTTP {status}'} {words}".strip()
+    return f"{refusal.type or f'HTTP {status}'} {in_words(refusal.message)}".strip()
 
 
 class OwnRefusal(msgspec.Struct, frozen=True):

@@ -57,7 +57,7 @@ def read_answer(operation: str, content: bytes, answer: type[T]) -> T:
 
 
 def refusal_in(content: bytes) -> tuple[str, str]:
-    """(code, message) of an error answer; empty where there is none in it."""
+    """(code, message) of an error answer, as people are told them; empty where there is none in it."""
     try:
         tree = _tree_of(content)
     except Failure:
@@ -68,7 +68,12 @@ def refusal_in(content: bytes) -> tuple[str, str]:
     if not isinstance(tree, dict):
         return "", ""
     code, message = tree.get("Code"), tree.get("Message")
-    return code if isinstance(code, str) else "", message if isinstance(message, str) else ""
+    return code if isinstance(code, str) else "", in_words(message) if isinstance(message, str) else ""
+
+
+def in_words(message: str) -> str:
+    """Without the sealed details, which are for `aws sts decode-authorization-message`; `longshore iam explain` tells people the same."""
+    return message.partition(". Encoded authorization failure message: ")[0]
 
 
 def _tree_of(content: bytes) -> Tree:
