@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from longshore.kit.addresses import is_own_host
+from longshore.kit.durable import write_durably
 from longshore.kit.master_key import Master
 
 if TYPE_CHECKING:
@@ -493,18 +494,8 @@ def _path_from_text(kind: type, text: Any) -> Path:
 
 
 def write_privately(path: Path, content: bytes) -> None:
-    """The whole file or none of it, readable by its owner only: written beside its place, then moved there."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    """The whole file or none of it, readable by its owner only."""
+    write_durably(path, content)
 
 
 def _base32(content: bytes) -> str:
