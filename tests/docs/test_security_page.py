@@ -84,6 +84,7 @@ def test_the_limits_told_are_those_of_the_code() -> None:
         doors.LEFT_FOR_LOOPBACK,
         doors.HANDSHAKES_OF_ONE,
         doors.HANDSHAKES,
+        doors.HANDSHAKES_LEFT,
     ]
     assert numbers("a request's head")[2] == PARTIAL_S
     assert numbers("a request's body") == [request.MOST_BODY, request.MOST_LAYER_PART, request.BODY_S]
