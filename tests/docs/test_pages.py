@@ -47,3 +47,8 @@ def test_every_example_has_a_page_and_is_executable() -> None:
     for example in sorted(path for path in (ROOT / "examples").iterdir() if path.is_dir()):
         assert (example / "README.md").exists(), example
         assert (example / "demo.sh").stat().st_mode & 0o111, example
+
+
+def test_no_two_decisions_have_one_number() -> None:
+    numbers = [page.name.partition("-")[0] for page in (ROOT / "docs/decisions").glob("[0-9]*.md")]
+    assert len(numbers) == len(set(numbers))
