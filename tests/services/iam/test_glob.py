@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longshore.services.iam.glob import Globs
+from longshore.services.iam.glob import Globs, Template
+from longshore.services.iam.simulation import context_keys
 from tests.services.iam import reference
 
 PATTERNS = st.text(st.sampled_from("ab*?"), max_size=9)
@@ -38,3 +41,30 @@ def test_one_pattern_with_variables_is_asked_again_and_again(pattern: str, asked
         filled = reference.filled(pattern, {key: [value] for key, value in values.items()}, "2012-10-17")
         wanted = filled is not None and reference.like(filled, text)
         assert globs.match(text, values.get) is wanted, json.dumps(values)
+
+
+MANY_BLANKS = ["{blanks},'", "{blanks},'x", "a{blanks}b,'x'y", "{blanks}", "a,{blanks}'x", "{blanks}a{blanks},{blanks}'{blanks}"]
+
+
+@pytest.mark.parametrize("inside", MANY_BLANKS)
+def test_a_variable_with_very_many_blanks_is_read_as_quickly_as_any(inside: str) -> None:
+    written = "${" + inside.format(blanks=" " * 30_000) + "}"
+    began = time.perf_counter()
+    assert Template(written, variables=True).literal(lambda key: None) is None
+    context_keys([json.dumps({"Statement": {"Resource": written}}), json.dumps({"Statement": {"Resource": written[:-1]}})])
+    assert time.perf_counter() - began < 1.0
+
+
+@pytest.mark.parametrize(
+    ("written", "given", "literal"),
+    [
+        ("${ aws:username , 'nobody' }", None, "nobody"),
+        ("${aws:username,'nobody'}", "ann", "ann"),
+        ("${aws:username, ''}", None, ""),
+        ("${aws:username, 'it''s'}", None, None),
+        ("${aws:username, nobody}", None, None),
+        ("${aws:username, '}", None, None),
+    ],
+)
+def test_a_variable_may_say_what_stands_for_nothing(written: str, given: str | None, literal: str | None) -> None:
+    assert Template(written, variables=True).literal(lambda key: given if key == "aws:username" else None) == literal

@@ -17,7 +17,6 @@ from typing import NamedTuple
 Variable = Callable[[str], str | None]
 
 _VARIABLE = re.compile(r"\$\{([^{}]*)\}")
-_DEFAULTED = re.compile(r"\s*([^,]+?)\s*,\s*'([^']*)'\s*")
 _SPECIAL = frozenset("*?$")
 
 
@@ -59,10 +58,14 @@ def _value(part: tuple[str, str | None], variable: Variable) -> str | None:
 
 
 def _variable(inside: str) -> tuple[str, str | None]:
+    """Read by hand: an expression that looks for blanks around a name tries every way to share many of them out."""
     if inside in _SPECIAL:
         return inside, None
-    defaulted = _DEFAULTED.fullmatch(inside)
-    return (defaulted[1].lower(), defaulted[2]) if defaulted else (inside.strip().lower(), None)
+    key, comma, rest = inside.partition(",")
+    key, rest = key.strip(), rest.strip()
+    if comma and key and len(rest) >= 2 and rest[0] == rest[-1] == "'" and "'" not in rest[1:-1]:
+        return key.lower(), rest[1:-1]
+    return inside.strip().lower(), None
 
 
 # ── what stands between two stars ────────────────────────────────────────────────────────────────────────────────────

@@ -17,7 +17,8 @@ from longshore.services.iam.document import Place
 from longshore.services.iam.evaluator import Limit, decide, matching
 from longshore.services.iam.policy import Policy, compile_policy
 
-_VARIABLE = re.compile(r"\$\{\s*([^{},*?$]+?)\s*(?:,[^{}]*)?\}")
+_VARIABLE = re.compile(r"\$\{([^{}]*)\}")
+_NO_NAME = frozenset("*?$")
 
 
 class Source(NamedTuple):
@@ -128,4 +129,5 @@ def _keys_of(statement: dict[str, Any]) -> Iterable[str]:
     for text in texts:
         for one in text if isinstance(text, list) else [text]:
             if isinstance(one, str):
-                yield from _VARIABLE.findall(one)
+                names = (inside.partition(",")[0].strip() for inside in _VARIABLE.findall(one))
+                yield from (name for name in names if name and _NO_NAME.isdisjoint(name))
