@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 import tempfile
 from pathlib import Path
 
 import pytest
 
-from longshore.balancer.files import places_in, prepare, release
+from longshore.balancer.files import make_sure_of, places_in, prepare, release
+from longshore.kit.volatile import memory_directory
 
 
 @pytest.fixture(autouse=True)
@@ -64,3 +67,23 @@ def test_what_somebody_else_put_there_is_neither_followed_nor_removed(tmp_path: 
         prepare(places, long(tmp_path))
     release(places, long(tmp_path))
     assert os.readlink(places.directory) == str(links)
+
+
+@pytest.mark.skipif(memory_directory() is None, reason="no file system in memory here")
+@pytest.mark.parametrize("name", ["h", "x" * 100])
+def test_what_the_system_clears_away_in_memory_comes_again_as_private_and_goes_in_the_end(tmp_path: Path, name: str) -> None:
+    directory = tmp_path / name / "haproxy"
+    places = places_in(directory)
+    prepare(places, directory)
+    held = Path(os.path.realpath(places.bodies)).parent.parent
+    shutil.rmtree(held)
+    before = os.umask(0o022)
+    try:
+        for place in (places.bodies, places.certificates):
+            make_sure_of(place)
+            assert Path(place).is_dir() and Path(os.path.realpath(place)).parent.parent == held
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(each.stat().st_mode) for each in (held, *held.rglob("*")) if each.is_dir()} == {0o700}
+    release(places, directory)
+    assert not held.exists()

@@ -89,7 +89,12 @@ def _keep_in_memory(directory: Path) -> None:
 
 def make_sure_of(directory: str) -> None:
     """That it is there: what lies in memory may be cleared away by the system when a user logs out. Raises OSError."""
-    Path(os.path.realpath(directory)).mkdir(parents=True, exist_ok=True, mode=0o700)
+    place = Path(directory)
+    if place.is_dir():
+        return
+    ours = place.parent
+    _keep_in_memory(Path(os.readlink(ours)) if ours.is_symlink() and ours.name.startswith(_links_of_ours()) else ours)
+    place.mkdir(exist_ok=True, mode=0o700)
 
 
 def release(places: Places, directory: Path) -> None:

@@ -59,5 +59,5 @@ def forget(directory: Path) -> None:
     """With everything in it, and what was made to hold it if nothing else is there."""
     shutil.rmtree(directory, ignore_errors=True)
     with contextlib.suppress(OSError):
-        if [each.name for each in directory.parent.iterdir()] == [_OWNER]:
+        if all(each.name == _OWNER for each in directory.parent.iterdir()):
             shutil.rmtree(directory.parent)
