@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from itertools import combinations
 
 import pytest
@@ -180,3 +181,11 @@ def test_python_versions_compare_as_the_packaging_library_does(one: str, other: 
     difference = ORDERS["pip"](one, other)
     assert (difference < 0) is (mine < theirs)
     assert (difference == 0) is (mine == theirs)
+
+
+@pytest.mark.parametrize("order", sorted(ORDERS))
+@pytest.mark.parametrize("version", ["1" * 20_000 + "!", "1." * 10_000 + "!", "1-" * 10_000 + "!", " " * 20_000 + "!"])
+def test_what_an_image_says_is_a_version_is_read_in_no_time_however_long(order: str, version: str) -> None:
+    began = time.perf_counter()
+    assert ORDERS[order](version, "1.0") in (-1, 0, 1)
+    assert time.perf_counter() - began < 1.0
