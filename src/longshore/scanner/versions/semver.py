@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-_VERSION = re.compile(r"[v=\s]*(?P<numbers>[0-9]+(?:\.[0-9]+)*)(?:-?(?P<pre>[0-9A-Za-z.-]+))?(?:\+.*)?\s*", re.DOTALL)
-#: no version is longer than npm allows; of what images say is one, very many digits could be read in very many ways
-_LONGEST = 256
+# Numbers give no digits back to what follows: very many, as an image may say, would be read in very many ways.
+_VERSION = re.compile(r"[v=\s]*(?P<numbers>[0-9]++(?:\.[0-9]++)*+)(?:-?(?P<pre>[0-9A-Za-z.-]+))?(?:\+.*)?\s*", re.DOTALL)
 
 Part = tuple[int, int, str]
 Key = tuple[int, tuple[Part, ...], tuple[Part, ...], str]
@@ -24,7 +23,7 @@ def compare(one: str, other: str) -> int:
 @lru_cache(maxsize=4096)
 def key(version: str) -> Key:
     """Sorts as precedence does; what is no version sorts before all that are, by its text."""
-    found = _VERSION.fullmatch(version) if len(version) <= _LONGEST else None
+    found = _VERSION.fullmatch(version)
     if found is None:
         return (0, (), (), version)
     numbers = [_number(digits) for digits in found["numbers"].split(".")]
