@@ -76,6 +76,8 @@ _INTERESTING: tuple[bytes, ...] = (
         b"*a" * 500,
         b"\xf0\x9f\x98\x80",
     ),
+    # what takes a careless pattern long is long
+    *(b" " * 20_000, b"a" * 20_000, b"0" * 20_000, b"${" + b" " * 20_000, b"a," * 10_000, b"/" * 20_000),
 )
 
 
@@ -102,7 +104,7 @@ class Mutator:
         made = bytearray(random.choice(self._seeds))
         for _ in range(random.randint(1, _MOST_CHANGES)):
             random.choice(self._changes)(made)
-        del made[LONGEST if random.random() < 0.01 else USUAL :]
+        del made[LONGEST if random.random() < 0.04 else USUAL :]
         return bytes(made)
 
     def _span(self, made: bytearray, longest: int = 64) -> tuple[int, int]:
