@@ -17,9 +17,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from longshore.audit.layout import CLOSED, DIGEST, HEAD, OPEN, PUBLIC_KEY, files_of, key_of, new_key, opened
+from longshore.audit.layout import CLOSED, DIGEST, HEAD, OPEN, PUBLIC_KEY, Digest, files_of, key_of, new_key, opened
 from longshore.audit.layout import Head as HeadOf
 from longshore.audit.log import AuditLog, AuditUnavailable, open_audit_log
+from longshore.audit.record import moment
 from longshore.audit.verify import Verified, verify
 from longshore.kit.clock import SteppedClock
 from tests.audit.records import made
@@ -56,6 +57,24 @@ async def test_how_far_a_log_reaches_is_told_with_what_has_no_digest_yet(tmp_pat
         assert (found.oldest_event_time, found.newest_event_time) == ("2023-11-14T22:13:20Z", f"2023-11-14T22:{13 + 10 * number}:20Z")
         await clock.step(600)
     await log.close()
+
+
+async def test_a_digest_of_a_long_file_knows_all_of_its_records_and_its_earliest_and_latest_time(tmp_path: Path) -> None:
+    log = await a_log(tmp_path / "audit", SteppedClock())
+    long = len(made(1_700_000_000.0, "e-0000"))
+    times = dict.fromkeys(range(6000), 1700000000.0)
+    # those that lie where one piece ends and the next begins
+    times[(1 << 20) // long] -= 500
+    times[(2 << 20) // long] += 500
+    for number, at in times.items():
+        log.append(made(at, f"e-{number:04}"))
+    await log.close()
+    (path,) = files_of(tmp_path / "audit", DIGEST)
+    told = opened(key_of(KEY).public_key(), path.read_bytes(), Digest).log_file
+    assert told.content_length > 2 << 20, "longer than what is read at once"
+    assert (told.oldest_event_time, told.newest_event_time) == (moment(1_699_999_500), moment(1_700_000_500))
+    found = verified(tmp_path / "audit")
+    assert (found.problems, found.records) == ((), 6000)
 
 
 async def some_hours(directory: Path, hours: int = 3, of_each: int = 4, of_last: int = 4) -> None:

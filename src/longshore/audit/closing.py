@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import logging
 import os
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -38,6 +38,8 @@ from longshore.audit.record import moment, seconds_of
 log = logging.getLogger("longshore.audit")
 
 _PIECE = 1 << 20
+#: zlib's word for what gzip reads
+_GZIP = 31
 #: zlib's fastest: records are alike, and it is done while requests are answered
 _LEVEL = 1
 #: a finding is a sentence; no more of them in one digest
@@ -125,18 +127,21 @@ class Closer:
     # ── closing ──
 
     def _close(self, file: Opened, now: float) -> None:
-        content, problem = self._content(file)
-        if problem:
-            self._note(problem)
-        packed = gzip.compress(content, _LEVEL, mtime=0)
+        content = _packed(file)
+        if content.hash != file.hash.hexdigest():
+            self._note(f"{file.path.name} was changed while it was open: {file.records} records of {file.length} bytes were written to it")
+        elif not os.fstat(file.descriptor).st_nlink:
+            self._note(f"{file.path.name} was removed while it was open; it was brought back")
         closed = file.path.with_suffix(CLOSED)
-        _write(closed, packed)
-        oldest, newest = _times(content)
+        _write(closed, content.packed)
+        log_file = FileDigest(
+            closed.name, hash_of(content.packed), content.hash, content.length, content.records, content.oldest, content.newest
+        )
         digest = Digest(
             number=_number(file.path),
             installation=self._installation,
             made_at=moment(int(now)),
-            log_file=FileDigest(closed.name, hash_of(packed), hash_of(content), len(content), content.count(b"\n"), oldest, newest),
+            log_file=log_file,
             public_key_fingerprint=self.fingerprint,
             signature_algorithm=ALGORITHM,
             previous_digest_file=self._last_file,
@@ -148,23 +153,10 @@ class Closer:
         _write(path, made)
         self.findings = []
         self.last, self.last_hash, self._last_file = digest.number, hash_of(made), path.name
-        self.closed = (*self.closed, _closed(self.directory, digest, len(packed)))
+        self.closed = (*self.closed, _closed(self.directory, digest, len(content.packed)))
         file.done = True
         file.path.unlink(missing_ok=True)
         os.close(file.descriptor)
-
-    def _content(self, file: Opened) -> tuple[bytes, str]:
-        """What was written, and what is wrong with it."""
-        pieces, at = [], 0
-        while at < file.length and (piece := os.pread(file.descriptor, min(_PIECE, file.length - at), at)):
-            pieces.append(piece)
-            at += len(piece)
-        content, problem = b"".join(pieces), ""
-        if hash_of(content) != file.hash.hexdigest():
-            problem = f"{file.path.name} was changed while it was open: {file.records} records of {file.length} bytes were written to it"
-        elif not os.fstat(file.descriptor).st_nlink:
-            problem = f"{file.path.name} was removed while it was open; it was brought back"
-        return content, problem
 
     def _note(self, problem: str) -> None:
         log.error("the audit log %s: %s", self.directory, problem)
@@ -271,20 +263,50 @@ def _holds(file: Opened, known: Growing) -> bool:
     return file.length >= known.length and hash_of(os.pread(file.descriptor, known.length, 0)) == known.content_hash_value
 
 
-def _times(content: bytes) -> tuple[str, str]:
-    """The earliest and the latest, which need not be the first and the last: clocks are set back."""
-    earliest = latest = ""
-    for line in content.splitlines():
-        try:
-            at = _read_times(line).event_time
-        except msgspec.MsgspecError:
-            continue
-        earliest, latest = min(earliest or at, at), max(latest, at)
+class _Content(NamedTuple):
+    """What is in a file, packed, and told of it. `oldest` and `newest` need not be the first and the last time: clocks are set back."""
+
+    packed: bytes
+    hash: str
+    length: int
+    records: int
+    oldest: str
+    newest: str
+
+
+def _packed(file: Opened) -> _Content:
+    """Piece by piece: a file is larger than what the server otherwise needs at once."""
+    packing, hashed, packed = zlib.compressobj(_LEVEL, wbits=_GZIP), hashlib.sha256(), []
+    at, records, rest, oldest, newest = 0, 0, b"", "", ""
+    while at < file.length and (piece := os.pread(file.descriptor, min(_PIECE, file.length - at), at)):
+        at += len(piece)
+        hashed.update(piece)
+        packed.append(packing.compress(piece))
+        records += piece.count(b"\n")
+        lines = (rest + piece).split(b"\n")
+        rest = lines.pop() if at < file.length else b""  # what a piece cuts goes on in the next
+        for line in lines:
+            if said := _time_of(line):
+                oldest, newest = min(oldest or said, said), max(newest, said)
+    packed.append(packing.flush())
+    if newest and not (_is_time(oldest) and _is_time(newest)):  # somebody else wrote it
+        oldest = newest = ""
+    return _Content(b"".join(packed), hashed.hexdigest(), at, records, oldest, newest)
+
+
+def _time_of(line: bytes) -> str:
     try:
-        _ = latest and (seconds_of(earliest), seconds_of(latest))
-    except ValueError:  # somebody else wrote it
-        return "", ""
-    return earliest, latest
+        return _read_times(line).event_time
+    except msgspec.MsgspecError:
+        return ""
+
+
+def _is_time(said: str) -> bool:
+    try:
+        seconds_of(said)
+    except ValueError:
+        return False
+    return True
 
 
 def _closed(directory: Path, digest: Digest, size: int) -> Closed:
