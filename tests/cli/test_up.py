@@ -115,6 +115,8 @@ def test_the_supervisor_inherits_the_lock_and_nothing_else(home: Home) -> None:
 def test_ctrl_c_in_the_foreground_is_one_orderly_stop(home: Home) -> None:
     driver = (
         "import sys; from tests.cli.conftest import *; from longshore.cli.up import up;"
+        # whoever started the tests in the background may have had it ignored, and that is handed on
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         f"home = Home(Path({str(home.path)!r}), {home.port}, {home.variables!r});"
         "up(home.wishes(), home.environment, sys.stdout, detach=False, command=home.twin())"
     )
