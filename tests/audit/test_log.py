@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gzip
 import os
 import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -75,6 +76,39 @@ async def test_a_digest_of_a_long_file_knows_all_of_its_records_and_its_earliest
     assert (told.oldest_event_time, told.newest_event_time) == (moment(1_699_999_500), moment(1_700_000_500))
     found = verified(tmp_path / "audit")
     assert (found.problems, found.records) == ((), 6000)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """8 MiB."""
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(tmp_path)], capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"no small disk can be mounted here: {mounted.stderr.strip()}")
+    yield tmp_path
+    subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+
+
+async def test_on_a_full_disk_requests_still_leave_their_records_even_when_the_hour_is_over(small_disk: Path) -> None:
+    clock = SteppedClock()
+    log = await a_log(small_disk / "audit", clock)
+    log.append(made(clock.now(), "before"))
+    with (small_disk / "ballast").open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
+        while True:
+            ballast.write(b"0" * 4096)
+    for number in range(3000):
+        if number == 1500:
+            await clock.step(4000)
+            await log.tick()
+        log.append(made(clock.now(), f"e-{number}"))
+    with pytest.raises(AuditUnavailable):
+        for number in range(100_000):
+            log.append(made(clock.now(), f"more-{number}"))
+    acknowledged = log.records
+    (small_disk / "ballast").unlink()
+    log.append(made(clock.now(), "after"))
+    await log.close()
+    found = verified(small_disk / "audit")
+    assert (found.problems, found.records) == ((), acknowledged + 1)
 
 
 async def some_hours(directory: Path, hours: int = 3, of_each: int = 4, of_last: int = 4) -> None:

@@ -16,6 +16,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from longshore.kit.certificates import Authority, facts
+from longshore.kit.keyring_file import KeyringFile
+from longshore.kit.private_keys import read_locked
 from tests.integration.installation import BIN, Installation
 
 pytestmark = [pytest.mark.engine("haproxy")]
@@ -121,7 +123,7 @@ def test_given_files_are_served_and_read_again_when_they_change(house: Installat
 def test_a_certificate_that_ended_while_nothing_ran_is_issued_anew(house: Installation) -> None:
     house.up("--tls")
     house.down()
-    authority = Authority.of_pem((house.data / "tls" / "authority.pem").read_bytes())
+    authority = Authority.of_pem(*read_locked(house.data / "tls" / "authority.pem", KeyringFile(house.data).look()))
     (house.data / "tls" / "server.pem").write_bytes(authority.issue(["127.0.0.1", "localhost"], time.time() - 100 * 86_400, days=1))
     house.up()
     assert served(house) and served(house, "127.0.0.1")

@@ -65,6 +65,8 @@ class Opened:
     ends: float = 0.0
     length: int = 0
     records: int = 0
+    #: bytes that it has room for, whatever becomes of the disk
+    reserved: int = 0
     #: its digest is made, and it closed: set on the thread, never taken back
     done: bool = False
 

@@ -4,6 +4,9 @@ An append is one write to the end of a file, which survives the end of this proc
 what was written to the disk and signs how far it got (`head`); closes files that are full or whose hour is over: compressed, with
 a digest that names the one before; and lets the oldest go. The hash of an open file is reckoned from what is appended, not from what
 lies on the disk: who changes the file while it is open is found out when it is closed.
+
+The open file has room for some thousand records more than are in it, so that on a full disk requests still leave theirs: those that read,
+and those that make room. While there is no room for another file, the open one goes on beyond its hour.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from longshore.audit.layout import OPEN, Growing, stem_of
 from longshore.audit.lookup import Page, Place, Query, Reader
 from longshore.audit.record import moment
 from longshore.kit.clock import Clock
+from longshore.kit.reserving import reserve
 
 R = TypeVar("R")
 
@@ -32,6 +36,10 @@ log = logging.getLogger("longshore.audit")
 FULL_BYTES = 16 << 20
 HOUR_S = 3600.0
 TICK_S = 1.0
+#: bytes of room ahead of what is written, and how many may be left of it before there is more
+RESERVE_BYTES, LEAST_RESERVE_BYTES = 2 << 20, 1 << 20
+#: how long a file goes on whose successor has no room
+GOES_ON_S = 60.0
 KEPT_S = 90 * 86_400.0
 KEPT_BYTES = 4 << 30
 
@@ -77,7 +85,7 @@ class AuditLog:
         file = self._open
         try:
             if file is None or file.length >= self._full_bytes or not file.began <= now < file.ends:
-                file = self._begin(now)
+                file = self._next(now)
             if os.write(file.descriptor, lines) != len(lines):
                 # a disk that was full in the middle: what is there of it is no record
                 self._put_aside(file)
@@ -90,6 +98,8 @@ class AuditLog:
         file.hash.update(lines)
         file.length += len(lines)
         file.records += count
+        if file.reserved - file.length < LEAST_RESERVE_BYTES:
+            _reserve(file)
         self.records += count
         self._failing = False
         self._changed = True
@@ -146,7 +156,7 @@ class AuditLog:
     async def tick(self) -> None:
         """What is to be done every second. It does not fail: what could not be done is tried again."""
         file, now = self._open, self._clock.now()
-        if file is not None and (now >= file.ends or (self._closer.findings and file.records)):
+        if file is not None and (now >= file.ends or (self._closer.findings and file.records)) and self._has_room():
             self._put_aside(file)
         self._pending = [one for one in self._pending if not one.done]
         if self._changed or self._pending or self._closer.has_too_much(now):
@@ -172,6 +182,19 @@ class AuditLog:
 
     # ── files ──
 
+    def _next(self, now: float) -> Opened:
+        """Another file; or the open one for a while yet, where only that has room."""
+        file = self._open
+        if file is None or file.length >= file.reserved or self._has_room():
+            return self._begin(now)
+        file.ends = now + GOES_ON_S
+        return file
+
+    def _has_room(self) -> bool:
+        """For a file and its reserve."""
+        disk = os.statvfs(self.directory)
+        return disk.f_bavail * disk.f_frsize > 2 * RESERVE_BYTES
+
     def _begin(self, now: float) -> Opened:
         if self._over:
             raise OSError(9, "it is closed")
@@ -181,6 +204,7 @@ class AuditLog:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._number += 1
         self._open = Opened(path, descriptor, hashlib.sha256(), began=now, ends=(now // HOUR_S + 1) * HOUR_S)
+        _reserve(self._open)
         return self._open
 
     def _put_aside(self, file: Opened) -> None:
@@ -189,6 +213,16 @@ class AuditLog:
 
     async def _on_thread(self, fn: Callable[..., R], *arguments: Any) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._thread, fn, *arguments)
+
+
+def _reserve(file: Opened) -> None:
+    """Or look again later: some file systems promise no room, and a full disk has none."""
+    try:
+        reserve(file.descriptor, file.reserved, RESERVE_BYTES)
+    except OSError:
+        file.reserved = max(file.reserved, file.length)
+    else:
+        file.reserved += RESERVE_BYTES
 
 
 async def open_audit_log(
