@@ -442,12 +442,18 @@ class DataDirectory:
 
 
 def read_platform(path: Path) -> PlatformConfig:
-    """What `write_platform` wrote, with what it left to the root's credentials; raises OSError or msgspec.DecodeError."""
+    """What `write_platform` wrote, with what it left to the root's credentials: without the secret where these cannot be read.
+
+    Raises OSError or msgspec.DecodeError.
+    """
     platform = msgspec.json.decode(path.read_bytes(), type=PlatformConfig, dec_hook=_path_from_text)
     server = platform.server
     if server is None or server.credentials.secret_access_key:
         return platform
-    kept = DataDirectory(server.data_dir).kept_credentials()
+    try:
+        kept = DataDirectory(server.data_dir).kept_credentials()
+    except (OSError, msgspec.DecodeError):
+        kept = None
     if kept is None or kept.access_key_id != server.credentials.access_key_id:
         return platform
     agents = tuple(

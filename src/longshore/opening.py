@@ -72,6 +72,7 @@ async def open_holdings(setting: Setting, handed: str) -> Holdings:
     path = config.data_dir
     with _explained(path):
         DataDirectory(path).prepare()
+        _check_root(config)
         check_database(path)
         keyring = KeyringFile(path, config.master_key, handed, without_secrets())
         store = await open_store(path, KINDS, keys_of(keyring, path / "signing-key", clock.now()))
@@ -91,6 +92,16 @@ async def open_holdings(setting: Setting, handed: str) -> Holdings:
         auditing=await _open_audit(setting, store),
         metrics=await _open_metrics(config, running),
     )
+
+
+def _check_root(config: ServerConfig) -> None:
+    """Nobody is to be the root for want of a secret. Raises CannotStart."""
+    credentials = config.credentials
+    if not credentials.secret_access_key:
+        raise CannotStart(
+            f"{DataDirectory(config.data_dir).credentials_file} does not say the secret of the root's key {credentials.access_key_id}",
+            "bring it back; or, if it is lost, start with `longshore up`, which makes another key for the root",
+        )
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -57,7 +58,6 @@ async def test_a_data_directory_another_server_uses(server: ServerProcess, tmp_p
 
 
 async def test_a_database_that_is_none(server: ServerProcess) -> None:
-    server.data_dir.mkdir()
     database = server.data_dir / FILE_NAME
     database.write_bytes(b"not what it seems" * 1000)
     cause, fix = await refused(server)
@@ -98,10 +98,23 @@ async def test_a_database_damaged_in_the_middle(server: ServerProcess) -> None:
 
 
 async def test_a_data_directory_that_cannot_be_made(server: ServerProcess) -> None:
+    shutil.rmtree(server.data_dir)  # where the root's key was put for it
     server.data_dir.write_text("a file stands where the directory should")
     cause, fix = await refused(server)
     assert str(server.data_dir) in cause
     assert "--data-dir" in fix
+
+
+@pytest.mark.parametrize("left", [None, b"", b"{}", b'{"access_key_id": "AKIAANOTHER", "secret_access_key": "x"}'])
+async def test_a_root_whose_secret_is_not_there_has_none_that_anybody_could_guess(server: ServerProcess, left: bytes | None) -> None:
+    kept = server.data_dir / "credentials.json"
+    kept.unlink()
+    if left is not None:
+        kept.write_bytes(left)
+    cause, fix = await refused(server)
+    assert str(kept) in cause
+    assert "longshore up" in fix
+    assert not (server.data_dir / FILE_NAME).exists(), "nothing was begun"
 
 
 @pytest.fixture

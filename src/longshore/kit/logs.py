@@ -92,7 +92,7 @@ class Rotation:
         """False where somebody moved it, or the last attempt got no further than that."""
         try:
             there, own = os.stat(self._path), os.fstat(self._descriptors[0])
-        except FileNotFoundError:
+        except OSError:
             return False
         return (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino)
 
