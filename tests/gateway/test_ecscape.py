@@ -16,15 +16,14 @@ import pytest
 from aiohttp import WSServerHandshakeError
 from yarl import URL
 
-from longshore.aws.sigv4 import sign
 from longshore.config import local_code
 from longshore.gateway.agents.control import REPEAT_S
 from longshore.gateway.machines import ROUTE, Machines
 from longshore.kit.clock import SteppedClock
 from longshore.kit.ids import RandomIds
-from tests.gateway.platform import CLUSTER, REGION, SECRET, SIGNING_SECRET, Platform, platform_on, until
+from tests.gateway.platform import CLUSTER, SECRET, SIGNING_SECRET, Platform, platform_on, until
 from tests.gateway.stock_agent import StockAgent, control_url, refusal, signed_headers, telemetry_url
-from tests.gateway.test_machines import HERE, SITE, THERE, Keys, ecs, everything_allowed, instance_of, let_in, machine, registered
+from tests.gateway.test_machines import HERE, SITE, THERE, Keys, ecs, everything_allowed, instance_of, let_in, machine, posted, registered
 
 
 @pytest.fixture
@@ -136,22 +135,8 @@ async def test_a_role_whose_tasks_run_elsewhere_is_not_to_be_had_by_asking(scene
 
 async def sts(platform: Platform, keys: Keys, action: str, **asked: str) -> tuple[int, str]:
     body = urlencode({"Action": action, "Version": "2011-06-15", **asked}).encode()
-    host, headers = platform.url.partition("//")[2], {"Content-Type": "application/x-www-form-urlencoded"}
-    signed = sign(
-        "POST",
-        "/",
-        "",
-        [("host", host), *headers.items()],
-        body,
-        access_key_id=keys.key,
-        secret_access_key=keys.secret,
-        session_token=keys.token,
-        region=REGION,
-        service="sts",
-        now=platform.clock.now(),
-    )
-    async with platform.http.post(f"{platform.url}/", data=body, headers={**headers, **signed}) as answer:
-        return answer.status, await answer.text()
+    status, answer = await posted(platform, keys, "sts", body, {"Content-Type": "application/x-www-form-urlencoded"})
+    return status, answer.decode()
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["gone", "registered anew"])

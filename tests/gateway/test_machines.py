@@ -56,25 +56,29 @@ async def platform() -> AsyncIterator[Platform]:
         yield made
 
 
-async def ecs(platform: Platform, operation: str, keys: Keys, **request: Any) -> Answered:
-    body = json.dumps(request).encode()
-    host = platform.url.partition("//")[2]
-    headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"AmazonEC2ContainerServiceV20141113.{operation}"}
+async def posted(platform: Platform, keys: Keys, service: str, body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
+    """Status and body of what a signed request to an API is answered."""
     signed = sign(
         "POST",
         "/",
         "",
-        [("host", host), *headers.items()],
+        [("host", platform.url.partition("//")[2]), *headers.items()],
         body,
         access_key_id=keys.key,
         secret_access_key=keys.secret,
         session_token=keys.token,
         region=REGION,
-        service="ecs",
+        service=service,
         now=platform.clock.now(),
     )
     async with platform.http.post(f"{platform.url}/", data=body, headers={**headers, **signed}) as answer:
-        return Answered(answer.status, json.loads(await answer.read() or b"{}"))
+        return answer.status, await answer.read()
+
+
+async def ecs(platform: Platform, operation: str, keys: Keys, **request: Any) -> Answered:
+    headers = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": f"AmazonEC2ContainerServiceV20141113.{operation}"}
+    status, answer = await posted(platform, keys, "ecs", json.dumps(request).encode(), headers)
+    return Answered(status, json.loads(answer or b"{}"))
 
 
 async def let_in(platform: Platform, code: str, instance_id: str) -> Answered:

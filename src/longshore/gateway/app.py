@@ -260,5 +260,5 @@ def check_service(signed_for: str, signing_name: str) -> None:
 
 def _unserved(api: Served, name: str) -> str:
     if name in api.known:
-        return f"The operation {name} of {api.model.service_id} is not served by this installation yet."
+        return f"The operation {name} of {api.model.service_id} is not served by this installation."
     return f"The action {name[:200]} is not valid for this endpoint."
